@@ -1,0 +1,1 @@
+"""Boxline: from images and boxes to trained, evaluated object localizers and detectors."""

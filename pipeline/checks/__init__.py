@@ -1,0 +1,1 @@
+"""Checks of the tables, and the report about them."""

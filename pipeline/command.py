@@ -1,0 +1,34 @@
+"""How a stage runs as a command: its arguments, its log lines, its exit code."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import BoxlineError
+
+logger = logging.getLogger(__name__)
+
+
+def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> None:
+    """Call `stage(subject, **paths)` with the command line's words: the subject first, then one --option per path.
+
+    dvc.yaml passes every path, so it is their only home. A BoxlineError becomes one line on stderr and exit code 1;
+    Ctrl-C becomes exit code 130. Other exceptions are bugs and keep their traceback.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes on every stage tell a user nothing
+    parser = argparse.ArgumentParser(description=stage.__doc__)
+    parser.add_argument(subject, help=f"key in params.yaml, under {subject}s")
+    for path in paths:
+        parser.add_argument(f"--{path.replace('_', '-')}", type=Path, required=True)
+    try:
+        stage(**vars(parser.parse_args()))
+    except BoxlineError as error:
+        logger.error("Error: %s", error)  # noqa: TRY400 -- a traceback would bury the sentence
+        sys.exit(1)
+    except KeyboardInterrupt:
+        logger.error("Interrupted. Nothing half-written was kept; the same command starts again.")
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""One folder per dataset: where its archives come from, how a sample of them is made, how they are read."""

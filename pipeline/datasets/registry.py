@@ -1,0 +1,61 @@
+"""The parts of a dataset by the name of its module, imported only when a stage asks for them.
+
+pipeline/datasets/<module>/ holds
+source.py   UPSTREAM, the publisher's address, and ASSETS, the files below it;
+sample.py   Sample, its section of params.yaml, and write_sample, which draws a small stand-in in the same format;
+reader.py   read, which turns the files into Tables.
+"""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from pipeline.datasets.tables import Tables
+from pipeline.errors import BoxlineError
+from pipeline.params import Section
+from pipeline.storage.transfer import Asset
+
+
+class Source(Protocol):
+    """source.py"""
+
+    UPSTREAM: str
+    ASSETS: list[Asset]
+
+
+class SampleWriter(Protocol):
+    """sample.py"""
+
+    Sample: type[Section]
+
+    def write_sample(self, folder: Path, sample: Section, seed: int) -> None:
+        """Fill `folder` as a download from the upstream would. The same sample and seed give the same bytes."""
+
+
+class Reader(Protocol):
+    """reader.py"""
+
+    def read(self, download: Path) -> Tables:
+        """All splits. Raises BoxlineError naming file, line and column where the files are not as published."""
+
+
+def source(module: str) -> Source:
+    """The dataset's source.py."""
+    return cast(Source, _import(module, "source"))
+
+
+def sample(module: str) -> SampleWriter:
+    """The dataset's sample.py."""
+    return cast(SampleWriter, _import(module, "sample"))
+
+
+def reader(module: str) -> Reader:
+    """The dataset's reader.py."""
+    return cast(Reader, _import(module, "reader"))
+
+
+def _import(module: str, part: str) -> Any:
+    if importlib.util.find_spec(f"pipeline.datasets.{module}") is None:
+        raise BoxlineError(f"params.yaml: there is no dataset module {module!r} in pipeline/datasets.")
+    return importlib.import_module(f"pipeline.datasets.{module}.{part}")

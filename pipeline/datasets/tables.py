@@ -1,0 +1,87 @@
+"""What every reader yields, whatever the dataset was published as."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline import schema
+from pipeline.geometry.boxes import Boxes
+from pipeline.storage.tables import read_table, write_table
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Images, boxes and categories, with the schemas of pipeline/schema.py."""
+
+    images: pa.Table
+    boxes: pa.Table
+    categories: pa.Table
+
+    def write(self, folder: Path) -> None:
+        """Three Parquet files."""
+        write_table(folder / "images.parquet", self.images, schema.IMAGES)
+        write_table(folder / "boxes.parquet", self.boxes, schema.BOXES)
+        write_table(folder / "categories.parquet", self.categories, schema.CATEGORIES)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Tables":
+        """What `write` wrote, schemas checked."""
+        return cls(
+            read_table(folder / "images.parquet", schema.IMAGES),
+            read_table(folder / "boxes.parquet", schema.BOXES),
+            read_table(folder / "categories.parquet", schema.CATEGORIES),
+        )
+
+    def with_digests(self, digests: pa.Array) -> "Tables":
+        """The same tables with the images' column `sha256` filled."""
+        column = self.images.schema.get_field_index("sha256")
+        images = self.images.set_column(column, schema.IMAGES.field("sha256"), digests)
+        return Tables(images, self.boxes, self.categories)
+
+    def split(self, name: str) -> "Tables":
+        """The images of that split with their boxes; all categories."""
+        images = self.images.filter(pc.equal(self.images["split"], name))
+        of_split = pc.is_in(self.boxes["image_id"], value_set=images["image_id"].combine_chunks())
+        return Tables(images, self.boxes.filter(of_split), self.categories)
+
+
+def categories_table(ids: Sequence[int], names: Sequence[str], supercategories: Sequence[str]) -> pa.Table:
+    """Categories in order of their ids, with contiguous class indices from 0."""
+    order = np.argsort(ids)
+    columns = [
+        [ids[i] for i in order],
+        range(len(ids)),
+        [names[i] for i in order],
+        [supercategories[i] for i in order],
+    ]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema.CATEGORIES, strict=True)], schema.CATEGORIES)
+
+
+def boxes_xywh_of(table: pa.Table) -> Boxes:
+    """Columns x, y, width, height of boxes or detections as [N, 4]."""
+    return np.stack([table[name].to_numpy() for name in ("x", "y", "width", "height")], axis=1)
+
+
+def image_scale_of(table: pa.Table, images: pa.Table) -> Boxes:
+    """Width, height, width, height of the image of each row of `table`, [N, 4]: divides boxes_xywh into fractions."""
+    rows = pc.index_in(table["image_id"], value_set=images["image_id"].combine_chunks())
+    sizes = [images[name].take(rows).to_numpy() for name in ("width", "height")]
+    return np.tile(np.stack(sizes, axis=1).astype(np.float64), 2)
+
+
+def boxes_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[tuple[Boxes, NDArray[np.int32]]]:
+    """Per image its boxes_xywh [N, 4] and category ids [N], in the order of the table; N may be 0."""
+    box_image_ids = boxes["image_id"].to_numpy()
+    order = np.argsort(box_image_ids, kind="stable")
+    boxes_xywh = boxes_xywh_of(boxes)[order]
+    category_ids = boxes["category_id"].to_numpy()[order]
+    wanted = np.fromiter(image_ids, np.int64)
+    starts = np.searchsorted(box_image_ids[order], wanted, side="left")
+    ends = np.searchsorted(box_image_ids[order], wanted, side="right")
+    for start, end in zip(starts, ends, strict=True):
+        yield boxes_xywh[start:end], category_ids[start:end]

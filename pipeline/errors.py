@@ -1,0 +1,22 @@
+"""What a user can put right. Anything else is a bug and keeps its traceback."""
+
+from collections.abc import Iterable
+
+
+class BoxlineError(Exception):
+    """A fault in parameters, data, network or machine, told in one sentence that a user can act on.
+
+    The message says what is wrong, where, what was received, what was expected and what to do next.
+    A stage prints it without a traceback and ends with exit code 1.
+    """
+
+
+def listed(values: Iterable[object], limit: int = 10) -> str:
+    """The first `limit` values for a message, and how many follow.
+
+    >>> listed(range(3)), listed("abcd", limit=2)
+    ('0, 1, 2', 'a, b and 2 more')
+    """
+    texts = [str(value) for value in values]
+    shown = ", ".join(texts[:limit])
+    return shown if len(texts) <= limit else f"{shown} and {len(texts) - limit} more"

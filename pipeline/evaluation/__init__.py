@@ -1,0 +1,1 @@
+"""Detections, scores, baselines and pictures."""

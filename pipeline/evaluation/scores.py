@@ -1,0 +1,30 @@
+"""The two kinds of task and the verbs that both answer: `score`, `constant_answer`, and which score leads the table."""
+
+import importlib
+from typing import Protocol, cast
+
+import pyarrow as pa
+
+from pipeline.datasets.tables import Tables
+from pipeline.errors import BoxlineError
+
+TASKS = ("detection", "localization")
+
+
+class Task(Protocol):
+    """pipeline/evaluation/detection.py and localization.py"""
+
+    HEADLINE: str
+
+    def score(self, truth: Tables, detections: pa.Table) -> dict[str, float]:
+        """Scores by name, each 0..1."""
+
+    def constant_answer(self, train: Tables, truth: Tables) -> pa.Table:
+        """Detections that look at no pixel: the baseline of the scores."""
+
+
+def task(name: str) -> Task:
+    """The module of that task."""
+    if name not in TASKS:
+        raise BoxlineError(f"params.yaml: task: received {name!r}, expected one of {', '.join(TASKS)}.")
+    return cast(Task, importlib.import_module(f"pipeline.evaluation.{name}"))

@@ -1,0 +1,1 @@
+"""Boxes and where images are placed: pure arrays, no TensorFlow, no files."""

@@ -1,0 +1,90 @@
+"""Where an image lies inside a model's square input, and the way there and back for pixels and boxes."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.geometry.boxes import Boxes, as_boxes
+
+
+@dataclass(frozen=True)
+class Placement:
+    """An image scaled to `scaled_width` x `scaled_height` pixels, its top left corner at (`left`, `top`).
+
+    `left` and `top` are pixels of the square input of `size` x `size`. They are negative where the image sticks out.
+    Width and height are rounded to whole pixels separately, so each axis has its own exact scale: an edge between two
+    pixels of the original falls where the resized image shows it, not up to half a pixel beside it.
+    """
+
+    width: int
+    height: int
+    size: int
+    scaled_width: int
+    scaled_height: int
+    left: int
+    top: int
+
+    def boxes_to_square(self, boxes_xywh: ArrayLike) -> Boxes:
+        """Pixels of the original, [N, 4] -> fractions of the square input, rel xywh [N, 4]."""
+        return (as_boxes(boxes_xywh) * self._scale + self._offset) / self.size
+
+    def boxes_to_original(self, boxes_rel_xywh: ArrayLike) -> Boxes:
+        """Fractions of the square input, rel xywh [N, 4] -> pixels of the original, [N, 4]; the exact inverse."""
+        return (as_boxes(boxes_rel_xywh) * self.size - self._offset) / self._scale
+
+    def image_to_square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """uint8 [height, width, channels] -> [size, size, channels]; black where the image does not reach."""
+        shrinks = self.scaled_width < self.width or self.scaled_height < self.height
+        scaled = cv2.resize(
+            image,
+            (self.scaled_width, self.scaled_height),
+            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+        ).reshape(self.scaled_height, self.scaled_width, -1)
+        square = np.zeros((self.size, self.size, scaled.shape[2]), np.uint8)
+        source_x, target_x = _overlap(self.left, self.scaled_width, self.size)
+        source_y, target_y = _overlap(self.top, self.scaled_height, self.size)
+        square[target_y, target_x] = scaled[source_y, source_x]
+        return square
+
+    @property
+    def _scale(self) -> NDArray[np.float64]:
+        return np.tile([self.scaled_width / self.width, self.scaled_height / self.height], 2)
+
+    @property
+    def _offset(self) -> NDArray[np.float64]:
+        return np.array([self.left, self.top, 0, 0], np.float64)
+
+
+def letterbox(width: int, height: int, size: int) -> Placement:
+    """The whole image, centred, its longer side `size` pixels; the shorter one padded. No side shrinks to nothing.
+
+    >>> letterbox(640, 426, 160)
+    Placement(width=640, height=426, size=160, scaled_width=160, scaled_height=106, left=0, top=27)
+    """
+    scale = size / max(width, height)
+    return _centred(width, height, size, scale)
+
+
+def center_crop(width: int, height: int, size: int) -> Placement:
+    """The middle of the image, its shorter side `size` pixels; what sticks out at the longer side is cut off.
+
+    >>> center_crop(640, 426, 160)
+    Placement(width=640, height=426, size=160, scaled_width=240, scaled_height=160, left=-40, top=0)
+    """
+    scale = size / min(width, height)
+    return _centred(width, height, size, scale)
+
+
+def _centred(width: int, height: int, size: int, scale: float) -> Placement:
+    scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
+    return Placement(
+        width, height, size, scaled_width, scaled_height, (size - scaled_width) // 2, (size - scaled_height) // 2
+    )
+
+
+def _overlap(start: int, length: int, size: int) -> tuple[slice, slice]:
+    """Which part of an image axis lies inside the square, in the image's and in the square's pixels."""
+    first, last = max(start, 0), min(start + length, size)
+    return slice(first - start, last - start), slice(first, last)

@@ -1,0 +1,10 @@
+"""Progress bars with rate and time left, on a terminal only: logs and CI stay quiet."""
+
+from typing import Any
+
+from tqdm import tqdm
+
+
+def bar(description: str, total: int, unit: str, **options: Any) -> "tqdm[Any]":
+    """A bar to update by hand. `disable=None` is tqdm's way to say: silent unless stderr is a terminal."""
+    return tqdm(desc=description, total=total, unit=unit, disable=None, dynamic_ncols=True, leave=False, **options)

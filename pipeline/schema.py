@@ -1,0 +1,84 @@
+"""Arrow schemas of every table, with units in the fields' metadata.
+
+`category_id` is the dataset's own id, gaps kept; `class_index` counts the categories from 0 without gaps. Ids start
+at 1, since COCO tools take 0 for "no match".
+"""
+
+import pyarrow as pa
+
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning})
+
+
+IMAGES = pa.schema(
+    [
+        _field("image_id", pa.int64(), "unique over all splits, from 1"),
+        _field("split", pa.string(), "train, val or test"),
+        _field("file_name", pa.string(), "as published"),
+        _field("width", pa.int32(), "pixels"),
+        _field("height", pa.int32(), "pixels"),
+        _field("archive", pa.string(), "path of the archive below the download folder"),
+        _field("member", pa.string(), "name of the image inside its archive"),
+        _field("sha256", pa.string(), "hex digest of the image file; null where the archive lacks it", nullable=True),
+    ]
+)
+
+BOXES = pa.schema(
+    [
+        _field("box_id", pa.int64(), "unique over all splits, from 1"),
+        _field("image_id", pa.int64(), "key of images"),
+        _field("category_id", pa.int32(), "key of categories"),
+        _field("x", pa.float64(), "pixels, left edge"),
+        _field("y", pa.float64(), "pixels, top edge"),
+        _field("width", pa.float64(), "pixels"),
+        _field("height", pa.float64(), "pixels"),
+        _field("area", pa.float64(), "square pixels, of the object's outline where one is known, else of the box"),
+        _field("is_crowd", pa.bool_(), "one box around many objects; scored as a region to ignore"),
+    ]
+)
+
+CATEGORIES = pa.schema(
+    [
+        _field("category_id", pa.int32(), "the dataset's own id, from 1, gaps kept"),
+        _field("class_index", pa.int32(), "from 0, without gaps, in order of category_id"),
+        _field("name", pa.string(), ""),
+        _field("supercategory", pa.string(), ""),
+    ]
+)
+
+QUARANTINE = pa.schema(
+    [
+        _field("table", pa.string(), "images or boxes"),
+        _field("row_id", pa.int64(), "image_id or box_id of the row"),
+        _field("image_id", pa.int64(), "the image that the row belongs to"),
+        _field("reason", pa.string(), "name of the check that refused it"),
+        _field("row", pa.string(), "the refused row as JSON"),
+    ]
+)
+
+PLACEMENTS = pa.schema(
+    [
+        _field("image_id", pa.int64(), "key of images"),
+        _field("split", pa.string(), "train, val or test"),
+        _field("width", pa.int32(), "pixels of the original"),
+        _field("height", pa.int32(), "pixels of the original"),
+        _field("size", pa.int32(), "pixels, side of the square input"),
+        _field("scaled_width", pa.int32(), "pixels of the square input"),
+        _field("scaled_height", pa.int32(), "pixels of the square input"),
+        _field("left", pa.int32(), "pixels of the square input, left edge of the scaled image"),
+        _field("top", pa.int32(), "pixels of the square input, top edge of the scaled image"),
+    ]
+)
+
+DETECTIONS = pa.schema(
+    [
+        _field("image_id", pa.int64(), "key of images"),
+        _field("category_id", pa.int32(), "key of categories"),
+        _field("x", pa.float64(), "pixels of the original, left edge"),
+        _field("y", pa.float64(), "pixels of the original, top edge"),
+        _field("width", pa.float64(), "pixels of the original; a model can answer a negative one"),
+        _field("height", pa.float64(), "pixels of the original; a model can answer a negative one"),
+        _field("score", pa.float64(), "0..1, higher is surer"),
+    ]
+)

@@ -1,0 +1,34 @@
+"""download: a dataset's published archives, as they are, from the upstream, a mirror, a folder or a drawn sample."""
+
+import logging
+from pathlib import Path
+
+from pipeline import params
+from pipeline.command import run_stage
+from pipeline.datasets import registry
+from pipeline.storage.files import whole_folder
+from pipeline.storage.transfer import Asset, fetch
+
+logger = logging.getLogger(__name__)
+
+
+def download(dataset: str, out: Path) -> None:
+    """Fill `out` with the archives of `datasets.<dataset>.source`, laid out like the upstream."""
+    loaded = params.load()
+    chosen = loaded.dataset(dataset)
+    source, sample = registry.source(chosen.module), registry.sample(chosen.module)
+    with whole_folder(out) as folder:
+        if chosen.source == "sample":
+            section = params.section(chosen.sample, sample.Sample, f"datasets.{dataset}.sample")
+            sample.write_sample(folder, section, loaded.seed)
+        else:
+            root = source.UPSTREAM if chosen.source == "upstream" else chosen.source
+            for asset in source.ASSETS:
+                # A mirror may hold part of the data or another version: only the publisher's own files have its digests.
+                fetch(asset if chosen.source == "upstream" else Asset(asset.path), root, folder)
+    size_megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
+    logger.info("downloaded %s from %s: %.1f MB", dataset, chosen.source, size_megabytes)
+
+
+if __name__ == "__main__":
+    run_stage(download, "dataset", ["out"])

@@ -1,0 +1,76 @@
+"""evaluate: what the trained system finds in images it never saw, its scores beside baseline and ceiling, pictures."""
+
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import params, schema
+from pipeline.command import run_stage
+from pipeline.datasets.tables import Tables
+from pipeline.evaluation.detections import to_original
+from pipeline.evaluation.params import Evaluate
+from pipeline.evaluation.pictures import write_pictures
+from pipeline.evaluation.prediction import load_model, predict
+from pipeline.evaluation.scores import task
+from pipeline.storage.files import read_json, whole_folder, write_json
+from pipeline.storage.packed import read_placements
+from pipeline.storage.shards import Shards
+from pipeline.storage.tables import write_table
+from pipeline.systems import verbs
+from pipeline.systems.encoding import Labels
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    system: str,
+    validated: Path,
+    pack: Path,
+    targets: Path,
+    audit: Path,
+    model: Path,
+    out: Path,
+    metrics: Path,
+    pictures: Path,
+) -> None:
+    """Score `model` on `systems.<system>.evaluate.split`; write detections to `out`, scores to `metrics`, `pictures`."""
+    chosen = params.load().system(system)
+    section = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
+    codec, scoring = verbs.codec(chosen.module), task(chosen.task)
+    tables = Tables.read(validated)
+    truth = tables.split(section.split)
+    labels = Labels.read(targets)
+    images = Shards(pack, section.split)
+    placements = read_placements(pack, section.split)
+    trained = load_model(model / "model.keras")
+    found = [schema.DETECTIONS.empty_table()]
+    for image_ids, outputs in predict(trained, images):
+        found.append(to_original(codec.decode(outputs), image_ids, placements, labels.category_ids))
+    detections = pa.concat_tables(found)
+    scores = scoring.score(truth, detections)
+    baseline = scoring.score(truth, scoring.constant_answer(tables.split("train"), truth))
+    encoding = read_json(audit)
+    headline = scoring.HEADLINE
+    with whole_folder(out) as folder:
+        write_table(folder / "detections.parquet", detections, schema.DETECTIONS)
+    with whole_folder(pictures) as folder:
+        write_pictures(folder, chosen.module, section, trained, images, truth, placements, codec, labels)
+    write_json(
+        metrics,
+        {
+            **scores,
+            f"baseline_{headline}": baseline[headline],
+            f"ceiling_{headline}": encoding[f"ceiling_{headline}"],
+            "boxes_lost": encoding[f"{section.split}_boxes_lost"],
+            "boxes": encoding[f"{section.split}_boxes"],
+            "images": len(images),
+        },
+    )
+    logger.info("evaluated %s: %s", system, ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+
+
+if __name__ == "__main__":
+    run_stage(
+        evaluate, "system", ["validated", "pack", "targets", "audit", "model", "out", "metrics", "pictures"]
+    )

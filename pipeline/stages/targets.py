@@ -1,0 +1,45 @@
+"""targets: what the model is to answer for each image, and the best score that such answers can reach."""
+
+import logging
+from pathlib import Path
+
+from pipeline import params
+from pipeline.command import run_stage
+from pipeline.datasets.tables import Tables
+from pipeline.evaluation.audit import ceiling, lost_boxes
+from pipeline.evaluation.params import Evaluate
+from pipeline.evaluation.scores import task
+from pipeline.storage.files import whole_folder, write_json
+from pipeline.storage.packed import read_placements
+from pipeline.storage.shards import Shards
+from pipeline.systems import verbs
+from pipeline.systems.encoding import Labels, write_targets
+
+logger = logging.getLogger(__name__)
+
+
+def targets(system: str, validated: Path, pack: Path, out: Path, report: Path) -> None:
+    """Encode the boxes of `validated` placed as in `pack`; write the arrays to `out` and their audit to `report`."""
+    chosen = params.load().system(system)
+    section = params.section(chosen.targets, verbs.sections(chosen.module)[0], f"systems.{system}.targets")
+    split = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate").split
+    codec, scores = verbs.codec(chosen.module), task(chosen.task)
+    tables = Tables.read(validated)
+    labels = Labels.of(tables.categories, codec)
+    findings: dict[str, float] = {}
+    with whole_folder(out) as folder:
+        labels.write(folder)
+        for name in dict.fromkeys(["train", split]):
+            placements = read_placements(pack, name)
+            boxes = write_targets(folder, name, tables, placements, codec, section, training=name == "train")
+            shards = Shards(folder, name)
+            lost = lost_boxes(shards, boxes, codec, len(labels.names))
+            findings |= {f"{name}_images": len(shards), f"{name}_boxes": boxes, f"{name}_boxes_lost": lost}
+        best = ceiling(shards, tables.split(split), placements, codec, labels, scores)
+        findings[f"ceiling_{scores.HEADLINE}"] = best[scores.HEADLINE]
+    write_json(report, findings)
+    logger.info("encoded %s: %s", system, ", ".join(f"{key} {value:.4g}" for key, value in findings.items()))
+
+
+if __name__ == "__main__":
+    run_stage(targets, "system", ["validated", "pack", "out", "report"])

@@ -1,0 +1,1 @@
+"""Files: fetched, read in place, written whole or not at all."""

@@ -1,0 +1,42 @@
+"""Parquet tables: one writer and one reader, both of which check the schema."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import BoxlineError
+from pipeline.storage.files import whole_file
+
+
+def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
+    """Parquet with zstd. The table must have exactly the columns of `schema`; its metadata is written with it."""
+    with whole_file(path) as partial:
+        pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+    """A table that has exactly `schema`. Raises BoxlineError naming the columns that differ."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise BoxlineError(f"{path} not found. `dvc repro` builds it.") from None
+    except pa.ArrowInvalid as error:
+        raise BoxlineError(f"{path} is not a Parquet table ({error}). Delete it and run `dvc repro`.") from None
+    if table.schema != schema:
+        raise BoxlineError(
+            f"{path}: {'; '.join(_differences(table.schema, schema))}. It was written by another version of Boxline: "
+            "delete it and run `dvc repro`."
+        )
+    return table
+
+
+def _differences(received: pa.Schema, expected: pa.Schema) -> list[str]:
+    missing = [f"column {name} is missing" for name in expected.names if name not in received.names]
+    extra = [f"column {name} is unknown" for name in received.names if name not in expected.names]
+    changed = [
+        f"column {field.name} is {received.field(field.name)}, expected {field}"
+        for field in expected
+        if field.name in received.names and received.field(field.name) != field
+    ]
+    return missing + extra + changed or [f"columns are ordered {received.names}, expected {expected.names}"]

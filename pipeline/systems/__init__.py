@@ -1,0 +1,1 @@
+"""One folder per system: its parameters, its targets and how to decode them, its model and losses."""

@@ -1,0 +1,118 @@
+"""The published grid detector: a ResNet, one convolution, two dense layers, and the losses of YOLOv1."""
+
+from typing import Any
+
+import keras
+import keras_hub
+from keras import layers, ops
+
+from pipeline.errors import BoxlineError
+from pipeline.systems.coco_yolo.params import Model, Targets
+
+BACKBONES = {
+    # The published summary counts 77,850,336 parameters. That is a ResNet-50 with the stem of three 3 x 3 convolutions
+    # and the shortcuts of KerasHub's "vd" variant; the plain stem of one 7 x 7 convolution has 19,360 fewer.
+    "resnet_50": {
+        "input_conv_filters": [32, 32, 64],
+        "input_conv_kernel_sizes": [3, 3, 3],
+        "stackwise_num_filters": [64, 128, 256, 512],
+        "stackwise_num_blocks": [3, 4, 6, 3],
+        "stackwise_num_strides": [1, 2, 2, 2],
+        "block_type": "bottleneck_block_vd",
+    },
+    "resnet_small": {
+        "input_conv_filters": [32],
+        "input_conv_kernel_sizes": [3],
+        "stackwise_num_filters": [64, 96, 128],
+        "stackwise_num_blocks": [1, 1, 1],
+        "stackwise_num_strides": [1, 2, 2],
+        "block_type": "basic_block",
+    },
+}
+
+# Mean and deviation of ImageNet's pixels in 0..1, RGB: what ResNet presets were trained with.
+PIXEL_MEAN = (0.485, 0.456, 0.406)
+PIXEL_DEVIATION = (0.229, 0.224, 0.225)
+
+CENTER_WEIGHT = 5.0
+SIZE_WEIGHT = 5.0
+EMPTY_CELL_WEIGHT = 0.5
+
+
+def build_model(model: Model, targets: Targets, image_size: int, channels: int, num_labels: int) -> keras.Model:
+    """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5] and `class` [B, S, S, num_labels] probabilities."""
+    if channels != 3:
+        raise BoxlineError(f"params.yaml: pack.channels: received {channels}, expected 3 for a ResNet backbone.")
+    grid = targets.grid_size
+    image = layers.Input((image_size, image_size, channels), name="image")
+    x = layers.Rescaling(
+        [1 / (255 * deviation) for deviation in PIXEL_DEVIATION],
+        [-mean / deviation for mean, deviation in zip(PIXEL_MEAN, PIXEL_DEVIATION, strict=True)],
+    )(image)
+    x = _backbone(model)(x)
+    x = layers.Conv2D(model.conv_filters, 3, strides=2)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(model.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
+    x = layers.Dropout(model.dropout)(x)
+    x = layers.Dense(grid * grid * (5 + num_labels))(x)
+    x = layers.Reshape((grid, grid, 5 + num_labels))(x)
+    outputs = {
+        "box": layers.Identity(name="box")(x[..., :5]),
+        "class": layers.Activation("softmax", name="class")(x[..., 5:]),
+    }
+    return keras.Model(image, outputs, name="coco_yolo")
+
+
+def compile_arguments() -> dict[str, Any]:
+    """The box loss below, and cross-entropy of each cell's class."""
+    return {"loss": {"box": box_loss, "class": "sparse_categorical_crossentropy"}}
+
+
+def box_loss(box_true: Any, box_predicted: Any) -> Any:
+    """[B, S, S, 5] twice -> loss [B], float32, summed over the cells of each image.
+
+    Where there is an object: squared errors of the centre and of the signed square roots of width and height, both
+    weighted 5, and of the confidence against the boxes' IoU. Where there is none: half the squared confidence.
+    """
+    box_true, box_predicted = ops.cast(box_true, "float32"), ops.cast(box_predicted, "float32")
+    has_object = box_true[..., 4]
+    center_error = ops.sum(ops.square(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
+    size_error = ops.sum(ops.square(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
+    confidence = box_predicted[..., 4]
+    with_object = (
+        CENTER_WEIGHT * center_error
+        + SIZE_WEIGHT * size_error
+        + ops.square(box_iou(box_true, box_predicted) - confidence)
+    )
+    without_object = EMPTY_CELL_WEIGHT * ops.square(confidence)
+    return ops.sum(has_object * with_object + (1 - has_object) * without_object, axis=(1, 2))
+
+
+def box_iou(boxes_a: Any, boxes_b: Any) -> Any:
+    """IoU of [..., 4 or more] boxes (centre x, centre y, width, height), [...] in 0..1; 0 where nothing is covered.
+
+    As published, centres count in cells and sizes in images, so this is the IoU of boxes drawn at those mixed scales.
+    """
+    half_a, half_b = ops.maximum(boxes_a[..., 2:4], 0) / 2, ops.maximum(boxes_b[..., 2:4], 0) / 2
+    low = ops.maximum(boxes_a[..., :2] - half_a, boxes_b[..., :2] - half_b)
+    high = ops.minimum(boxes_a[..., :2] + half_a, boxes_b[..., :2] + half_b)
+    shared = ops.prod(ops.maximum(high - low, 0), axis=-1)
+    union = ops.prod(2 * half_a, axis=-1) + ops.prod(2 * half_b, axis=-1) - shared
+    return ops.divide_no_nan(shared, union)
+
+
+def _signed_sqrt(x: Any) -> Any:
+    # epsilon keeps the slope finite at 0, where the true slope is infinite
+    return ops.sign(x) * ops.sqrt(ops.absolute(x) + keras.config.epsilon())
+
+
+def _backbone(model: Model) -> keras.Model:
+    if model.preset is None:
+        return keras_hub.models.ResNetBackbone(**BACKBONES[model.backbone], image_shape=(None, None, 3))
+    try:
+        return keras_hub.models.Backbone.from_preset(model.preset)
+    except (ValueError, OSError, ConnectionError) as error:
+        raise BoxlineError(
+            f"params.yaml: model.preset: {model.preset!r} could not be loaded ({str(error).splitlines()[0]}). "
+            "Give a preset's name while online, or a folder written by `save_to_preset`, or null for random weights."
+        ) from None

@@ -1,0 +1,77 @@
+"""Grid targets, one box per cell.
+
+`box` float32 [S, S, 5], first axis down, second axis right: the cell that holds a box's centre gets the centre inside
+the cell (x, y in 0..1), width and height as fractions of the image, and confidence 1. Other cells are 0.
+`class` int32 [S, S]: every cell that a box touches gets its label, later boxes over earlier ones; then each box's
+centre cell gets that box's label. 0 is nothing.
+
+One box per cell: of two boxes with their centres in one cell, the later one stays and the other is lost.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry.boxes import Boxes
+from pipeline.systems.coco_yolo.params import Targets
+from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
+
+
+def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
+    """Labels are the category ids themselves, 0 = nothing: COCO's 80 ids up to 90 make 91 labels, as published."""
+    labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)
+    labels[category_ids] = category_ids
+    return labels
+
+
+def suits_training(num_boxes: int, targets: Targets) -> bool:
+    """Images with boxes, but not with too many."""
+    return 1 <= num_boxes and (targets.max_boxes is None or num_boxes <= targets.max_boxes)
+
+
+def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
+    """The grid of one image."""
+    size = targets.grid_size
+    box = np.zeros((size, size, 5), np.float32)
+    classes = np.zeros((size, size), np.int32)
+    centers = (boxes_rel_xywh[:, :2] + boxes_rel_xywh[:, 2:] / 2) * size
+    # A centre on the very edge of the image, or a rounding error beyond it, belongs to the outermost cell.
+    columns, rows = np.clip(centers, 0, size - 1).astype(int).T
+    for (x, y, width, height), label in zip(boxes_rel_xywh * size, labels, strict=True):
+        classes[_touched(y, height, size), _touched(x, width, size)] = label
+    for row, column, center, (_, _, width, height), label in zip(
+        rows, columns, centers, boxes_rel_xywh, labels, strict=True
+    ):
+        box[row, column] = [*(center - (column, row)), width, height, 1]
+        classes[row, column] = label
+    return {"box": box, "class": classes}
+
+
+def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    """`class` int [B, S, S] as probabilities [B, S, S, num_labels]; `box` as it is."""
+    return {"box": targets["box"], "class": np.eye(num_labels, dtype=np.float32)[targets["class"]]}
+
+
+def decode(outputs: Arrays) -> Decoded:
+    """The box of every cell, most probable label other than nothing, score = confidence x its probability.
+
+    Boxes without a positive size and cells without a positive score answer nothing.
+    """
+    box = np.asarray(outputs["box"], np.float64)
+    probabilities = np.asarray(outputs["class"], np.float64)[..., 1:]
+    size = box.shape[1]
+    labels = probabilities.argmax(axis=-1) + 1
+    scores = np.clip(box[..., 4], 0, 1) * probabilities.max(axis=-1)
+    corner = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)  # [S, S, 2]: column, row
+    sizes = box[..., 2:4]
+    boxes = np.concatenate([(corner + box[..., :2]) / size - sizes / 2, sizes], axis=-1)
+    answered = (scores > 0) & (sizes > 0).all(axis=-1)
+    return Decoded(np.nonzero(answered)[0], boxes[answered], labels[answered], scores[answered])
+
+
+def _touched(start: float, length: float, size: int) -> slice:
+    """The cells of one axis that the open interval (start, start + length), in cells, reaches into."""
+    first = min(max(int(np.floor(start)), 0), size - 1)
+    last = min(max(int(np.ceil(start + length)), first + 1), size)
+    return slice(first, last)

@@ -1,0 +1,56 @@
+"""The grid view: what each cell of the detector answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.drawing import Marks, class_color, draw_predictions, draw_truth, save, show_image, tiles
+from pipeline.systems.verbs import Arrays
+
+NUM_IMAGES = 4
+
+
+def write_views(
+    folder: Path,
+    squares: NDArray[np.uint8],
+    outputs: Arrays,
+    truth: Sequence[Marks],
+    predictions: Sequence[Marks],
+    names: Sequence[str],
+    score_threshold: float,
+) -> None:
+    """`grid.png`: per image the class map over the cells, the boxes above the threshold, and every box."""
+    shown = min(NUM_IMAGES, len(squares))
+    figure, axes = tiles(3 * shown, columns=3)
+    for index in range(shown):
+        class_map, above, every = axes[3 * index : 3 * index + 3]
+        for ax in (class_map, above, every):
+            show_image(ax, squares[index])
+            draw_truth(ax, truth[index])
+        _draw_class_map(class_map, outputs["class"][index].argmax(axis=-1), names)
+        draw_predictions(above, predictions[index].above(score_threshold), names)
+        draw_predictions(every, predictions[index], names)
+        if index == 0:
+            class_map.set_title("class of each cell", fontsize=7)
+            above.set_title(f"boxes with score >= {score_threshold:g}", fontsize=7)
+            every.set_title("the box of every cell", fontsize=7)
+    save(figure, folder / "grid.png")
+
+
+def _draw_class_map(ax: Any, labels: NDArray[np.int64], names: Sequence[str]) -> None:
+    """`labels` int [S, S], 0 = nothing, as tinted cells with class names."""
+    size = len(labels)
+    tint = np.zeros((size, size, 4))
+    for (row, column), label in np.ndenumerate(labels):
+        if label:
+            tint[row, column] = (*class_color(int(label)), 0.45)
+            center = ((column + 0.5) / size, (row + 0.5) / size)
+            ax.text(*center, names[label], ha="center", va="center", fontsize=5, color="white")
+    ax.imshow(tint, extent=(0, 1, 1, 0), interpolation="nearest")
+    ax.set(xlim=(0, 1), ylim=(1, 0))
+    ticks = np.arange(1, size) / size
+    ax.vlines(ticks, 0, 1, color="white", linewidth=0.3)
+    ax.hlines(ticks, 0, 1, color="white", linewidth=0.3)

@@ -1,0 +1,1 @@
+"""Digit localizer: one class and one box per image, from a small convolutional network."""

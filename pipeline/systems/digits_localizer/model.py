@@ -1,0 +1,36 @@
+"""The published digit localizer: three convolutions, global average pooling, a class head and a box head."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from pipeline.systems.digits_localizer.params import Model, Targets
+
+
+def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int) -> keras.Model:
+    """Pixels 0..255 [B, size, size, channels] -> `label` [B, num_labels] probabilities and `bbox` [B, 4] rel xyxy."""
+    image = layers.Input((image_size, image_size, channels), name="image")
+    x = layers.Rescaling(1 / 255)(image)
+    first, second, third = model.filters
+    x = layers.Conv2D(first, 3, activation="relu")(x)
+    x = layers.MaxPooling2D(3)(x)
+    x = layers.Conv2D(second, 3, activation="relu")(x)
+    x = layers.MaxPooling2D(3)(x)
+    x = layers.Conv2D(third, 3, activation="relu")(x)
+    features = layers.GlobalAveragePooling2D()(x)
+    label = layers.Dense(num_labels, activation="softmax", name="label")(layers.Dropout(model.dropout)(features))
+    box = features
+    for units in model.box_units:
+        box = layers.Dense(units, activation="relu")(box)
+    box = layers.Dense(4, activation="sigmoid", name="bbox")(box)
+    return keras.Model(image, {"label": label, "bbox": box}, name="digits_localizer")
+
+
+def compile_arguments() -> dict[str, Any]:
+    """Cross-entropy on the class and squared error on the box, weighted alike."""
+    return {
+        "loss": {"label": "sparse_categorical_crossentropy", "bbox": "mean_squared_error"},
+        "loss_weights": {"label": 1.0, "bbox": 1.0},
+        "metrics": {"label": ["accuracy"]},
+    }

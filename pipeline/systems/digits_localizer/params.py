@@ -1,0 +1,15 @@
+"""The digit localizer's own sections of params.yaml."""
+
+from pipeline.params import PositiveInt, Section, Share
+
+
+class Targets(Section):
+    """Nothing to choose: one class and one box per image."""
+
+
+class Model(Section):
+    """The published network has filters [32, 32, 64], box_units [64, 32] and dropout 0.3."""
+
+    filters: tuple[PositiveInt, PositiveInt, PositiveInt]
+    box_units: tuple[PositiveInt, ...]
+    dropout: Share

@@ -1,0 +1,44 @@
+"""One class and one box per image: `label` int32 [1] counts the classes from 0, `bbox` float32 [4] is rel xyxy."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BoxlineError
+from pipeline.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.systems.digits_localizer.params import Targets
+from pipeline.systems.verbs import Arrays, Decoded
+
+
+def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
+    """Label 0 is the first category and so on, without gaps."""
+    return np.array(sorted(category_ids), np.int32)
+
+
+def suits_training(num_boxes: int, _: Targets) -> bool:
+    """Only images with exactly one box tell a localizer what to answer."""
+    return num_boxes == 1
+
+
+def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:
+    """The only box as rel xyxy. Raises BoxlineError where there is none or more than one."""
+    if len(labels) != 1:
+        raise BoxlineError(f"an image has {len(labels)} boxes; a localizer needs exactly one in every image")
+    return {"label": labels.astype(np.int32), "bbox": xywh_to_xyxy(boxes_rel_xywh)[0].astype(np.float32)}
+
+
+def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    """`label` int [B, 1] as probabilities [B, num_labels]; `bbox` as it is."""
+    return {"label": np.eye(num_labels)[targets["label"][:, 0]], "bbox": targets["bbox"]}
+
+
+def decode(outputs: Arrays) -> Decoded:
+    """`label` [B, num_labels] and `bbox` rel xyxy [B, 4] as one box per image; its score is the class probability."""
+    probabilities = np.asarray(outputs["label"], np.float64)
+    return Decoded(
+        rows=np.arange(len(probabilities)),
+        boxes_rel_xywh=xyxy_to_xywh(outputs["bbox"]),
+        labels=probabilities.argmax(axis=1),
+        scores=probabilities.max(axis=1, initial=0),
+    )

@@ -1,0 +1,1 @@
+"""Input, fitting and callbacks. Knows systems only through their verbs."""
