@@ -9,19 +9,21 @@ reader.py   read, which turns the files into Tables.
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError
 from pipeline.params import Section
-from pipeline.storage.transfer import Asset
+
+if TYPE_CHECKING:  # the parts import what they need; a stage that asks for one part depends on no other
+    from pipeline.datasets.tables import Tables
+    from pipeline.storage.transfer import Asset
 
 
 class Source(Protocol):
     """source.py"""
 
     UPSTREAM: str
-    ASSETS: list[Asset]
+    ASSETS: "list[Asset]"
 
 
 class SampleWriter(Protocol):
@@ -36,7 +38,7 @@ class SampleWriter(Protocol):
 class Reader(Protocol):
     """reader.py"""
 
-    def read(self, download: Path) -> Tables:
+    def read(self, download: Path) -> "Tables":
         """All splits. Raises BoxlineError naming file, line and column where the files are not as published."""
 
 

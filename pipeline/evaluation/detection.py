@@ -43,6 +43,7 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
     evaluation = hotcoco.COCOeval(ground, found, "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
+    evaluation.summary_lines()  # fills the results; summarize() would print them as well
     results = evaluation.get_results()
     # -1 is COCO's word for "no box to find". Reported as 0, so that every score stays in 0..1.
     return {name: max(0.0, float(results[name])) for name in ("AP", "AP50", "AP75")}

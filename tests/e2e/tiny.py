@@ -1,0 +1,52 @@
+"""A copy of the project with a few small images and one epoch: every stage is real, and all of them take seconds."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).parents[2]
+
+
+def tiny_params() -> dict[str, Any]:
+    params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
+    params["datasets"]["digits"]["sample"] = {"train_images": 48, "test_images": 8}
+    params["datasets"]["coco"]["sample"] = {"train_images": 40, "val_images": 8}
+    for system in params["systems"].values():
+        system["pack"]["shard_images"] = 16
+        system["train"] |= {"epochs": 1, "batch_size": 8, "validation_batches": 1}
+        system["evaluate"]["pictures"] = 2
+    params["systems"]["coco_yolo"]["pack"]["image_size"] = 96
+    params["systems"]["coco_yolo"]["model"] |= {"conv_filters": 8, "dense_units": 16}
+    return params
+
+
+def write_params(folder: Path, params: dict[str, Any]) -> None:
+    YAML().dump(params, folder / "params.yaml")
+
+
+def make_tiny_project(folder: Path) -> Path:
+    """A Git repository with a fresh DVC project below `folder`."""
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(PROJECT / name, folder / name)
+    shutil.copytree(PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+    write_params(folder, tiny_params())
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)
+    run_dvc(folder, "init", "--quiet")
+    run_dvc(folder, "config", "core.analytics", "false")
+    subprocess.run([*git, "add", "--all"], cwd=folder, check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "tiny"], cwd=folder, check=True)
+    return folder
+
+
+def run_dvc(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """DVC as a user runs it, with the environment's own executable."""
+    dvc = Path(sys.executable).with_name("dvc")
+    result = subprocess.run([dvc, *words], cwd=folder, check=False, capture_output=True, text=True)
+    if check and result.returncode:
+        raise AssertionError(f"dvc {' '.join(words)} ended with {result.returncode}\n{result.stdout}\n{result.stderr}")
+    return result
