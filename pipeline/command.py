@@ -27,7 +27,7 @@ def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> Non
     try:
         stage(**vars(parser.parse_args()))
     except BoxlineError as error:
-        logger.error("Error: %s", error)  # noqa: TRY400 -- a traceback would bury the sentence
+        logger.error("Error: %s", error)
         sys.exit(1)
     except KeyboardInterrupt:
         logger.error("Interrupted. Nothing half-written was kept; the same command starts again.")

@@ -7,7 +7,7 @@ is declared beside the code that uses it, so that a new option of one system rer
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -100,7 +100,7 @@ def section(raw: object, kind: type[SectionType], where: str, path: Path = PARAM
 
 
 def _explain(message: str, raw: object, kind: type[Section], where: str) -> str:
-    """msgspec's words ("Expected `int`, got `str` - at `$.train.epochs`") with the key and the value received."""
+    """Msgspec's words ("Expected `int`, got `str` - at `$.train.epochs`") with the key and the value received."""
     complaint, _, pointer = message.partition(" - at ")
     # A map's members appear as [...]; msgspec leaves the key out, so look for it in the data.
     keys = _resolve(re.findall(r"\w+|\[\.\.\.\]", pointer), raw, kind)
@@ -117,7 +117,10 @@ def _explain(message: str, raw: object, kind: type[Section], where: str) -> str:
     value = raw
     for part in keys:
         value = value[part] if isinstance(value, dict) else value
-    expected = complaint.removeprefix("Expected ").partition(", got")[0].replace("`", "")
+    if complaint.startswith("Invalid enum value"):
+        expected = f"one of {listed(get_args(_kind_at(kind, keys)))}"
+    else:
+        expected = complaint.removeprefix("Expected ").partition(", got")[0].replace("`", "")
     return f"{key}: received {value!r}, expected {expected}."
 
 
@@ -142,8 +145,8 @@ def _is_valid(value: object, kind: Any) -> bool:
     return True
 
 
-def _kind_at(kind: type[Section], keys: list[str]) -> type[Section]:
-    """The section type that describes the part of the file at `keys`."""
+def _kind_at(kind: type[Section], keys: list[str]) -> Any:
+    """The type that describes the part of the file at `keys`."""
     current: Any = kind
     for key in keys:
         if isinstance(current, type) and issubclass(current, msgspec.Struct):

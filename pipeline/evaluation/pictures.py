@@ -33,9 +33,7 @@ def write_pictures(
     found = _marks_by_image(codec.decode(outputs), len(image_ids))
     true = [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
-        for image_id, (boxes_xywh, category_ids) in zip(
-            image_ids, boxes_by_image(truth.boxes, image_ids), strict=True
-        )
+        for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)
     ]
     above = [marks.above(section.score_threshold) for marks in found]
     save_predictions(folder / "predictions.png", squares, true, above, labels.names)

@@ -71,6 +71,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run_stage(
-        evaluate, "system", ["validated", "pack", "targets", "audit", "model", "out", "metrics", "pictures"]
-    )
+    run_stage(evaluate, "system", ["validated", "pack", "targets", "audit", "model", "out", "metrics", "pictures"])

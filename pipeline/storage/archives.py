@@ -52,7 +52,9 @@ class Archive:
         except KeyError:
             raise BoxlineError(f"{self.path}: member {member} not found.") from None
         except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
-            raise BoxlineError(f"{self.path}: member {member} is damaged ({error}). Download the archive again.") from None
+            raise BoxlineError(
+                f"{self.path}: member {member} is damaged ({error}). Download the archive again."
+            ) from None
 
 
 class ArchiveFolder:

@@ -64,7 +64,8 @@ class Shards:
         """The row of each image, int64 [N]. Every image must be here."""
         order = np.argsort(self.image_ids)
         wanted = np.asarray(list(image_ids), np.int64)
-        rows = order[np.searchsorted(self.image_ids, wanted, sorter=order)]
+        found = np.searchsorted(self.image_ids, wanted, sorter=order)
+        rows = order[np.minimum(found, len(order) - 1)]
         if not np.array_equal(self.image_ids[rows], wanted):
             raise ValueError("an image is not in these shards")
         return rows

@@ -35,8 +35,12 @@ def _differences(received: pa.Schema, expected: pa.Schema) -> list[str]:
     missing = [f"column {name} is missing" for name in expected.names if name not in received.names]
     extra = [f"column {name} is unknown" for name in received.names if name not in expected.names]
     changed = [
-        f"column {field.name} is {received.field(field.name)}, expected {field}"
+        f"column {field.name} is {_type(received.field(field.name))}, expected {_type(field)}"
         for field in expected
-        if field.name in received.names and received.field(field.name) != field
+        if field.name in received.names and _type(received.field(field.name)) != _type(field)
     ]
     return missing + extra + changed or [f"columns are ordered {received.names}, expected {expected.names}"]
+
+
+def _type(field: pa.Field) -> str:
+    return f"{field.type}{' or null' if field.nullable else ''}"

@@ -60,7 +60,9 @@ def _download(url: str, target: Path) -> tuple[int, dict[str, str]]:
             total = int(announced) if announced and plain else None
             received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total)
     except requests.RequestException as error:
-        raise BoxlineError(f"{url} could not be read: {_reason(error)}. Check the network, then run it again.") from None
+        raise BoxlineError(
+            f"{url} could not be read: {_reason(error)}. Check the network, then run it again."
+        ) from None
     if total is not None and received != total:
         raise BoxlineError(f"{url} broke off after {received} of {total} bytes. Run it again.")
     return received, digests

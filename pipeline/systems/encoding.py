@@ -66,9 +66,7 @@ def write_targets(
     image_ids: list[int] = []
     encoded: list[dict[str, NDArray[Any]]] = []
     num_boxes, num_shards = 0, 0
-    for image_id, (boxes_xywh, category_ids) in zip(
-        placements, boxes_by_image(tables.boxes, placements), strict=True
-    ):
+    for image_id, (boxes_xywh, category_ids) in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
         if training and not codec.suits_training(len(boxes_xywh), targets):
             continue
         boxes_rel_xywh = placements[image_id].boxes_to_square(boxes_xywh)
@@ -86,9 +84,7 @@ def write_targets(
     return num_boxes
 
 
-def _flush(
-    folder: Path, split: str, number: int, image_ids: list[int], encoded: list[dict[str, NDArray[Any]]]
-) -> None:
+def _flush(folder: Path, split: str, number: int, image_ids: list[int], encoded: list[dict[str, NDArray[Any]]]) -> None:
     if not encoded:
         raise BoxlineError(
             f"No image of split {split!r} can be encoded: either the split is empty or none has a fitting number of "

@@ -63,7 +63,9 @@ def fit(
     seconds = time.perf_counter() - started
     _require_finite(history)
     epochs = len(history["loss"])
-    logger.info("trained on %d images for %d epochs in %.1f s, loss %.4f", len(trained), epochs, seconds, history["loss"][-1])
+    logger.info(
+        "trained on %d images for %d epochs in %.1f s, loss %.4f", len(trained), epochs, seconds, history["loss"][-1]
+    )
     return {
         "images": len(trained),
         "held_out_images": num_held_out,

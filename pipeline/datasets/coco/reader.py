@@ -1,20 +1,16 @@
 """COCO's annotations as tables, by typed decoding: the file never becomes Python dicts."""
 
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import Meta
 
 from pipeline import schema
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 from pipeline.datasets.tables import Tables, categories_table
 from pipeline.errors import BoxlineError
 from pipeline.storage.archives import Archive
-
-Four = Annotated[list[float], Meta(min_length=4, max_length=4)]
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -28,7 +24,7 @@ class _Annotation(msgspec.Struct, gc=False):
     id: int
     image_id: int
     category_id: int
-    bbox: Four
+    bbox: tuple[float, float, float, float]
     area: float
     iscrowd: int = 0
 

@@ -24,7 +24,7 @@ SUPERCATEGORIES = {"circle": "round", "ring": "round"}
 EMPTY_SHARE = 0.03
 CROWD_SHARE = 0.05
 SIDE_PIXELS = (120, 241)
-OBJECT_SHARE = (0.18, 0.45)
+OBJECT_SHARE = (0.22, 0.6)
 """Smallest and largest object, as a share of the image's shorter side."""
 
 Scene = tuple[NDArray[np.uint8], list[dict[str, Any]]]
@@ -101,7 +101,8 @@ def _place(random: np.random.Generator, name: str, taken: NDArray[np.bool_]) -> 
         radius = random.uniform(*OBJECT_SHARE) * min(height, width) / 2
         center = random.uniform([radius, radius], [width - radius, height - radius])
         polygons = [
-            np.rint(center + radius * points).astype(np.int32) for points in _unit_polygons(name, random.uniform(0, 0.6))
+            np.rint(center + radius * points).astype(np.int32)
+            for points in _unit_polygons(name, random.uniform(0, 0.6))
         ]
         if not (_mask(polygons, taken.shape) & taken).any():
             return polygons

@@ -27,7 +27,7 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
 
 def suits_training(num_boxes: int, targets: Targets) -> bool:
     """Images with boxes, but not with too many."""
-    return 1 <= num_boxes and (targets.max_boxes is None or num_boxes <= targets.max_boxes)
+    return num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes)
 
 
 def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,38 @@
+"""Every section of params.yaml checked at once, before hours of work: python -m pipeline.check_params"""
+
+import sys
+
+from pipeline import params
+from pipeline.checks.validation import Validate
+from pipeline.datasets import registry
+from pipeline.errors import BoxlineError
+from pipeline.evaluation.params import Evaluate
+from pipeline.evaluation.scores import task
+from pipeline.params import Params
+from pipeline.storage.packed import Pack
+from pipeline.systems import verbs
+from pipeline.training.params import Train
+
+
+def check(loaded: Params) -> None:
+    """Raise BoxlineError for the first key, type, range or name that no stage could use."""
+    for name, dataset in loaded.datasets.items():
+        where = f"datasets.{name}"
+        params.section(dataset.sample, registry.sample(dataset.module).Sample, f"{where}.sample")
+        params.section(dataset.validate, Validate, f"{where}.validate")
+    for name, system in loaded.systems.items():
+        where = f"systems.{name}"
+        targets, model = verbs.sections(system.module)
+        task(system.task)
+        params.section(system.pack, Pack, f"{where}.pack")
+        params.section(system.targets, targets, f"{where}.targets")
+        params.section(system.model, model, f"{where}.model")
+        params.section(system.train, Train, f"{where}.train")
+        params.section(system.evaluate, Evaluate, f"{where}.evaluate")
+
+
+if __name__ == "__main__":
+    try:
+        check(params.load())
+    except BoxlineError as error:
+        sys.exit(f"Error: {error}")

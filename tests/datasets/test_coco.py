@@ -1,0 +1,180 @@
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from pipeline.datasets.coco import reader
+from pipeline.datasets.coco.sample import CATEGORIES, Sample, write_sample
+from pipeline.errors import BoxlineError
+from pipeline.storage.archives import write_archive
+
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("coco")
+    write_sample(folder, Sample(train_images=120, val_images=30), SEED)
+    return folder
+
+
+def instances(folder: Path, split: str) -> dict[str, Any]:
+    with zipfile.ZipFile(folder / "annotations" / "annotations_trainval2017.zip") as archive:
+        return json.loads(archive.read(f"annotations/instances_{split}2017.json"))
+
+
+def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path, Sample(train_images=120, val_images=30), SEED)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.zip"))
+    assert [str(path) for path in files] == [
+        "annotations/annotations_trainval2017.zip",
+        "zips/train2017.zip",
+        "zips/val2017.zip",
+    ]
+    for path in files:
+        assert (tmp_path / path).read_bytes() == (sample_folder / path).read_bytes()
+
+
+def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> None:
+    content = instances(sample_folder, "train")
+    boxes = content["annotations"]
+    objects_per_image = {image["id"]: 0 for image in content["images"]}
+    for box in boxes:
+        objects_per_image[box["image_id"]] += not box["iscrowd"]
+    assert set(objects_per_image.values()) == {0, 1, 2, 3, 4, 5, 6}
+    assert any(box["iscrowd"] for box in boxes)
+    assert {box["category_id"] for box in boxes} == set(CATEGORIES)
+    ids = [image["id"] for image in content["images"]]
+    assert ids != sorted(ids)
+    assert len({(image["width"], image["height"]) for image in content["images"]}) > 100
+
+
+def test_every_box_is_the_extent_of_its_painted_object(sample_folder: Path) -> None:
+    """The outline polygon, rasterized by pycocotools, against the box; OpenCV paints the outline's own pixels as well."""
+    content = instances(sample_folder, "train")
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    for box in content["annotations"]:
+        height, width = sizes[box["image_id"]]
+        x, y, box_width, box_height = box["bbox"]
+        assert 0 <= x < x + box_width <= width
+        assert 0 <= y < y + box_height <= height
+        if box["iscrowd"]:
+            run_lengths = coco_mask.frPyObjects(box["segmentation"], height, width)
+            assert coco_mask.toBbox(run_lengths).tolist() == box["bbox"]
+            assert coco_mask.area(run_lengths) == box["area"]
+        else:
+            outline = coco_mask.toBbox(coco_mask.frPyObjects(box["segmentation"], height, width))[0]
+            np.testing.assert_allclose(outline, box["bbox"], atol=2)
+
+
+def test_objects_stand_out_from_the_ground(sample_folder: Path) -> None:
+    """The pixels at the middle of a square differ from those just outside its box."""
+    content = instances(sample_folder, "train")
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    with zipfile.ZipFile(sample_folder / "zips" / "train2017.zip") as archive:
+        differences = []
+        for box in content["annotations"]:
+            if box["category_id"] == 2:
+                with Image.open(io.BytesIO(archive.read(f"train2017/{names[box['image_id']]}"))) as image:
+                    pixels = np.asarray(image, float)
+                x, y, width, height = map(int, box["bbox"])
+                middle = pixels[y + height // 2 - 2 : y + height // 2 + 3, x + width // 2 - 2 : x + width // 2 + 3]
+                corner = pixels[y : y + 2, x : x + 2]
+                differences.append(np.abs(middle.mean((0, 1)) - corner.mean((0, 1))).max())
+    assert np.median(differences) > 60
+
+
+def test_tables_hold_what_the_json_says(sample_folder: Path) -> None:
+    tables = reader.read(sample_folder)
+    content = {split: instances(sample_folder, split) for split in ("train", "val")}
+    images = [(image, split) for split in content for image in content[split]["images"]]
+    assert tables.images.num_rows == 150
+    for row, (image, split) in zip(tables.images.to_pylist(), images, strict=True):
+        assert row == {
+            "image_id": image["id"],
+            "split": split,
+            "file_name": image["file_name"],
+            "width": image["width"],
+            "height": image["height"],
+            "archive": f"zips/{split}2017.zip",
+            "member": f"{split}2017/{image['file_name']}",
+            "sha256": None,
+        }
+    boxes = [box for split in content for box in content[split]["annotations"]]
+    for row, box in zip(tables.boxes.to_pylist(), boxes, strict=True):
+        assert [row[name] for name in ("x", "y", "width", "height")] == box["bbox"]
+        assert (row["box_id"], row["image_id"], row["category_id"]) == (box["id"], box["image_id"], box["category_id"])
+        assert (row["area"], row["is_crowd"]) == (box["area"], bool(box["iscrowd"]))
+    assert tables.categories.to_pylist() == [
+        {"category_id": 1, "class_index": 0, "name": "circle", "supercategory": "round"},
+        {"category_id": 2, "class_index": 1, "name": "square", "supercategory": "angular"},
+        {"category_id": 4, "class_index": 2, "name": "triangle", "supercategory": "angular"},
+        {"category_id": 7, "class_index": 3, "name": "star", "supercategory": "angular"},
+        {"category_id": 8, "class_index": 4, "name": "ring", "supercategory": "round"},
+        {"category_id": 11, "class_index": 5, "name": "cross", "supercategory": "angular"},
+    ]
+
+
+def failure(folder: Path, change: Any) -> str:
+    """What the reader says of a valid file after `change` was applied to its JSON text."""
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12.0, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 10, "height": 10}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "cat", "supercategory": "animal"}],
+    }
+    valid = json.dumps(content)
+    members = [("annotations/instances_train2017.json", change(valid).encode())]
+    write_archive(folder / "annotations" / "annotations_trainval2017.zip", members)
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(folder)
+    return str(raised.value).replace(f"{folder}/", "")
+
+
+START = "annotations/annotations_trainval2017.zip: member annotations/instances_train2017.json"
+END = "Correct the file, or download the archive again."
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param(lambda text: text[:90], "Input data was truncated", id="truncated"),
+        pytest.param(lambda _: "", "Input data was truncated", id="empty"),
+        pytest.param(lambda _: "<html>", "JSON is malformed: invalid character (byte 0)", id="a web page"),
+        pytest.param(lambda _: "[]", "Expected `object`, got `array`", id="a list"),
+        pytest.param(
+            lambda text: text.replace('"categories"', '"kinds"'),
+            "Object missing required field `categories`",
+            id="no categories",
+        ),
+        pytest.param(
+            lambda text: text.replace("[1, 2, 3, 4]", "[1, 2, 3]"),
+            "Expected `array` of length 4, got 3 - at `$.annotations[0].bbox`",
+            id="three numbers",
+        ),
+        pytest.param(
+            lambda text: text.replace("[1, 2, 3, 4]", '["1", 2, 3, 4]'),
+            "Expected `float`, got `str` - at `$.annotations[0].bbox[0]`",
+            id="text in a box",
+        ),
+    ],
+)
+def test_a_file_that_is_no_instances_file(tmp_path: Path, change: Any, reason: str) -> None:
+    assert failure(tmp_path, change) == f"{START} is not a COCO instances file: {reason}. {END}"
+
+
+def test_literal_nan_is_not_json(tmp_path: Path) -> None:
+    message = failure(tmp_path, lambda text: text.replace("[1, 2, 3, 4]", "[1, NaN, 3, 4]"))
+    assert message.startswith(f"{START} is not a COCO instances file: JSON is malformed: invalid character")
+
+
+def test_a_split_that_is_missing_from_the_archive(tmp_path: Path) -> None:
+    assert failure(tmp_path, lambda text: text) == (
+        "annotations/annotations_trainval2017.zip: member annotations/instances_val2017.json not found."
+    )

@@ -1,0 +1,160 @@
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.datasets.digits import reader
+from pipeline.datasets.digits.sample import Sample, write_sample
+from pipeline.errors import BoxlineError
+from pipeline.storage.archives import write_archive
+
+SEED = 11
+ARCHIVE = "MNIST/MNIST_Converted_Training.zip"
+
+
+@pytest.fixture(scope="module")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    write_sample(folder, Sample(train_images=200, test_images=40), SEED)
+    return folder
+
+
+def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path, Sample(train_images=200, test_images=40), SEED)
+    files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
+    assert [str(path) for path in files] == [
+        "MNIST/MNIST_Converted_Testing.zip",
+        ARCHIVE,
+        "MNIST/test_data.csv",
+        "MNIST/training_data.csv",
+    ]
+    for path in files:
+        assert (tmp_path / path).read_bytes() == (sample_folder / path).read_bytes()
+
+
+def test_every_lit_pixel_lies_in_the_box(sample_folder: Path) -> None:
+    tables = reader.read(sample_folder)
+    boxes = tables.boxes.to_pylist()
+    with zipfile.ZipFile(sample_folder / ARCHIVE) as archive:
+        for image, box in zip(tables.images.to_pylist()[:200], boxes, strict=False):
+            pixels = np.asarray(Image.open(io.BytesIO(archive.read(image["member"]))))
+            assert pixels.shape == (100, 100)
+            assert (box["width"], box["height"]) == (pytest.approx(28), pytest.approx(28))
+            rows, columns = np.nonzero(pixels > 32)
+            assert len(rows) >= 20, f"{image['file_name']} is nearly black"
+            assert box["x"] - 1e-6 <= columns.min() <= columns.max() < box["x"] + 28 + 1e-6
+            assert box["y"] - 1e-6 <= rows.min() <= rows.max() < box["y"] + 28 + 1e-6
+
+
+def test_all_digits_occur_and_no_two_images_are_alike(sample_folder: Path) -> None:
+    tables = reader.read(sample_folder)
+    assert set(tables.boxes["category_id"].to_pylist()) == set(range(1, 11))
+    with zipfile.ZipFile(sample_folder / ARCHIVE) as archive:
+        assert len({archive.read(name) for name in archive.namelist()}) == 200
+
+
+def test_tables_follow_the_csv(sample_folder: Path) -> None:
+    tables = reader.read(sample_folder)
+    lines = (sample_folder / "MNIST" / "test_data.csv").read_text().splitlines()
+    file_name, digit, *corners = lines[3].split(",")
+    xmin, ymin, xmax, ymax = map(float, corners)
+    image, box = tables.images.to_pylist()[203], tables.boxes.to_pylist()[203]
+    assert (image["image_id"], image["split"], image["file_name"]) == (204, "test", file_name)
+    assert image["member"] == f"MNIST_Converted_Testing/{file_name}"
+    # digit 0 is category 1, because COCO tools take 0 for "no match"
+    assert (box["box_id"], box["image_id"], box["category_id"]) == (204, 204, int(digit) + 1)
+    assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx(
+        [100 * xmin, 100 * ymin, 100 * (xmax - xmin), 100 * (ymax - ymin)]
+    )
+    assert tables.categories.to_pylist()[7] == {
+        "category_id": 8,
+        "class_index": 7,
+        "name": "7",
+        "supercategory": "digit",
+    }
+
+
+def write_digits(folder: Path, csv: bytes, image: bytes | None = None) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (100, 50)).save(buffer, "PNG")
+    members = [("MNIST_Converted_Training/a.png", image or buffer.getvalue())]
+    write_archive(folder / ARCHIVE, members)
+    (folder / "MNIST" / "training_data.csv").write_bytes(csv)
+    write_archive(folder / "MNIST" / "MNIST_Converted_Testing.zip", [])
+    (folder / "MNIST" / "test_data.csv").write_bytes(b"")
+
+
+def failure(folder: Path, csv: bytes, image: bytes | None = None) -> str:
+    write_digits(folder, csv, image)
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(folder)
+    return str(raised.value).replace(f"{folder}/", "")
+
+
+GOOD = b"a.png,4,0.2,0.5,0.48,0.81\n"
+CSV = "MNIST/training_data.csv"
+
+
+def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    write_digits(tmp_path, b"\xef\xbb\xbf" + GOOD)
+    [box] = reader.read(tmp_path).boxes.to_pylist()
+    assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx([20, 25, 28, 15.5])
+
+
+@pytest.mark.parametrize(
+    ("csv", "expected"),
+    [
+        pytest.param(
+            GOOD + b"a.png,4,0.2,0.5,0.48\n",
+            f"{CSV}, line 2: received 5 fields (a.png,4,0.2,0.5,0.48), "
+            "expected 6: file name, label, xmin, ymin, xmax, ymax.",
+            id="missing field",
+        ),
+        pytest.param(
+            GOOD + GOOD + b"a.png,seven,0.2,0.5,0.48,0.81\n",
+            f"{CSV}, line 3, column label: received 'seven', expected a digit from 0 to 9.",
+            id="bad label",
+        ),
+        pytest.param(
+            b"a.png,,0.2,0.5,0.48,0.81\n",
+            f"{CSV}, line 1, column label: received '', expected a digit from 0 to 9.",
+            id="no label",
+        ),
+        pytest.param(
+            b"a.png,4,abc,0.5,0.48,0.81\n",
+            f"{CSV}, line 1, column xmin: received 'abc', expected a number from 0 to 1.",
+            id="not a number",
+        ),
+        pytest.param(
+            b"a.png,4,0.2,0.5,0.48,nan\n",
+            f"{CSV}, line 1, column ymax: received 'nan', expected a number from 0 to 1.",
+            id="nan",
+        ),
+        pytest.param(
+            b"a.png,4,0.2,0.5,0.48,\xe9\n", f"{CSV}: byte 21 is not UTF-8. Save the file as UTF-8.", id="latin"
+        ),
+        pytest.param(
+            b"b.png,4,0.2,0.5,0.48,0.81\n",
+            f"{ARCHIVE}: member MNIST_Converted_Training/b.png not found.",
+            id="image not there",
+        ),
+    ],
+)
+def test_a_bad_row_is_named_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
+    assert failure(tmp_path, csv) == expected
+
+
+def test_an_image_that_is_none(tmp_path: Path) -> None:
+    message = failure(tmp_path, GOOD, b"<html>")
+    assert message.startswith(f"{ARCHIVE}: member MNIST_Converted_Training/a.png is not an image that can be read (")
+
+
+def test_a_missing_label_file(sample_folder: Path, tmp_path: Path) -> None:
+    write_digits(tmp_path, GOOD)
+    (tmp_path / CSV).unlink()
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(tmp_path)
+    assert str(raised.value) == f"{tmp_path}/{CSV} not found. `dvc repro` downloads it."

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage.files import read_json, whole_file, whole_folder, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for content in ("first", "second"):
+        with whole_folder(out) as folder:
+            (folder / content).touch()
+        assert names(out) == [content]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with whole_folder(out) as folder:
+        (folder / "good").touch()
+    with pytest.raises(KeyboardInterrupt), whole_folder(out) as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["out"]
+    assert names(out) == ["good"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "stale").touch()
+    with whole_folder(tmp_path / "out") as folder:
+        assert names(folder) == []
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.json"
+    write_json(path, {"score": 1})
+    with pytest.raises(ValueError, match="half-way"), whole_file(path) as partial:
+        partial.write_text("half")
+        raise ValueError("half-way")
+    assert names(path.parent) == ["file.json"]
+    assert read_json(path) == {"score": 1}
+
+
+def test_a_score_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "metrics.json", {"AP": float("nan")})
+    assert names(tmp_path) == []

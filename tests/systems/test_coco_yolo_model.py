@@ -1,0 +1,102 @@
+import keras
+import numpy as np
+import pytest
+
+from pipeline.errors import BoxlineError
+from pipeline.systems.coco_yolo.model import box_iou, box_loss, build_model, compile_arguments
+from pipeline.systems.coco_yolo.params import Model, Targets
+
+PUBLISHED = Model(backbone="resnet_50", preset=None, conv_filters=512, dense_units=2048, dropout=0.5)
+SMALL = Model(backbone="resnet_small", preset=None, conv_filters=8, dense_units=16, dropout=0.5)
+GRID_6 = Targets(grid_size=6, max_boxes=4)
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_published_model_has_the_published_size() -> None:
+    model = build_model(PUBLISHED, GRID_6, image_size=448, channels=3, num_labels=91)
+    assert model.count_params() == 77_850_336
+    assert sum(weight.value.numpy().size for weight in model.trainable_weights) == 77_797_088
+    assert {name: output.shape for name, output in model.output.items()} == {
+        "box": (None, 6, 6, 5),
+        "class": (None, 6, 6, 91),
+    }
+    assert [layer.output.shape[1:] for layer in model.layers if isinstance(layer, keras.layers.Flatten)] == [(18_432,)]
+
+
+def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12)
+    images = np.random.default_rng(1).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
+    outputs = model.predict_on_batch(images)
+    np.testing.assert_allclose(outputs["class"].sum(axis=-1), 1, rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    for name, values in restored.predict_on_batch(images).items():
+        np.testing.assert_allclose(values, outputs[name], atol=1e-6)
+
+
+def test_grey_images_are_refused() -> None:
+    with pytest.raises(BoxlineError) as raised:
+        build_model(SMALL, GRID_6, image_size=96, channels=1, num_labels=12)
+    assert str(raised.value) == "params.yaml: pack.channels: received 1, expected 3 for a ResNet backbone."
+
+
+def test_a_preset_that_cannot_be_had_says_what_to_give(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    model = Model(backbone="resnet_50", preset=str(tmp_path), conv_filters=8, dense_units=16, dropout=0.5)
+    with pytest.raises(BoxlineError) as raised:
+        build_model(model, GRID_6, image_size=96, channels=3, num_labels=12)
+    assert f"model.preset: '{tmp_path}' could not be loaded" in str(raised.value)
+    assert "or null for random weights." in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("box_a", "box_b", "expected"),
+    [
+        # centre x, centre y, width, height
+        pytest.param((0.5, 0.5, 0.4, 0.2), (0.5, 0.5, 0.4, 0.2), 1.0, id="equal"),
+        # shared 0.2 x 0.2, union 0.08 + 0.08 - 0.04
+        pytest.param((0.5, 0.5, 0.4, 0.2), (0.7, 0.5, 0.4, 0.2), 1 / 3, id="half over"),
+        pytest.param((0.5, 0.5, 0.4, 0.2), (0.5, 0.5, -0.4, 0.2), 0.0, id="negative width"),
+        pytest.param((0.5, 0.5, 0.0, 0.0), (0.5, 0.5, 0.0, 0.0), 0.0, id="without area"),
+    ],
+)
+def test_overlap_of_centre_boxes(box_a: tuple[float, ...], box_b: tuple[float, ...], expected: float) -> None:
+    assert float(box_iou(np.float32([box_a]), np.float32([box_b]))[0]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_box_loss_by_hand() -> None:
+    true, predicted = np.zeros((2, 1, 2, 5), np.float32), np.zeros((2, 1, 2, 5), np.float32)
+    # First image, first cell: an object. Centres differ by (0.1, -0.2); sizes 0.25 and 0.16 against 0.16 and -0.04.
+    true[0, 0, 0] = [0.5, 0.5, 0.25, 0.16, 1]
+    predicted[0, 0, 0] = [0.6, 0.3, 0.16, -0.04, 0.7]
+    # First image, second cell: nothing there, predicted with confidence 0.6; its centre and size do not count.
+    predicted[0, 0, 1] = [9, 9, 9, 9, 0.6]
+    # Second image: nothing, and confidence -0.2.
+    predicted[1, 0, 1, 4] = -0.2
+    center = 5 * (0.1**2 + 0.2**2)
+    size = 5 * ((0.5 - 0.4) ** 2 + (0.4 - -0.2) ** 2)  # signed square roots
+    confidence = (0 - 0.7) ** 2  # a box of negative height overlaps nothing
+    expected = [center + size + confidence + 0.5 * 0.6**2, 0.5 * 0.2**2]
+    np.testing.assert_allclose(np.asarray(box_loss(true, predicted)), expected, rtol=1e-4)
+
+
+def test_a_perfect_answer_costs_nothing() -> None:
+    true = np.zeros((1, 2, 2, 5), np.float32)
+    true[0, 1, 0] = [0.5, 0.5, 0.3, 0.2, 1]
+    assert float(box_loss(true, true)[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_few_steps_on_four_images_overfit_them() -> None:
+    keras.utils.set_random_seed(3)
+    random = np.random.default_rng(3)
+    images = random.integers(0, 256, (4, 96, 96, 3)).astype(np.float32)
+    box, classes = np.zeros((4, 6, 6, 5), np.float32), np.zeros((4, 6, 6), np.int32)
+    for index in range(4):
+        box[index, index, index + 1] = [0.3, 0.6, 0.2 + 0.1 * index, 0.4, 1]
+        classes[index, index, index + 1] = index + 1
+    unregular = Model(backbone="resnet_small", preset=None, conv_filters=16, dense_units=64, dropout=0.0)
+    model = build_model(unregular, GRID_6, image_size=96, channels=3, num_labels=12)
+    model.compile(keras.optimizers.Adam(2e-3), **compile_arguments())
+    targets = {"box": box, "class": classes}
+    losses = model.fit(images, targets, batch_size=4, epochs=60, verbose=0).history["loss"]
+    assert losses[-1] < 0.05 * losses[0]

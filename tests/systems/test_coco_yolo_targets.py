@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.geometry.boxes import xywh_to_xyxy
+from pipeline.systems.coco_yolo.params import Targets
+from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, label_category_ids, suits_training
+
+GRID_6 = Targets(grid_size=6, max_boxes=4)
+NUM_LABELS = 12
+
+
+def encoded(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
+    return encode(np.array(boxes_rel_xywh, float).reshape(-1, 4), np.array(labels, int), targets)
+
+
+def round_trip(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
+    arrays = {name: array[None] for name, array in encoded(boxes_rel_xywh, labels, targets).items()}
+    return decode(as_outputs(arrays, NUM_LABELS))
+
+
+def test_one_box_by_hand() -> None:
+    # centre (0.4, 0.75) x 6 = (2.4, 4.5): column 2, row 4, at (0.4, 0.5) inside the cell
+    arrays = encoded([(0.3, 0.7, 0.2, 0.1)], [7])
+    assert arrays["box"].shape == (6, 6, 5)
+    assert arrays["box"].dtype == np.float32
+    assert arrays["box"][4, 2].tolist() == pytest.approx([0.4, 0.5, 0.2, 0.1, 1.0])
+    assert np.count_nonzero(arrays["box"]) == 5
+    # x 1.8 to 3.0 touches columns 1 and 2, not 3; y 4.2 to 4.8 touches row 4
+    expected = np.zeros((6, 6), np.int32)
+    expected[4, 1:3] = 7
+    np.testing.assert_array_equal(arrays["class"], expected)
+
+
+def test_an_image_without_boxes_is_all_nothing() -> None:
+    arrays = encoded([], [])
+    assert not arrays["box"].any()
+    assert not arrays["class"].any()
+    assert len(round_trip([], []).labels) == 0
+
+
+def test_later_boxes_lie_over_earlier_ones_but_each_centre_cell_keeps_its_own_label() -> None:
+    # The second box covers everything; its centre (0.5, 0.5) is in cell (3, 3). The first one's centre is in (0, 0).
+    arrays = encoded([(0.0, 0.0, 0.1, 0.1), (0.0, 0.0, 1.0, 1.0)], [3, 5])
+    expected = np.full((6, 6), 5)
+    expected[0, 0] = 3
+    np.testing.assert_array_equal(arrays["class"], expected)
+
+
+def test_of_two_centres_in_one_cell_the_later_one_stays() -> None:
+    decoded = round_trip([(0.0, 0.0, 0.1, 0.1), (0.02, 0.02, 0.06, 0.1)], [3, 5])
+    assert decoded.labels.tolist() == [5]
+    assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx([0.02, 0.02, 0.06, 0.1], abs=1e-6)
+
+
+@pytest.mark.parametrize("grid_size", [1, 6, 7, 20])
+def test_a_centre_on_the_right_and_bottom_edge_belongs_to_the_last_cell(grid_size: int) -> None:
+    targets = Targets(grid_size=grid_size, max_boxes=None)
+    arrays = encoded([(0.9, 0.95, 0.2, 0.1)], [1], targets)
+    assert arrays["box"][-1, -1].tolist() == pytest.approx([1, 1, 0.2, 0.1, 1])
+    decoded = round_trip([(0.9, 0.95, 0.2, 0.1)], [1], targets)
+    assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx([0.9, 0.95, 0.2, 0.1], abs=1e-6)
+
+
+BOX = st.tuples(st.floats(0, 0.95), st.floats(0, 0.95), st.floats(0.001, 1), st.floats(0.001, 1)).map(
+    lambda b: (b[0], b[1], min(b[2], 1 - b[0]), min(b[3], 1 - b[1]))
+)
+
+
+@given(st.lists(st.tuples(BOX, st.integers(1, NUM_LABELS - 1)), max_size=12), st.integers(1, 20))
+def test_every_cell_gives_back_the_last_box_that_was_put_there(
+    scene: list[tuple[tuple[float, ...], int]], grid_size: int
+) -> None:
+    boxes, labels = [box for box, _ in scene], [label for _, label in scene]
+    decoded = round_trip(boxes, labels, Targets(grid_size=grid_size, max_boxes=None))
+    last_in_cell = {
+        (int((y + height / 2) * grid_size), int((x + width / 2) * grid_size)): index
+        for index, (x, y, width, height) in enumerate(boxes)
+        # A centre that rounding puts on the border of two cells may land in either.
+        if abs((x + width / 2) * grid_size % 1 - 0.5) < 0.499 and abs((y + height / 2) * grid_size % 1 - 0.5) < 0.499
+    }
+    found = {(*np.round(box, 5), label) for box, label in zip(decoded.boxes_rel_xywh, decoded.labels, strict=True)}
+    for index in last_in_cell.values():
+        near = [box for *box, label in found if label == labels[index] and np.allclose(box, boxes[index], atol=1e-4)]
+        assert near, f"{boxes[index]} did not come back from {found}"
+    assert (decoded.scores == 1).all()
+    assert len(decoded.labels) <= len(scene)
+
+
+def test_scores_are_confidence_times_probability_and_nothing_is_never_an_answer() -> None:
+    box = np.zeros((1, 2, 2, 5))
+    box[0, 0, 1] = [0.5, 0.25, 0.5, 0.25, 0.8]
+    box[0, 1, 0] = [0.5, 0.5, -0.1, 0.2, 0.9]  # negative width
+    box[0, 1, 1] = [0.5, 0.5, 0.1, 0.2, -0.3]  # negative confidence
+    probabilities = np.full((1, 2, 2, 3), [0.7, 0.1, 0.2])  # label 0, nothing, is the most probable
+    decoded = decode({"box": box, "class": probabilities})
+    assert decoded.rows.tolist() == [0]
+    assert decoded.labels.tolist() == [2]
+    assert decoded.scores.tolist() == pytest.approx([0.8 * 0.2])
+    # centre x = (1 + 0.5) / 2, y = (0 + 0.25) / 2
+    left, top, right, bottom = xywh_to_xyxy(decoded.boxes_rel_xywh)[0]
+    assert [left, top, right, bottom] == pytest.approx([0.5, 0.0, 1.0, 0.25])
+
+
+def test_labels_are_category_ids_with_their_gaps() -> None:
+    assert label_category_ids([1, 2, 4, 7]).tolist() == [0, 1, 2, 0, 4, 0, 0, 7]
+    coco_ids = [*range(1, 91)]
+    assert len(label_category_ids(coco_ids)) == 91
+
+
+@pytest.mark.parametrize(
+    ("num_boxes", "max_boxes", "suits"), [(0, 4, False), (1, 4, True), (4, 4, True), (5, 4, False), (63, None, True)]
+)
+def test_which_images_are_trained_on(num_boxes: int, max_boxes: int | None, suits: bool) -> None:
+    assert suits_training(num_boxes, Targets(grid_size=6, max_boxes=max_boxes)) is suits

@@ -1,0 +1,87 @@
+import keras
+import numpy as np
+import pytest
+
+from pipeline.errors import BoxlineError
+from pipeline.systems.digits_localizer.model import build_model, compile_arguments
+from pipeline.systems.digits_localizer.params import Model, Targets
+from pipeline.systems.digits_localizer.targets import as_outputs, decode, encode, label_category_ids, suits_training
+
+PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
+
+
+def published_model() -> keras.Model:
+    return build_model(PUBLISHED, Targets(), image_size=100, channels=1, num_labels=10)
+
+
+def test_a_box_becomes_corners_and_comes_back() -> None:
+    targets = encode(np.array([[0.2, 0.53, 0.28, 0.25]]), np.array([7]), Targets())
+    assert targets["label"].tolist() == [7]
+    assert targets["bbox"].tolist() == pytest.approx([0.2, 0.53, 0.48, 0.78])
+    decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, num_labels=10))
+    assert decoded.labels.tolist() == [7]
+    assert decoded.scores.tolist() == [1]
+    assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx([0.2, 0.53, 0.28, 0.25])
+
+
+def test_the_most_probable_class_is_the_answer() -> None:
+    outputs = {"label": np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]]), "bbox": np.array([[0, 0, 1, 1], [0, 0, 1, 1]])}
+    decoded = decode(outputs)
+    assert decoded.rows.tolist() == [0, 1]
+    assert decoded.labels.tolist() == [1, 0]
+    assert decoded.scores.tolist() == [0.5, 0.6]
+
+
+@pytest.mark.parametrize("num_boxes", [0, 2])
+def test_an_image_needs_exactly_one_box(num_boxes: int) -> None:
+    assert not suits_training(num_boxes, Targets())
+    with pytest.raises(BoxlineError) as raised:
+        encode(np.zeros((num_boxes, 4)), np.zeros(num_boxes, int), Targets())
+    assert str(raised.value) == f"an image has {num_boxes} boxes; a localizer needs exactly one in every image"
+
+
+def test_labels_count_the_categories_without_gaps() -> None:
+    assert label_category_ids([3, 1, 9]).tolist() == [1, 3, 9]
+
+
+@pytest.mark.slow
+def test_the_published_model() -> None:
+    model = published_model()
+    assert model.count_params() == 35_086
+    assert {name: output.shape for name, output in model.output.items()} == {"label": (None, 10), "bbox": (None, 4)}
+    assert {"label", "bbox"} <= {layer.name for layer in model.layers}
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.3]
+
+
+@pytest.mark.slow
+def test_the_loss_by_hand() -> None:
+    """Cross-entropy of the class plus the mean squared error of four corners, weighted alike."""
+    model = published_model()
+    model.compile("adam", **compile_arguments())
+    images = np.random.default_rng(1).integers(0, 256, (3, 100, 100, 1)).astype(np.float32)
+    labels, corners = np.array([[4], [0], [9]]), np.array([[0.1, 0.2, 0.4, 0.6]] * 3, np.float32)
+    answers = model.predict_on_batch(images)
+    cross_entropy = -np.log(answers["label"][np.arange(3), labels[:, 0]]).mean()
+    squared_error = ((answers["bbox"] - corners) ** 2).mean()
+    losses = model.evaluate(images, {"label": labels, "bbox": corners}, verbose=0, return_dict=True)
+    assert losses["loss"] == pytest.approx(cross_entropy + squared_error, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_few_steps_on_four_images_overfit_them() -> None:
+    keras.utils.set_random_seed(5)
+    images = np.zeros((4, 100, 100, 1), np.float32)
+    for index in range(4):
+        images[index, 20 * index : 20 * index + 28, 10 + 15 * index : 38 + 15 * index] = 60 * index + 60
+    labels = np.arange(4)[:, None]
+    corners = np.array([[0.1 + 0.15 * i, 0.2 * i, 0.38 + 0.15 * i, 0.2 * i + 0.28] for i in range(4)], np.float32)
+    model = build_model(
+        Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.0),
+        Targets(),
+        image_size=100,
+        channels=1,
+        num_labels=10,
+    )
+    model.compile(keras.optimizers.Adam(3e-3), **compile_arguments())
+    losses = model.fit(images, {"label": labels, "bbox": corners}, batch_size=4, epochs=150, verbose=0).history["loss"]
+    assert losses[-1] < 0.05 * losses[0]

@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline import params
+from pipeline.check_params import check
+from pipeline.errors import BoxlineError
+from tests.e2e.tiny import PROJECT
+
+
+def complaint(tmp_path: Path, old: str, new: str) -> str:
+    """What the checks say of the project's params.yaml with one text replaced."""
+    text = (PROJECT / "params.yaml").read_text()
+    assert text.count(old) >= 1, f"{old!r} is not in params.yaml"
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(BoxlineError) as raised:
+        check(params.load(path))
+    return str(raised.value).replace(f"{tmp_path}/", "")
+
+
+def test_the_projects_own_file_is_valid() -> None:
+    check(params.load(PROJECT / "params.yaml"))
+
+
+def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
+    """YAML 1.1 reads 2e-4 as text; DVC reads YAML 1.2, and so must this."""
+    path = tmp_path / "params.yaml"
+    path.write_text((PROJECT / "params.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 2e-4"))
+    assert params.load(path).system("digits_localizer").train["learning_rate"] == 0.0002
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(
+            "{epochs: 20,",
+            "{epochs: twenty,",
+            "params.yaml: systems.digits_localizer.train.epochs: received 'twenty', expected int.",
+            id="wrong type",
+        ),
+        pytest.param(
+            "{epochs: 20,",
+            "{epochs: 0,",
+            "params.yaml: systems.digits_localizer.train.epochs: received 0, expected int >= 1.",
+            id="out of range",
+        ),
+        pytest.param(
+            "{epochs: 20,",
+            "{epoch: 20,",
+            "params.yaml: systems.digits_localizer.train: unknown key 'epoch', expected one of epochs, batch_size, "
+            "learning_rate, validation_batches, patience. Did you mean epochs?",
+            id="unknown key in a section",
+        ),
+        pytest.param(
+            "grid_size: 6, max_boxes: 4",
+            "grid_size: 6",
+            "params.yaml: systems.coco_yolo.targets: the key 'max_boxes' is missing.",
+            id="missing key",
+        ),
+        pytest.param(
+            "resize: letterbox",
+            "resize: stretch",
+            "params.yaml: systems.digits_localizer.pack.resize: received 'stretch', expected one of letterbox, crop.",
+            id="unknown choice",
+        ),
+        pytest.param(
+            "seed: 2017",
+            "seeds: 2017",
+            "params.yaml: the file: unknown key 'seeds', expected one of seed, datasets, systems. Did you mean seed?",
+            id="unknown key at the top",
+        ),
+        pytest.param(
+            "    source: sample",
+            "    sauce: sample",
+            "params.yaml: datasets.digits: unknown key 'sauce', expected one of module, source, sample, validate. "
+            "Did you mean source?",
+            id="unknown key in an entry",
+        ),
+        pytest.param(
+            "    source: sample",
+            "    source: 3",
+            "params.yaml: datasets.digits.source: received 3, expected str.",
+            id="wrong type in an entry",
+        ),
+        pytest.param(
+            "    dataset: digits",
+            "    dataset: numbers",
+            "params.yaml: systems.digits_localizer.dataset: received 'numbers', "
+            "expected a key of datasets (digits, coco).",
+            id="unknown dataset",
+        ),
+        pytest.param(
+            "    module: coco_yolo",
+            "    module: coco_yellow",
+            "params.yaml: there is no system module 'coco_yellow' in pipeline/systems.",
+            id="unknown system module",
+        ),
+        pytest.param(
+            "    module: coco\n",
+            "    module: cocoa\n",
+            "params.yaml: there is no dataset module 'cocoa' in pipeline/datasets.",
+            id="unknown dataset module",
+        ),
+        pytest.param(
+            "    task: detection",
+            "    task: detecting",
+            "params.yaml: task: received 'detecting', expected one of detection, localization.",
+            id="unknown task",
+        ),
+        pytest.param(
+            "  coco_yolo:",
+            "  coco:",
+            "params.yaml: coco names a dataset and a system; each needs a folder of its own.",
+            id="one name twice",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    assert complaint(tmp_path, old, new) == expected
+
+
+def test_text_that_is_no_yaml(tmp_path: Path) -> None:
+    assert complaint(tmp_path, "seed: 2017", "seed: [2017").startswith("params.yaml is not valid YAML: ")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(BoxlineError) as raised:
+        params.load(tmp_path / "params.yaml")
+    assert str(raised.value) == f"{tmp_path}/params.yaml not found. Run this from the project's root folder."
+
+
+def test_an_unknown_entry_lists_the_known_ones() -> None:
+    loaded = params.load(PROJECT / "params.yaml")
+    with pytest.raises(BoxlineError) as raised:
+        loaded.system("coco_yello")
+    assert str(raised.value) == "params.yaml: systems has no entry 'coco_yello'; known are digits_localizer, coco_yolo."
