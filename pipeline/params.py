@@ -29,7 +29,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Base of every section: immutable, by keyword, no unknown keys."""
 
 
-class Dataset(Section):
+class Dataset(Section, frozen=True):
     """One entry of `datasets:`. `module` is a folder of pipeline/datasets; the rest, one part per stage."""
 
     module: Name
@@ -38,7 +38,7 @@ class Dataset(Section):
     validate: dict[str, Any]
 
 
-class System(Section):
+class System(Section, frozen=True):
     """One entry of `systems:`. `module` is a folder of pipeline/systems, `dataset` a key of `datasets:`."""
 
     module: Name
@@ -51,7 +51,7 @@ class System(Section):
     evaluate: dict[str, Any]
 
 
-class Params(Section):
+class Params(Section, frozen=True):
     """The whole file."""
 
     seed: NonNegativeInt

@@ -18,7 +18,7 @@ from pipeline.params import Section, Share
 logger = logging.getLogger(__name__)
 
 
-class Validate(Section):
+class Validate(Section, frozen=True):
     """How much may fail. max_quarantined_share: of the rows of images and boxes together, 0..1."""
 
     max_quarantined_share: Share

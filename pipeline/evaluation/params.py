@@ -3,7 +3,7 @@
 from pipeline.params import Name, PositiveInt, Section, Share
 
 
-class Evaluate(Section):
+class Evaluate(Section, frozen=True):
     """What is scored and shown.
 
     split: the images that are scored; training never sees them.

@@ -24,7 +24,7 @@ def download(dataset: str, out: Path) -> None:
         else:
             root = source.UPSTREAM if chosen.source == "upstream" else chosen.source
             for asset in source.ASSETS:
-                # A mirror may hold part of the data or another version: only the publisher's own files have its digests.
+                # A mirror may hold a part or another version: only the publisher's own files have the digests.
                 fetch(asset if chosen.source == "upstream" else Asset(asset.path), root, folder)
     size_megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
     logger.info("downloaded %s from %s: %.1f MB", dataset, chosen.source, size_megabytes)

@@ -34,7 +34,7 @@ def evaluate(
     metrics: Path,
     pictures: Path,
 ) -> None:
-    """Score `model` on `systems.<system>.evaluate.split`; write detections to `out`, scores to `metrics`, `pictures`."""
+    """Score `model` on the split to evaluate; write detections to `out`, scores to `metrics`, and `pictures`."""
     chosen = params.load().system(system)
     section = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
     codec, scoring = verbs.codec(chosen.module), task(chosen.task)

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 INDEX = "index.parquet"
 
 
-class Pack(Section):
+class Pack(Section, frozen=True):
     """How images become model input.
 
     image_size: side of the square input in pixels.

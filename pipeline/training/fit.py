@@ -62,10 +62,9 @@ def fit(
         ).history
     seconds = time.perf_counter() - started
     _require_finite(history)
-    epochs = len(history["loss"])
-    logger.info(
-        "trained on %d images for %d epochs in %.1f s, loss %.4f", len(trained), epochs, seconds, history["loss"][-1]
-    )
+    losses = history["loss"]
+    epochs = len(losses)
+    logger.info("trained on %d images for %d epochs in %.1f s, loss %.4f", len(trained), epochs, seconds, losses[-1])
     return {
         "images": len(trained),
         "held_out_images": num_held_out,

@@ -3,7 +3,7 @@
 from pipeline.params import NonNegativeInt, PositiveFloat, PositiveInt, Section
 
 
-class Train(Section):
+class Train(Section, frozen=True):
     """How a model is fitted.
 
     validation_batches: batches of the shuffled training images that are held out; 0 for none.

@@ -48,7 +48,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_table_with_nulls_where_none_may_be_is_not_written(tmp_path: Path) -> None:
-    table = pa.table({name: pa.array([None], field.type) for name, field in zip(schema.BOXES.names, schema.BOXES)})
+    table = pa.table({field.name: pa.array([None], field.type) for field in schema.BOXES})
     with pytest.raises(ValueError, match="Casting field 'box_id' with null values to non-nullable"):
         write_table(tmp_path / "boxes.parquet", table, schema.BOXES)
     assert list(tmp_path.iterdir()) == []

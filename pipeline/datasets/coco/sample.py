@@ -1,7 +1,7 @@
 """A small drawn stand-in for COCO 2017, in the upstream's own archives and JSON.
 
 Scenes of six shapes on textured ground, one to six objects each; now and then a crowd or an image without objects.
-Ids are neither sorted nor without gaps, sizes are odd, boxes touch edges: what the reader meets upstream, it meets here.
+Ids are neither sorted nor without gaps, sizes are odd, boxes touch edges: what upstream shows a reader, this does.
 """
 
 import json
@@ -24,13 +24,13 @@ SUPERCATEGORIES = {"circle": "round", "ring": "round"}
 EMPTY_SHARE = 0.03
 CROWD_SHARE = 0.05
 SIDE_PIXELS = (120, 241)
-OBJECT_SHARE = (0.22, 0.6)
+OBJECT_SHARE = (0.22, 0.5)
 """Smallest and largest object, as a share of the image's shorter side."""
 
 Scene = tuple[NDArray[np.uint8], list[dict[str, Any]]]
 
 
-class Sample(Section):
+class Sample(Section, frozen=True):
     """How many scenes to draw."""
 
     train_images: PositiveInt
@@ -95,15 +95,13 @@ def _ground(random: np.random.Generator, height: int, width: int) -> NDArray[np.
 
 
 def _place(random: np.random.Generator, name: str, taken: NDArray[np.bool_]) -> list[NDArray[np.int32]] | None:
-    """The shape's polygons at a free spot, the outline first and then its holes; None where ten tries found none."""
+    """The shape's polygons at a free spot, the outline first and then its holes; None where thirty tries found none."""
     height, width = taken.shape
-    for _ in range(10):
+    for _ in range(30):
         radius = random.uniform(*OBJECT_SHARE) * min(height, width) / 2
         center = random.uniform([radius, radius], [width - radius, height - radius])
-        polygons = [
-            np.rint(center + radius * points).astype(np.int32)
-            for points in _unit_polygons(name, random.uniform(0, 0.6))
-        ]
+        unit_polygons = _unit_polygons(name, turn=random.uniform(0, 0.6))
+        polygons = [np.rint(center + radius * points).astype(np.int32) for points in unit_polygons]
         if not (_mask(polygons, taken.shape) & taken).any():
             return polygons
     return None

@@ -1,6 +1,6 @@
 """A small drawn stand-in for the digits, in the upstream's own archives and headerless CSV.
 
-Glyphs of the fonts that Matplotlib ships, varied by random transforms, pasted as 28 x 28 patches where MNIST's would be.
+Glyphs of the fonts that Matplotlib ships, varied by random transforms, pasted as 28 x 28 patches.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ FONTS = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "
 FILE_NAMES = {"train": "converted_training{}.png", "test": "converted_testing{}.png"}
 
 
-class Sample(Section):
+class Sample(Section, frozen=True):
     """How many digits to draw."""
 
     train_images: PositiveInt
@@ -72,10 +72,10 @@ def _draw_digit(random: np.random.Generator, digit: int, font: ImageFont.FreeTyp
 
 
 def _row(file_name: str, digit: int, x: int, y: int) -> str:
-    """File name, label, then xmin, ymin, xmax, ymax as fractions of the image.
+    r"""File name, label, then xmin, ymin, xmax, ymax as fractions of the image.
 
     >>> _row("converted_training1.png", 4, 20, 53)
-    'converted_training1.png,4,0.2,0.53,0.48,0.81\\n'
+    'converted_training1.png,4,0.2,0.53,0.48,0.81\n'
     """
     corners = [x, y, x + PATCH_PIXELS, y + PATCH_PIXELS]
     return ",".join([file_name, str(digit), *(repr(corner / IMAGE_PIXELS) for corner in corners)]) + "\n"

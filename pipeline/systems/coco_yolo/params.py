@@ -5,14 +5,14 @@ from typing import Literal
 from pipeline.params import PositiveInt, Section, Share
 
 
-class Targets(Section):
+class Targets(Section, frozen=True):
     """grid_size: cells per side. max_boxes: trained on are images with at most that many boxes; null for all."""
 
     grid_size: PositiveInt
     max_boxes: PositiveInt | None
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """The published network has backbone resnet_50, conv_filters 512, dense_units 2048 and dropout 0.5.
 
     backbone: "resnet_50", or "resnet_small" for a laptop. Both start from random weights unless `preset` is given.

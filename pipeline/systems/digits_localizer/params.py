@@ -3,11 +3,11 @@
 from pipeline.params import PositiveInt, Section, Share
 
 
-class Targets(Section):
+class Targets(Section, frozen=True):
     """Nothing to choose: one class and one box per image."""
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """The published network has filters [32, 32, 64], box_units [64, 32] and dropout 0.3."""
 
     filters: tuple[PositiveInt, PositiveInt, PositiveInt]
