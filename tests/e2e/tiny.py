@@ -1,5 +1,6 @@
 """A copy of the project with a few small images and one epoch: every stage is real, and all of them take seconds."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,6 @@ def make_tiny_project(folder: Path) -> Path:
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
     subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)
     run_dvc(folder, "init", "--quiet")
-    run_dvc(folder, "config", "core.analytics", "false")
     subprocess.run([*git, "add", "--all"], cwd=folder, check=True)
     subprocess.run([*git, "commit", "--quiet", "--message", "tiny"], cwd=folder, check=True)
     return folder
@@ -46,7 +46,8 @@ def make_tiny_project(folder: Path) -> Path:
 def run_dvc(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """DVC as a user runs it, with the environment's own executable."""
     dvc = Path(sys.executable).with_name("dvc")
-    result = subprocess.run([dvc, *words], cwd=folder, check=False, capture_output=True, text=True)
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1"}
+    result = subprocess.run([dvc, *words], cwd=folder, check=False, capture_output=True, text=True, env=environment)
     if check and result.returncode:
         raise AssertionError(f"dvc {' '.join(words)} ended with {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result

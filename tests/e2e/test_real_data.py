@@ -1,0 +1,66 @@
+"""Real COCO and MNIST images through the whole line, from a folder and over HTTP, where the samples are at hand."""
+
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tiny import PROJECT, make_tiny_project, run_dvc
+
+REAL_DATA = PROJECT.parent / "shared" / "data"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.real_data,
+    pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real images: ../shared/data is not there"),
+]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(scope="module", params=["folder", "server"])
+def root(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "folder":
+        yield str(REAL_DATA)
+        return
+    handler = functools.partial(QuietHandler, directory=str(REAL_DATA))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_project(tmp_path_factory.mktemp("real"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder", "system", "images"),
+    [("coco", "coco", "coco_yolo", 108), ("digits", "mnist", "digits_localizer", 2000)],
+)
+def test_real_images_are_trained_on_and_scored(
+    project: Path, root: str, dataset: str, folder: str, system: str, images: int
+) -> None:
+    run_dvc(project, "exp", "run", "-S", f"datasets.{dataset}.source={root}/{folder}", f"evaluate@{system}")
+    metrics = json.loads((project / "reports" / system / "metrics.json").read_text())
+    assert metrics["images"] == images
+    checked = json.loads((project / "reports" / dataset / "validate.json").read_text())
+    assert checked["quarantined"] == 0
+    if dataset == "coco":
+        assert (checked["images"], checked["boxes"], checked["crowd_boxes"]) == (323, 2695, 28)
+        assert checked["images_without_boxes"] == 4
+        # One box per cell of a 6 x 6 grid loses about 40 % of COCO's boxes.
+        assert metrics["boxes"] == 877
+        assert 0.3 < metrics["boxes_lost"] / metrics["boxes"] < 0.5
+    else:
+        assert metrics["baseline_mean_iou"] == pytest.approx(0.099, abs=0.002)

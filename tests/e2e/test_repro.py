@@ -1,0 +1,208 @@
+"""The whole line with real DVC: built, left alone, changed in one place, forced, broken."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from tests.e2e.tiny import make_tiny_project, run_dvc, write_params
+
+pytestmark = pytest.mark.slow
+
+STAGES = [
+    *(f"{stage}@{dataset}" for dataset in ("digits", "coco") for stage in ("download", "tables", "validate")),
+    *(
+        f"{stage}@{system}"
+        for system in ("digits_localizer", "coco_yolo")
+        for stage in ("pack", "targets", "train", "evaluate")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project after its first `dvc repro`. Tests that change it work on a copy."""
+    project = make_tiny_project(tmp_path_factory.mktemp("built"))
+    output = run_dvc(project, "repro").stdout
+    assert sorted(re.findall(r"Running stage '(.+)'", output)) == sorted(STAGES)
+    return project
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "copy", symlinks=True))
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '(.+)'", output)
+
+
+def change_params(project: Path, **values: Any) -> None:
+    """Set params.yaml keys given with __ for dots."""
+    params = YAML(typ="safe", pure=True).load(project / "params.yaml")
+    for dotted, value in values.items():
+        *parents, last = dotted.split("__")
+        section = params
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    write_params(project, params)
+
+
+def lock_hashes(project: Path) -> dict[str, str]:
+    """Path -> hash of every output in dvc.lock."""
+    lock = YAML(typ="safe", pure=True).load(project / "dvc.lock")
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def test_a_second_run_runs_nothing(built: Path) -> None:
+    assert stages_run(run_dvc(built, "repro").stdout) == []
+    assert run_dvc(built, "status").stdout.strip() == "Data and pipelines are up to date."
+
+
+def test_metrics_have_baseline_ceiling_and_lost_boxes(built: Path) -> None:
+    shown = json.loads(run_dvc(built, "metrics", "show", "--json").stdout)
+    files = next(iter(shown.values()))["data"]
+    detector = files["reports/coco_yolo/metrics.json"]["data"]
+    assert set(detector) == {"AP", "AP50", "AP75", "baseline_AP", "ceiling_AP", "boxes_lost", "boxes", "images"}
+    assert detector["images"] == 8
+    assert detector["ceiling_AP"] > 0.9
+    localizer = files["reports/digits_localizer/metrics.json"]["data"]
+    assert {"accuracy", "mean_iou", "iou_50", "iou_60", "baseline_mean_iou"} <= set(localizer)
+    assert localizer["ceiling_mean_iou"] == pytest.approx(1, abs=1e-6)
+    assert files["reports/coco/validate.json"]["data"]["quarantined"] == 0
+    assert all(0 <= value <= 1 for name, value in {**detector, **localizer}.items() if "iou" in name or "AP" in name)
+
+
+def test_plots_show_curves_and_pictures(copy: Path) -> None:
+    run_dvc(copy, "plots", "show", "--out", "plots")
+    page = (copy / "plots" / "index.html").read_text()
+    assert "Loss of coco_yolo" in page
+    assert "Loss of digits_localizer" in page
+    pictures = sorted(path.name for path in (copy / "plots" / "static").iterdir())
+    assert [name.rsplit("_", 1)[-1] for name in pictures] == ["grid.png", "predictions.png", "predictions.png"]
+    for picture in (copy / "reports").rglob("*.png"):
+        with Image.open(picture) as image:
+            assert min(image.size) > 150, picture
+
+
+def test_another_number_of_epochs_reruns_train_and_evaluate_of_that_system_alone(copy: Path) -> None:
+    change_params(copy, systems__coco_yolo__train__epochs=2)
+    assert stages_run(run_dvc(copy, "repro").stdout) == ["train@coco_yolo", "evaluate@coco_yolo"]
+
+
+def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
+    run_dvc(copy, "exp", "run", "-S", "systems.coco_yolo.train.epochs=2", "evaluate@coco_yolo")
+    assert json.loads((copy / "reports" / "coco_yolo" / "train.json").read_text())["epochs"] == 2
+    changed = json.loads(run_dvc(copy, "params", "diff", "--json").stdout)
+    assert changed == {"params.yaml": {"systems.coco_yolo.train.epochs": {"old": 1, "new": 2, "diff": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("edited", "touched"),
+    [
+        ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
+        ("pipeline/datasets/digits/sample.py", {"download@digits"}),
+        ("pipeline/evaluation/localization.py", {"targets@digits_localizer", "evaluate@digits_localizer"}),
+        ("pipeline/checks/rules.py", {"validate@digits", "validate@coco"}),
+        ("pipeline/summary.py", set()),
+    ],
+)
+def test_an_edited_docstring_touches_only_the_stages_that_import_it(copy: Path, edited: str, touched: set[str]) -> None:
+    path = copy / edited
+    path.write_text(path.read_text().replace('"""', '"""Edited. ', 1))
+    status = json.loads(run_dvc(copy, "status", "--json").stdout)
+    assert set(status) == touched
+
+
+def test_a_forced_run_with_the_same_seed_gives_the_same_bytes_and_scores(copy: Path) -> None:
+    hashes, metrics = lock_hashes(copy), metrics_of(copy)
+    run_dvc(copy, "repro", "--force")
+    again = lock_hashes(copy)
+    fixed = [path for path in hashes if path.split("/")[2] in {"download", "tables", "validate", "pack", "targets"}]
+    assert len(fixed) == 10
+    assert {path: again[path] for path in fixed} == {path: hashes[path] for path in fixed}
+    assert metrics_of(copy) == metrics
+    detections = [path for path in hashes if path.endswith("/evaluate")]
+    assert {path: again[path] for path in detections} == {path: hashes[path] for path in detections}
+
+
+def metrics_of(project: Path) -> dict[str, Any]:
+    return {
+        str(path.relative_to(project)): json.loads(path.read_text())
+        for path in sorted((project / "reports").rglob("metrics.json"))
+    }
+
+
+def failure(project: Path, target: str) -> str:
+    """The one sentence of a stage that fails, after seeing that it left no traceback and no output."""
+    result = run_dvc(project, "repro", target, check=False)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert not list((project / "data").rglob("*.partial*"))
+    stage, _, name = target.partition("@")
+    assert not (project / "data" / name / stage).exists()
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert "exited with 1" in result.stderr
+    return line.removeprefix("Error: ")
+
+
+def test_a_missing_source(copy: Path) -> None:
+    change_params(copy, datasets__coco__source="nowhere/coco")
+    assert failure(copy, "download@coco") == (
+        "nowhere/coco/zips/train2017.zip not found. A folder given as `source` in params.yaml is laid out like the "
+        "upstream."
+    )
+
+
+def test_a_digest_that_does_not_match(copy: Path) -> None:
+    """The project's own digests, pointed at a folder that holds other bytes under the same names."""
+    source = copy / "pipeline" / "datasets" / "coco" / "source.py"
+    source.write_text(source.read_text().replace("http://images.cocodataset.org", "mirror"))
+    shutil.copytree(copy / "data" / "coco" / "download", copy / "mirror")
+    change_params(copy, datasets__coco__source="upstream")
+    size = (copy / "mirror" / "zips" / "train2017.zip").stat().st_size
+    assert failure(copy, "download@coco") == (
+        f"mirror/zips/train2017.zip has {size} bytes, expected 19336861798. The publisher's file changed or arrived "
+        "damaged: run it again, or name a mirror under `source`."
+    )
+
+
+def test_a_wrong_parameter(copy: Path) -> None:
+    change_params(copy, systems__coco_yolo__train__epochs="many")
+    assert failure(copy, "train@coco_yolo") == (
+        "params.yaml: systems.coco_yolo.train.epochs: received 'many', expected int."
+    )
+
+
+def test_a_damaged_csv(copy: Path) -> None:
+    mirror = copy / "mirror"
+    shutil.copytree(copy / "data" / "digits" / "download", mirror)
+    labels = mirror / "MNIST" / "training_data.csv"
+    lines = labels.read_text().splitlines()
+    lines[2] = lines[2].rpartition(",")[0]
+    labels.write_text("\n".join(lines))
+    change_params(copy, datasets__digits__source="mirror")
+    assert failure(copy, "tables@digits") == (
+        f"data/digits/download/MNIST/training_data.csv, line 3: received 5 fields ({lines[2]}), "
+        "expected 6: file name, label, xmin, ymin, xmax, ymax."
+    )
+
+
+def test_a_clone_gets_everything_from_the_remote(copy: Path, tmp_path: Path) -> None:
+    run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(copy, "push")
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    subprocess.run([*git, "add", "--all"], cwd=copy, check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "built"], cwd=copy, check=True)
+    clone = tmp_path / "clone"
+    subprocess.run([*git, "clone", "--quiet", copy, clone], check=True)
+    run_dvc(clone, "pull")
+    assert metrics_of(clone) == metrics_of(copy)
+    assert stages_run(run_dvc(clone, "repro").stdout) == []

@@ -1,0 +1,137 @@
+import contextlib
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from pipeline.datasets.tables import Tables
+from pipeline.evaluation.detection import constant_answer, score
+from tests.scenes import box, detections, image, tables
+
+TRUTH = tables(
+    [image(7), image(3, width=100, height=80), image(12)],
+    [box(1, 7, 5, (10, 20, 30, 40)), box(4, 3, 2, (0, 0, 50, 20)), box(9, 7, 2, (600, 400, 40, 27))],
+)
+
+
+def pycocotools_score(truth: Tables, found: pa.Table) -> dict[str, float]:
+    """The reference, fed with COCO's own dictionaries."""
+    ground = COCO()
+    ground.dataset = {
+        "info": {},
+        "images": [{"id": r["image_id"], "width": r["width"], "height": r["height"]} for r in truth.images.to_pylist()],
+        "categories": [{"id": r["category_id"], "name": r["name"]} for r in truth.categories.to_pylist()],
+        "annotations": [
+            {
+                "id": r["box_id"],
+                "image_id": r["image_id"],
+                "category_id": r["category_id"],
+                "bbox": [r["x"], r["y"], r["width"], r["height"]],
+                "area": r["area"],
+                "iscrowd": int(r["is_crowd"]),
+            }
+            for r in truth.boxes.to_pylist()
+        ],
+    }
+    results = [
+        {
+            "image_id": r["image_id"],
+            "category_id": r["category_id"],
+            "bbox": [r["x"], r["y"], r["width"], r["height"]],
+            "score": r["score"],
+        }
+        for r in found.to_pylist()
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground.createIndex()
+        evaluation = COCOeval(ground, ground.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: max(0.0, float(value)) for name, value in zip(("AP", "AP50", "AP75"), evaluation.stats, strict=False)}
+
+
+def test_the_truth_itself_scores_one() -> None:
+    found = detections([(7, 5, (10, 20, 30, 40), 0.9), (3, 2, (0, 0, 50, 20), 0.8), (7, 2, (600, 400, 40, 27), 0.7)])
+    assert score(TRUTH, found) == {name: pytest.approx(1) for name in ("AP", "AP50", "AP75")}
+
+
+def test_nothing_found_scores_zero() -> None:
+    assert score(TRUTH, detections([])) == {"AP": 0, "AP50": 0, "AP75": 0}
+
+
+def test_no_box_to_find_scores_zero_and_not_minus_one() -> None:
+    assert score(tables([image(7)], []), detections([(7, 5, (1, 2, 3, 4), 1.0)])) == {"AP": 0, "AP50": 0, "AP75": 0}
+
+
+def test_two_images_worked_by_hand() -> None:
+    # Category 5: the only box found with IoU 30 x 30 / (30 x 40) = 0.75: right at thresholds 0.50 to 0.75, 6 of 10.
+    # Category 2: one of two boxes found exactly; precision 1 up to recall 0.5: 51 of COCO's 101 recall points.
+    found = detections([(7, 5, (10, 20, 30, 30), 0.9), (3, 2, (0, 0, 50, 20), 0.8)])
+    assert score(TRUTH, found) == {
+        "AP": pytest.approx((0.6 + 51 / 101) / 2),
+        "AP50": pytest.approx((1 + 51 / 101) / 2),
+        "AP75": pytest.approx((1 + 51 / 101) / 2),
+    }
+
+
+def test_a_detection_in_a_crowd_is_neither_right_nor_wrong() -> None:
+    crowd = box(5, 3, 2, (60, 10, 30, 60), is_crowd=True)
+    truth = tables([image(3, width=100, height=80)], [box(4, 3, 2, (0, 0, 50, 20)), crowd])
+    found = detections([(3, 2, (62, 12, 10, 10), 0.9), (3, 2, (0, 0, 50, 20), 0.8)])
+    assert score(truth, found)["AP"] == pytest.approx(1)
+
+
+BOX = st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(1, 40), st.integers(1, 40))
+TRUE_BOX = st.tuples(st.sampled_from([3, 7, 12]), st.sampled_from([2, 5]), BOX, st.booleans())
+FOUND_BOX = st.tuples(st.sampled_from([3, 7, 12]), st.sampled_from([2, 5]), BOX, st.floats(0.01, 1))
+
+
+@settings(max_examples=60)
+@given(st.lists(TRUE_BOX, min_size=1, max_size=12), st.lists(FOUND_BOX, min_size=1, max_size=30))
+def test_scores_are_those_of_pycocotools(true_boxes: list[Any], found_boxes: list[Any]) -> None:
+    truth = tables(
+        [image(i, width=100, height=80) for i in (7, 3, 12)],
+        [box(i, image_id, c, xywh, is_crowd=crowd) for i, (image_id, c, xywh, crowd) in enumerate(true_boxes, 1)],
+    )
+    # Equal scores may be ranked either way, so no two are equal here; near misses make every threshold matter.
+    found = [(i, c, xywh, s - 1e-4 * rank) for rank, (i, c, xywh, s) in enumerate(found_boxes)]
+    found += [
+        (i, c, (x + 1, y, w, h + 1), 0.5 - 1e-3 * rank) for rank, (i, c, (x, y, w, h), _) in enumerate(true_boxes)
+    ]
+    table = detections(found)
+    expected = pycocotools_score(truth, table)
+    assert score(truth, table) == {name: pytest.approx(value, abs=1e-9) for name, value in expected.items()}
+
+
+def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None:
+    train = tables(
+        [image(1, "train", 100, 200), image(2, "train", 50, 50), image(8, "train", 10, 10)],
+        [
+            box(1, 1, 5, (10, 20, 30, 40)),  # 0.1, 0.1, 0.3, 0.2
+            box(2, 2, 5, (10, 10, 10, 10)),  # 0.2, 0.2, 0.2, 0.2
+            box(3, 2, 5, (20, 20, 20, 20)),  # 0.4, 0.4, 0.4, 0.4
+            box(4, 2, 2, (5, 0, 25, 50)),  # 0.1, 0.0, 0.5, 1.0
+        ],
+    )
+    truth = tables([image(7, width=640, height=400), image(3, width=100, height=80)], [])
+    rows = constant_answer(train, truth).to_pylist()
+    assert [(row["image_id"], row["category_id"]) for row in rows] == [(7, 5), (7, 2), (3, 5), (3, 2)]
+    # category 5 is in two of three training images, category 2 in one
+    assert [row["score"] for row in rows] == pytest.approx([2 / 3, 1 / 3] * 2)
+    assert [rows[0][name] for name in ("x", "y", "width", "height")] == pytest.approx([128, 80, 192, 80])
+    assert [rows[3][name] for name in ("x", "y", "width", "height")] == pytest.approx([10, 0, 50, 80])
+
+
+def test_the_constant_answer_keeps_to_the_hundred_that_coco_counts() -> None:
+    boxes = [box(i, 1, i, (1, 1, 5, 5)) for i in range(1, 131)]
+    train = tables([image(1, "train")], boxes)
+    found = constant_answer(train, tables([image(7)], []))
+    assert found.num_rows == 100
+    assert len(np.unique(found["category_id"].to_numpy())) == 100

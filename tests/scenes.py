@@ -1,0 +1,57 @@
+"""Small hand-made tables for tests: asymmetric sizes, ids with gaps."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from pipeline import schema
+from pipeline.datasets.tables import Tables, categories_table
+
+
+def image(image_id: int, split: str = "val", width: int = 640, height: int = 427) -> dict[str, object]:
+    name = f"{image_id:012d}.jpg"
+    return {
+        "image_id": image_id,
+        "split": split,
+        "file_name": name,
+        "width": width,
+        "height": height,
+        "archive": f"zips/{split}2017.zip",
+        "member": f"{split}2017/{name}",
+        "sha256": "0" * 64,
+    }
+
+
+def box(
+    box_id: int, image_id: int, category_id: int, xywh: Sequence[float], *, is_crowd: bool = False
+) -> dict[str, object]:
+    x, y, width, height = xywh
+    return {
+        "box_id": box_id,
+        "image_id": image_id,
+        "category_id": category_id,
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "area": width * height,
+        "is_crowd": is_crowd,
+    }
+
+
+def tables(images: list[dict[str, object]], boxes: list[dict[str, object]]) -> Tables:
+    """With categories 2 "cat" and 5 "dog"."""
+    return Tables(
+        pa.Table.from_pylist(images, schema.IMAGES),
+        pa.Table.from_pylist(boxes, schema.BOXES),
+        categories_table([5, 2], ["dog", "cat"], ["animal", "animal"]),
+    )
+
+
+def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:
+    """Rows of image_id, category_id, xywh, score."""
+    names = schema.DETECTIONS.names
+    return pa.Table.from_pylist(
+        [dict(zip(names, (image_id, category, *xywh, score), strict=True)) for image_id, category, xywh, score in rows],
+        schema.DETECTIONS,
+    )

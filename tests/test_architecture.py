@@ -1,0 +1,77 @@
+"""The shape that docs/architecture.md draws, held by tests: imports point downwards, and the ground is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+# From the ground up. A module imports from its own layer and the layers below.
+LAYERS = [
+    {"errors"},
+    {"params", "schema", "progress", "geometry"},
+    {"storage", "drawing"},
+    {"datasets"},
+    {"checks", "systems"},
+    {"training", "evaluation"},
+    {"command"},
+    {"stages", "check_params", "summary"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def modules() -> list[Path]:
+    return sorted((PROJECT / "pipeline").rglob("*.py"))
+
+
+def imported_names(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+def area(dotted: str) -> str:
+    """pipeline.geometry.boxes.Boxes -> geometry"""
+    return dotted.split(".")[1]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PROJECT).as_posix())
+def test_imports_point_downwards(path: Path) -> None:
+    own = path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".")
+    if own == "pipeline.__init__":
+        return
+    for name in imported_names(path):
+        if name.startswith("pipeline."):
+            assert LEVEL[area(name)] <= LEVEL[area(own)], f"{own} imports {name}"
+
+
+@pytest.mark.parametrize("system", ["coco_yolo", "digits_localizer"])
+@pytest.mark.parametrize("other", ["coco_yolo", "digits_localizer"])
+def test_systems_do_not_know_each_other(system: str, other: str) -> None:
+    if system != other:
+        for path in (PROJECT / "pipeline" / "systems" / system).glob("*.py"):
+            assert not any(other in name for name in imported_names(path))
+
+
+def test_data_stages_start_without_tensorflow() -> None:
+    """Data checks run in CI on every change; they must not wait for a framework that they do not use."""
+    light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "drawing"]
+    light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
+    code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
+    code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert result.stdout == "[]\n"
+
+
+def test_models_and_losses_use_no_backend_of_their_own() -> None:
+    """`keras.ops` only, so that TensorFlow, JAX and PyTorch all run them."""
+    for path in (PROJECT / "pipeline" / "systems").rglob("*.py"):
+        backends = {name.split(".")[0] for name in imported_names(path)} & {"tensorflow", "jax", "torch"}
+        assert not backends, path

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.storage.shards import Shards, shard_path, write_shard
+from pipeline.training.batches import Batches, hold_out
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Shards, Shards]:
+    """Seven packed images in two shards, and targets for five of them in another order; everything holds its id."""
+    images, targets = tmp_path / "pack", tmp_path / "targets"
+    images.mkdir()
+    targets.mkdir()
+    for number, ids in enumerate(([1, 2, 3, 4], [5, 6, 7])):
+        pixels = np.broadcast_to(np.array(ids, np.uint8)[:, None, None, None], (len(ids), 2, 2, 3))
+        write_shard(shard_path(images, "train", number), np.array(ids), {"image": pixels})
+    ids = np.array([6, 2, 7, 3, 1])
+    columns = {"label": ids.astype(np.int32), "bbox": np.repeat(ids[:, None], 4, axis=1).astype(np.float32)}
+    write_shard(shard_path(targets, "train", 0), ids, columns)
+    return Shards(images, "train"), Shards(targets, "train")
+
+
+def epoch_of(batches: Batches) -> list[list[int]]:
+    """The image ids of each batch, after seeing that pixels and targets belong to the same image."""
+    found = []
+    for step in range(len(batches)):
+        images, targets = batches[step]
+        ids = targets["label"][:, 0]
+        np.testing.assert_array_equal(images[:, 1, 0, 2], ids)
+        np.testing.assert_array_equal(targets["bbox"][:, 3], ids)
+        found.append(ids.tolist())
+    return found
+
+
+def test_without_a_seed_rows_come_as_given(folders: tuple[Shards, Shards]) -> None:
+    batches = Batches(*folders, batch_size=2)
+    assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
+    batches.on_epoch_end()
+    assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
+
+
+def test_chosen_rows_only(folders: tuple[Shards, Shards]) -> None:
+    assert epoch_of(Batches(*folders, batch_size=2, target_rows=np.array([4, 1]))) == [[1, 2]]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards]) -> None:
+    orders = []
+    for _ in range(2):
+        batches = Batches(*folders, batch_size=2, seed=5)
+        epochs = []
+        for _ in range(3):
+            epochs.append(epoch_of(batches))
+            batches.on_epoch_end()
+        orders.append(epochs)
+    assert orders[0] == orders[1]
+    first, second, third = orders[0]
+    assert first != second != third
+    for epoch in orders[0]:
+        assert sorted(image_id for batch in epoch for image_id in batch) == [1, 2, 3, 6, 7]
+    assert epoch_of(Batches(*folders, batch_size=2, seed=6)) != first
+
+
+def test_held_out_rows_are_never_trained_on() -> None:
+    trained, held_out = hold_out(10, 3, seed=1)
+    assert sorted([*trained, *held_out]) == list(range(10))
+    assert len(held_out) == 3
+    assert held_out.tolist() != [0, 1, 2]
+    np.testing.assert_array_equal(hold_out(10, 3, seed=1)[1], held_out)
