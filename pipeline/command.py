@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> Non
     Ctrl-C becomes exit code 130. Other exceptions are bugs and keep their traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up notes on every stage tell a user nothing
     parser = argparse.ArgumentParser(description=stage.__doc__)
     parser.add_argument(subject, help=f"key in params.yaml, under {subject}s")
     for path in paths:

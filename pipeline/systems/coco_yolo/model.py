@@ -23,10 +23,10 @@ BACKBONES = {
     "resnet_small": {
         "input_conv_filters": [64],
         "input_conv_kernel_sizes": [3],
-        "stackwise_num_filters": [64, 96, 128],
-        "stackwise_num_blocks": [1, 1, 1],
-        "stackwise_num_strides": [1, 2, 2],
-        "block_type": "basic_block",
+        "stackwise_num_filters": [64],
+        "stackwise_num_blocks": [1],
+        "stackwise_num_strides": [2],
+        "block_type": "basic_block_vd",
     },
 }
 
