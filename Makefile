@@ -5,7 +5,7 @@
 #   make bench    the benchmarks              make lock     resolve the dependencies anew (needs uv)
 
 PYTHON ?= python3
-LOCK := requirements$(if $(GPU),-gpu,).lock
+LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
 export DVC_NO_ANALYTICS := 1
 
@@ -13,33 +13,34 @@ export DVC_NO_ANALYTICS := 1
 
 run: environment
 	@$(VENV)/python -m pipeline.check_params
-	@$(VENV)/dvc repro
+	@$(VENV)/python -m dvc repro
 	@$(VENV)/python -m pipeline.summary
 
 test: environment
 	@$(VENV)/python -m pytest
 
 check: environment
-	@$(VENV)/ruff check
-	@$(VENV)/ruff format --check
-	@$(VENV)/mypy
+	@$(VENV)/python -m ruff check
+	@$(VENV)/python -m ruff format --check
+	@$(VENV)/python -m mypy
 	@$(VENV)/python -m pytest -m "not slow and not real_data"
 
 bench: environment
 	@$(VENV)/python -m benchmarks.run
 
-# The lock holds every package with hashes, so there is nothing to resolve. The copy in .venv tells a stale one by
-# its content: timestamps say nothing after a checkout or a change between CPU and GPU.
+# The lock holds every package with hashes, so there is nothing to resolve. The stamp in .venv tells a stale one by
+# content, the lock's and Python's version: timestamps say nothing after a checkout or a change between CPU and GPU.
 environment:
-	@cmp -s $(LOCK) .venv/installed.lock || { \
-		$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-			{ echo "Boxline needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }; \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "Boxline needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@stamp=$$($(PYTHON) --version; cat $(LOCK)); \
+	test "$$stamp" = "$$(cat .venv/installed 2>/dev/null)" || { \
 		echo "Making .venv from $(LOCK); this takes a minute or two, once."; \
 		rm -rf .venv && \
 		$(PYTHON) -m venv .venv && \
 		$(VENV)/python -m pip install --quiet --quiet --compile --no-deps --require-hashes \
 			--disable-pip-version-check --requirement $(LOCK) && \
-		cp $(LOCK) .venv/installed.lock; }
+		echo "$$stamp" > .venv/installed; }
 
 # uv, because its locks are free of registry addresses and it can leave out what keras-hub asks for and does not use.
 UV_COMPILE = uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

@@ -9,7 +9,7 @@ from pipeline.errors import BoxlineError
 from pipeline.evaluation.params import Evaluate
 from pipeline.evaluation.scores import task
 from pipeline.params import Params
-from pipeline.storage.packed import Pack
+from pipeline.storage.params import Pack
 from pipeline.systems import verbs
 from pipeline.training.params import Train
 
@@ -24,6 +24,9 @@ def check(loaded: Params) -> None:
         where = f"systems.{name}"
         targets, model = verbs.sections(system.module)
         task(system.task)
+        expected = verbs.codec(system.module).TASK
+        if system.task != expected:
+            raise BoxlineError(f"params.yaml: {where}.task: received {system.task!r}, expected {expected}.")
         params.section(system.pack, Pack, f"{where}.pack")
         params.section(system.targets, targets, f"{where}.targets")
         params.section(system.model, model, f"{where}.model")

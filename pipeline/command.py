@@ -1,6 +1,7 @@
 """How a stage runs as a command: its arguments, its log lines, its exit code."""
 
 import argparse
+import errno
 import logging
 import sys
 from collections.abc import Callable
@@ -10,12 +11,15 @@ from pipeline.errors import BoxlineError
 
 logger = logging.getLogger(__name__)
 
+MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+"""The disk is full, or the files belong to somebody else: nothing that a traceback would explain."""
+
 
 def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> None:
     """Call `stage(subject, **paths)` with the command line's words: the subject first, then one --option per path.
 
-    dvc.yaml passes every path, so it is their only home. A BoxlineError becomes one line on stderr and exit code 1;
-    Ctrl-C becomes exit code 130. Other exceptions are bugs and keep their traceback.
+    dvc.yaml passes every path, so it is their only home. A BoxlineError and a full disk become one line on stderr
+    and exit code 1, Ctrl-C becomes exit code 130. Other exceptions are bugs and keep their traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(description=stage.__doc__)
@@ -26,6 +30,12 @@ def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> Non
         stage(**vars(parser.parse_args()))
     except BoxlineError as error:
         logger.error("Error: %s", error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in MACHINE_FAULTS:
+            raise
+        message = "Error: %s: %s. Make room or grant access, then run it again."
+        logger.error(message, error.filename or "disk", error.strerror)
         sys.exit(1)
     except KeyboardInterrupt:
         logger.error("Interrupted. Nothing half-written was kept; the same command starts again.")

@@ -22,7 +22,8 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Name = Annotated[str, Meta(pattern="^[a-z][a-z0-9_]*$")]
+NAME_PATTERN = "^[a-z][a-z0-9_]*$"
+Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,7 +55,7 @@ class System(Section, frozen=True):
 class Params(Section, frozen=True):
     """The whole file."""
 
-    seed: NonNegativeInt
+    seed: Annotated[int, Meta(ge=0, lt=2**32)]
     datasets: dict[Name, Dataset]
     systems: dict[Name, System]
 
@@ -74,8 +75,11 @@ def load(path: Path = PARAMS_FILE) -> Params:
         raw = YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError:
         raise BoxlineError(f"{path} not found. Run this from the project's root folder.") from None
+    except IsADirectoryError:
+        raise BoxlineError(f"{path} is a folder, expected a YAML file.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise BoxlineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    _require_names(raw, path)
     params = section(raw, Params, where="", path=path)
     for name, system in params.systems.items():
         if name in params.datasets:
@@ -86,6 +90,18 @@ def load(path: Path = PARAMS_FILE) -> Params:
                 f"expected a key of datasets ({listed(params.datasets)})."
             )
     return params
+
+
+def _require_names(raw: object, path: Path) -> None:
+    """Names become folders and DVC stages; msgspec's own message would not say which one is wrong."""
+    for group in ("datasets", "systems"):
+        entries = raw.get(group) if isinstance(raw, dict) else None
+        for name in entries if isinstance(entries, dict) else ():
+            if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
+                raise BoxlineError(
+                    f"{path}: {group}: the name {name!r} is not allowed; expected a lower-case letter, "
+                    "then lower-case letters, digits and underscores."
+                )
 
 
 SectionType = TypeVar("SectionType", bound=Section)
@@ -102,39 +118,47 @@ def section(raw: object, kind: type[SectionType], where: str, path: Path = PARAM
 def _explain(message: str, raw: object, kind: type[Section], where: str) -> str:
     """Msgspec's words ("Expected `int`, got `str` - at `$.train.epochs`") with the key and the value received."""
     complaint, _, pointer = message.partition(" - at ")
-    # A map's members appear as [...]; msgspec leaves the key out, so look for it in the data.
-    keys = _resolve(re.findall(r"\w+|\[\.\.\.\]", pointer), raw, kind)
+    try:
+        keys, value, expected_kind = _follow(re.findall(r"[^.$`\[\]]+|\[\.\.\.\]", pointer), raw, kind)
+    except (KeyError, TypeError, IndexError, StopIteration):
+        return f"{where or 'the file'}: {message}"  # a place that cannot be followed, such as a key that is no text
     key = ".".join(filter(None, [where, *keys])) or "the file"
-    unknown = re.search(r"unknown field `(\w+)`", complaint)
+    unknown = re.search(r"unknown field `([^`]+)`", complaint)
     if unknown:
-        known = [field.name for field in msgspec.structs.fields(_kind_at(kind, keys))]
+        known = [field.name for field in msgspec.structs.fields(expected_kind)]
         guesses = difflib.get_close_matches(unknown[1], known, n=1)
         hint = f" Did you mean {guesses[0]}?" if guesses else ""
         return f"{key}: unknown key {unknown[1]!r}, expected one of {listed(known)}.{hint}"
-    missing = re.search(r"missing required field `(\w+)`", complaint)
+    missing = re.search(r"missing required field `([^`]+)`", complaint)
     if missing:
         return f"{key}: the key {missing[1]!r} is missing."
-    value = raw
-    for part in keys:
-        value = value[part] if isinstance(value, dict) else value
     if complaint.startswith("Invalid enum value"):
-        expected = f"one of {listed(get_args(_kind_at(kind, keys)))}"
-    else:
+        return f"{key}: received {value!r}, expected one of {listed(get_args(expected_kind))}."
+    if complaint.startswith("Expected "):
         expected = complaint.removeprefix("Expected ").partition(", got")[0].replace("`", "")
-    return f"{key}: received {value!r}, expected {expected}."
+        return f"{key}: received {value!r}, expected {expected}."
+    return f"{key}: {complaint}."
 
 
-def _resolve(pointer: list[str], raw: object, kind: type[Section]) -> list[str]:
-    """The pointer's steps with each "[...]" replaced by the first key whose member is not valid."""
+def _follow(steps: list[str], raw: Any, kind: Any) -> tuple[list[str], Any, Any]:
+    """The keys that msgspec's pointer names, the value there, and the type that is expected there.
+
+    msgspec writes [...] for a member of a map and leaves the key out; it is the first one that is not valid.
+    """
     keys: list[str] = []
-    value: Any = raw
-    for step in pointer:
+    for step in steps:
         if step == "[...]":
-            annotation = {field.name: field.type for field in msgspec.structs.fields(kind)}[keys[-1]]
-            step = next(key for key in value if not _is_valid({key: value[key]}, annotation))
-        keys.append(str(step))
-        value = value.get(step) if isinstance(value, dict) else None
-    return keys
+            member_kind = get_args(kind)[1]
+            key: Any = next(name for name in raw if not _is_valid({name: raw[name]}, kind))
+            kind = member_kind
+        elif isinstance(raw, list):
+            key = int(step)
+        else:
+            key = step
+            kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[step]
+        raw = raw[key]
+        keys.append(str(key))
+    return keys, raw, kind
 
 
 def _is_valid(value: object, kind: Any) -> bool:
@@ -143,17 +167,6 @@ def _is_valid(value: object, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def _kind_at(kind: type[Section], keys: list[str]) -> Any:
-    """The type that describes the part of the file at `keys`."""
-    current: Any = kind
-    for key in keys:
-        if isinstance(current, type) and issubclass(current, msgspec.Struct):
-            current = {field.name: field.type for field in msgspec.structs.fields(current)}[key]
-        else:
-            current = current.__args__[1]  # dict[Name, Dataset] -> Dataset
-    return current
 
 
 Entry = TypeVar("Entry", Dataset, System)

@@ -52,17 +52,26 @@ def test_imports_point_downwards(path: Path) -> None:
             assert LEVEL[area(name)] <= LEVEL[area(own)], f"{own} imports {name}"
 
 
-@pytest.mark.parametrize("system", ["coco_yolo", "digits_localizer"])
-@pytest.mark.parametrize("other", ["coco_yolo", "digits_localizer"])
-def test_systems_do_not_know_each_other(system: str, other: str) -> None:
-    if system != other:
-        for path in (PROJECT / "pipeline" / "systems" / system).glob("*.py"):
-            assert not any(other in name for name in imported_names(path))
+@pytest.mark.parametrize(
+    ("group", "one", "other"),
+    [
+        ("systems", "coco_yolo", "digits_localizer"),
+        ("systems", "digits_localizer", "coco_yolo"),
+        ("datasets", "coco", "digits"),
+        ("datasets", "digits", "coco"),
+    ],
+)
+def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other: str) -> None:
+    paths = list((PROJECT / "pipeline" / group / one).glob("*.py"))
+    assert len(paths) > 3
+    for path in paths:
+        assert not any(name.startswith(f"pipeline.{group}.{other}") for name in imported_names(path)), path
 
 
 def test_data_stages_start_without_tensorflow() -> None:
     """Data checks run in CI on every change; they must not wait for a framework that they do not use."""
     light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "drawing"]
+    light += [f"datasets.{name}.{part}" for name in ("coco", "digits") for part in ("source", "sample", "reader")]
     light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"

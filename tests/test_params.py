@@ -109,6 +109,50 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="unknown task",
         ),
         pytest.param(
+            "filters: [32, 32, 64]",
+            "filters: [32, wide, 64]",
+            "params.yaml: systems.digits_localizer.model.filters.1: received 'wide', expected int.",
+            id="wrong type in a list",
+        ),
+        pytest.param(
+            "{epochs: 20,",
+            "{epo-chs: 20,",
+            "params.yaml: systems.digits_localizer.train: unknown key 'epo-chs', expected one of epochs, batch_size, "
+            "learning_rate, validation_batches, patience. Did you mean epochs?",
+            id="unknown key with a dash",
+        ),
+        pytest.param(
+            "  digits_localizer:",
+            "  Digits-1:",
+            "params.yaml: systems: the name 'Digits-1' is not allowed; expected a lower-case letter, "
+            "then lower-case letters, digits and underscores.",
+            id="a name that is no name",
+        ),
+        pytest.param(
+            "validation_batches: 10, patience: 10",
+            "validation_batches: 0, patience: 10",
+            "params.yaml: systems.digits_localizer.train: patience needs validation_batches of at least 1.",
+            id="early stopping without held-out images",
+        ),
+        pytest.param(
+            "split: test",
+            "split: train",
+            "params.yaml: systems.digits_localizer.evaluate.split: received 'train', expected one of val, test.",
+            id="scoring what was trained on",
+        ),
+        pytest.param(
+            "    task: detection",
+            "    task: localization",
+            "params.yaml: systems.coco_yolo.task: received 'localization', expected detection.",
+            id="a task that the system does not have",
+        ),
+        pytest.param(
+            "    module: coco_yolo",
+            "    module: encoding",
+            "params.yaml: there is no system module 'encoding' in pipeline/systems.",
+            id="a module that is no system",
+        ),
+        pytest.param(
             "  coco_yolo:",
             "  coco:",
             "params.yaml: coco names a dataset and a system; each needs a folder of its own.",

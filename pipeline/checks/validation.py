@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from pipeline.errors import BoxlineError
 from pipeline.params import Section, Share
 
 logger = logging.getLogger(__name__)
+
+FIRST_ROWS = 10
+"""How many refused rows the report names; quarantine.parquet has them all."""
 
 
 class Validate(Section, frozen=True):
@@ -50,6 +54,9 @@ def validate(tables: Tables) -> Validation:
         "crowd_boxes": pc.sum(boxes["is_crowd"].cast(pa.int64())).as_py() or 0,
         "quarantined": quarantine.num_rows,
         "quarantined_share": quarantine.num_rows / max(1, tables.images.num_rows + tables.boxes.num_rows),
+        "first": [
+            f"{row['table']} {row['row_id']}: {row['reason']}" for row in quarantine.slice(0, FIRST_ROWS).to_pylist()
+        ],
         "reasons": {rule.name: reasons.get(rule.name, 0) for rule in (*IMAGE_RULES, *BOX_RULES)},
     }
     return Validation(Tables(images, boxes, tables.categories), quarantine, report)
@@ -64,7 +71,8 @@ def require(validation: Validation, limits: Validate, report_path: object) -> No
         worst = {name: count for name, count in report["reasons"].items() if count}
         raise BoxlineError(
             f"{report['quarantined']} rows ({report['quarantined_share']:.2%}) failed the checks {worst}, "
-            f"allowed are {limits.max_quarantined_share:.2%}. See {report_path}; correct the data, or raise "
+            f"allowed are {limits.max_quarantined_share:.2%}. First: {'; '.join(report['first'][:3])}. "
+            f"See {report_path}; correct the data, or raise "
             "validate.max_quarantined_share in params.yaml."
         )
     logger.info(
@@ -89,9 +97,14 @@ def _quarantined(name: str, key: str, refused: list[tuple[str, pa.Table]]) -> pa
             "row_id": row[key],
             "image_id": row["image_id"],
             "reason": reason,
-            "row": json.dumps(row),
+            "row": json.dumps({name: _finite(value) for name, value in row.items()}, allow_nan=False),
         }
         for reason, table in refused
         for row in table.to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema.QUARANTINE)
+
+
+def _finite(value: object) -> object:
+    """NaN and infinity as text, since JSON has no word for them."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -31,8 +31,8 @@ class SampleWriter(Protocol):
 
     Sample: type[Section]
 
-    def write_sample(self, folder: Path, sample: Section, seed: int) -> None:
-        """Fill `folder` as a download from the upstream would. The same sample and seed give the same bytes."""
+    def write_sample(self, folder: Path, sample: Section) -> None:
+        """Fill `folder` as a download from the upstream would. The same section gives the same bytes."""
 
 
 class Reader(Protocol):
@@ -58,6 +58,7 @@ def reader(module: str) -> Reader:
 
 
 def _import(module: str, part: str) -> Any:
-    if importlib.util.find_spec(f"pipeline.datasets.{module}") is None:
+    spec = importlib.util.find_spec(f"pipeline.datasets.{module}")
+    if spec is None or spec.submodule_search_locations is None:
         raise BoxlineError(f"params.yaml: there is no dataset module {module!r} in pipeline/datasets.")
     return importlib.import_module(f"pipeline.datasets.{module}.{part}")

@@ -45,9 +45,16 @@ class Tables:
 
     def split(self, name: str) -> "Tables":
         """The images of that split with their boxes; all categories."""
-        images = self.images.filter(pc.equal(self.images["split"], name))
-        of_split = pc.is_in(self.boxes["image_id"], value_set=images["image_id"].combine_chunks())
-        return Tables(images, self.boxes.filter(of_split), self.categories)
+        return self._with_images(pc.equal(self.images["split"], name))
+
+    def of_images(self, image_ids: NDArray[np.int64]) -> "Tables":
+        """Those images with their boxes; all categories."""
+        return self._with_images(pc.is_in(self.images["image_id"], value_set=pa.array(image_ids)))
+
+    def _with_images(self, chosen: pa.Array) -> "Tables":
+        images = self.images.filter(chosen)
+        their_boxes = pc.is_in(self.boxes["image_id"], value_set=images["image_id"].combine_chunks())
+        return Tables(images, self.boxes.filter(their_boxes), self.categories)
 
 
 def categories_table(ids: Sequence[int], names: Sequence[str], supercategories: Sequence[str]) -> pa.Table:

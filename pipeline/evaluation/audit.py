@@ -12,7 +12,7 @@ from pipeline.evaluation.detections import to_original
 from pipeline.evaluation.scores import Task
 from pipeline.geometry.placement import Placement
 from pipeline.storage.shards import Shards
-from pipeline.systems.encoding import Labels
+from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Arrays, Codec
 
 BATCH_IMAGES = 256

@@ -54,14 +54,14 @@ def constant_answer(train: Tables, truth: Tables) -> pa.Table:
 
     The score of a box is the share of training images that hold its category, so the commonest come first.
     """
-    boxes_rel_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
+    fractions_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
     category_ids = train.boxes["category_id"].to_numpy()
     holders = train.boxes.select(["category_id", "image_id"]).group_by("category_id")
     counts = holders.aggregate([("image_id", "count_distinct")]).sort_by("category_id")
     shares = counts["image_id_count_distinct"].to_numpy() / train.images.num_rows
     commonest = np.argsort(-shares, kind="stable")[:MAX_DETECTIONS]
     answer_ids = counts["category_id"].to_numpy()[commonest]
-    medians = np.array([np.median(boxes_rel_xywh[category_ids == category], axis=0) for category in answer_ids])
+    medians = np.array([np.median(fractions_xywh[category_ids == category], axis=0) for category in answer_ids])
     repeated = truth.images.take(np.repeat(np.arange(truth.images.num_rows), len(answer_ids)))
     return detections_table(
         repeated["image_id"].to_numpy(),

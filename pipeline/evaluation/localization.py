@@ -33,11 +33,11 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
 
 def constant_answer(train: Tables, truth: Tables) -> pa.Table:
     """The same answer for every image: the mean training box in fractions of the image, and the commonest category."""
-    boxes_rel_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
+    fractions_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
     category_ids, counts = np.unique(train.boxes["category_id"].to_numpy(), return_counts=True)
     return detections_table(
         truth.boxes["image_id"].to_numpy(),
         np.full(truth.boxes.num_rows, category_ids[counts.argmax()]),
-        boxes_rel_xywh.mean(axis=0) * image_scale_of(truth.boxes, truth.images),
+        fractions_xywh.mean(axis=0) * image_scale_of(truth.boxes, truth.images),
         np.ones(truth.boxes.num_rows),
     )

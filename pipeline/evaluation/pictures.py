@@ -11,7 +11,7 @@ from pipeline.drawing import Marks, save_predictions
 from pipeline.evaluation.params import Evaluate
 from pipeline.geometry.placement import Placement
 from pipeline.storage.shards import Shards
-from pipeline.systems.encoding import Labels
+from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Codec, Decoded, write_views
 
 
@@ -27,7 +27,7 @@ def write_pictures(
     labels: Labels,
 ) -> None:
     """`predictions.png`, boxes above the threshold over the true ones, and the views that the system brings itself."""
-    image_ids = np.sort(images.image_ids)[: section.pictures]
+    image_ids = np.sort(truth.images["image_id"].to_numpy())[: section.pictures]
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
     found = _marks_by_image(codec.decode(outputs), len(image_ids))

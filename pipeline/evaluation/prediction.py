@@ -23,10 +23,12 @@ def load_model(path: Path) -> keras.Model:
         raise BoxlineError(f"{path} is not a model that can be loaded ({error}). `dvc repro` trains it anew.") from None
 
 
-def predict(model: keras.Model, images: Shards) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
-    """Image ids and the model's outputs by name, batch after batch, in the order of the shards."""
-    with bar("predicting", len(images), "image") as progress:
-        for start in range(0, len(images), BATCH_IMAGES):
-            rows = np.arange(start, min(start + BATCH_IMAGES, len(images)))
-            yield images.image_ids[rows], model.predict_on_batch(images.take("image", rows))
-            progress.update(len(rows))
+def predict(
+    model: keras.Model, images: Shards, image_ids: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
+    """For those images, batch after batch: their ids and the model's outputs by name."""
+    with bar("predicting", len(image_ids), "image") as progress:
+        for start in range(0, len(image_ids), BATCH_IMAGES):
+            batch_ids = image_ids[start : start + BATCH_IMAGES]
+            yield batch_ids, model.predict_on_batch(images.take("image", images.rows_of(batch_ids)))
+            progress.update(len(batch_ids))

@@ -14,13 +14,12 @@ logger = logging.getLogger(__name__)
 
 def download(dataset: str, out: Path) -> None:
     """Fill `out` with the archives of `datasets.<dataset>.source`, laid out like the upstream."""
-    loaded = params.load()
-    chosen = loaded.dataset(dataset)
+    chosen = params.load().dataset(dataset)
     source, sample = registry.source(chosen.module), registry.sample(chosen.module)
     with whole_folder(out) as folder:
         if chosen.source == "sample":
             section = params.section(chosen.sample, sample.Sample, f"datasets.{dataset}.sample")
-            sample.write_sample(folder, section, loaded.seed)
+            sample.write_sample(folder, section)
         else:
             root = source.UPSTREAM if chosen.source == "upstream" else chosen.source
             for asset in source.ASSETS:

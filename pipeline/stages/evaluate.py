@@ -14,11 +14,11 @@ from pipeline.evaluation.pictures import write_pictures
 from pipeline.evaluation.prediction import load_model, predict
 from pipeline.evaluation.scores import task
 from pipeline.storage.files import read_json, whole_folder, write_json
-from pipeline.storage.packed import read_placements
+from pipeline.storage.packing import read_placements
 from pipeline.storage.shards import Shards
 from pipeline.storage.tables import write_table
 from pipeline.systems import verbs
-from pipeline.systems.encoding import Labels
+from pipeline.systems.labels import Labels
 
 logger = logging.getLogger(__name__)
 
@@ -39,23 +39,23 @@ def evaluate(
     section = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
     codec, scoring = verbs.codec(chosen.module), task(chosen.task)
     tables = Tables.read(validated)
-    truth = tables.split(section.split)
     labels = Labels.read(targets)
     images = Shards(pack, section.split)
     placements = read_placements(pack, section.split)
+    asked = Shards(targets, section.split).image_ids
+    truth = tables.of_images(asked)
     trained = load_model(model / "model.keras")
     found = [schema.DETECTIONS.empty_table()]
-    for image_ids, outputs in predict(trained, images):
+    for image_ids, outputs in predict(trained, images, asked):
         found.append(to_original(codec.decode(outputs), image_ids, placements, labels.category_ids))
     detections = pa.concat_tables(found)
     scores = scoring.score(truth, detections)
     baseline = scoring.score(truth, scoring.constant_answer(tables.split("train"), truth))
     encoding = read_json(audit)
     headline = scoring.HEADLINE
-    with whole_folder(out) as folder:
-        write_table(folder / "detections.parquet", detections, schema.DETECTIONS)
-    with whole_folder(pictures) as folder:
-        write_pictures(folder, chosen.module, section, trained, images, truth, placements, codec, labels)
+    with whole_folder(out) as tables_folder, whole_folder(pictures) as pictures_folder:
+        write_table(tables_folder / "detections.parquet", detections, schema.DETECTIONS)
+        write_pictures(pictures_folder, chosen.module, section, trained, images, truth, placements, codec, labels)
     write_json(
         metrics,
         {
@@ -64,7 +64,7 @@ def evaluate(
             f"ceiling_{headline}": encoding[f"ceiling_{headline}"],
             "boxes_lost": encoding[f"{section.split}_boxes_lost"],
             "boxes": encoding[f"{section.split}_boxes"],
-            "images": len(images),
+            "images": len(asked),
         },
     )
     logger.info("evaluated %s: %s", system, ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))

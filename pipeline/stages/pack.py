@@ -8,7 +8,8 @@ from pipeline.command import run_stage
 from pipeline.datasets.tables import Tables
 from pipeline.storage.archives import ArchiveFolder
 from pipeline.storage.files import whole_folder
-from pipeline.storage.packed import Pack, pack_images
+from pipeline.storage.packing import pack_images
+from pipeline.storage.params import Pack
 
 
 def pack(system: str, download: Path, validated: Path, out: Path) -> None:

@@ -10,10 +10,10 @@ from pipeline.evaluation.audit import ceiling, lost_boxes
 from pipeline.evaluation.params import Evaluate
 from pipeline.evaluation.scores import task
 from pipeline.storage.files import whole_folder, write_json
-from pipeline.storage.packed import read_placements
+from pipeline.storage.packing import read_placements
 from pipeline.storage.shards import Shards
 from pipeline.systems import verbs
-from pipeline.systems.encoding import Labels, write_targets
+from pipeline.systems.encoding import labels_of, write_targets
 
 logger = logging.getLogger(__name__)
 
@@ -25,20 +25,22 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path) -
     split = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate").split
     codec, scores = verbs.codec(chosen.module), task(chosen.task)
     tables = Tables.read(validated)
-    labels = Labels.of(tables.categories, codec)
+    labels = labels_of(tables.categories, codec)
     findings: dict[str, float] = {}
     with whole_folder(out) as folder:
         labels.write(folder)
-        for name in dict.fromkeys(["train", split]):
+        for name in ("train", split):
             placements = read_placements(pack, name)
-            boxes = write_targets(folder, name, tables, placements, codec, section, training=name == "train")
+            training = name == "train"
+            encoded = write_targets(folder, name, tables, placements, codec, section, labels, training=training)
             shards = Shards(folder, name)
-            lost = lost_boxes(shards, boxes, codec, len(labels.names))
-            findings |= {f"{name}_images": len(shards), f"{name}_boxes": boxes, f"{name}_boxes_lost": lost}
-        best = ceiling(shards, tables.split(split), placements, codec, labels, scores)
+            lost = lost_boxes(shards, encoded.boxes, codec, len(labels.names))
+            counts = {**vars(encoded), "boxes_lost": lost}
+            findings |= {f"{name}_{key}": value for key, value in counts.items()}
+        best = ceiling(shards, tables.of_images(shards.image_ids), placements, codec, labels, scores)
         findings[f"ceiling_{scores.HEADLINE}"] = best[scores.HEADLINE]
     write_json(report, findings)
-    logger.info("encoded %s: %s", system, ", ".join(f"{key} {value:.4g}" for key, value in findings.items()))
+    logger.info("encoded %s: %s", system, ", ".join(f"{key} {value:g}" for key, value in findings.items()))
 
 
 if __name__ == "__main__":

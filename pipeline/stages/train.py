@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pipeline import params
 from pipeline.command import run_stage
+from pipeline.errors import BoxlineError
 from pipeline.storage.files import whole_folder, write_json
-from pipeline.storage.packed import Pack
+from pipeline.storage.params import Pack
 from pipeline.storage.shards import Shards
 from pipeline.systems import verbs
-from pipeline.systems.encoding import Labels
+from pipeline.systems.labels import Labels
 from pipeline.training.fit import fit, make_deterministic
 from pipeline.training.params import Train
 
@@ -23,13 +24,18 @@ def train(system: str, pack: Path, targets: Path, out: Path, curves: Path, repor
     packing = params.section(chosen.pack, Pack, f"{where}.pack")
     architecture = verbs.architecture(chosen.module)
     make_deterministic(loaded.seed)
-    model = architecture.build_model(
-        params.section(chosen.model, model_kind, f"{where}.model"),
-        params.section(chosen.targets, targets_kind, f"{where}.targets"),
-        packing.image_size,
-        packing.channels,
-        len(Labels.read(targets).names),
-    )
+    model_section = params.section(chosen.model, model_kind, f"{where}.model")
+    targets_section = params.section(chosen.targets, targets_kind, f"{where}.targets")
+    num_labels = len(Labels.read(targets).names)
+    try:
+        model = architecture.build_model(
+            model_section, targets_section, packing.image_size, packing.channels, num_labels
+        )
+    except ValueError as error:
+        raise BoxlineError(
+            f"params.yaml: {where}: the model cannot be built for images of {packing.image_size} px "
+            f"({str(error).splitlines()[0]}). Raise pack.image_size, or change the model."
+        ) from None
     took = fit(
         model,
         architecture.compile_arguments(),

@@ -15,7 +15,7 @@ def validate(dataset: str, tables: Path, out: Path, report: Path) -> None:
     """Check `tables`; write accepted rows and quarantine.parquet to `out`, and the counts to `report`."""
     limits = params.section(params.load().dataset(dataset).validate, Validate, f"datasets.{dataset}.validate")
     validation = run_checks(Tables.read(tables))
-    write_json(report, validation.report)
+    write_json(report, validation.report)  # before the verdict: it says what to correct
     require(validation, limits, report)
     with whole_folder(out) as folder:
         validation.accepted.write(folder)

@@ -5,6 +5,7 @@ path on this machine.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +25,7 @@ class Archive:
             self._zip = zipfile.ZipFile(path)
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise BoxlineError(
                 f"{path} is not a readable zip archive ({error}). Delete it and download it again."
             ) from None
@@ -51,7 +52,15 @@ class Archive:
             return self._zip.read(info)
         except KeyError:
             raise BoxlineError(f"{self.path}: member {member} not found.") from None
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            OSError,
+            NotImplementedError,
+            RuntimeError,
+            ValueError,
+        ) as error:
             raise BoxlineError(
                 f"{self.path}: member {member} is damaged ({error}). Download the archive again."
             ) from None

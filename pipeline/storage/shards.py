@@ -18,8 +18,11 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 def shard_path(folder: Path, split: str, number: int) -> Path:
-    """The file of that shard. Five digits keep the order of names the order of numbers."""
-    return folder / f"{split}-{number:05d}.arrow"
+    """The file of that shard. Five digits keep the order of names the order of numbers.
+
+    Each split has a folder, so that a stage can depend on one split alone.
+    """
+    return folder / split / f"{number:05d}.arrow"
 
 
 def write_shard(path: Path, image_ids: NDArray[np.int64], columns: Columns) -> None:
@@ -31,6 +34,7 @@ def write_shard(path: Path, image_ids: NDArray[np.int64], columns: Columns) -> N
         # A scalar per image is a tensor of shape [1] to Arrow; the reader gives it back as such.
         tensors = np.ascontiguousarray(values.reshape(len(values), -1) if values.ndim == 1 else values)
         arrays.append(pa.FixedShapeTensorArray.from_numpy_ndarray(tensors))
+    path.parent.mkdir(parents=True, exist_ok=True)
     batch = pa.record_batch(arrays, names=["image_id", *columns])
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
         writer.write_batch(batch)
@@ -40,7 +44,7 @@ class Shards:
     """All shards of one split, one after the other, as arrays by row."""
 
     def __init__(self, folder: Path, split: str) -> None:
-        paths = sorted(folder.glob(f"{split}-*.arrow"))
+        paths = sorted((folder / split).glob("*.arrow"))
         if not paths:
             raise BoxlineError(f"{folder} holds no images of split {split!r}. Check `split` in params.yaml.")
         batches = [pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0) for path in paths]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from pipeline.errors import BoxlineError
 from pipeline.progress import bar
@@ -35,11 +36,14 @@ def fetch(asset: Asset, root: str, folder: Path) -> Path:
     """
     target = folder / asset.path
     origin = f"{root.rstrip('/')}/{asset.path}"
+    scheme = root.partition("://")[0].lower() if "://" in root else None
+    if scheme not in (None, "http", "https"):
+        raise BoxlineError(f"{root} cannot be read: `source` in params.yaml takes a folder or an http(s) address.")
     with whole_file(target) as partial:
-        if root.startswith(("http://", "https://")):
-            received_bytes, digests = _download(origin, partial)
+        if scheme is None:
+            received_bytes, digests = _copy(Path(origin).expanduser(), partial)
         else:
-            received_bytes, digests = _copy(Path(origin), partial)
+            received_bytes, digests = _download(origin, partial)
         _check(asset, origin, received_bytes, digests)
     return target
 
@@ -54,12 +58,12 @@ def _download(url: str, target: Path) -> tuple[int, dict[str, str]]:
                 )
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise BoxlineError(f"{url} is a web page, not a file. Check the address under `source` in params.yaml.")
-            announced = response.headers.get("Content-Length")
+            announced = response.headers.get("Content-Length", "")
             # An encoded body has another length than announced; only a plain one can be compared.
             plain = "Content-Encoding" not in response.headers
-            total = int(announced) if announced and plain else None
+            total = int(announced) if announced.isdecimal() and plain else None
             received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total)
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise BoxlineError(
             f"{url} could not be read: {_reason(error)}. Check the network, then run it again."
         ) from None
@@ -111,7 +115,7 @@ def _check(asset: Asset, origin: str, received_bytes: int, digests: dict[str, st
             )
 
 
-def _reason(error: requests.RequestException) -> str:
+def _reason(error: Exception) -> str:
     """The last cause in a chain of wrapped errors, which is the one that says something."""
     cause: BaseException = error
     while cause.__context__ is not None:

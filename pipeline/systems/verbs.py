@@ -39,11 +39,16 @@ class Decoded(NamedTuple):
 class Codec(Protocol):
     """pipeline/systems/<module>/targets.py"""
 
+    TASK: str  # "detection" or "localization", which scores fit its answers
+
     def label_category_ids(self, category_ids: list[int]) -> NDArray[np.int32]:
         """The category of each label, int32 [num_labels]; NO_CATEGORY where there is none."""
 
     def suits_training(self, num_boxes: int, targets: Section) -> bool:
         """Whether an image with that many boxes is trained on."""
+
+    def suits_scoring(self, num_boxes: int, targets: Section) -> bool:
+        """Whether the system can be asked about an image with that many boxes."""
 
     def encode(self, boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Section) -> dict[str, NDArray[Any]]:
         """The targets of one image, one array per output of the model."""
@@ -91,6 +96,7 @@ def write_views(module: str) -> Callable[..., None] | None:
 
 
 def _import(module: str, part: str) -> Any:
-    if importlib.util.find_spec(f"pipeline.systems.{module}") is None:
+    spec = importlib.util.find_spec(f"pipeline.systems.{module}")
+    if spec is None or spec.submodule_search_locations is None:
         raise BoxlineError(f"params.yaml: there is no system module {module!r} in pipeline/systems.")
     return importlib.import_module(f"pipeline.systems.{module}.{part}")

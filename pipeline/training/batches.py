@@ -36,8 +36,7 @@ class Batches(keras.utils.PyDataset):
         self._target_rows = np.arange(len(targets)) if target_rows is None else target_rows
         self._image_rows = images.rows_of(targets.image_ids[self._target_rows])
         self._seed = seed
-        self._epoch = 0
-        self._order = self._order_of(0)
+        self.start_epoch(0)
 
     def __len__(self) -> int:
         return -(-len(self._target_rows) // self._batch_size)
@@ -48,14 +47,25 @@ class Batches(keras.utils.PyDataset):
         targets = {name: self._targets.take(name, rows) for name in self._targets.names}
         return self._images.take("image", self._image_rows[chosen]), targets
 
-    def on_epoch_end(self) -> None:
-        """Keras calls this between epochs."""
-        self._epoch += 1
-        self._order = self._order_of(self._epoch)
-
-    def _order_of(self, epoch: int) -> NDArray[np.int64]:
+    def start_epoch(self, epoch: int) -> None:
+        """Take the order of that epoch, counted from 0."""
         count = len(self._target_rows)
-        return np.arange(count) if self._seed is None else np.random.default_rng([self._seed, epoch]).permutation(count)
+        if self._seed is None:
+            self._order = np.arange(count)
+        else:
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(count)
+
+
+class EpochOrder(keras.callbacks.Callback):
+    """Tells batches which epoch begins. Keras's own hooks only say that one ended, and also before the first."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Keras calls this before it asks for the epoch's first batch."""
+        self._batches.start_epoch(epoch)
 
 
 def hold_out(num_rows: int, num_held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

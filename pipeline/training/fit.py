@@ -12,7 +12,7 @@ from tqdm.keras import TqdmCallback
 from pipeline.errors import BoxlineError
 from pipeline.storage.files import whole_file
 from pipeline.storage.shards import Shards
-from pipeline.training.batches import Batches, hold_out
+from pipeline.training.batches import Batches, EpochOrder, hold_out
 from pipeline.training.params import Train
 
 logger = logging.getLogger(__name__)
@@ -58,10 +58,10 @@ def fit(
             epochs=train.epochs,
             shuffle=False,  # Batches shuffles; Keras would shuffle the order of its batches once more
             verbose=0,
-            callbacks=_callbacks(train, partial, validating=validation is not None),
+            callbacks=[EpochOrder(training), *_callbacks(train, partial, validating=validation is not None)],
         ).history
+        _require_finite(history)
     seconds = time.perf_counter() - started
-    _require_finite(history)
     losses = history["loss"]
     epochs = len(losses)
     logger.info("trained on %d images for %d epochs in %.1f s, loss %.4f", len(trained), epochs, seconds, losses[-1])

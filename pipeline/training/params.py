@@ -16,3 +16,8 @@ class Train(Section, frozen=True):
     learning_rate: PositiveFloat
     validation_batches: NonNegativeInt
     patience: PositiveInt | None
+
+    def __post_init__(self) -> None:
+        """Early stopping watches the held-out batches."""
+        if self.patience is not None and not self.validation_batches:
+            raise ValueError("patience needs validation_batches of at least 1")

@@ -33,6 +33,7 @@ def test_good_tables_pass_unchanged() -> None:
         "crowd_boxes": 0,
         "quarantined": 0,
         "quarantined_share": 0.0,
+        "first": [],
         "reasons": {rule.name: 0 for rule in (*IMAGE_RULES, *BOX_RULES)},
     }
 
@@ -59,8 +60,10 @@ def test_a_bad_box_goes_to_quarantine_and_the_good_ones_stay(bad: dict[str, Any]
     [row] = validation.quarantine.to_pylist()
     assert (row["table"], row["row_id"], row["image_id"]) == ("boxes", bad["box_id"], bad["image_id"])
     assert row["reason"] == reason
-    assert json.loads(row["row"])["width"] == bad["width"]
+    # NaN and infinity have no word in JSON and stand there as text
+    assert float(json.loads(row["row"])["width"]) == bad["width"]
     assert validation.report["quarantined"] == 1
+    assert validation.report["first"] == [f"boxes {bad['box_id']}: {reason}"]
     assert validation.report["reasons"][reason] == 1
     assert validation.report["quarantined_share"] == pytest.approx(1 / 6)
 
@@ -105,7 +108,8 @@ def test_too_much_in_quarantine_fails_with_the_reasons() -> None:
     with pytest.raises(BoxlineError) as raised:
         require(validation, Validate(max_quarantined_share=0.1), "report.json")
     assert str(raised.value) == (
-        "1 rows (16.67%) failed the checks {'box_size_not_positive': 1}, allowed are 10.00%. See report.json; "
+        "1 rows (16.67%) failed the checks {'box_size_not_positive': 1}, allowed are 10.00%. "
+        "First: boxes 2: box_size_not_positive. See report.json; "
         "correct the data, or raise validate.max_quarantined_share in params.yaml."
     )
 

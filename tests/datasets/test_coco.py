@@ -20,7 +20,7 @@ SEED = 11
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coco")
-    write_sample(folder, Sample(train_images=120, val_images=30), SEED)
+    write_sample(folder, Sample(seed=SEED, train_images=120, val_images=30))
     return folder
 
 
@@ -30,7 +30,7 @@ def instances(folder: Path, split: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, Sample(train_images=120, val_images=30), SEED)
+    write_sample(tmp_path, Sample(seed=SEED, train_images=120, val_images=30))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.zip"))
     assert [str(path) for path in files] == [
         "annotations/annotations_trainval2017.zip",
@@ -168,6 +168,51 @@ END = "Correct the file, or download the archive again."
 )
 def test_a_file_that_is_no_instances_file(tmp_path: Path, change: Any, reason: str) -> None:
     assert failure(tmp_path, change) == f"{START} is not a COCO instances file: {reason}. {END}"
+
+
+def write_splits(folder: Path, train: list[dict[str, Any]], val: list[dict[str, Any]]) -> None:
+    members = [
+        (
+            f"annotations/instances_{split}2017.json",
+            json.dumps({"images": [], "annotations": [], "categories": categories}).encode(),
+        )
+        for split, categories in (("train", train), ("val", val))
+    ]
+    write_archive(folder / "annotations" / "annotations_trainval2017.zip", members)
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "expected"),
+    [
+        pytest.param(
+            [{"id": 1, "name": "cat"}],
+            [{"id": 1, "name": "dog"}],
+            "annotations/annotations_trainval2017.zip: annotations/instances_train2017.json and "
+            "annotations/instances_val2017.json list different categories. Both splits need the same list.",
+            id="another list in each split",
+        ),
+        pytest.param(
+            [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}],
+            [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}],
+            "annotations/annotations_trainval2017.zip: annotations/instances_train2017.json lists category id 3 "
+            "more than once.",
+            id="one id twice",
+        ),
+        pytest.param(
+            [{"id": 0, "name": "cat"}],
+            [{"id": 0, "name": "cat"}],
+            f"{START} is not a COCO instances file: Expected `int` >= 1 - at `$.categories[0].id`. {END}",
+            id="id 0 means nothing",
+        ),
+    ],
+)
+def test_categories_that_cannot_be_told_apart(
+    tmp_path: Path, train: list[dict[str, Any]], val: list[dict[str, Any]], expected: str
+) -> None:
+    write_splits(tmp_path, train, val)
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(tmp_path)
+    assert str(raised.value).replace(f"{tmp_path}/", "") == expected
 
 
 def test_literal_nan_is_not_json(tmp_path: Path) -> None:

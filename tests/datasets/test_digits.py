@@ -18,12 +18,12 @@ ARCHIVE = "MNIST/MNIST_Converted_Training.zip"
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    write_sample(folder, Sample(train_images=200, test_images=40), SEED)
+    write_sample(folder, Sample(seed=SEED, train_images=200, test_images=40))
     return folder
 
 
 def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, Sample(train_images=200, test_images=40), SEED)
+    write_sample(tmp_path, Sample(seed=SEED, train_images=200, test_images=40))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
     assert [str(path) for path in files] == [
         "MNIST/MNIST_Converted_Testing.zip",
@@ -125,12 +125,12 @@ def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_p
         ),
         pytest.param(
             b"a.png,4,abc,0.5,0.48,0.81\n",
-            f"{CSV}, line 1, column xmin: received 'abc', expected a number from 0 to 1.",
+            f"{CSV}, line 1, column xmin: received 'abc', expected a fraction of the image.",
             id="not a number",
         ),
         pytest.param(
             b"a.png,4,0.2,0.5,0.48,nan\n",
-            f"{CSV}, line 1, column ymax: received 'nan', expected a number from 0 to 1.",
+            f"{CSV}, line 1, column ymax: received 'nan', expected a fraction of the image.",
             id="nan",
         ),
         pytest.param(

@@ -15,13 +15,10 @@ from tests.e2e.tiny import make_tiny_project, run_dvc, write_params
 
 pytestmark = pytest.mark.slow
 
+SYSTEMS = ("digits_localizer", "coco_yolo")
 STAGES = [
     *(f"{stage}@{dataset}" for dataset in ("digits", "coco") for stage in ("download", "tables", "validate")),
-    *(
-        f"{stage}@{system}"
-        for system in ("digits_localizer", "coco_yolo")
-        for stage in ("pack", "targets", "train", "evaluate")
-    ),
+    *(f"{stage}@{system}" for system in SYSTEMS for stage in ("pack", "targets", "train", "evaluate")),
 ]
 
 
@@ -76,7 +73,9 @@ def test_metrics_have_baseline_ceiling_and_lost_boxes(built: Path) -> None:
     localizer = files["reports/digits_localizer/metrics.json"]["data"]
     assert {"accuracy", "mean_iou", "iou_50", "iou_60", "baseline_mean_iou"} <= set(localizer)
     assert localizer["ceiling_mean_iou"] == pytest.approx(1, abs=1e-6)
-    assert files["reports/coco/validate.json"]["data"]["quarantined"] == 0
+    assert set(files) == {f"reports/{system}/{name}.json" for system in SYSTEMS for name in ("metrics", "targets")}
+    checked = json.loads((built / "reports" / "coco" / "validate.json").read_text())
+    assert (checked["images"], checked["quarantined"]) == (48, 0)
     assert all(0 <= value <= 1 for name, value in {**detector, **localizer}.items() if "iou" in name or "AP" in name)
 
 
@@ -97,6 +96,14 @@ def test_another_number_of_epochs_reruns_train_and_evaluate_of_that_system_alone
     assert stages_run(run_dvc(copy, "repro").stdout) == ["train@coco_yolo", "evaluate@coco_yolo"]
 
 
+def test_other_pictures_and_other_evaluation_images_do_not_retrain(copy: Path) -> None:
+    change_params(copy, systems__coco_yolo__evaluate__pictures=1, datasets__coco__sample__val_images=9)
+    ran = stages_run(run_dvc(copy, "repro").stdout)
+    assert "evaluate@coco_yolo" in ran
+    assert "targets@coco_yolo" in ran
+    assert not [stage for stage in ran if stage.startswith("train@") or stage.endswith(("digits", "digits_localizer"))]
+
+
 def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
     run_dvc(copy, "exp", "run", "-S", "systems.coco_yolo.train.epochs=2", "evaluate@coco_yolo")
     assert json.loads((copy / "reports" / "coco_yolo" / "train.json").read_text())["epochs"] == 2
@@ -109,6 +116,7 @@ def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
     [
         ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
         ("pipeline/datasets/digits/sample.py", {"download@digits"}),
+        ("pipeline/geometry/placement.py", {f"{s}@{n}" for s in ("pack", "targets", "evaluate") for n in SYSTEMS}),
         ("pipeline/evaluation/localization.py", {"targets@digits_localizer", "evaluate@digits_localizer"}),
         ("pipeline/checks/rules.py", {"validate@digits", "validate@coco"}),
         ("pipeline/summary.py", set()),

@@ -21,9 +21,8 @@ runpy.run_module(f"pipeline.stages.{stage}", run_name="__main__")
 print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith("pipeline.")]))
 """
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 def test_every_stage_depends_on_the_modules_that_it_imports(tmp_path: Path) -> None:
     project = make_tiny_project(tmp_path)
     differences = {}

@@ -14,8 +14,8 @@ PROJECT = Path(__file__).parents[2]
 
 def tiny_params() -> dict[str, Any]:
     params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
-    params["datasets"]["digits"]["sample"] = {"train_images": 48, "test_images": 8}
-    params["datasets"]["coco"]["sample"] = {"train_images": 40, "val_images": 8}
+    params["datasets"]["digits"]["sample"] |= {"train_images": 48, "test_images": 8}
+    params["datasets"]["coco"]["sample"] |= {"train_images": 40, "val_images": 8}
     for system in params["systems"].values():
         system["pack"]["shard_images"] = 16
         system["train"] |= {"epochs": 1, "batch_size": 8, "validation_batches": 1}

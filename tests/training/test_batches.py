@@ -37,7 +37,7 @@ def epoch_of(batches: Batches) -> list[list[int]]:
 def test_without_a_seed_rows_come_as_given(folders: tuple[Shards, Shards]) -> None:
     batches = Batches(*folders, batch_size=2)
     assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
-    batches.on_epoch_end()
+    batches.start_epoch(1)
     assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
 
 
@@ -50,9 +50,9 @@ def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards
     for _ in range(2):
         batches = Batches(*folders, batch_size=2, seed=5)
         epochs = []
-        for _ in range(3):
+        for epoch in range(3):
+            batches.start_epoch(epoch)
             epochs.append(epoch_of(batches))
-            batches.on_epoch_end()
         orders.append(epochs)
     assert orders[0] == orders[1]
     first, second, third = orders[0]

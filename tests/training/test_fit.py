@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import BoxlineError
 from pipeline.storage.shards import Shards, shard_path, write_shard
+from pipeline.training.batches import Batches, EpochOrder
 from pipeline.training.fit import fit, make_deterministic
 from pipeline.training.params import Train
 
@@ -73,6 +74,38 @@ def test_the_same_seed_gives_the_same_curves(shards: tuple[Shards, Shards], tmp_
     assert texts[0] == texts[1]
 
 
+def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple[Shards, Shards]) -> None:
+    """Seen by a model that answers the mean brightness of its batch: the order shows in its per-batch losses."""
+
+    def losses_of_batches(first_epoch: int) -> list[list[float]]:
+        seen: list[list[float]] = []
+
+        class Watch(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+                seen.append([])
+
+            def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+                seen[-1].append(round(float((logs or {})["loss"]), 6))
+
+        batches = Batches(*shards, batch_size=4, seed=3)
+        model = brightness_model()
+        model.set_weights([np.ones((1, 1)), np.zeros(1)])
+        model.compile(keras.optimizers.SGD(0.0), **COMPILE)
+        model.fit(
+            batches,
+            initial_epoch=first_epoch,
+            epochs=9,
+            shuffle=False,
+            verbose=0,
+            callbacks=[EpochOrder(batches), Watch()],
+        )
+        return seen
+
+    whole = losses_of_batches(0)
+    assert len({tuple(epoch) for epoch in whole}) == 9
+    assert losses_of_batches(7) == whole[7:]
+
+
 def test_early_stopping_goes_back_to_the_best_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
     make_deterministic(1)
     model = brightness_model()
@@ -104,3 +137,4 @@ def test_a_loss_that_is_no_number_stops_and_leaves_no_curves(shards: tuple[Shard
     with pytest.raises(BoxlineError) as raised:
         fit(brightness_model(), {"loss": {"value": broken}}, *shards, train(), 1, tmp_path / "curves.csv")
     assert str(raised.value) == "loss became nan in epoch 1. Lower train.learning_rate in params.yaml."
+    assert not (tmp_path / "curves.csv").exists()

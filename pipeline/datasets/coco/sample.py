@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
-from pipeline.params import PositiveInt, Section
+from pipeline.params import NonNegativeInt, PositiveInt, Section
 from pipeline.progress import bar
 from pipeline.storage.archives import write_archive
 
@@ -31,17 +31,18 @@ Scene = tuple[NDArray[np.uint8], list[dict[str, Any]]]
 
 
 class Sample(Section, frozen=True):
-    """How many scenes to draw."""
+    """Which scenes to draw, and how many."""
 
+    seed: NonNegativeInt
     train_images: PositiveInt
     val_images: PositiveInt
 
 
-def write_sample(folder: Path, sample: Sample, seed: int) -> None:
-    """COCO's three archives below `folder`. The same sample and seed give the same bytes."""
+def write_sample(folder: Path, sample: Sample) -> None:
+    """COCO's three archives below `folder`. The same section gives the same bytes."""
     counts = {"train": sample.train_images, "val": sample.val_images}
     total = sum(counts.values())
-    image_ids = np.random.default_rng(seed).choice(10 * total, total, replace=False) + 1
+    image_ids = np.random.default_rng(sample.seed).choice(10 * total, total, replace=False) + 1
     annotations = []
     first_box_id = 1
     start = 0
@@ -50,7 +51,7 @@ def write_sample(folder: Path, sample: Sample, seed: int) -> None:
         with bar(f"drawing {split}", count, "image") as progress:
             for image_id in map(int, image_ids[start : start + count]):
                 # One generator per image: scene 7 stays scene 7, however many are drawn around it.
-                pixels, objects = _draw_scene(np.random.default_rng([seed, image_id]))
+                pixels, objects = _draw_scene(np.random.default_rng([sample.seed, image_id]))
                 file_name = f"{image_id:012d}.jpg"
                 images.append(_image_entry(image_id, file_name, pixels.shape))
                 boxes += [{**fields, "image_id": image_id} for fields in objects]

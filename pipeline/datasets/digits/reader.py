@@ -66,7 +66,11 @@ def _rows(path: Path) -> list[_Row]:
         raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
     except UnicodeDecodeError as error:
         raise BoxlineError(f"{path}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
-    return [_row(path, number, fields) for number, fields in enumerate(csv.reader(lines), 1) if fields]
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error as error:
+        raise BoxlineError(f"{path} is not CSV ({error}).") from None
+    return [_row(path, line, fields) for line, fields in enumerate(rows, 1) if fields]
 
 
 def _row(path: Path, line: int, fields: list[str]) -> _Row:
@@ -87,7 +91,9 @@ def _fraction(path: Path, line: int, column: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise BoxlineError(f"{path}, line {line}, column {column}: received {text!r}, expected a number from 0 to 1.")
+        raise BoxlineError(
+            f"{path}, line {line}, column {column}: received {text!r}, expected a fraction of the image."
+        )
     return value
 
 
@@ -95,8 +101,9 @@ def _image_size(archive: Archive, member: str) -> tuple[int, int]:
     """Width and height from the image's header; the CSV does not tell them."""
     try:
         return Image.open(io.BytesIO(archive.read(member))).size
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise BoxlineError(f"{archive.path}: member {member} is not an image that can be read ({error}).") from None
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        reason = "no known image format" if isinstance(error, UnidentifiedImageError) else error
+        raise BoxlineError(f"{archive.path}: member {member} is not an image that can be read ({reason}).") from None
 
 
 def _boxes(boxes_xywh: np.ndarray, digits: list[int]) -> pa.Table:

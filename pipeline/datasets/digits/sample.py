@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
-from pipeline.params import PositiveInt, Section
+from pipeline.params import NonNegativeInt, PositiveInt, Section
 from pipeline.progress import bar
 from pipeline.storage.archives import write_archive
 
@@ -24,20 +24,21 @@ FILE_NAMES = {"train": "converted_training{}.png", "test": "converted_testing{}.
 
 
 class Sample(Section, frozen=True):
-    """How many digits to draw."""
+    """Which digits to draw, and how many."""
 
+    seed: NonNegativeInt
     train_images: PositiveInt
     test_images: PositiveInt
 
 
-def write_sample(folder: Path, sample: Sample, seed: int) -> None:
-    """Two archives and two CSV files below `folder`. The same sample and seed give the same bytes."""
+def write_sample(folder: Path, sample: Sample) -> None:
+    """Two archives and two CSV files below `folder`. The same section gives the same bytes."""
     fonts = [_font(name) for name in FONTS]
     for number, (split, count) in enumerate({"train": sample.train_images, "test": sample.test_images}.items()):
         rows, members = [], []
         with bar(f"drawing {split}", count, "image") as progress:
             for index in range(1, count + 1):
-                random = np.random.default_rng([seed, number, index])
+                random = np.random.default_rng([sample.seed, number, index])
                 digit = int(random.integers(10))
                 x, y = map(int, random.integers(0, IMAGE_PIXELS - PATCH_PIXELS, 2))
                 pixels = np.zeros((IMAGE_PIXELS, IMAGE_PIXELS), np.uint8)

@@ -21,7 +21,7 @@ BACKBONES = {
         "block_type": "bottleneck_block_vd",
     },
     "resnet_small": {
-        "input_conv_filters": [64],
+        "input_conv_filters": [16],
         "input_conv_kernel_sizes": [3],
         "stackwise_num_filters": [64],
         "stackwise_num_blocks": [1],

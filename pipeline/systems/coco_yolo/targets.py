@@ -17,6 +17,8 @@ from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_yolo.params import Targets
 from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
 
+TASK = "detection"
+
 
 def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     """Labels are the category ids themselves, 0 = nothing: COCO's 80 ids up to 90 make 91 labels, as published."""
@@ -28,6 +30,11 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
 def suits_training(num_boxes: int, targets: Targets) -> bool:
     """Images with boxes, but not with too many."""
     return num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes)
+
+
+def suits_scoring(_num_boxes: int, _: Targets) -> bool:
+    """Every image is scored, with any number of boxes or none."""
+    return True
 
 
 def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:

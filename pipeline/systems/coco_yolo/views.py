@@ -36,7 +36,7 @@ def write_views(
         if index == 0:
             class_map.set_title("class of each cell", fontsize=7)
             above.set_title(f"boxes with score >= {score_threshold:g}", fontsize=7)
-            every.set_title("the box of every cell", fontsize=7)
+            every.set_title("every box", fontsize=7)
     save(figure, folder / "grid.png")
 
 

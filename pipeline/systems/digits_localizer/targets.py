@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.digits_localizer.params import Targets
 from pipeline.systems.verbs import Arrays, Decoded
+
+TASK = "localization"
 
 
 def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
@@ -21,10 +22,13 @@ def suits_training(num_boxes: int, _: Targets) -> bool:
     return num_boxes == 1
 
 
+def suits_scoring(num_boxes: int, _: Targets) -> bool:
+    """An image with no box, or with several, has no one right answer."""
+    return num_boxes == 1
+
+
 def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:
-    """The only box as rel xyxy. Raises BoxlineError where there is none or more than one."""
-    if len(labels) != 1:
-        raise BoxlineError(f"an image has {len(labels)} boxes; a localizer needs exactly one in every image")
+    """The only box as rel xyxy."""
     return {"label": labels.astype(np.int32), "bbox": xywh_to_xyxy(boxes_rel_xywh)[0].astype(np.float32)}
 
 

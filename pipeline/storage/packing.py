@@ -4,22 +4,22 @@ import io
 import logging
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline import schema
 from pipeline.errors import BoxlineError
 from pipeline.geometry.placement import Placement, center_crop, letterbox
-from pipeline.params import PositiveInt, Section
 from pipeline.progress import bar
 from pipeline.storage.archives import Archive, ArchiveFolder
+from pipeline.storage.params import Pack
 from pipeline.storage.shards import shard_path, write_shard
 from pipeline.storage.tables import read_table, write_table
 
@@ -28,23 +28,9 @@ logger = logging.getLogger(__name__)
 INDEX = "index.parquet"
 
 
-class Pack(Section, frozen=True):
-    """How images become model input.
-
-    image_size: side of the square input in pixels.
-    channels: 3 for RGB, 1 for grey.
-    resize: "letterbox" pads the shorter side. "crop" cuts the longer side off while the boxes still follow the
-        letterbox: the mistake of a published system, kept so that its harm can be measured.
-    shard_images: images per file; one shard at a time is held in memory.
-    """
-
-    image_size: PositiveInt
-    channels: Literal[1, 3]
-    resize: Literal["letterbox", "crop"]
-    shard_images: PositiveInt
-
-
-def pack_images(images: pa.Table, archives: ArchiveFolder, pack: Pack, folder: Path, executor: Executor) -> None:
+def pack_images(
+    images: pa.Table, archives: ArchiveFolder, pack: Pack, folder: Path, executor: ThreadPoolExecutor
+) -> None:
     """Write each split's shards, with one column `image`, and the index of placements (schema.PLACEMENTS).
 
     Raises BoxlineError naming archive and member where an image does not decode or has another size than stated.
@@ -53,7 +39,7 @@ def pack_images(images: pa.Table, archives: ArchiveFolder, pack: Pack, folder: P
     placements: list[dict[str, Any]] = []
     with bar("packing", images.num_rows, "image") as progress:
         for split, number, rows in _shard_rows(images, pack.shard_images):
-            pixels = executor.map(lambda row: _packed(archives[row["archive"]], row, pack), rows)
+            pixels = executor.map(_packed, [archives[row["archive"]] for row in rows], rows, [pack] * len(rows))
             squares = np.empty((len(rows), pack.image_size, pack.image_size, pack.channels), np.uint8)
             for position, square in enumerate(pixels):
                 squares[position] = square
@@ -108,8 +94,16 @@ def _decode(archive: Archive, row: dict[str, Any], mode: str) -> NDArray[np.uint
                     f"{archive.path}: member {member} is {image.size[0]} x {image.size[1]} pixels, "
                     f"its annotation says {row['width']} x {row['height']}. Correct the annotation or the image."
                 )
-            return np.asarray(image.convert(mode)).reshape(row["height"], row["width"], -1)
+            return np.asarray(_eight_bits(image).convert(mode)).reshape(row["height"], row["width"], -1)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = "no known image format" if isinstance(error, UnidentifiedImageError) else error
         raise BoxlineError(
-            f"{archive.path}: member {member} does not decode ({error}). Replace the image, or drop its annotations."
+            f"{archive.path}: member {member} does not decode ({reason}). Replace the image, or drop its annotations."
         ) from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow would clip 16-bit grey at 255 instead of scaling it."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8))

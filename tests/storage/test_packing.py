@@ -11,9 +11,11 @@ from pipeline import schema
 from pipeline.errors import BoxlineError
 from pipeline.geometry.placement import center_crop, letterbox
 from pipeline.storage.archives import ArchiveFolder, write_archive
-from pipeline.storage.packed import Pack, pack_images, read_placements
+from pipeline.storage.packing import pack_images, read_placements
+from pipeline.storage.params import Pack
 from pipeline.storage.shards import Shards
 
+GREY = Pack(image_size=32, channels=1, resize="letterbox", shard_images=2)
 PACK = Pack(image_size=32, channels=3, resize="letterbox", shard_images=2)
 
 
@@ -59,11 +61,11 @@ def test_images_are_placed_in_order_over_shards_and_splits(tmp_path: Path) -> No
     splits = {9: "train", 3: "train", 7: "train", 5: "val"}
     rows = [image_row(i, splits[i], f"{i}.png", *size) for i, size in sizes.items()]
     out = pack_members(tmp_path, members, rows)
-    assert sorted(path.name for path in out.iterdir()) == [
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == [
         "index.parquet",
-        "train-00000.arrow",
-        "train-00001.arrow",
-        "val-00000.arrow",
+        "train/00000.arrow",
+        "train/00001.arrow",
+        "val/00000.arrow",
     ]
     shards = Shards(out, "train")
     assert shards.image_ids.tolist() == [9, 3, 7]
@@ -85,6 +87,12 @@ def test_grey_and_one_channel(tmp_path: Path) -> None:
         [image_row(1, "train", "a.png", 32, 32)],
         Pack(image_size=32, channels=1, resize="letterbox", shard_images=9),
     )
+    assert (Shards(out, "train").take("image", np.array([0])) == 77).all()
+
+
+def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    members = {"a.png": png(np.full((32, 32), 77 * 257, np.uint16))}
+    out = pack_members(tmp_path, members, [image_row(1, "train", "a.png", 32, 32)], GREY)
     assert (Shards(out, "train").take("image", np.array([0])) == 77).all()
 
 
@@ -123,7 +131,7 @@ def test_an_image_that_is_cut_off(tmp_path: Path) -> None:
 
 def test_a_page_in_place_of_an_image(tmp_path: Path) -> None:
     message = failure(tmp_path, b"<html>", 40, 40)
-    assert message.startswith(f"{tmp_path}/images.zip: member a.png does not decode (cannot identify image file ")
+    assert message.startswith(f"{tmp_path}/images.zip: member a.png does not decode (no known image format). ")
     assert message.endswith("Replace the image, or drop its annotations.")
 
 

@@ -1,0 +1,1 @@
+"""Speed, as ratios; accuracy joins when there are improved systems to compare."""
