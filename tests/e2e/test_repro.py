@@ -164,8 +164,8 @@ def failure(project: Path, target: str) -> str:
 def test_a_missing_source(copy: Path) -> None:
     change_params(copy, datasets__coco__source="nowhere/coco")
     assert failure(copy, "download@coco") == (
-        "nowhere/coco/zips/train2017.zip not found. A folder given as `source` in params.yaml is laid out like the "
-        "upstream."
+        "nowhere/coco/annotations/annotations_trainval2017.zip not found. "
+        "A folder given as `source` in params.yaml is laid out like the upstream."
     )
 
 
@@ -175,10 +175,10 @@ def test_a_digest_that_does_not_match(copy: Path) -> None:
     source.write_text(source.read_text().replace("http://images.cocodataset.org", "mirror"))
     shutil.copytree(copy / "data" / "coco" / "download", copy / "mirror")
     change_params(copy, datasets__coco__source="upstream")
-    size = (copy / "mirror" / "zips" / "train2017.zip").stat().st_size
+    size = (copy / "mirror" / "annotations" / "annotations_trainval2017.zip").stat().st_size
     assert failure(copy, "download@coco") == (
-        f"mirror/zips/train2017.zip has {size} bytes, expected 19336861798. The publisher's file changed or arrived "
-        "damaged: run it again, or name a mirror under `source`."
+        f"mirror/annotations/annotations_trainval2017.zip has {size} bytes, expected 252907541. "
+        "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
     )
 
 

@@ -41,15 +41,14 @@ class Sample(Section, frozen=True):
 def write_sample(folder: Path, sample: Sample) -> None:
     """COCO's three archives below `folder`. The same section gives the same bytes."""
     counts = {"train": sample.train_images, "val": sample.val_images}
-    total = sum(counts.values())
-    image_ids = np.random.default_rng(sample.seed).choice(10 * total, total, replace=False) + 1
     annotations = []
     first_box_id = 1
-    start = 0
-    for split, count in counts.items():
+    for number, (split, count) in enumerate(counts.items()):
+        # Odd ids train, even ids validate: the size of one split does not touch the other.
+        drawn = np.random.default_rng([sample.seed, number]).choice(10 * count, count, replace=False)
         images, boxes, members = [], [], []
         with bar(f"drawing {split}", count, "image") as progress:
-            for image_id in map(int, image_ids[start : start + count]):
+            for image_id in map(int, 2 * drawn + 1 + number):
                 # One generator per image: scene 7 stays scene 7, however many are drawn around it.
                 pixels, objects = _draw_scene(np.random.default_rng([sample.seed, image_id]))
                 file_name = f"{image_id:012d}.jpg"
@@ -57,7 +56,6 @@ def write_sample(folder: Path, sample: Sample) -> None:
                 boxes += [{**fields, "image_id": image_id} for fields in objects]
                 members.append((image_member(split, file_name), _jpeg(pixels)))
                 progress.update()
-        start += count
         for box_id, fields in enumerate(boxes, first_box_id):
             fields["id"] = box_id
         first_box_id += len(boxes)
