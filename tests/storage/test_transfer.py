@@ -32,9 +32,14 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up in the middle is what some tests are about."""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    with Server(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01))
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
