@@ -15,6 +15,9 @@ from pipeline.errors import BoxlineError
 MAX_MEMBER_BYTES = 2 << 30
 """Largest member that is read: the annotations of COCO 2017 are 0.5 GB. A zip bomb claims far more."""
 
+MAX_IMAGE_BYTES = 64 << 20
+"""Largest image file that is read."""
+
 
 class Archive:
     """An open zip archive. Every complaint names the archive and the member."""
@@ -41,13 +44,16 @@ class Archive:
     def __contains__(self, member: str) -> bool:
         return member in self._zip.NameToInfo
 
-    def read(self, member: str) -> bytes:
-        """The member's bytes, checked against the archive's own CRC. Safe to call from several threads."""
+    def read(self, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
+        """The member's bytes, checked against the archive's own CRC. Safe to call from several threads.
+
+        Raises BoxlineError where the member is missing, damaged or claims more than `max_bytes`, before unpacking it.
+        """
         try:
             info = self._zip.getinfo(member)
-            if info.file_size > MAX_MEMBER_BYTES:
+            if info.file_size > max_bytes:
                 raise BoxlineError(
-                    f"{self.path}: member {member} claims {info.file_size} bytes, more than {MAX_MEMBER_BYTES} allowed."
+                    f"{self.path}: member {member} claims {info.file_size} bytes, more than {max_bytes} allowed."
                 )
             return self._zip.read(info)
         except KeyError:

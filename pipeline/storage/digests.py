@@ -5,7 +5,7 @@ import hashlib
 import pyarrow as pa
 
 from pipeline.progress import bar
-from pipeline.storage.archives import ArchiveFolder
+from pipeline.storage.archives import MAX_IMAGE_BYTES, ArchiveFolder
 
 
 def member_digests(images: pa.Table, archives: ArchiveFolder) -> pa.Array:
@@ -15,6 +15,8 @@ def member_digests(images: pa.Table, archives: ArchiveFolder) -> pa.Array:
     with bar("hashing", images.num_rows, "image") as progress:
         for path, member in members:
             archive = archives[path]
-            digests.append(hashlib.sha256(archive.read(member)).hexdigest() if member in archive else None)
+            digests.append(
+                hashlib.sha256(archive.read(member, MAX_IMAGE_BYTES)).hexdigest() if member in archive else None
+            )
             progress.update()
     return pa.array(digests, pa.string())

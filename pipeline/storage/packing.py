@@ -18,7 +18,7 @@ from pipeline import schema
 from pipeline.errors import BoxlineError
 from pipeline.geometry.placement import Placement, center_crop, letterbox
 from pipeline.progress import bar
-from pipeline.storage.archives import Archive, ArchiveFolder
+from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive, ArchiveFolder
 from pipeline.storage.params import Pack
 from pipeline.storage.shards import shard_path, write_shard
 from pipeline.storage.tables import read_table, write_table
@@ -87,7 +87,7 @@ def _decode(archive: Archive, row: dict[str, Any], mode: str) -> NDArray[np.uint
     """uint8 [height, width, channels]. Orientation tags are not applied: boxes refer to the stored pixels."""
     member = row["member"]
     try:
-        with Image.open(io.BytesIO(archive.read(member))) as image:
+        with Image.open(io.BytesIO(archive.read(member, MAX_IMAGE_BYTES))) as image:
             # Before decoding, so that a small file that claims a huge image costs nothing.
             if image.size != (row["width"], row["height"]):
                 raise BoxlineError(

@@ -15,7 +15,7 @@ from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_m
 from pipeline.datasets.tables import Tables, categories_table
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import xyxy_to_xywh
-from pipeline.storage.archives import Archive
+from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive
 
 COLUMNS = ["file name", "label", "xmin", "ymin", "xmax", "ymax"]
 
@@ -100,7 +100,7 @@ def _fraction(path: Path, line: int, column: str, text: str) -> float:
 def _image_size(archive: Archive, member: str) -> tuple[int, int]:
     """Width and height from the image's header; the CSV does not tell them."""
     try:
-        return Image.open(io.BytesIO(archive.read(member))).size
+        return Image.open(io.BytesIO(archive.read(member, MAX_IMAGE_BYTES))).size
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = "no known image format" if isinstance(error, UnidentifiedImageError) else error
         raise BoxlineError(f"{archive.path}: member {member} is not an image that can be read ({reason}).") from None
