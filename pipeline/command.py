@@ -18,7 +18,7 @@ MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.E
 def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> None:
     """Call `stage(subject, **paths)` with the command line's words: the subject first, then one --option per path.
 
-    dvc.yaml passes every path, so it is their only home. A BoxlineError and a full disk become one line on stderr
+    dvc.yaml passes every path; no stage writes one down. A BoxlineError and a full disk become one line on stderr
     and exit code 1, Ctrl-C becomes exit code 130. Other exceptions are bugs and keep their traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

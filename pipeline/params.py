@@ -31,7 +31,9 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Dataset(Section, frozen=True):
-    """One entry of `datasets:`. `module` is a folder of pipeline/datasets; the rest, one part per stage."""
+    """One entry of `datasets:`. `module` is a folder of pipeline/datasets. `source` and `sample` are what
+    download reads, `validate` what validate reads.
+    """
 
     module: Name
     source: str

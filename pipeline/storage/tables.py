@@ -1,4 +1,4 @@
-"""Parquet tables: one writer and one reader, both of which check the schema."""
+"""Parquet tables: one writer that casts to the schema and one reader that checks it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipeline.storage.files import whole_file
 
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
-    """Parquet with zstd. The table must have exactly the columns of `schema`; its metadata is written with it."""
+    """Parquet with zstd: the columns of `schema`, cast to its types. A null where none may be is an error."""
     with whole_file(path) as partial:
         pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd")
 

@@ -47,9 +47,9 @@ def write_targets(
     *,
     training: bool,
 ) -> Encoded:
-    """Encode the images of `placements`, in that order, leaving out those that the system cannot answer.
+    """Encode the images of `placements`, in that order, leaving out those that do not suit.
 
-    For training, those that do not suit training are left out as well. Raises BoxlineError where nothing is left.
+    They have to suit training where `training`, scoring otherwise. Raises BoxlineError where nothing is left.
     """
     image_ids: list[int] = []
     encoded: list[dict[str, NDArray[Any]]] = []

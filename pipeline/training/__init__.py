@@ -1,1 +1,1 @@
-"""Input, fitting and callbacks. Knows systems only through their verbs."""
+"""Input, fitting and callbacks. Knows no system: model and losses are handed in."""

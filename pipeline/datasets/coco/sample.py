@@ -1,7 +1,8 @@
 """A small drawn stand-in for COCO 2017, in the upstream's own archives and JSON.
 
 Scenes of six shapes on textured ground, one to six objects each; now and then a crowd or an image without objects.
-Ids are neither sorted nor without gaps, sizes are odd, boxes touch edges: what upstream shows a reader, this does.
+Image ids are not sorted, image and category ids have gaps, sizes are odd, boxes touch edges: what upstream shows a
+reader, this does.
 """
 
 import json
@@ -44,7 +45,7 @@ def write_sample(folder: Path, sample: Sample) -> None:
     annotations = []
     first_box_id = 1
     for number, (split, count) in enumerate(counts.items()):
-        # Odd ids train, even ids validate: the size of one split does not touch the other.
+        # Odd ids train, even ids validate: the size of one does not touch the images of the other.
         drawn = np.random.default_rng([sample.seed, number]).choice(10 * count, count, replace=False)
         images, boxes, members = [], [], []
         with bar(f"drawing {split}", count, "image") as progress:

@@ -15,7 +15,8 @@ class Targets(Section, frozen=True):
 class Model(Section, frozen=True):
     """The published network has backbone resnet_50, conv_filters 512, dense_units 2048 and dropout 0.5.
 
-    backbone: "resnet_50", or "resnet_small" for a laptop. Both start from random weights unless `preset` is given.
+    backbone: "resnet_50", or "resnet_small" for a laptop. Both start from random weights; ignored where
+        `preset` is given.
     preset: a KerasHub backbone preset instead, by name, handle or folder; null for none.
     """
 
