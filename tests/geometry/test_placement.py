@@ -1,5 +1,7 @@
 """Forward and inverse held to pixels: an object is painted, the image placed, and the box must enclose what is seen."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -89,7 +91,7 @@ def test_a_crop_cuts_the_longer_side() -> None:
 
 @given(SIDES, SIDES, SIZES, st.sampled_from([letterbox, center_crop]))
 @example(1, 700, 1, letterbox)
-def test_boxes_come_back(width: int, height: int, size: int, place) -> None:  # type: ignore[no-untyped-def]
+def test_boxes_come_back(width: int, height: int, size: int, place: Callable[[int, int, int], Placement]) -> None:
     placement = place(width, height, size)
     boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
     back = placement.boxes_to_original(placement.boxes_to_square(boxes_xywh))
