@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def test_the_published_model_has_the_published_size() -> None:
     assert [layer.output.shape[1:] for layer in model.layers if isinstance(layer, keras.layers.Flatten)] == [(18_432,)]
 
 
-def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_path: Path) -> None:
     model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12)
     images = np.random.default_rng(1).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
     outputs = model.predict_on_batch(images)
@@ -41,7 +43,7 @@ def test_grey_images_are_refused() -> None:
     assert str(raised.value) == "params.yaml: pack.channels: received 1, expected 3 for a ResNet backbone."
 
 
-def test_a_preset_that_cannot_be_had_says_what_to_give(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_preset_that_cannot_be_had_says_what_to_give(tmp_path: Path) -> None:
     model = Model(backbone="resnet_50", preset=str(tmp_path), conv_filters=8, dense_units=16, dropout=0.5)
     with pytest.raises(BoxlineError) as raised:
         build_model(model, GRID_6, image_size=96, channels=3, num_labels=12)
