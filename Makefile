@@ -40,6 +40,8 @@ environment:
 		$(PYTHON) -m venv .venv && \
 		$(VENV)/python -m pip install --quiet --quiet --compile --no-deps --require-hashes \
 			--disable-pip-version-check --requirement $(LOCK) && \
+		$(VENV)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --no-index \
+			--disable-pip-version-check --editable . && \
 		echo "$$stamp" > .venv/installed; }
 
 # uv, because its locks are free of registry addresses and it can leave out what keras-hub asks for and does not use.
