@@ -5,7 +5,6 @@ Figures are built without pyplot, so nothing is shared between two pictures and 
 
 import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import Boxes
+from pipeline.geometry.marks import Marks
 from pipeline.storage.files import whole_file
 
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 TRUTH_COLOR = "white"
 TILE_INCHES = 2.4
 DOTS_PER_INCH = 110
-
-
-@dataclass(frozen=True)
-class Marks:
-    """Boxes to draw on one square image: rel xywh [N, 4], labels [N], and scores [N] or None for true boxes."""
-
-    boxes_rel_xywh: Boxes
-    labels: NDArray[np.integer[Any]]
-    scores: NDArray[np.float64] | None = None
-
-    def above(self, threshold: float) -> "Marks":
-        """Those with at least that score."""
-        assert self.scores is not None, "true boxes have no score"
-        kept = self.scores >= threshold
-        return Marks(self.boxes_rel_xywh[kept], self.labels[kept], self.scores[kept])
 
 
 def class_color(label: int) -> tuple[float, float, float]:

@@ -7,12 +7,13 @@ import keras
 import numpy as np
 
 from pipeline.datasets.tables import Tables, boxes_by_image
-from pipeline.drawing import Marks, save_predictions
+from pipeline.drawing import save_predictions
 from pipeline.evaluation.params import Evaluate
+from pipeline.geometry.marks import Marks
 from pipeline.geometry.placement import Placement
 from pipeline.storage.shards import Shards
 from pipeline.systems.labels import Labels
-from pipeline.systems.verbs import Codec, Decoded, write_views
+from pipeline.systems.verbs import Codec, write_views
 
 
 def write_pictures(
@@ -30,7 +31,7 @@ def write_pictures(
     image_ids = np.sort(truth.images["image_id"].to_numpy())[: section.pictures]
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
-    found = _marks_by_image(codec.decode(outputs), len(image_ids))
+    found = codec.decode(outputs).by_image(len(image_ids))
     true = [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
         for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)
@@ -40,8 +41,3 @@ def write_pictures(
     views = write_views(module)
     if views is not None:
         views(folder, squares, outputs, true, found, labels.names, section.score_threshold)
-
-
-def _marks_by_image(decoded: Decoded, num_images: int) -> list[Marks]:
-    rows = [decoded.rows == index for index in range(num_images)]
-    return [Marks(decoded.boxes_rel_xywh[row], decoded.labels[row], decoded.scores[row]) for row in rows]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
+from pipeline.geometry.marks import Marks
 from pipeline.params import Section
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -34,6 +35,11 @@ class Decoded(NamedTuple):
     boxes_rel_xywh: Boxes
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
+
+    def by_image(self, num_images: int) -> list[Marks]:
+        """The boxes of each image of the batch."""
+        chosen = [self.rows == row for row in range(num_images)]
+        return [Marks(self.boxes_rel_xywh[here], self.labels[here], self.scores[here]) for here in chosen]
 
 
 class Codec(Protocol):
