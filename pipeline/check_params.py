@@ -5,12 +5,13 @@ import sys
 from pipeline import params
 from pipeline.checks.validation import Validate
 from pipeline.datasets import registry
-from pipeline.errors import BoxlineError
+from pipeline.errors import BoxlineError, listed
 from pipeline.evaluation.params import Evaluate
 from pipeline.evaluation.scores import task
 from pipeline.params import Params
 from pipeline.storage.params import Pack
 from pipeline.systems import verbs
+from pipeline.systems.params import Preset
 from pipeline.training.params import Train
 
 
@@ -27,11 +28,21 @@ def check(loaded: Params) -> None:
         expected = verbs.codec(system.module).TASK
         if system.task != expected:
             raise BoxlineError(f"params.yaml: {where}.task: received {system.task!r}, expected {expected}.")
+        if system.preset is not None:
+            params.section(system.preset, Preset, f"{where}.preset")
         params.section(system.pack, Pack, f"{where}.pack")
         params.section(system.targets, targets, f"{where}.targets")
         params.section(system.model, model, f"{where}.model")
-        params.section(system.train, Train, f"{where}.train")
+        _require_parts(params.section(system.train, Train, f"{where}.train"), verbs.parts(system.module), where)
         params.section(system.evaluate, Evaluate, f"{where}.evaluate")
+
+
+def _require_parts(train: Train, parts: tuple[str, ...], where: str) -> None:
+    for phase in train.phases:
+        if phase not in parts:
+            raise BoxlineError(
+                f"params.yaml: {where}.train.phases: received {phase!r}, expected parts of the system: {listed(parts)}."
+            )
 
 
 if __name__ == "__main__":

@@ -20,3 +20,10 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
     texts = [str(value) for value in values]
     shown = ", ".join(texts[:limit])
     return shown if len(texts) <= limit else f"{shown} and {len(texts) - limit} more"
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The first of a chain of wrapped errors, which is the one that says something."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error

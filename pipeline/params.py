@@ -21,6 +21,7 @@ PARAMS_FILE = Path("params.yaml")
 PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
+NonNegativeFloat = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
@@ -47,6 +48,7 @@ class System(Section, frozen=True):
     module: Name
     dataset: Name
     task: Name
+    preset: dict[str, Any] | None
     pack: dict[str, Any]
     targets: dict[str, Any]
     model: dict[str, Any]

@@ -8,7 +8,7 @@ from pathlib import Path
 import requests
 from urllib3.exceptions import HTTPError
 
-from pipeline.errors import BoxlineError
+from pipeline.errors import BoxlineError, root_cause
 from pipeline.progress import bar
 from pipeline.storage.files import whole_file
 
@@ -116,8 +116,5 @@ def _check(asset: Asset, origin: str, received_bytes: int, digests: dict[str, st
 
 
 def _reason(error: Exception) -> str:
-    """The last cause in a chain of wrapped errors, which is the one that says something."""
-    cause: BaseException = error
-    while cause.__context__ is not None:
-        cause = cause.__context__
+    cause = root_cause(error)
     return str(cause) or type(cause).__name__

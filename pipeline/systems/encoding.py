@@ -17,7 +17,7 @@ from pipeline.storage.shards import shard_path, write_shard
 from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Codec
 
-SHARD_IMAGES = 4096
+SHARD_EXAMPLES = 4096
 
 
 @dataclass(frozen=True)
@@ -47,36 +47,49 @@ def write_targets(
     *,
     training: bool,
 ) -> Encoded:
-    """Encode the images of `placements`, in that order, leaving out those that do not suit.
+    """Encode the examples of the images of `placements`, in that order, leaving out images that do not suit.
 
     They have to suit training where `training`, scoring otherwise. Raises BoxlineError where nothing is left.
     """
-    image_ids: list[int] = []
-    encoded: list[dict[str, NDArray[Any]]] = []
+    shard = _Shard(folder, split)
     num_images, num_boxes = 0, 0
     for image_id, (boxes_xywh, category_ids) in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
-        suits = codec.suits_training if training else codec.suits_scoring
-        if not suits(len(boxes_xywh), targets):
-            continue
         boxes_rel_xywh = placements[image_id].boxes_to_square(boxes_xywh)
-        encoded.append(codec.encode(boxes_rel_xywh, labels.of_categories(category_ids), targets))
-        image_ids.append(image_id)
-        num_images += 1
-        num_boxes += len(boxes_xywh)
-        if len(encoded) == SHARD_IMAGES:
-            _flush(shard_path(folder, split, (num_images - 1) // SHARD_IMAGES), image_ids, encoded)
+        box_labels = labels.of_categories(category_ids)
+        examples = codec.examples(boxes_rel_xywh, targets, training=training)
+        for chosen in examples:
+            shard.add(image_id, codec.encode(boxes_rel_xywh[chosen], box_labels[chosen], targets))
+        if examples:
+            num_images += 1
+            num_boxes += len(boxes_xywh)
     if not num_images:
         raise BoxlineError(
             f"No image of split {split!r} can be encoded: the split is empty, or no image has a fitting number of "
             "boxes. Check targets and evaluate.split of the system in params.yaml."
         )
-    if encoded:
-        _flush(shard_path(folder, split, (num_images - 1) // SHARD_IMAGES), image_ids, encoded)
+    shard.flush()
     return Encoded(num_images, num_boxes, len(placements) - num_images)
 
 
-def _flush(path: Path, image_ids: list[int], encoded: list[dict[str, NDArray[Any]]]) -> None:
-    columns = {name: np.stack([arrays[name] for arrays in encoded]) for name in encoded[0]}
-    write_shard(path, np.array(image_ids, np.int64), columns)
-    image_ids.clear()
-    encoded.clear()
+class _Shard:
+    """Examples on their way into shards of at most SHARD_EXAMPLES."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._folder, self._split, self._number = folder, split, 0
+        self._image_ids: list[int] = []
+        self._encoded: list[dict[str, NDArray[Any]]] = []
+
+    def add(self, image_id: int, encoded: dict[str, NDArray[Any]]) -> None:
+        self._image_ids.append(image_id)
+        self._encoded.append(encoded)
+        if len(self._encoded) == SHARD_EXAMPLES:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._encoded:
+            return
+        columns = {name: np.stack([arrays[name] for arrays in self._encoded]) for name in self._encoded[0]}
+        write_shard(shard_path(self._folder, self._split, self._number), np.array(self._image_ids, np.int64), columns)
+        self._number += 1
+        self._image_ids.clear()
+        self._encoded.clear()

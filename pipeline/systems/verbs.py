@@ -1,6 +1,7 @@
 """What a system is: a folder `pipeline/systems/<module>/` with these files.
 
-params.py    Targets and Model: the system's own sections of params.yaml.
+params.py    Targets and Model, the system's own sections of params.yaml, and PARTS, the names of what can be trained.
+preset.py    the verbs of `Recipe`: where its pretrained weights come from.
 targets.py   the verbs of `Codec`: boxes into training targets, and a model's outputs back into boxes. NumPy only.
 model.py     the verbs of `Architecture`: the network and its losses. `keras.ops` only, so any Keras backend runs it.
 views.py     `write_views`: pictures that only this system has; optional.
@@ -42,6 +43,18 @@ class Decoded(NamedTuple):
         return [Marks(self.boxes_rel_xywh[here], self.labels[here], self.scores[here]) for here in chosen]
 
 
+class Recipe(Protocol):
+    """pipeline/systems/<module>/preset.py. Its models are those that `build_model` takes as `preset`."""
+
+    FILES: tuple[str, ...]  # what such a preset consists of; () where the system starts from random weights
+
+    def upstream(self) -> Any:  # keras.Model; naming it here would import Keras
+        """The published weights, fetched from their hub."""
+
+    def sample(self, size: str) -> Any:
+        """Random weights in the same architecture: "small" for a laptop, or "published" at its true size."""
+
+
 class Codec(Protocol):
     """pipeline/systems/<module>/targets.py"""
 
@@ -50,14 +63,14 @@ class Codec(Protocol):
     def label_category_ids(self, category_ids: list[int]) -> NDArray[np.int32]:
         """The category of each label, int32 [num_labels]; NO_CATEGORY where there is none."""
 
-    def suits_training(self, num_boxes: int, targets: Section) -> bool:
-        """Whether an image with that many boxes is trained on."""
+    def examples(self, boxes_rel_xywh: Boxes, targets: Section, *, training: bool) -> list[NDArray[np.int64]]:
+        """Which boxes of an image make up each example of it: none where the image does not suit.
 
-    def suits_scoring(self, num_boxes: int, targets: Section) -> bool:
-        """Whether the system can be asked about an image with that many boxes."""
+        For scoring (not `training`) an image is one question: one example, or none where it cannot be asked about.
+        """
 
     def encode(self, boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Section) -> dict[str, NDArray[Any]]:
-        """The targets of one image, one array per output of the model."""
+        """The targets of one example, by name."""
 
     def as_outputs(self, targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """A batch of targets in the form of the model's outputs: what a perfect model would answer."""
@@ -66,16 +79,46 @@ class Codec(Protocol):
         """A batch of outputs as boxes."""
 
 
+class Part(NamedTuple):
+    """What one phase of a training fits.
+
+    model: from pixels to the outputs that have a loss. It shares its layers with the whole model.
+    compile_arguments: what `keras.Model.compile` takes beside the optimizer, by output name.
+    cut: the layer up to which nothing learns and nothing is random, so that its answers are computed once; or None.
+    targets: names of the targets where they differ from the names of the outputs.
+    """
+
+    model: Any  # keras.Model
+    compile_arguments: dict[str, Any]
+    cut: str | None = None
+    targets: tuple[str, ...] = ()
+
+
+Draw = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]
+"""Draws that many new images, uint8 [count, size, size, channels], with their targets."""
+
+
 class Architecture(Protocol):
     """pipeline/systems/<module>/model.py"""
 
     def build_model(
-        self, model: Section, targets: Section, image_size: int, channels: int, num_labels: int
-    ) -> Any:  # keras.Model; naming it here would import Keras
-        """An untrained model: uint8 or float pixels 0..255 [B, size, size, channels] -> outputs by name."""
+        self, model: Section, targets: Section, image_size: int, channels: int, num_labels: int, preset: Any
+    ) -> Any:  # keras.Model
+        """The whole model: uint8 or float pixels 0..255 [B, size, size, channels] -> outputs by name.
 
-    def compile_arguments(self) -> dict[str, Any]:
-        """`loss`, `loss_weights` and `metrics` for `keras.Model.compile`, by output name."""
+        `preset` is a model of the system's recipe, or None where it has none.
+        """
+
+    def part(self, name: str, whole: Any, model: Section) -> Part:
+        """One of PARTS, made ready for its phase: what shall not learn is frozen."""
+
+    def stream(self, model: Section, image_size: int, channels: int) -> Draw | None:
+        """An endless source of training images instead of the packed ones; None for the packed ones."""
+
+
+def recipe(module: str) -> Recipe:
+    """The system's preset.py. Imports Keras."""
+    return cast(Recipe, _import(module, "preset"))
 
 
 def codec(module: str) -> Codec:
@@ -92,6 +135,11 @@ def sections(module: str) -> tuple[type[Section], type[Section]]:
     """The system's Targets and Model."""
     params = _import(module, "params")
     return params.Targets, params.Model
+
+
+def parts(module: str) -> tuple[str, ...]:
+    """The names that `train.phases` may have."""
+    return cast(tuple[str, ...], _import(module, "params").PARTS)
 
 
 def write_views(module: str) -> Callable[..., None] | None:

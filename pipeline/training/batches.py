@@ -1,9 +1,10 @@
-"""Batches for Keras by index, from packed images and targets; the same on every backend.
+"""Batches for Keras by index, from packed images and targets or drawn anew; the same on every backend.
 
 Which images a batch holds is a function of seed, epoch and step alone. Only indices are shuffled, never pixels, so
 memory does not grow with the dataset.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.storage.shards import Shards
+from pipeline.systems.verbs import Draw
 
 
 class Batches(keras.utils.PyDataset):
     """Pairs (images uint8 [B, size, size, channels], targets by output name).
 
-    `target_rows` chooses the images; None stands for all. With `seed`, each epoch has an order of its own; without,
+    `names` chooses the targets, `target_rows` the examples. With `seed`, each epoch has an order of its own; without,
     every epoch runs through the rows as they are given.
     """
 
@@ -25,7 +27,8 @@ class Batches(keras.utils.PyDataset):
         images: Shards,
         targets: Shards,
         batch_size: int,
-        target_rows: NDArray[np.int64] | None = None,
+        names: Sequence[str],
+        target_rows: NDArray[np.int64],
         seed: int | None = None,
     ) -> None:
         # With one worker Keras would prefetch through tf.data's autotuner, whose sleeping thread holds up the end of
@@ -33,7 +36,8 @@ class Batches(keras.utils.PyDataset):
         super().__init__(workers=2)
         self._images, self._targets = images, targets
         self._batch_size = batch_size
-        self._target_rows = np.arange(len(targets)) if target_rows is None else target_rows
+        self._names = names
+        self._target_rows = target_rows
         self._image_rows = images.rows_of(targets.image_ids[self._target_rows])
         self._seed = seed
         self.start_epoch(0)
@@ -44,7 +48,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
         chosen = self._order[step * self._batch_size : (step + 1) * self._batch_size]
         rows = self._target_rows[chosen]
-        targets = {name: self._targets.take(name, rows) for name in self._targets.names}
+        targets = {name: self._targets.take(name, rows) for name in self._names}
         return self._images.take("image", self._image_rows[chosen]), targets
 
     def start_epoch(self, epoch: int) -> None:
@@ -56,10 +60,29 @@ class Batches(keras.utils.PyDataset):
             self._order = np.random.default_rng([self._seed, epoch]).permutation(count)
 
 
+class StreamBatches(keras.utils.PyDataset):
+    """Batches of images that are drawn anew for every step of every epoch: an endless source."""
+
+    def __init__(self, draw: Draw, batch_size: int, steps: int, seed: int) -> None:
+        super().__init__(workers=2)
+        self._draw, self._batch_size, self._steps, self._seed = draw, batch_size, max(steps, 1), seed
+        self.start_epoch(0)
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+        return self._draw(np.random.default_rng([self._seed, self._epoch, step]), self._batch_size)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw what belongs to that epoch, counted from 0."""
+        self._epoch = epoch
+
+
 class EpochOrder(keras.callbacks.Callback):
     """Tells batches which epoch begins. Keras's own hooks only say that one ended, and also before the first."""
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches | StreamBatches) -> None:
         super().__init__()
         self._batches = batches
 
@@ -68,7 +91,6 @@ class EpochOrder(keras.callbacks.Callback):
         self._batches.start_epoch(epoch)
 
 
-def hold_out(num_rows: int, num_held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to train on and rows held out: the first ones of a seeded shuffle."""
-    shuffled = np.random.default_rng(seed).permutation(num_rows)
-    return shuffled[num_held_out:], shuffled[:num_held_out]
+def hold_out(num_images: int, num_held_out: int, seed: int) -> NDArray[np.int64]:
+    """Which images are held out: the first ones of a seeded shuffle."""
+    return np.random.default_rng(seed).permutation(num_images)[:num_held_out]

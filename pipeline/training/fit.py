@@ -1,95 +1,173 @@
-"""One training run: compile, fit, report."""
+"""A training: its phases one after the other, from where it was stopped if it was."""
 
 import logging
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from tqdm.keras import TqdmCallback
 
 from pipeline.errors import BoxlineError
-from pipeline.storage.files import whole_file
 from pipeline.storage.shards import Shards
-from pipeline.training.batches import Batches, EpochOrder, hold_out
-from pipeline.training.params import Train
+from pipeline.systems.verbs import Draw, Part
+from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
+from pipeline.training.callbacks import EarlyStopping, Recorder, Saver, assign, values_of
+from pipeline.training.features import precompute, split_at
+from pipeline.training.params import Phase, Train
+from pipeline.training.resume import Checkpoint, State
 
 logger = logging.getLogger(__name__)
 
 
-def make_deterministic(seed: int) -> None:
-    """Seed every generator; with the TensorFlow backend, also ask for the same order of sums in every run."""
+def prepare(train: Train, seed: int) -> None:
+    """Set precision and seed before anything is built.
+
+    With the TensorFlow backend, also ask for the same order of sums in every run; XLA has no such mode.
+    """
+    keras.config.set_dtype_policy(train.precision)
     keras.utils.set_random_seed(seed)
-    if keras.config.backend() == "tensorflow":
+    if keras.config.backend() == "tensorflow" and not train.xla:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
 
 
-def fit(
-    model: keras.Model,
-    compile_arguments: dict[str, Any],
-    images: Shards,
-    targets: Shards,
-    train: Train,
-    seed: int,
-    curves: Path,
-) -> dict[str, float]:
-    """Train `model` in place, write one CSV row per epoch to `curves`, and return what the run took.
+@dataclass(frozen=True)
+class Data:
+    """What a training learns from: packed images and their targets, rows held out, and a stream of new images.
 
-    Raises BoxlineError where nothing is left to train on or the loss stops being a number.
+    With `stream`, training images come from it and only the held-out ones are packed.
     """
-    num_held_out = train.validation_batches * train.batch_size
-    if num_held_out >= len(targets):
-        raise BoxlineError(
-            f"{len(targets)} images suit training and {train.validation_batches} batches of {train.batch_size} are "
-            "held out, so none is left to train on. Lower train.validation_batches in params.yaml."
-        )
-    trained, held_out = hold_out(len(targets), num_held_out, seed)
-    training = Batches(images, targets, train.batch_size, trained, seed)
-    validation = Batches(images, targets, train.batch_size, held_out) if num_held_out else None
-    model.compile(keras.optimizers.Adam(train.learning_rate), **compile_arguments)
-    started = time.perf_counter()
-    with whole_file(curves) as partial:
-        history = model.fit(
-            training,
-            validation_data=validation,
-            epochs=train.epochs,
-            shuffle=False,  # Batches shuffles; Keras would shuffle the order of its batches once more
-            verbose=0,
-            callbacks=[EpochOrder(training), *_callbacks(train, partial, validating=validation is not None)],
-        ).history
-        _require_finite(history)
-    seconds = time.perf_counter() - started
-    losses = history["loss"]
-    epochs = len(losses)
-    logger.info("trained on %d images for %d epochs in %.1f s, loss %.4f", len(trained), epochs, seconds, losses[-1])
-    return {
-        "images": len(trained),
-        "held_out_images": num_held_out,
-        "epochs": epochs,
-        "parameters": model.count_params(),
-        "seconds": round(seconds, 1),
-        "images_per_second": round(epochs * len(trained) / seconds, 1),
-    }
 
+    images: Shards
+    targets: Shards
+    trained: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+    stream: Draw | None
+    seed: int
 
-def _callbacks(train: Train, curves: Path, *, validating: bool) -> list[keras.callbacks.Callback]:
-    callbacks = [
-        keras.callbacks.CSVLogger(str(curves)),
-        keras.callbacks.TerminateOnNaN(),
-        TqdmCallback(verbose=0, disable=None, leave=False),
-    ]
-    if validating and train.patience is not None:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=train.patience, restore_best_weights=True))
-    return callbacks
-
-
-def _require_finite(history: dict[str, list[float]]) -> None:
-    for name, values in history.items():
-        bad = np.flatnonzero(~np.isfinite(values))
-        if len(bad):
+    @classmethod
+    def of(cls, images: Shards, targets: Shards, train: Train, seed: int, stream: Draw | None = None) -> "Data":
+        """Hold out whole images. Raises BoxlineError where nothing is left to train on."""
+        image_ids = np.unique(targets.image_ids)
+        num_held_out = train.validation_batches * train.batch_size
+        if num_held_out >= len(image_ids):
             raise BoxlineError(
-                f"{name} became {values[bad[0]]} in epoch {bad[0] + 1}. Lower train.learning_rate in params.yaml."
+                f"{len(image_ids)} images suit training and {train.validation_batches} batches of {train.batch_size} "
+                "are held out, so none is left to train on. Lower train.validation_batches in params.yaml."
             )
+        held_out = np.isin(targets.image_ids, image_ids[hold_out(len(image_ids), num_held_out, seed)])
+        return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, seed)
+
+    def count(self, rows: NDArray[np.int64]) -> int:
+        """Images that these rows are examples of."""
+        return len(np.unique(self.targets.image_ids[rows]))
+
+
+class EpochLog(Protocol):
+    """Something that is shown every epoch and can go on from what it saved."""
+
+    def restore(self, saved: Any) -> None:
+        """Take up what `state` returned in a training that was stopped."""
+
+    def callback(self, phase: str) -> keras.callbacks.Callback:
+        """What Keras calls during that phase."""
+
+    def state(self) -> Any:
+        """What was logged so far, as JSON can hold it."""
+
+
+def fit(
+    whole: keras.Model,
+    part: Callable[[str], Part],
+    data: Data,
+    train: Train,
+    checkpoint: Checkpoint,
+    log: EpochLog,
+) -> State:
+    """Train `whole` in place, phase by phase, and return the state after the last one.
+
+    A state in `checkpoint` is gone on from; it is kept until the caller clears it. Raises BoxlineError where a loss or
+    a metric stops being a finite number.
+    """
+    state = checkpoint.load() or State()
+    if state.rows:
+        assign(whole.variables, state.variables)
+        log.restore(state.log)
+        logger.info("going on after epoch %d, where this training was stopped", len(state.rows))
+    started = time.perf_counter() - state.seconds
+    for name, phase in list(train.phases.items())[state.phases_done :]:
+        fitted = part(name)
+        with tempfile.TemporaryDirectory() as scratch:
+            model, training, validation = _inputs(fitted, data, train.batch_size, Path(scratch))
+            optimizer = keras.optimizers.Adam(phase.learning_rate)
+            model.compile(optimizer, jit_compile=train.xla, **fitted.compile_arguments)
+            if state.optimizer:
+                optimizer.build(model.trainable_variables)
+                assign(model.optimizer.variables, state.optimizer)
+            stopping = EarlyStopping(phase.patience, state) if phase.patience is not None else None
+            callbacks = [
+                EpochOrder(training),
+                keras.callbacks.TerminateOnNaN(),
+                TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
+                Recorder(state.rows, name, phase.epochs),
+                *_schedule(phase),
+                *([stopping] if stopping else []),
+                log.callback(name),
+                Saver(checkpoint, state, whole, stopping, log.state, started),
+            ]
+            if not (stopping and stopping.is_over(state)):
+                model.fit(
+                    training,
+                    validation_data=validation,
+                    initial_epoch=state.epochs_done,
+                    epochs=phase.epochs,
+                    shuffle=False,  # the batches shuffle; Keras would shuffle their order once more
+                    verbose=0,
+                    callbacks=callbacks,
+                )
+                _require_finite(state.rows)
+            elif state.best_weights:
+                model.set_weights(state.best_weights)
+        state.finish_phase(values_of(whole.variables))
+        state.seconds = time.perf_counter() - started
+        checkpoint.save(state)
+    return state
+
+
+def _inputs(
+    part: Part, data: Data, batch_size: int, scratch: Path
+) -> tuple[keras.Model, Batches | StreamBatches, Batches | None]:
+    """What is fitted, on what, and what it is validated on."""
+    model, images = part.model, data.images
+    if part.cut is not None and data.stream is None:
+        frozen, model = split_at(part.model, part.cut)
+        images = precompute(frozen, images, np.unique(data.targets.image_ids), scratch)
+    names = part.targets or model.output_names
+    validation = Batches(images, data.targets, batch_size, names, data.held_out) if len(data.held_out) else None
+    if data.stream is not None:
+        return model, StreamBatches(data.stream, batch_size, len(data.trained) // batch_size, data.seed), validation
+    return model, Batches(images, data.targets, batch_size, names, data.trained, data.seed), validation
+
+
+def _schedule(phase: Phase) -> list[keras.callbacks.Callback]:
+    if phase.drop is None:
+        return []
+    drop, first = phase.drop, phase.learning_rate
+    return [keras.callbacks.LearningRateScheduler(lambda epoch: first * drop.factor ** (epoch // drop.every_epochs))]
+
+
+def _require_finite(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                raise BoxlineError(
+                    f"{name} became {value} in epoch {row['epoch']}, phase {row['phase']}. "
+                    f"Lower train.phases.{row['phase']}.learning_rate in params.yaml."
+                )

@@ -3,53 +3,27 @@
 from typing import Any
 
 import keras
-import keras_hub
 from keras import layers, ops
 
-from pipeline.errors import BoxlineError
 from pipeline.systems.coco_yolo.params import Model, Targets
-
-BACKBONES = {
-    # The published summary counts 77,850,336 parameters. That is a ResNet-50 with the stem of three 3 x 3 convolutions
-    # and the shortcuts of KerasHub's "vd" variant; the plain stem of one 7 x 7 convolution has 19,360 fewer.
-    "resnet_50": {
-        "input_conv_filters": [32, 32, 64],
-        "input_conv_kernel_sizes": [3, 3, 3],
-        "stackwise_num_filters": [64, 128, 256, 512],
-        "stackwise_num_blocks": [3, 4, 6, 3],
-        "stackwise_num_strides": [1, 2, 2, 2],
-        "block_type": "bottleneck_block_vd",
-    },
-    "resnet_small": {
-        "input_conv_filters": [16],
-        "input_conv_kernel_sizes": [3],
-        "stackwise_num_filters": [64],
-        "stackwise_num_blocks": [1],
-        "stackwise_num_strides": [2],
-        "block_type": "basic_block_vd",
-    },
-}
-
-# Mean and deviation of ImageNet's pixels in 0..1, RGB: what ResNet presets were trained with.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_DEVIATION = (0.229, 0.224, 0.225)
+from pipeline.systems.networks import imagenet_scaling
+from pipeline.systems.verbs import Part
 
 CENTER_WEIGHT = 5.0
 SIZE_WEIGHT = 5.0
 EMPTY_CELL_WEIGHT = 0.5
 
 
-def build_model(model: Model, targets: Targets, image_size: int, channels: int, num_labels: int) -> keras.Model:
-    """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5] and `class` [B, S, S, num_labels] probabilities."""
-    if channels != 3:
-        raise BoxlineError(f"params.yaml: pack.channels: received {channels}, expected 3 for a ResNet backbone.")
+def build_model(
+    model: Model, targets: Targets, image_size: int, channels: int, num_labels: int, preset: keras.Model
+) -> keras.Model:
+    """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5] and `class` [B, S, S, num_labels] probabilities.
+
+    `preset` is the backbone.
+    """
     grid = targets.grid_size
     image = layers.Input((image_size, image_size, channels), name="image")
-    x = layers.Rescaling(
-        [1 / (255 * deviation) for deviation in PIXEL_DEVIATION],
-        [-mean / deviation for mean, deviation in zip(PIXEL_MEAN, PIXEL_DEVIATION, strict=True)],
-    )(image)
-    x = _backbone(model)(x)
+    x = preset(imagenet_scaling()(image))
     x = layers.Conv2D(model.conv_filters, 3, strides=2)(x)
     x = layers.Flatten()(x)
     x = layers.Dense(model.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
@@ -57,15 +31,19 @@ def build_model(model: Model, targets: Targets, image_size: int, channels: int, 
     x = layers.Dense(grid * grid * (5 + num_labels))(x)
     x = layers.Reshape((grid, grid, 5 + num_labels))(x)
     outputs = {
-        "box": layers.Identity(name="box")(x[..., :5]),
-        "class": layers.Activation("softmax", name="class")(x[..., 5:]),
+        "box": layers.Identity(name="box", dtype="float32")(x[..., :5]),
+        "class": layers.Activation("softmax", name="class", dtype="float32")(x[..., 5:]),
     }
     return keras.Model(image, outputs, name="coco_yolo")
 
 
-def compile_arguments() -> dict[str, Any]:
-    """The box loss below, and cross-entropy of each cell's class."""
-    return {"loss": {"box": box_loss, "class": "sparse_categorical_crossentropy"}}
+def part(_: str, whole: keras.Model, __: Model) -> Part:
+    """The whole network: the box loss below, and cross-entropy of each cell's class."""
+    return Part(whole, {"loss": {"box": box_loss, "class": "sparse_categorical_crossentropy"}})
+
+
+def stream(_: Model, __: int, ___: int) -> None:
+    """Photographs are not drawn."""
 
 
 def box_loss(box_true: Any, box_predicted: Any) -> Any:
@@ -104,15 +82,3 @@ def box_iou(boxes_a: Any, boxes_b: Any) -> Any:
 def _signed_sqrt(x: Any) -> Any:
     # epsilon keeps the slope finite at 0, where the true slope is infinite
     return ops.sign(x) * ops.sqrt(ops.absolute(x) + keras.config.epsilon())
-
-
-def _backbone(model: Model) -> keras.Model:
-    if model.preset is None:
-        return keras_hub.models.ResNetBackbone(**BACKBONES[model.backbone], image_shape=(None, None, 3))
-    try:
-        return keras_hub.models.Backbone.from_preset(model.preset)
-    except (ValueError, OSError, ConnectionError) as error:
-        raise BoxlineError(
-            f"params.yaml: model.preset: {model.preset!r} could not be loaded ({str(error).splitlines()[0]}). "
-            "Give a preset's name while online, or a folder written by `save_to_preset`, or null for random weights."
-        ) from None

@@ -1,8 +1,8 @@
 """COCO YOLO's own sections of params.yaml."""
 
-from typing import Literal
-
 from pipeline.params import PositiveInt, Section, Share
+
+PARTS = ("all",)
 
 
 class Targets(Section, frozen=True):
@@ -13,15 +13,8 @@ class Targets(Section, frozen=True):
 
 
 class Model(Section, frozen=True):
-    """The published network has backbone resnet_50, conv_filters 512, dense_units 2048 and dropout 0.5.
+    """The published network has conv_filters 512, dense_units 2048 and dropout 0.5 behind a ResNet-50."""
 
-    backbone: "resnet_50", or "resnet_small" for a laptop. Both start from random weights; ignored where
-        `preset` is given.
-    preset: a KerasHub backbone preset instead, by name, handle or folder; null for none.
-    """
-
-    backbone: Literal["resnet_50", "resnet_small"]
-    preset: str | None
     conv_filters: PositiveInt
     dense_units: PositiveInt
     dropout: Share

@@ -27,14 +27,11 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return labels
 
 
-def suits_training(num_boxes: int, targets: Targets) -> bool:
-    """Images with boxes, but not with too many."""
-    return num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes)
-
-
-def suits_scoring(_num_boxes: int, _: Targets) -> bool:
-    """Every image is scored, with any number of boxes or none."""
-    return True
+def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+    """Trained on are images with boxes, but not with too many; scored is every image, also one without boxes."""
+    num_boxes = len(boxes_rel_xywh)
+    suits = not training or (num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes))
+    return [np.arange(num_boxes)] if suits else []
 
 
 def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:

@@ -1,14 +1,14 @@
 """The published digit localizer: three convolutions, global average pooling, a class head and a box head."""
 
-from typing import Any
-
 import keras
 from keras import layers
 
 from pipeline.systems.digits_localizer.params import Model, Targets
+from pipeline.systems.networks import mean_iou_xyxy
+from pipeline.systems.verbs import Part
 
 
-def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int) -> keras.Model:
+def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, __: None) -> keras.Model:
     """Pixels 0..255 [B, size, size, channels] -> `label` [B, num_labels] probabilities and `bbox` [B, 4] rel xyxy."""
     image = layers.Input((image_size, image_size, channels), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -19,18 +19,26 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
     x = layers.MaxPooling2D(3)(x)
     x = layers.Conv2D(third, 3, activation="relu")(x)
     features = layers.GlobalAveragePooling2D()(x)
-    label = layers.Dense(num_labels, activation="softmax", name="label")(layers.Dropout(model.dropout)(features))
+    label = layers.Dropout(model.dropout)(features)
+    label = layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(label)
     box = features
     for units in model.box_units:
         box = layers.Dense(units, activation="relu")(box)
-    box = layers.Dense(4, activation="sigmoid", name="bbox")(box)
+    box = layers.Dense(4, activation="sigmoid", name="bbox", dtype="float32")(box)
     return keras.Model(image, {"label": label, "bbox": box}, name="digits_localizer")
 
 
-def compile_arguments() -> dict[str, Any]:
-    """Cross-entropy on the class and squared error on the box, weighted alike."""
-    return {
-        "loss": {"label": "sparse_categorical_crossentropy", "bbox": "mean_squared_error"},
-        "loss_weights": {"label": 1.0, "bbox": 1.0},
-        "metrics": {"label": ["accuracy"]},
-    }
+def part(_: str, whole: keras.Model, __: Model) -> Part:
+    """The whole network: cross-entropy on the class and squared error on the box, weighted alike."""
+    return Part(
+        whole,
+        {
+            "loss": {"label": "sparse_categorical_crossentropy", "bbox": "mean_squared_error"},
+            "loss_weights": {"label": 1.0, "bbox": 1.0},
+            "metrics": {"label": ["accuracy"], "bbox": [mean_iou_xyxy]},
+        },
+    )
+
+
+def stream(_: Model, __: int, ___: int) -> None:
+    """The digits are published, not drawn."""

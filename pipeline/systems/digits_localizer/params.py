@@ -2,6 +2,8 @@
 
 from pipeline.params import PositiveInt, Section, Share
 
+PARTS = ("all",)
+
 
 class Targets(Section, frozen=True):
     """Nothing to choose: one class and one box per image."""

@@ -17,14 +17,9 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return np.array(sorted(category_ids), np.int32)
 
 
-def suits_training(num_boxes: int, _: Targets) -> bool:
-    """Only images with exactly one box tell a localizer what to answer."""
-    return num_boxes == 1
-
-
-def suits_scoring(num_boxes: int, _: Targets) -> bool:
-    """An image with no box, or with several, has no one right answer."""
-    return num_boxes == 1
+def examples(boxes_rel_xywh: Boxes, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+    """Only an image with exactly one box tells a localizer what to answer, and has one right answer."""
+    return [np.arange(1)] if len(boxes_rel_xywh) == 1 else []
 
 
 def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,38 @@
+"""preset: the pretrained weights that a system starts from, fetched once and versioned like data."""
+
+import logging
+from pathlib import Path
+
+import keras
+
+from pipeline import params
+from pipeline.command import run_stage
+from pipeline.errors import BoxlineError
+from pipeline.storage.files import whole_folder
+from pipeline.systems import verbs
+from pipeline.systems.params import Preset
+from pipeline.systems.presets import fetch_preset
+
+logger = logging.getLogger(__name__)
+
+
+def preset(system: str, out: Path) -> None:
+    """Fill `out` from `systems.<system>.preset`; leave it empty for a system that starts from random weights."""
+    loaded = params.load()
+    chosen = loaded.system(system)
+    where = f"systems.{system}.preset"
+    recipe = verbs.recipe(chosen.module)
+    if (chosen.preset is None) != (not recipe.FILES):
+        expected = "a section with source and size" if recipe.FILES else "null: it starts from random weights"
+        raise BoxlineError(f"params.yaml: {where}: received {chosen.preset!r}, expected {expected}.")
+    with whole_folder(out) as folder:
+        if chosen.preset is None:
+            return
+        section = params.section(chosen.preset, Preset, where)
+        keras.utils.set_random_seed(loaded.seed)
+        parameters = fetch_preset(section, recipe, where, folder)
+    logger.info("fetched the preset of %s from %s: %d parameters", system, section.source, parameters)
+
+
+if __name__ == "__main__":
+    run_stage(preset, "system", ["out"])

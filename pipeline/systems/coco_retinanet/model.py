@@ -1,0 +1,75 @@
+"""An adapter around KerasHub's RetinaNet: pixels as packed, boxes as fractions, labels as they are."""
+
+from typing import Any
+
+import keras
+import keras_hub
+from keras import ops
+
+from pipeline.systems.coco_retinanet.params import Model, Targets
+from pipeline.systems.networks import imagenet_scaling
+from pipeline.systems.verbs import Part
+
+BOX_FORMAT = "rel_xywh"
+
+MAX_CANDIDATES = 1000
+"""Boxes of one image that are handed on to suppression."""
+
+
+@keras.saving.register_keras_serializable("boxline")
+class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
+    """KerasHub's detector that takes pixels 0..255 and answers the best candidates before suppression.
+
+    Suppression has no fixed shapes; it happens in `targets.decode`, outside the compiled step.
+    """
+
+    def call(self, images: Any, training: Any = None, mask: Any = None) -> Any:
+        """Pixels 0..255 RGB [B, size, size, 3] -> `bbox_regression` [B, A, 4] and `cls_logits` [B, A, num_labels]."""
+        return super().call(imagenet_scaling()(images), training=training, mask=mask)
+
+    def predict_step(self, data: Any) -> Any:
+        """Pixels -> `boxes` rel xywh [B, K, 4], `confidence` 0..1 [B, K] and `labels` [B, K], best first."""
+        (images,) = data if isinstance(data, tuple) else (data,)
+        raw = self(images, training=False)
+        height, width = images.shape[1:3]
+        anchors = ops.concatenate(list(self.anchor_generator(images).values()), axis=0)
+        scores = ops.sigmoid(ops.cast(raw["cls_logits"], "float32"))
+        confidence, best = ops.top_k(ops.max(scores, axis=-1), min(MAX_CANDIDATES, scores.shape[1]))
+        boxes = keras.utils.bounding_boxes.decode_deltas_to_boxes(
+            anchors=ops.take(anchors, best, axis=0),
+            boxes_delta=ops.cast(ops.take_along_axis(raw["bbox_regression"], best[..., None], axis=1), "float32"),
+            encoded_format="center_xywh",
+            anchor_format=self.anchor_generator.bounding_box_format,
+            box_format=BOX_FORMAT,
+            image_shape=(height, width, 3),
+        )
+        labels = ops.take_along_axis(ops.argmax(scores, axis=-1), best, axis=1)
+        return {"boxes": boxes, "confidence": confidence, "labels": labels}
+
+
+def build_model(
+    _model: Model, _targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
+) -> keras.Model:
+    """The preset's detector for `num_labels` labels. Its box head comes with it, and where it has as many labels, all."""
+    detector = RetinaNet(
+        preset.backbone,
+        num_labels,
+        bounding_box_format=BOX_FORMAT,
+        anchor_generator=preset.anchor_generator,
+        use_prediction_head_norm=preset.use_prediction_head_norm,
+        pre_logits_num_conv_layers=preset.pre_logits_num_conv_layers,
+        name="coco_retinanet",
+    )
+    detector.box_head.set_weights(preset.box_head.get_weights())
+    if num_labels == preset.num_classes:
+        detector.classification_head.set_weights(preset.classification_head.get_weights())
+    return detector
+
+
+def part(_: str, whole: keras.Model, __: Model) -> Part:
+    """The whole detector with KerasHub's own losses: focal for classes, Huber for boxes, both summed over anchors."""
+    return Part(whole, {}, targets=("boxes", "labels"))
+
+
+def stream(_: Model, __: int, ___: int) -> None:
+    """Photographs are not drawn."""

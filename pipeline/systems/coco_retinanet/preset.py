@@ -1,0 +1,72 @@
+"""The whole detector with COCO weights, as KerasHub publishes it."""
+
+from typing import Any
+
+import keras
+import keras_hub
+
+from pipeline.systems.presets import DETECTOR_FILES
+
+FILES = DETECTOR_FILES
+
+HANDLE = "retinanet_resnet50_fpn_v2_coco"
+NUM_CLASSES = 91  # COCO's ids up to 90, 0 for nothing
+MIN_LEVEL = 3
+
+SIZES: dict[str, dict[str, Any]] = {
+    "published": {
+        "encoder": {
+            "input_conv_filters": [64],
+            "input_conv_kernel_sizes": [7],
+            "stackwise_num_filters": [64, 128, 256, 512],
+            "stackwise_num_blocks": [3, 4, 6, 3],
+            "stackwise_num_strides": [1, 2, 2, 2],
+            "block_type": "bottleneck_block",
+        },
+        "max_level": 7,
+        "head": {"use_prediction_head_norm": True, "pre_logits_num_conv_layers": 4},
+    },
+    "small": {
+        "encoder": {
+            "input_conv_filters": [16],
+            "input_conv_kernel_sizes": [3],
+            "stackwise_num_filters": [64, 64, 64, 64],
+            "stackwise_num_blocks": [1, 1, 1, 1],
+            "stackwise_num_strides": [1, 2, 2, 2],
+            "block_type": "basic_block_vd",
+        },
+        "max_level": 5,
+        "head": {"use_prediction_head_norm": True, "pre_logits_num_conv_layers": 1},
+    },
+}
+
+
+def upstream() -> keras.Model:
+    """ResNet-50, pyramid levels 3 to 7."""
+    return keras_hub.models.ObjectDetector.from_preset(HANDLE)
+
+
+def sample(size: str) -> keras.Model:
+    """Random weights; the small one has one block per stage, pyramid levels 3 to 5, and heads of one convolution."""
+    sizes = SIZES[size]
+    encoder = keras_hub.models.ResNetBackbone(**sizes["encoder"], image_shape=(None, None, 3))
+    backbone = keras_hub.models.RetinaNetBackbone(
+        image_encoder=encoder, min_level=MIN_LEVEL, max_level=sizes["max_level"], use_p5=True
+    )
+    # Anchors and suppression in pixels: KerasHub's are broken for fractions, which only its decoder converts to.
+    anchors = keras_hub.layers.AnchorGenerator(
+        "xyxy",
+        min_level=MIN_LEVEL,
+        max_level=sizes["max_level"],
+        num_scales=3,
+        aspect_ratios=[0.5, 1.0, 2.0],
+        anchor_size=4,
+    )
+    return keras_hub.models.RetinaNetObjectDetector(
+        backbone,
+        NUM_CLASSES,
+        bounding_box_format="rel_xywh",
+        anchor_generator=anchors,
+        prediction_decoder=keras_hub.layers.NonMaxSuppression("xyxy", from_logits=True),
+        **sizes["head"],
+    )

@@ -1,0 +1,84 @@
+"""All boxes of an image, padded to a fixed number: `boxes` float32 [M, 4] rel xywh, `labels` float32 [M].
+
+Padding is -1 in both, as KerasHub's encoder expects it. Anchors are matched during training, by the network.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry.boxes import Boxes
+from pipeline.systems.coco_retinanet.params import Targets
+from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
+
+TASK = "detection"
+
+PADDING = -1.0
+
+# As torchvision evaluates the weights that the preset was made from.
+SCORE_THRESHOLD = 0.05
+SUPPRESSION_IOU = 0.5
+MAX_DETECTIONS = 100
+
+
+def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
+    """Labels are the category ids themselves, 0 = nothing: 91 for COCO, the classes of the published preset."""
+    labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)
+    labels[category_ids] = category_ids
+    return labels
+
+
+def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+    """Trained on are images with boxes, scored are all; of more than `max_boxes` the largest are kept."""
+    if training and not len(boxes_rel_xywh):
+        return []
+    largest = np.argsort(-boxes_rel_xywh[:, 2] * boxes_rel_xywh[:, 3], kind="stable")[: targets.max_boxes]
+    return [np.sort(largest)]
+
+
+def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
+    """The boxes and labels of one image, padded."""
+    boxes = np.full((targets.max_boxes, 4), PADDING, np.float32)
+    padded = np.full(targets.max_boxes, PADDING, np.float32)
+    boxes[: len(labels)], padded[: len(labels)] = boxes_rel_xywh, labels
+    return {"boxes": boxes, "labels": padded}
+
+
+def as_outputs(targets: Arrays, _: int) -> dict[str, NDArray[Any]]:
+    """Boxes and labels as they are, the true ones with full confidence, the padding with none."""
+    return {**targets, "confidence": (targets["labels"] != PADDING).astype(np.float32)}
+
+
+def decode(outputs: Arrays) -> Decoded:
+    """Candidates above the threshold, without those that overlap a better one, the best of each image.
+
+    As in KerasHub, a candidate has one label, and candidates of different labels suppress each other.
+    """
+    rows, boxes, labels, scores = [], [], [], []
+    for row, (candidates, confidence, label) in enumerate(
+        zip(outputs["boxes"], outputs["confidence"], outputs["labels"], strict=True)
+    ):
+        kept = _suppress(np.asarray(candidates, np.float64), np.asarray(confidence, np.float64))
+        rows.append(np.full(len(kept), row))
+        boxes.append(np.asarray(candidates, np.float64)[kept])
+        labels.append(np.asarray(label).astype(np.int64)[kept])
+        scores.append(np.asarray(confidence, np.float64)[kept])
+    return Decoded(
+        np.concatenate([np.empty(0, np.int64), *rows]),
+        np.concatenate([np.empty((0, 4)), *boxes]),
+        np.concatenate([np.empty(0, np.int64), *labels]),
+        np.concatenate([np.empty(0), *scores]),
+    )
+
+
+def _suppress(boxes_rel_xywh: Boxes, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices of what stays, best first."""
+    candidates = np.flatnonzero((boxes_rel_xywh[:, 2:] > 0).all(axis=1))
+    if not len(candidates):
+        return candidates
+    kept = cv2.dnn.NMSBoxes(
+        boxes_rel_xywh[candidates].tolist(), scores[candidates].tolist(), SCORE_THRESHOLD, SUPPRESSION_IOU
+    )
+    return candidates[np.asarray(kept, np.int64).ravel()[:MAX_DETECTIONS]]

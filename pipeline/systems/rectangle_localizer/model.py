@@ -1,0 +1,59 @@
+"""The published rectangle localizer: VGG16, frozen, and one dense layer."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from pipeline.systems.networks import mean_iou_xyxy
+from pipeline.systems.rectangle_localizer.params import Model, Targets
+from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, squeeze
+from pipeline.systems.verbs import Draw, Part
+
+
+def build_model(
+    _model: Model, _targets: Targets, image_size: int, channels: int, _num_labels: int, preset: keras.Model
+) -> keras.Model:
+    """Pixels 0..255 [B, size, size, 3] -> `box` [B, 4]: top, left, height, width, squeezed into 0..1.
+
+    As published the network sees 0 and 1, not the pixels that VGG16 was trained with.
+    """
+    image = layers.Input((image_size, image_size, channels), name="image")
+    preset.trainable = False
+    features = layers.Flatten(name="features")(preset(layers.Rescaling(1 / 255)(image)))
+    box = layers.Dense(4, activation="sigmoid", name="box", dtype="float32")(features)
+    return keras.Model(image, {"box": box}, name="rectangle_localizer")
+
+
+def part(_: str, whole: keras.Model, __: Model) -> Part:
+    """The dense layer: binary cross-entropy against the squeezed sides."""
+    losses = {"loss": {"box": "binary_crossentropy"}, "metrics": {"box": [mean_iou]}}
+    return Part(whole, losses, cut="features")
+
+
+def mean_iou(box_true: Any, box_predicted: Any) -> Any:
+    """IoU of each pair of squeezed boxes [B, 4], float32 [B]."""
+    return mean_iou_xyxy(_corners(box_true), _corners(box_predicted))
+
+
+def stream(model: Model, image_size: int, channels: int) -> Draw | None:
+    """Rectangles without end, where the model's section asks for them."""
+    if not model.endless:
+        return None
+    # Here, because it is drawing code of the dataset: whoever trains on packed images needs none of it.
+    from pipeline.datasets.rectangles.sample import draw_boxes, paint
+
+    def draw(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+        boxes_xywh = draw_boxes(random, count, image_size)
+        return np.repeat(paint(boxes_xywh, image_size), channels, axis=3), {"box": squeeze(boxes_xywh / image_size)}
+
+    return draw
+
+
+def _corners(box: Any) -> Any:
+    squeezed = ops.clip(ops.cast(box, "float32"), 1e-6, 1 - 1e-6)
+    sides = ops.clip((ops.log(squeezed / (1 - squeezed)) + 1) / 2, SMALLEST, LARGEST)
+    top, left, height, width = (sides[..., i : i + 1] for i in range(4))
+    return ops.concatenate([left, top, left + width, top + height], axis=-1)

@@ -1,0 +1,18 @@
+"""The rectangle localizer's own sections of params.yaml."""
+
+from pipeline.params import Section
+
+PARTS = ("head",)
+
+
+class Targets(Section, frozen=True):
+    """Nothing to choose: one box per image."""
+
+
+class Model(Section, frozen=True):
+    """endless: train on rectangles drawn anew in every step, as published, instead of on the packed ones.
+
+    The frozen layers then have to look at every image, whereas the packed ones are looked at once.
+    """
+
+    endless: bool

@@ -1,0 +1,22 @@
+"""The rectangle localizer's backbone: VGG16 without its top, with ImageNet weights, as Keras publishes it."""
+
+import keras
+import keras_hub
+
+from pipeline.systems.presets import KERAS_FILES
+
+FILES = KERAS_FILES
+
+SMALL_FILTERS = [8, 16, 16, 32, 32]
+
+
+def upstream() -> keras.Model:
+    """14,714,688 parameters."""
+    return keras.applications.VGG16(include_top=False, weights="imagenet")
+
+
+def sample(size: str) -> keras.Model:
+    """Random weights; the small one has the same thirteen convolutions with fewer filters."""
+    if size == "published":
+        return keras.applications.VGG16(include_top=False, weights=None)
+    return keras_hub.models.VGGBackbone(stackwise_num_repeats=[2, 2, 3, 3, 3], stackwise_num_filters=SMALL_FILTERS)

@@ -1,0 +1,68 @@
+"""One class and one box per example.
+
+`class_prediction` int32 [1] counts the classes from 0; `bbox_prediction` float32 [4] holds fractions of the image in
+the order of the published CSV: x_min, x_max, y_min, y_max.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.systems.snack_localizer.params import Targets
+from pipeline.systems.verbs import Arrays, Decoded
+
+TASK = "localization"
+
+ORDER = [0, 2, 1, 3]
+"""From x_min, y_min, x_max, y_max to x_min, x_max, y_min, y_max, and back."""
+
+
+def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
+    """Label 0 is the first category and so on, without gaps."""
+    return np.array(sorted(category_ids), np.int32)
+
+
+def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+    """Every box as an example of its own, or the box that overlaps the others most; the latter for scoring."""
+    if not len(boxes_rel_xywh):
+        return []
+    if training and targets.rows == "every":
+        return [np.array([row]) for row in range(len(boxes_rel_xywh))]
+    return [np.array([_most_typical(boxes_rel_xywh)])]
+
+
+def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:
+    """The example's only box."""
+    corners = xywh_to_xyxy(boxes_rel_xywh)[0]
+    return {"class_prediction": labels.astype(np.int32), "bbox_prediction": corners[ORDER].astype(np.float32)}
+
+
+def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    """`class_prediction` int [B, 1] as probabilities [B, num_labels]; `bbox_prediction` as it is."""
+    probabilities = np.eye(num_labels)[targets["class_prediction"][:, 0]]
+    return {"class_prediction": probabilities, "bbox_prediction": targets["bbox_prediction"]}
+
+
+def class_probabilities(outputs: Arrays) -> NDArray[np.float64]:
+    """[B, num_labels], each row adding up to 1."""
+    return np.asarray(outputs["class_prediction"], np.float64)
+
+
+def decode(outputs: Arrays) -> Decoded:
+    """One box per image; its score is the class probability. The linear head can answer an inverted box."""
+    probabilities = class_probabilities(outputs)
+    return Decoded(
+        rows=np.arange(len(probabilities)),
+        boxes_rel_xywh=xyxy_to_xywh(np.asarray(outputs["bbox_prediction"], np.float64)[:, ORDER]),
+        labels=probabilities.argmax(axis=1),
+        scores=probabilities.max(axis=1, initial=0),
+    )
+
+
+def _most_typical(boxes_rel_xywh: Boxes) -> int:
+    """The box with the largest mean overlap with all boxes of the image; of equals the first."""
+    corners, count = xywh_to_xyxy(boxes_rel_xywh), len(boxes_rel_xywh)
+    overlaps = paired_iou(np.repeat(corners, count, axis=0), np.tile(corners, (count, 1))).reshape(count, count)
+    return int(overlaps.mean(axis=1).argmax())

@@ -1,0 +1,99 @@
+"""What happens between the epochs of a phase: records, early stopping that survives a restart, saved state."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from pipeline.training.resume import Checkpoint, State
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Adds one row per epoch to `rows`: number of the epoch over all phases, phase, losses and metrics as floats."""
+
+    def __init__(self, rows: list[dict[str, Any]], phase: str, num_epochs: int) -> None:
+        super().__init__()
+        self._rows, self._phase, self._num_epochs = rows, phase, num_epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """On a terminal the bar tells the numbers; a log gets a line."""
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self._rows.append({"epoch": len(self._rows) + 1, "phase": self._phase, **values})
+        if not sys.stderr.isatty():
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+            logger.info("%s: epoch %d of %d: %s", self._phase, epoch + 1, self._num_epochs, numbers)
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's, on the validation loss, with a memory that can be saved and given back."""
+
+    def __init__(self, patience: int, state: State) -> None:
+        super().__init__(patience=patience, restore_best_weights=True)
+        self._resumed = (dict(state.best), state.best_weights)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Keras forgets here; take back what was known."""
+        super().on_train_begin(logs)
+        best, weights = self._resumed
+        if best:
+            self.best, self.wait, self.best_epoch = best["score"], int(best["wait"]), int(best["epoch"])
+            self.best_weights = weights
+
+    def is_over(self, state: State) -> bool:
+        """Whether that state was saved when patience had just run out."""
+        return bool(state.best) and state.best["wait"] >= self.patience
+
+    def remember(self, state: State) -> None:
+        """Write the memory into `state`."""
+        if self.best is not None:
+            state.best = {"score": float(self.best), "wait": self.wait, "epoch": self.best_epoch}
+            state.best_weights = self.best_weights
+
+
+class Saver(keras.callbacks.Callback):
+    """Saves the state after every epoch whose numbers are finite. Has to come last."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        state: State,
+        whole: keras.Model,
+        stopping: EarlyStopping | None,
+        log_state: Callable[[], Any],
+        started: float,
+    ) -> None:
+        super().__init__()
+        self._checkpoint, self._state, self._whole = checkpoint, state, whole
+        self._stopping, self._log_state, self._started = stopping, log_state, started
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """An epoch with numbers that are not finite is not worth going on from."""
+        if not all(np.isfinite(float(value)) for value in (logs or {}).values()):
+            return
+        state = self._state
+        state.epochs_done = epoch + 1
+        state.seconds = time.perf_counter() - self._started
+        state.log = self._log_state()
+        if self._stopping is not None:
+            self._stopping.remember(state)
+        state.variables = values_of(self._whole.variables)
+        state.optimizer = values_of(self.model.optimizer.variables)
+        self._checkpoint.save(state)
+
+
+def values_of(variables: list[Any]) -> list[Any]:
+    """Keras variables as arrays. bfloat16, which NumPy cannot store, as float32."""
+    arrays = (np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables)
+    return [array.astype(np.float32) if array.dtype.kind == "V" else array for array in arrays]
+
+
+def assign(variables: list[Any], values: list[Any]) -> None:
+    """Give Keras variables the values that `values_of` took."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,42 @@
+"""What a training leaves for its readers: curves as CSV and picture, and what it took."""
+
+import csv
+import logging
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from pipeline.drawing import save_curves
+from pipeline.storage.files import write_json
+from pipeline.training.fit import Data
+from pipeline.training.resume import State
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(folder: Path, state: State, data: Data, model: keras.Model) -> None:
+    """curves.csv with one row per epoch, curves.png, and train.json with counts and seconds."""
+    _write_curves(folder / "curves.csv", state.rows)
+    if state.rows:
+        save_curves(folder / "curves.png", state.rows)
+    epochs = len(state.rows)
+    report = {
+        "images": data.count(data.trained),
+        "held_out_images": data.count(data.held_out),
+        "epochs": epochs,
+        "parameters": model.count_params(),
+        "seconds": round(state.seconds, 1),
+        "images_per_second": round(epochs * len(data.trained) / state.seconds, 1) if state.seconds else 0.0,
+    }
+    write_json(folder / "train.json", report)
+    logger.info("trained on %(images)d images for %(epochs)d epochs in %(seconds).1f s", report)
+
+
+def _write_curves(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Phases have different metrics: a cell stays empty where its phase has none."""
+    names = list(dict.fromkeys(["epoch", "phase", "loss", "val_loss", *(name for row in rows for name in row)]))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
