@@ -4,30 +4,32 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.errors import BoxlineError
-from pipeline.systems.coco_yolo.model import box_iou, box_loss, build_model, compile_arguments
+from pipeline.systems.coco_yolo.model import box_iou, box_loss, build_model, part
 from pipeline.systems.coco_yolo.params import Model, Targets
+from pipeline.systems.coco_yolo.preset import sample
 
-PUBLISHED = Model(backbone="resnet_50", preset=None, conv_filters=512, dense_units=2048, dropout=0.5)
-SMALL = Model(backbone="resnet_small", preset=None, conv_filters=8, dense_units=16, dropout=0.5)
+PUBLISHED = Model(conv_filters=512, dense_units=2048, dropout=0.5)
+SMALL = Model(conv_filters=8, dense_units=16, dropout=0.5)
 GRID_6 = Targets(grid_size=6, max_boxes=4)
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_published_model_has_the_published_size() -> None:
-    model = build_model(PUBLISHED, GRID_6, image_size=448, channels=3, num_labels=91)
+    model = build_model(PUBLISHED, GRID_6, image_size=448, channels=3, num_labels=91, preset=sample("published"))
     assert model.count_params() == 77_850_336
     assert sum(weight.value.numpy().size for weight in model.trainable_weights) == 77_797_088
     assert {name: output.shape for name, output in model.output.items()} == {
         "box": (None, 6, 6, 5),
         "class": (None, 6, 6, 91),
     }
+    assert {"box", "class"} <= {layer.name for layer in model.layers}
+    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.5]
     assert [layer.output.shape[1:] for layer in model.layers if isinstance(layer, keras.layers.Flatten)] == [(18_432,)]
 
 
 def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_path: Path) -> None:
-    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12)
+    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12, preset=sample("small"))
     images = np.random.default_rng(1).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
     outputs = model.predict_on_batch(images)
     np.testing.assert_allclose(outputs["class"].sum(axis=-1), 1, rtol=1e-5)
@@ -35,20 +37,6 @@ def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_pa
     restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     for name, values in restored.predict_on_batch(images).items():
         np.testing.assert_allclose(values, outputs[name], atol=1e-6)
-
-
-def test_grey_images_are_refused() -> None:
-    with pytest.raises(BoxlineError) as raised:
-        build_model(SMALL, GRID_6, image_size=96, channels=1, num_labels=12)
-    assert str(raised.value) == "params.yaml: pack.channels: received 1, expected 3 for a ResNet backbone."
-
-
-def test_a_preset_that_cannot_be_had_says_what_to_give(tmp_path: Path) -> None:
-    model = Model(backbone="resnet_50", preset=str(tmp_path), conv_filters=8, dense_units=16, dropout=0.5)
-    with pytest.raises(BoxlineError) as raised:
-        build_model(model, GRID_6, image_size=96, channels=3, num_labels=12)
-    assert f"model.preset: '{tmp_path}' could not be loaded" in str(raised.value)
-    assert "or null for random weights." in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +84,9 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
     for index in range(4):
         box[index, index, index + 1] = [0.3, 0.6, 0.2 + 0.1 * index, 0.4, 1]
         classes[index, index, index + 1] = index + 1
-    unregular = Model(backbone="resnet_small", preset=None, conv_filters=16, dense_units=64, dropout=0.0)
-    model = build_model(unregular, GRID_6, image_size=96, channels=3, num_labels=12)
-    model.compile(keras.optimizers.Adam(2e-3), **compile_arguments())
+    unregular = Model(conv_filters=16, dense_units=64, dropout=0.0)
+    model = build_model(unregular, GRID_6, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    model.compile(keras.optimizers.Adam(2e-3), **part("all", model, unregular).compile_arguments)
     targets = {"box": box, "class": classes}
     losses = model.fit(images, targets, batch_size=4, epochs=60, verbose=0).history["loss"]
     assert losses[-1] < 0.05 * losses[0]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.systems.coco_yolo.params import Targets
-from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, label_category_ids, suits_training
+from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_category_ids
 
 GRID_6 = Targets(grid_size=6, max_boxes=4)
 NUM_LABELS = 12
@@ -113,4 +113,5 @@ def test_labels_are_category_ids_with_their_gaps() -> None:
     ("num_boxes", "max_boxes", "suits"), [(0, 4, False), (1, 4, True), (4, 4, True), (5, 4, False), (63, None, True)]
 )
 def test_which_images_are_trained_on(num_boxes: int, max_boxes: int | None, suits: bool) -> None:
-    assert suits_training(num_boxes, Targets(grid_size=6, max_boxes=max_boxes)) is suits
+    chosen = examples(np.ones((num_boxes, 4)), Targets(grid_size=6, max_boxes=max_boxes), training=True)
+    assert [example.tolist() for example in chosen] == ([list(range(num_boxes))] if suits else [])

@@ -2,22 +2,16 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.systems.digits_localizer.model import build_model, compile_arguments
+from pipeline.geometry.boxes import paired_iou
+from pipeline.systems.digits_localizer.model import build_model, part
 from pipeline.systems.digits_localizer.params import Model, Targets
-from pipeline.systems.digits_localizer.targets import (
-    as_outputs,
-    decode,
-    encode,
-    label_category_ids,
-    suits_scoring,
-    suits_training,
-)
+from pipeline.systems.digits_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
 
 PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 
 
 def published_model() -> keras.Model:
-    return build_model(PUBLISHED, Targets(), image_size=100, channels=1, num_labels=10)
+    return build_model(PUBLISHED, Targets(), image_size=100, channels=1, num_labels=10, preset=None)
 
 
 def test_a_box_becomes_corners_and_comes_back() -> None:
@@ -38,10 +32,10 @@ def test_the_most_probable_class_is_the_answer() -> None:
     assert decoded.scores.tolist() == [0.5, 0.6]
 
 
-@pytest.mark.parametrize(("num_boxes", "suits"), [(0, False), (1, True), (2, False)])
-def test_only_images_with_one_box_have_one_answer(num_boxes: int, suits: bool) -> None:
-    assert suits_training(num_boxes, Targets()) is suits
-    assert suits_scoring(num_boxes, Targets()) is suits
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("num_boxes", "num_examples"), [(0, 0), (1, 1), (2, 0)])
+def test_only_images_with_one_box_have_one_answer(num_boxes: int, num_examples: int, training: bool) -> None:
+    assert len(examples(np.ones((num_boxes, 4)), Targets(), training=training)) == num_examples
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
@@ -61,7 +55,7 @@ def test_the_published_model() -> None:
 def test_the_loss_by_hand() -> None:
     """Cross-entropy of the class plus the mean squared error of four corners, weighted alike."""
     model = published_model()
-    model.compile("adam", **compile_arguments())
+    model.compile("adam", **part("all", model, PUBLISHED).compile_arguments)
     images = np.random.default_rng(1).integers(0, 256, (3, 100, 100, 1)).astype(np.float32)
     labels, corners = np.array([[4], [0], [9]]), np.array([[0.1, 0.2, 0.4, 0.6]] * 3, np.float32)
     answers = model.predict_on_batch(images)
@@ -69,6 +63,9 @@ def test_the_loss_by_hand() -> None:
     squared_error = ((answers["bbox"] - corners) ** 2).mean()
     losses = model.evaluate(images, {"label": labels, "bbox": corners}, verbose=0, return_dict=True)
     assert losses["loss"] == pytest.approx(cross_entropy + squared_error, rel=1e-4)
+    overlaps = paired_iou(answers["bbox"], corners)
+    assert losses["bbox_mean_iou_xyxy"] == pytest.approx(overlaps.mean(), abs=1e-6)
+    assert losses["label_accuracy"] == (answers["label"].argmax(axis=1) == labels[:, 0]).mean()
 
 
 @pytest.mark.slow
@@ -85,7 +82,8 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
         image_size=100,
         channels=1,
         num_labels=10,
+        preset=None,
     )
-    model.compile(keras.optimizers.Adam(3e-3), **compile_arguments())
+    model.compile(keras.optimizers.Adam(3e-3), **part("all", model, PUBLISHED).compile_arguments)
     losses = model.fit(images, {"label": labels, "bbox": corners}, batch_size=4, epochs=150, verbose=0).history["loss"]
     assert losses[-1] < 0.05 * losses[0]

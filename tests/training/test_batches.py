@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.storage.shards import Shards, shard_path, write_shard
-from pipeline.training.batches import Batches, hold_out
+from pipeline.training.batches import Batches, StreamBatches, hold_out
+
+NAMES = ["bbox", "label"]
+ALL = np.arange(5)
 
 
 @pytest.fixture
@@ -35,20 +38,20 @@ def epoch_of(batches: Batches) -> list[list[int]]:
 
 
 def test_without_a_seed_rows_come_as_given(folders: tuple[Shards, Shards]) -> None:
-    batches = Batches(*folders, batch_size=2)
+    batches = Batches(*folders, 2, NAMES, ALL)
     assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
     batches.start_epoch(1)
     assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
 
 
 def test_chosen_rows_only(folders: tuple[Shards, Shards]) -> None:
-    assert epoch_of(Batches(*folders, batch_size=2, target_rows=np.array([4, 1]))) == [[1, 2]]
+    assert epoch_of(Batches(*folders, 2, NAMES, np.array([4, 1]))) == [[1, 2]]
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards]) -> None:
     orders = []
     for _ in range(2):
-        batches = Batches(*folders, batch_size=2, seed=5)
+        batches = Batches(*folders, 2, NAMES, ALL, seed=5)
         epochs = []
         for epoch in range(3):
             batches.start_epoch(epoch)
@@ -59,12 +62,33 @@ def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards
     assert first != second != third
     for epoch in orders[0]:
         assert sorted(image_id for batch in epoch for image_id in batch) == [1, 2, 3, 6, 7]
-    assert epoch_of(Batches(*folders, batch_size=2, seed=6)) != first
+    assert epoch_of(Batches(*folders, 2, NAMES, ALL, seed=6)) != first
 
 
-def test_held_out_rows_are_never_trained_on() -> None:
-    trained, held_out = hold_out(10, 3, seed=1)
-    assert sorted([*trained, *held_out]) == list(range(10))
-    assert len(held_out) == 3
+def test_only_the_named_targets(folders: tuple[Shards, Shards]) -> None:
+    _, targets = Batches(*folders, 2, ["bbox"], ALL)[0]
+    assert list(targets) == ["bbox"]
+
+
+def test_a_stream_is_a_function_of_seed_epoch_and_step() -> None:
+    def draw(random: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        pixels = random.integers(0, 256, (count, 2, 2, 1)).astype(np.uint8)
+        return pixels, {"brightness": pixels.mean(axis=(1, 2))}
+
+    def drawn(seed: int) -> list[list[float]]:
+        stream = StreamBatches(draw, batch_size=3, steps=2, seed=seed)
+        seen = []
+        for epoch in (0, 1):
+            stream.start_epoch(epoch)
+            seen += [stream[step][1]["brightness"].ravel().tolist() for step in range(len(stream))]
+        return seen
+
+    assert drawn(4) == drawn(4) != drawn(5)
+    assert len({tuple(batch) for batch in drawn(4)}) == 4
+
+
+def test_held_out_images_are_a_seeded_choice() -> None:
+    held_out = hold_out(10, 3, seed=1)
+    assert len(set(held_out.tolist())) == 3
     assert held_out.tolist() != [0, 1, 2]
-    np.testing.assert_array_equal(hold_out(10, 3, seed=1)[1], held_out)
+    np.testing.assert_array_equal(hold_out(10, 3, seed=1), held_out)

@@ -50,7 +50,7 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
 def build_model(
     _model: Model, _targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
 ) -> keras.Model:
-    """The preset's detector for `num_labels` labels. Its box head comes with it, and where it has as many labels, all."""
+    """The preset's detector for `num_labels` labels. Its heads come along where they fit."""
     detector = RetinaNet(
         preset.backbone,
         num_labels,

@@ -1,0 +1,132 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.systems.coco_retinanet.model import RetinaNet, build_model, part
+from pipeline.systems.coco_retinanet.params import Model, Targets
+from pipeline.systems.coco_retinanet.preset import sample
+from pipeline.systems.coco_retinanet.targets import (
+    MAX_DETECTIONS,
+    as_outputs,
+    decode,
+    encode,
+    examples,
+    label_category_ids,
+)
+
+FIVE = Targets(max_boxes=5)
+BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
+
+
+def test_labels_are_category_ids_with_their_gaps() -> None:
+    assert label_category_ids([4, 1]).tolist() == [0, 1, 0, 0, 4]
+    assert len(label_category_ids([1, 90])) == 91
+
+
+def test_short_lists_are_padded_and_padding_is_dropped() -> None:
+    targets = encode(BOXES_REL_XYWH, np.array([4, 1]), FIVE)
+    assert targets["labels"].tolist() == [4, 1, -1, -1, -1]
+    assert targets["boxes"][2:].tolist() == [[-1] * 4] * 3
+    decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, 5))
+    assert decoded.boxes_rel_xywh.tolist() == pytest.approx(BOXES_REL_XYWH, abs=1e-6)
+    assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0, 0], [4, 1], [1, 1])
+
+
+def test_an_image_without_boxes_answers_nothing() -> None:
+    targets = encode(np.empty((0, 4)), np.empty(0, int), FIVE)
+    decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, 5))
+    assert (decoded.boxes_rel_xywh.shape, len(decoded.labels)) == ((0, 4), 0)
+
+
+def test_the_largest_boxes_are_kept() -> None:
+    boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.5, 0.4], [0, 0, 0.2, 0.2]])
+    assert [example.tolist() for example in examples(boxes, Targets(max_boxes=2), training=True)] == [[1, 2]]
+    assert examples(np.empty((0, 4)), FIVE, training=True) == []
+    assert [len(example) for example in examples(np.empty((0, 4)), FIVE, training=False)] == [0]
+
+
+def test_suppression_by_hand() -> None:
+    """The second overlaps the first by 0.6, the third by 1/3; the fourth is unsure, the fifth has no size."""
+    boxes = np.array(
+        [[0, 0, 0.4, 0.4], [0.1, 0, 0.4, 0.4], [0.2, 0, 0.4, 0.4], [0.6, 0.6, 0.2, 0.2], [0.5, 0.5, 0, 0.3]]
+    )
+    outputs = {
+        "boxes": boxes[None],
+        "confidence": np.array([[0.9, 0.8, 0.7, 0.04, 0.9]]),
+        "labels": np.array([[2, 3, 1, 1, 1]]),
+    }
+    decoded = decode(outputs)
+    assert decoded.boxes_rel_xywh.tolist() == boxes[[0, 2]].tolist()
+    assert (decoded.labels.tolist(), decoded.scores.tolist()) == ([2, 1], [0.9, 0.7])
+
+
+def test_at_most_a_hundred_of_an_image() -> None:
+    corners = np.stack(np.meshgrid(np.arange(12), np.arange(12)), axis=-1).reshape(-1, 2) / 12
+    boxes = np.concatenate([corners, np.full((144, 2), 0.05)], axis=1)
+    scores = np.linspace(0.9, 0.1, 144)
+    decoded = decode({"boxes": boxes[None], "confidence": scores[None], "labels": np.ones((1, 144))})
+    assert decoded.scores.tolist() == scores[:MAX_DETECTIONS].tolist()
+
+
+@pytest.mark.slow
+def test_the_published_size() -> None:
+    model = build_model(Model(), FIVE, 800, 3, 91, sample("published"))
+    # KerasHub lists 31,558,592 parameters for the backbone of retinanet_resnet50_fpn_v2_coco.
+    assert model.backbone.count_params() == 31_558_592
+    assert model.num_classes == 91
+
+
+@pytest.mark.slow
+def test_heads_come_along_where_they_fit() -> None:
+    preset = sample("small")
+    same, other = (build_model(Model(), FIVE, 64, 3, labels, preset) for labels in (91, 12))
+    for model in (same, other):
+        assert model.backbone is preset.backbone
+        for ours, theirs in zip(model.box_head.get_weights(), preset.box_head.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(
+        same.classification_head.get_weights(), preset.classification_head.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    images = np.zeros((1, 64, 64, 3), np.uint8)
+    assert other(images)["cls_logits"].shape[-1] == 12
+
+
+@pytest.mark.slow
+def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
+    """Boxes, classes and confidence come back after training, and alike from the saved model."""
+    keras.utils.set_random_seed(8)
+    boxes_xywh = np.array([[10, 20, 40, 30], [60, 50, 36, 40], [5, 60, 30, 30], [40, 8, 44, 28]])
+    images = np.zeros((4, 96, 96, 3), np.uint8)
+    for index, (image, (x, y, width, height)) in enumerate(zip(images, boxes_xywh, strict=True)):
+        image[y : y + height, x : x + width, index % 3] = 255
+    labels = np.array([1, 2, 4, 1])
+    encoded = [encode(box[None] / 96, label[None], FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
+    targets = {name: np.stack([arrays[name] for arrays in encoded]) for name in ("boxes", "labels")}
+    model = build_model(Model(), FIVE, 96, 3, 5, sample("small"))
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-3), jit_compile=False, **part("all", model, Model()).compile_arguments
+    )
+
+    class Whole(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, _: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+            return images, targets
+
+    losses = model.fit(Whole(workers=2), epochs=120, shuffle=False, verbose=0).history["loss"]
+    assert losses[-1] < 0.05 * losses[0]
+    outputs = model.predict_on_batch(images)
+    best = [marks.above(marks.scores.max()) for marks in decode(outputs).by_image(4)]
+    assert [int(marks.labels[0]) for marks in best] == labels.tolist()
+    np.testing.assert_allclose([marks.boxes_rel_xywh[0] * 96 for marks in best], boxes_xywh, atol=6)
+    model.compile()
+    model.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    assert isinstance(restored, RetinaNet)
+    again = restored.predict_on_batch(images)
+    for name, values in outputs.items():
+        np.testing.assert_allclose(np.asarray(again[name]), np.asarray(values), atol=1e-5)

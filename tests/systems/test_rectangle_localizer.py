@@ -1,0 +1,98 @@
+import keras
+import numpy as np
+import pytest
+
+from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.systems.rectangle_localizer.model import build_model, mean_iou, part, stream
+from pipeline.systems.rectangle_localizer.params import Model, Targets
+from pipeline.systems.rectangle_localizer.preset import sample
+from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples
+
+# left 30, top 10, width 100, height 60 of 224 pixels
+BOX_REL_XYWH = np.array([[30, 10, 100, 60]]) / 224
+
+
+def model_of(size: str) -> keras.Model:
+    return build_model(Model(endless=False), Targets(), 224, 3, 1, sample(size))
+
+
+def test_sides_are_squeezed_as_published() -> None:
+    answer = encode(BOX_REL_XYWH, np.array([0]), Targets())["box"]
+    expected = [1 / (1 + np.exp(-(pixels / 112 - 1))) for pixels in (10, 30, 60, 100)]  # top, left, height, width
+    assert answer.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_squeezed_sides_come_back() -> None:
+    targets = encode(BOX_REL_XYWH, np.array([0]), Targets())
+    decoded = decode(as_outputs({"box": targets["box"][None]}, 1))
+    assert (decoded.boxes_rel_xywh[0] * 224).tolist() == pytest.approx([30, 10, 100, 60], abs=1e-3)
+    assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0], [0], [1.0])
+
+
+def test_answers_out_of_range_are_clipped_to_the_published_pixels() -> None:
+    decoded = decode({"box": np.array([[0.0, 1.0, 0.1, 0.9]])})  # top, left, height, width
+    assert (decoded.boxes_rel_xywh[0] * 224).tolist() == pytest.approx([223, 1, 223, 1])
+
+
+@pytest.mark.parametrize(("num_boxes", "num_examples"), [(0, 0), (1, 1), (2, 0)])
+def test_only_images_with_one_box(num_boxes: int, num_examples: int) -> None:
+    assert len(examples(np.ones((num_boxes, 4)), Targets(), training=True)) == num_examples
+
+
+@pytest.mark.slow
+def test_the_published_model() -> None:
+    model = model_of("published")
+    assert model.count_params() == 14_815_044
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 100_356
+    assert model.get_layer("features").output.shape == (None, 25_088)
+    assert {name: output.shape for name, output in model.output.items()} == {"box": (None, 4)}
+
+
+@pytest.mark.slow
+def test_the_loss_and_the_overlap_by_hand() -> None:
+    model = model_of("small")
+    model.compile("adam", **part("head", model, Model(endless=False)).compile_arguments)
+    images = np.random.default_rng(1).integers(0, 256, (3, 224, 224, 3)).astype(np.uint8)
+    boxes_rel_xywh = np.array([[30, 10, 100, 60], [1, 1, 5, 200], [90, 100, 20, 20]]) / 224
+    true = np.stack([encode(box[None], np.array([0]), Targets())["box"] for box in boxes_rel_xywh])
+    answered = model.predict_on_batch(images)["box"].astype(np.float64)
+    entropy = -(true * np.log(answered) + (1 - true) * np.log(1 - answered)).mean()
+    found = model.evaluate(images, {"box": true}, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(entropy, rel=1e-5)
+    overlaps = paired_iou(xywh_to_xyxy(decode({"box": answered}).boxes_rel_xywh), xywh_to_xyxy(boxes_rel_xywh))
+    assert found["mean_iou"] == pytest.approx(overlaps.mean(), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_quarter_overlap_counts_a_quarter() -> None:
+    true = encode(np.array([[0.2, 0.4, 0.4, 0.2]]), np.array([0]), Targets())["box"][None]
+    half_as_large = encode(np.array([[0.2, 0.4, 0.2, 0.1]]), np.array([0]), Targets())["box"][None]
+    assert float(mean_iou(true, half_as_large)[0]) == pytest.approx(0.25, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_few_steps_on_four_images_overfit_them() -> None:
+    keras.utils.set_random_seed(2)
+    boxes_xywh = np.array([[20, 30, 60, 40], [100, 10, 40, 150], [5, 120, 180, 30], [150, 150, 50, 60]])
+    images = np.zeros((4, 224, 224, 3), np.uint8)
+    for image, (x, y, width, height) in zip(images, boxes_xywh, strict=True):
+        image[y : y + height, x : x + width] = 255
+    true = np.stack([encode(box[None] / 224, np.array([0]), Targets())["box"] for box in boxes_xywh])
+    model = model_of("small")
+    model.compile(keras.optimizers.Adam(3e-3), **part("head", model, Model(endless=False)).compile_arguments)
+    overlaps = model.fit(images, {"box": true}, batch_size=4, epochs=80, verbose=0).history["mean_iou"]
+    assert overlaps[-1] > 0.9 > overlaps[0]
+
+
+@pytest.mark.slow
+def test_the_stream_paints_what_its_targets_say() -> None:
+    assert stream(Model(endless=False), 224, 3) is None
+    draw = stream(Model(endless=True), 224, 3)
+    assert draw is not None
+    images, targets = draw(np.random.default_rng(5), 6)
+    assert images.shape == (6, 224, 224, 3)
+    for image, box in zip(images, targets["box"], strict=True):
+        x, y, width, height = np.rint(decode({"box": box[None]}).boxes_rel_xywh[0] * 224).astype(int)
+        painted = np.zeros((224, 224, 3), np.uint8)
+        painted[y : y + height, x : x + width] = 255
+        np.testing.assert_array_equal(image, painted)
