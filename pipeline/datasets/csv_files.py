@@ -17,6 +17,9 @@ from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive
 MAX_CSV_BYTES = 256 << 20
 """Largest CSV file that is read from an archive: a million rows are a quarter of it."""
 
+LARGEST_FRACTION = 1e6
+"""Far outside of any image, and still small enough to be multiplied with its sides."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -36,12 +39,12 @@ class Row:
         )
 
     def fraction(self, column: str) -> float:
-        """A finite number. Whether it lies in 0..1 is for the checks to say."""
+        """A number no larger than LARGEST_FRACTION. Whether it lies in 0..1 is for the checks to say."""
         try:
             value = float(self[column])
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST_FRACTION:  # said like this, NaN is refused as well
             raise self.error(column, "a fraction of the image")
         return value
 

@@ -80,7 +80,7 @@ def test_a_file_that_has_not_the_columns(content: bytes, expected: str) -> None:
     assert failure(lambda: headed_rows("a.csv", content, COLUMNS, only=True)) == expected
 
 
-@pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1,5", "0x1"])
+@pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1e300", "1,5", "0x1"])
 def test_what_is_no_fraction(text: str) -> None:
     [row] = headed_rows("a.csv", HEADER + f'x,5,"{text}"\n'.encode(), COLUMNS)
     assert failure(lambda: row.fraction("share")) == (
