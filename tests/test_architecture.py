@@ -21,7 +21,7 @@ LAYERS = [
     {"command"},
     {"stages", "check_params", "summary"},
 ]
-DATASETS = ["coco", "digits", "rectangles"]
+DATASETS = ["coco", "digits", "rectangles", "snacks"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
