@@ -1,6 +1,7 @@
 """The shape that docs/architecture.md draws, held by tests: imports point downwards, and the ground is light."""
 
 import ast
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ LAYERS = [
     {"command"},
     {"stages", "check_params", "summary"},
 ]
+DATASETS = ["coco", "digits", "rectangles", "snacks"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
 
@@ -57,8 +59,7 @@ def test_imports_point_downwards(path: Path) -> None:
     [
         ("systems", "coco_yolo", "digits_localizer"),
         ("systems", "digits_localizer", "coco_yolo"),
-        ("datasets", "coco", "digits"),
-        ("datasets", "digits", "coco"),
+        *(("datasets", one, other) for one, other in itertools.permutations(DATASETS, 2)),
     ],
 )
 def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other: str) -> None:
@@ -71,7 +72,7 @@ def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other
 def test_data_stages_start_without_tensorflow() -> None:
     """Data checks run in CI on every change; they must not wait for a framework that they do not use."""
     light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "drawing"]
-    light += [f"datasets.{name}.{part}" for name in ("coco", "digits") for part in ("source", "sample", "reader")]
+    light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"

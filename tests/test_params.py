@@ -60,8 +60,9 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         ),
         pytest.param(
             "resize: letterbox",
-            "resize: stretch",
-            "params.yaml: systems.digits_localizer.pack.resize: received 'stretch', expected one of letterbox, crop.",
+            "resize: squeeze",
+            "params.yaml: systems.digits_localizer.pack.resize: received 'squeeze', "
+            "expected one of letterbox, crop, stretch.",
             id="unknown choice",
         ),
         pytest.param(

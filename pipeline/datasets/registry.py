@@ -1,7 +1,7 @@
 """The parts of a dataset by the name of its module, imported only when a stage asks for them.
 
 pipeline/datasets/<module>/ holds
-source.py   UPSTREAM, the publisher's address, and ASSETS, the files below it;
+source.py   UPSTREAM, the publisher's address or None where nobody publishes it, and ASSETS, the files below it;
 sample.py   Sample, its section of params.yaml, and write_sample, which draws a small stand-in in the same format;
 reader.py   read, which turns the files into Tables.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the parts import what they need; a stage that asks for one 
 class Source(Protocol):
     """source.py"""
 
-    UPSTREAM: str
+    UPSTREAM: str | None
     ASSETS: "list[Asset]"
 
 

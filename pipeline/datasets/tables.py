@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pipeline import schema
-from pipeline.geometry.boxes import Boxes
+from pipeline.geometry.boxes import Boxes, as_boxes
 from pipeline.storage.tables import read_table, write_table
 
 
@@ -67,6 +67,14 @@ def categories_table(ids: Sequence[int], names: Sequence[str], supercategories: 
         [supercategories[i] for i in order],
     ]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema.CATEGORIES, strict=True)], schema.CATEGORIES)
+
+
+def boxes_table(image_ids: Sequence[int], category_ids: Sequence[int], boxes_xywh: ArrayLike) -> pa.Table:
+    """Boxes in pixels, [N, 4], numbered from 1 in that order; no outlines, so the area is the box's, and no crowds."""
+    ids = np.arange(1, len(image_ids) + 1)
+    x, y, width, height = as_boxes(boxes_xywh).T
+    columns = [ids, image_ids, category_ids, x, y, width, height, width * height, np.zeros(len(ids), bool)]
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema.BOXES, strict=True)], schema.BOXES)
 
 
 def boxes_xywh_of(table: pa.Table) -> Boxes:

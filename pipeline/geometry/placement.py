@@ -36,12 +36,11 @@ class Placement:
 
     def image_to_square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """uint8 [height, width, channels] -> [size, size, channels]; black where the image does not reach."""
-        shrinks = self.scaled_width < self.width or self.scaled_height < self.height
-        scaled = cv2.resize(
-            image,
-            (self.scaled_width, self.scaled_height),
-            interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-        ).reshape(self.scaled_height, self.scaled_width, -1)
+        # What shrinks is averaged by area before the other axis grows: given both at once, OpenCV skips pixels.
+        shrunk = (min(self.width, self.scaled_width), min(self.height, self.scaled_height))
+        scaled = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+        scaled = cv2.resize(scaled, (self.scaled_width, self.scaled_height), interpolation=cv2.INTER_LINEAR)
+        scaled = scaled.reshape(self.scaled_height, self.scaled_width, -1)
         square = np.zeros((self.size, self.size, scaled.shape[2]), np.uint8)
         source_x, target_x = _overlap(self.left, self.scaled_width, self.size)
         source_y, target_y = _overlap(self.top, self.scaled_height, self.size)
@@ -75,6 +74,15 @@ def center_crop(width: int, height: int, size: int) -> Placement:
     """
     scale = size / min(width, height)
     return _centred(width, height, size, scale)
+
+
+def stretch(width: int, height: int, size: int) -> Placement:
+    """The whole image on the whole square, each axis scaled on its own: nothing is padded or cut, shapes change.
+
+    >>> stretch(640, 426, 160)
+    Placement(width=640, height=426, size=160, scaled_width=160, scaled_height=160, left=0, top=0)
+    """
+    return Placement(width, height, size, size, size, left=0, top=0)
 
 
 def _centred(width: int, height: int, size: int, scale: float) -> Placement:

@@ -44,6 +44,10 @@ class Archive:
     def __contains__(self, member: str) -> bool:
         return member in self._zip.NameToInfo
 
+    def names(self) -> list[str]:
+        """The members' names, in the archive's order."""
+        return list(self._zip.NameToInfo)
+
     def read(self, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
         """The member's bytes, checked against the archive's own CRC. Safe to call from several threads.
 

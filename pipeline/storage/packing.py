@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline import schema
 from pipeline.errors import BoxlineError
-from pipeline.geometry.placement import Placement, center_crop, letterbox
+from pipeline.geometry.placement import Placement, center_crop, letterbox, stretch
 from pipeline.progress import bar
 from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive, ArchiveFolder
 from pipeline.storage.params import Pack
@@ -72,14 +72,15 @@ def _shard_rows(images: pa.Table, shard_images: int) -> Iterator[tuple[str, int,
 
 
 def _packed(archive: Archive, row: dict[str, Any], pack: Pack) -> NDArray[np.uint8]:
-    place = {"letterbox": letterbox, "crop": center_crop}[pack.resize]
+    place = {"letterbox": letterbox, "crop": center_crop, "stretch": stretch}[pack.resize]
     placement = place(row["width"], row["height"], pack.image_size)
     return placement.image_to_square(_decode(archive, row, "RGB" if pack.channels == 3 else "L"))
 
 
 def _placement_row(row: dict[str, Any], pack: Pack) -> dict[str, Any]:
-    # Boxes follow the letterbox whatever happened to the pixels; see Pack.resize.
-    placement = letterbox(row["width"], row["height"], pack.image_size)
+    # Boxes follow the letterbox also where the pixels were cropped; see Pack.resize.
+    place = {"letterbox": letterbox, "crop": letterbox, "stretch": stretch}[pack.resize]
+    placement = place(row["width"], row["height"], pack.image_size)
     return {"image_id": row["image_id"], "split": row["split"], **vars(placement)}
 
 

@@ -12,12 +12,13 @@ class Pack(Section, frozen=True):
 
     image_size: side of the square input in pixels, 4096 at most.
     channels: 3 for RGB, 1 for grey.
-    resize: "letterbox" pads the shorter side. "crop" cuts the longer side off while the boxes still follow the
-        letterbox: the mistake of a published system, kept so that its harm can be measured.
+    resize: "letterbox" pads the shorter side. "stretch" scales each axis on its own to the whole square, as the
+        published snack system does, and the boxes with it. "crop" cuts the longer side off while the boxes still
+        follow the letterbox: the mistake of a published system, kept so that its harm can be measured.
     shard_images: images per file; one shard at a time is held in memory.
     """
 
     image_size: Annotated[int, Meta(ge=1, le=4096)]
     channels: Literal[1, 3]
-    resize: Literal["letterbox", "crop"]
+    resize: Literal["letterbox", "crop", "stretch"]
     shard_images: PositiveInt

@@ -1,7 +1,8 @@
 """Published files brought here: from a folder or an http(s) address, checked on the way."""
 
+import glob
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from pipeline.errors import BoxlineError, root_cause
 from pipeline.progress import bar
+from pipeline.storage.archives import MAX_IMAGE_BYTES, write_archive
 from pipeline.storage.files import whole_file
 
 CHUNK_BYTES = 1 << 20
@@ -20,17 +22,20 @@ TIMEOUT_SECONDS = 30  # for the connection and for each silence, not for the who
 class Asset:
     """One published file: its path below the source's root, and where the publisher tells them, size and digest.
 
-    `digest` is written "md5:..." or "sha256:...".
+    `digest` is written "md5:..." or "sha256:...". `unpacked` are the members of an archive as shell patterns: a folder
+    that holds them in place of the archive is as good.
     """
 
     path: str
     size_bytes: int | None = None
     digest: str | None = None
+    unpacked: tuple[str, ...] = ()
 
 
 def fetch(asset: Asset, root: str, folder: Path) -> Path:
     """Bring `root`/`asset.path` to `folder`/`asset.path`. `root` is a folder or an http(s) address.
 
+    A folder that holds the members of `asset.unpacked` and not the archive is packed; the same files, the same bytes.
     Size and digest are checked while the bytes pass. Raises BoxlineError, leaving nothing behind, where the source is
     missing, answers with an error or an HTML page, breaks off, or does not match.
     """
@@ -39,12 +44,14 @@ def fetch(asset: Asset, root: str, folder: Path) -> Path:
     scheme = root.partition("://")[0].lower() if "://" in root else None
     if scheme not in (None, "http", "https"):
         raise BoxlineError(f"{root} cannot be read: `source` in params.yaml takes a folder or an http(s) address.")
+    source = Path(origin).expanduser()
     with whole_file(target) as partial:
-        if scheme is None:
-            received_bytes, digests = _copy(Path(origin).expanduser(), partial)
+        if scheme is not None:
+            _check(asset, origin, *_download(origin, partial))
+        elif asset.unpacked and not source.exists() and Path(root).expanduser().is_dir():
+            _pack(asset, Path(root).expanduser(), partial)
         else:
-            received_bytes, digests = _download(origin, partial)
-        _check(asset, origin, received_bytes, digests)
+            _check(asset, origin, *_copy(source, partial))
     return target
 
 
@@ -82,6 +89,45 @@ def _copy(origin: Path, target: Path) -> tuple[int, dict[str, str]]:
         ) from None
     except (PermissionError, IsADirectoryError) as error:
         raise BoxlineError(f"{origin} could not be read: {error.strerror}.") from None
+
+
+def _pack(asset: Asset, root: Path, target: Path) -> None:
+    """The files below `root` that match `asset.unpacked`, in order of their names, as one archive."""
+    names: list[str] = []
+    for pattern in asset.unpacked:
+        found = glob.glob(pattern, root_dir=root)  # noqa: PTH207 - as in a shell, names that begin with a dot stay hidden
+        if not found:
+            raise BoxlineError(
+                f"{root} holds neither {asset.path} nor, unpacked, {pattern}. "
+                "A folder given as `source` in params.yaml is laid out like the upstream."
+            )
+        names += [Path(name).as_posix() for name in found]
+    with bar(f"packing {asset.path}", len(names), "file") as progress:
+
+        def members() -> Iterator[tuple[str, bytes]]:
+            for name in sorted(names):
+                yield name, _file_to_pack(root, name)
+                progress.update()
+
+        write_archive(target, members())
+
+
+def _file_to_pack(root: Path, name: str) -> bytes:
+    """The file's bytes. A link may lead elsewhere below `root`, not out of it: no file is packed that was not given."""
+    path = root / name
+    try:
+        name.encode()  # an archive's names are UTF-8
+        if not path.resolve(strict=True).is_relative_to(root.resolve()):
+            raise BoxlineError(f"{path} is a link that leads out of {root}. Put the file itself there.")
+        if not path.is_file():
+            raise BoxlineError(f"{path} is not a regular file. Put the file itself there.")
+        if path.stat().st_size > MAX_IMAGE_BYTES:
+            raise BoxlineError(f"{path} has {path.stat().st_size} bytes, more than {MAX_IMAGE_BYTES} allowed.")
+        return path.read_bytes()
+    except UnicodeEncodeError:
+        raise BoxlineError(f"{str(path)!r} has a name that is not UTF-8. Rename it.") from None
+    except (OSError, RuntimeError) as error:  # the second before Python 3.13, for a link that leads to itself
+        raise BoxlineError(f"{path} could not be read: {getattr(error, 'strerror', error)}.") from None
 
 
 def _write(chunks: Iterable[bytes], target: Path, name: str, total: int | None) -> tuple[int, dict[str, str]]:

@@ -22,6 +22,10 @@ print(json.dumps([m.__file__ for n, m in sys.modules.items() if n.startswith("pi
 """
 
 
+# One template serves all datasets, so it names what only some readers share. An edit there reruns minutes, not hours.
+SHARED_BY_SOME = {"pipeline/datasets/csv_files.py"}
+
+
 @pytest.mark.slow
 def test_every_stage_depends_on_the_modules_that_it_imports(tmp_path: Path) -> None:
     project = make_tiny_project(tmp_path)
@@ -33,7 +37,7 @@ def test_every_stage_depends_on_the_modules_that_it_imports(tmp_path: Path) -> N
         own_folder = {name for name in named if name.startswith("pipeline/systems/") and name.count("/") == 3}
         if missing := imported - named:
             differences[f"{stage.name} should name"] = sorted(missing)
-        if idle := named - imported - own_folder:
+        if idle := named - imported - own_folder - SHARED_BY_SOME:
             differences[f"{stage.name} should not name"] = sorted(idle)
     assert differences == {}
 

@@ -8,10 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import Boxes
-from pipeline.geometry.placement import Placement, center_crop, letterbox
+from pipeline.geometry.placement import Placement, center_crop, letterbox, stretch
 
 SIDES = st.integers(1, 700)
 SIZES = st.integers(1, 300)
+Place = Callable[[int, int, int], Placement]
 
 
 def painted(width: int, height: int, box_xywh: tuple[int, int, int, int]) -> np.ndarray:
@@ -34,6 +35,7 @@ def edges_in_pixels(placement: Placement, box_xywh: tuple[int, ...]) -> Boxes:
     return np.array([x, y, x + width, y + height])
 
 
+@pytest.mark.parametrize("place", [letterbox, stretch])
 @pytest.mark.parametrize(
     ("image_size", "box_xywh", "size"),
     [
@@ -48,9 +50,9 @@ def edges_in_pixels(placement: Placement, box_xywh: tuple[int, ...]) -> Boxes:
     ],
 )
 def test_painted_pixels_lie_inside_the_placed_box(
-    image_size: tuple[int, int], box_xywh: tuple[int, int, int, int], size: int
+    place: Place, image_size: tuple[int, int], box_xywh: tuple[int, int, int, int], size: int
 ) -> None:
-    placement = letterbox(*image_size, size)
+    placement = place(*image_size, size)
     square = placement.image_to_square(painted(*image_size, box_xywh))
     edges = edges_in_pixels(placement, box_xywh)
     # Resizing mixes neighbours: at least half bright is the object, and its edges are the box's, to the pixel.
@@ -89,9 +91,39 @@ def test_a_crop_cuts_the_longer_side() -> None:
     assert placement.boxes_to_square([[0, 0, 160, 320]])[0].tolist() == [-0.5, 0, 0.5, 1]
 
 
-@given(SIDES, SIDES, SIZES, st.sampled_from([letterbox, center_crop]))
+def test_a_stretch_by_hand() -> None:
+    # 640 x 320 -> 160 x 160: a quarter across, half down
+    placement = stretch(640, 320, 160)
+    assert placement.boxes_to_square([[64, 200, 32, 43]])[0].tolist() == [16 / 160, 100 / 160, 8 / 160, 21.5 / 160]
+    assert placement.boxes_to_original([[0.1, 0.625, 0.05, 0.25]])[0].tolist() == pytest.approx([64, 200, 32, 80])
+    square = placement.image_to_square(painted(640, 320, (64, 200, 32, 80)))
+    assert seen_box(square, threshold=255) == seen_box(square, threshold=1) == (16, 100, 24, 140)
+
+
+@given(SIDES, SIDES, SIZES)
+def test_a_stretch_fills_the_square_and_keeps_fractions(width: int, height: int, size: int) -> None:
+    placement = stretch(width, height, size)
+    boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
+    expected = [[0, 0, 1, 1], [1 / 3, 1 / 7, 1 / 2, 1 / 5]]
+    np.testing.assert_allclose(placement.boxes_to_square(boxes_xywh), expected, atol=1e-12)
+    square = placement.image_to_square(np.full((height, width, 3), 77, np.uint8))
+    assert square.shape == (size, size, 3)
+    assert (square == 77).all()
+
+
+def test_an_axis_that_shrinks_is_averaged_also_where_the_other_one_grows() -> None:
+    columns = np.random.default_rng(3).integers(0, 256, 640).astype(np.uint8)
+    wide = np.broadcast_to(columns[None, :, None], (20, 640, 1)).copy()
+    means = columns.reshape(80, 8).mean(axis=1)
+    np.testing.assert_allclose(stretch(640, 20, 80).image_to_square(wide)[..., 0], np.tile(means, (80, 1)), atol=0.51)
+    tall = np.ascontiguousarray(wide.transpose(1, 0, 2))
+    np.testing.assert_allclose(stretch(20, 640, 80).image_to_square(tall)[..., 0].T, np.tile(means, (80, 1)), atol=0.51)
+
+
+@given(SIDES, SIDES, SIZES, st.sampled_from([letterbox, center_crop, stretch]))
 @example(1, 700, 1, letterbox)
-def test_boxes_come_back(width: int, height: int, size: int, place: Callable[[int, int, int], Placement]) -> None:
+@example(1, 700, 1, stretch)
+def test_boxes_come_back(width: int, height: int, size: int, place: Place) -> None:
     placement = place(width, height, size)
     boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
     back = placement.boxes_to_original(placement.boxes_to_square(boxes_xywh))

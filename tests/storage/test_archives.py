@@ -17,6 +17,7 @@ def archive_path(tmp_path: Path) -> Path:
 def test_members_are_read_in_place(archive_path: Path) -> None:
     with ArchiveFolder(archive_path.parents[1]) as folder:
         archive = folder["zips/some.zip"]
+        assert archive.names() == ["folder/a.txt", "folder/b.txt"]
         assert archive.read("folder/b.txt") == b"second"
         assert "folder/a.txt" in archive
         assert "folder/c.txt" not in archive

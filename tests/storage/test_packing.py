@@ -9,7 +9,7 @@ from PIL import Image
 
 from pipeline import schema
 from pipeline.errors import BoxlineError
-from pipeline.geometry.placement import center_crop, letterbox
+from pipeline.geometry.placement import center_crop, letterbox, stretch
 from pipeline.storage.archives import ArchiveFolder, write_archive
 from pipeline.storage.packing import pack_images, read_placements
 from pipeline.storage.params import Pack
@@ -103,6 +103,16 @@ def test_crop_moves_the_pixels_and_leaves_the_boxes_with_the_letterbox(tmp_path:
     square = Shards(out, "train").take("image", np.array([0]))[0]
     np.testing.assert_array_equal(square, center_crop(64, 32, 32).image_to_square(scene(64, 32, 200)))
     assert read_placements(out, "train") == {1: letterbox(64, 32, 32)}
+
+
+def test_stretch_moves_pixels_and_boxes_alike(tmp_path: Path) -> None:
+    members = {"a.png": png(scene(64, 16, value=200))}
+    stretched = Pack(image_size=32, channels=3, resize="stretch", shard_images=9)
+    out = pack_members(tmp_path, members, [image_row(1, "train", "a.png", 64, 16)], stretched)
+    square = Shards(out, "train").take("image", np.array([0]))[0]
+    assert (square[:, :16] == [200, 0, 0]).all()
+    assert (square[:, 16:] == [0, 200, 0]).all()
+    assert read_placements(out, "train") == {1: stretch(64, 16, 32)}
 
 
 def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:

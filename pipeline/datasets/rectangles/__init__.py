@@ -1,0 +1,1 @@
+"""Rectangles: one white rectangle on black. Drawn here; published nowhere."""

@@ -1,0 +1,47 @@
+"""The rectangles' CSV as tables: file name, then top, left, height and width in pixels."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import schema
+from pipeline.datasets.csv_files import file_content, headed_rows, image_size
+from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
+from pipeline.datasets.tables import Tables, boxes_table, categories_table
+from pipeline.storage.archives import Archive
+
+RECTANGLE = 1
+"""The only category."""
+
+
+def read(download: Path) -> Tables:
+    """Both splits below `download`. Images and boxes are numbered from 1 in the order of the CSV, train first."""
+    images: list[dict[str, object]] = []
+    boxes_xywh = []
+    for split, label_file in LABEL_FILES.items():
+        path = download / label_file
+        rows = headed_rows(str(path), file_content(path), COLUMNS, only=True)
+        boxes_xywh += [[row.whole_number(column) for column in ("left", "top", "width", "height")] for row in rows]
+        with Archive(download / IMAGE_ARCHIVES[split]) as archive:
+            for row in rows:
+                member = image_member(split, row["file_name"])
+                if member not in archive:
+                    raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
+                width, height = image_size(archive, member)
+                images.append(
+                    {
+                        "image_id": len(images) + 1,
+                        "split": split,
+                        "file_name": row["file_name"],
+                        "width": width,
+                        "height": height,
+                        "archive": IMAGE_ARCHIVES[split],
+                        "member": member,
+                        "sha256": None,
+                    }
+                )
+    return Tables(
+        images=pa.Table.from_pylist(images, schema.IMAGES),
+        boxes=boxes_table(range(1, len(images) + 1), [RECTANGLE] * len(images), boxes_xywh),
+        categories=categories_table([RECTANGLE], ["rectangle"], ["shape"]),
+    )

@@ -1,0 +1,1 @@
+"""Snacks: photographs of 20 kinds of snacks with boxes, by M. Hollemans from Open Images."""

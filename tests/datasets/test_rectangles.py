@@ -1,0 +1,215 @@
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.datasets.rectangles import reader
+from pipeline.datasets.rectangles.sample import Sample, draw_boxes, paint, write_sample
+from pipeline.errors import BoxlineError
+from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.stages.download import download
+from pipeline.storage.archives import write_archive
+
+SAMPLE = Sample(seed=11, train_images=40, val_images=7, image_size=50)
+
+
+@pytest.fixture(scope="module")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rectangles")
+    write_sample(folder, SAMPLE)
+    return folder
+
+
+@given(st.integers(0, 2**32), st.integers(0, 20), st.integers(3, 60))
+@example(0, 500, 3)
+@example(0, 500, 4)
+def test_boxes_keep_off_the_outermost_pixels_and_are_painted_exactly(seed: int, count: int, image_size: int) -> None:
+    boxes_xywh = draw_boxes(np.random.default_rng(seed), count, image_size)
+    images = paint(boxes_xywh, image_size)
+    assert images.shape == (count, image_size, image_size, 1)
+    assert images.dtype == np.uint8
+    for image, (x, y, width, height) in zip(images[..., 0], boxes_xywh, strict=True):
+        assert min(x, y, width, height) >= 1
+        assert max(x + width, y + height) <= image_size - 1
+        expected = np.zeros((image_size, image_size), np.uint8)
+        expected[y : y + height, x : x + width] = 255
+        np.testing.assert_array_equal(image, expected)
+
+
+def test_every_place_and_size_that_fits_is_drawn_alike() -> None:
+    """At 5 pixels, along one axis: start 1, 2 or 3, then up to 3, 2 or 1 pixels."""
+    boxes_xywh = draw_boxes(np.random.default_rng(7), 36_000, 5)
+    for axis in (0, 1):
+        drawn, counts = np.unique(boxes_xywh[:, [axis, axis + 2]], axis=0, return_counts=True)
+        assert drawn.tolist() == [[1, 1], [1, 2], [1, 3], [2, 1], [2, 2], [3, 1]]
+        np.testing.assert_allclose(counts, [4000, 4000, 4000, 6000, 6000, 12_000], rtol=0.06)
+
+
+def test_boxes_are_drawn_the_same_in_one_go_and_in_pieces() -> None:
+    whole = draw_boxes(np.random.default_rng(5), 9, 224)
+    random = np.random.default_rng(5)
+    np.testing.assert_array_equal(whole, np.concatenate([draw_boxes(random, count, 224) for count in (2, 0, 7)]))
+
+
+def test_the_published_figures_come_out() -> None:
+    boxes_xywh = draw_boxes(np.random.default_rng(2017), 400_000, 224)
+    targets = 1 / (1 + np.exp(-(boxes_xywh / 112 - 1)))
+    entropy = -(targets * np.log(targets) + (1 - targets) * np.log1p(-targets)).mean()
+    assert entropy == pytest.approx(0.6488, abs=5e-5)
+    boxes_xyxy = xywh_to_xyxy(boxes_xywh)
+    median = np.broadcast_to(np.median(boxes_xyxy, axis=0), boxes_xyxy.shape)
+    assert paired_iou(boxes_xyxy, median).mean() == pytest.approx(0.068, abs=5e-4)
+
+
+def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path, SAMPLE)
+    names = ["train.csv", "train.zip", "val.csv", "val.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (sample_folder / name).read_bytes()
+
+
+def test_more_images_change_neither_the_first_ones_nor_the_other_split(sample_folder: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path, Sample(seed=11, train_images=60, val_images=7, image_size=50))
+    assert (tmp_path / "train.csv").read_bytes().startswith((sample_folder / "train.csv").read_bytes())
+    assert (tmp_path / "val.zip").read_bytes() == (sample_folder / "val.zip").read_bytes()
+
+
+def test_images_are_as_large_as_the_published_ones_unless_told() -> None:
+    assert Sample(seed=1, train_images=1, val_images=1).image_size == 224
+
+
+def test_tables_hold_what_is_painted(sample_folder: Path) -> None:
+    tables = reader.read(sample_folder)
+    images, boxes = tables.images.to_pylist(), tables.boxes.to_pylist()
+    assert [(split, len(tables.split(split).images)) for split in ("train", "val")] == [("train", 40), ("val", 7)]
+    assert [image["image_id"] for image in images] == [box["image_id"] for box in boxes] == list(range(1, 48))
+    assert images[41] == {
+        "image_id": 42,
+        "split": "val",
+        "file_name": "000002.png",
+        "width": 50,
+        "height": 50,
+        "archive": "val.zip",
+        "member": "val/000002.png",
+        "sha256": None,
+    }
+    for image, box in zip(images, boxes, strict=True):
+        with zipfile.ZipFile(sample_folder / image["archive"]) as archive:
+            pixels = np.asarray(Image.open(io.BytesIO(archive.read(image["member"]))))
+        rows, columns = np.nonzero(pixels == 255)
+        seen = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+        assert [box[name] for name in ("x", "y", "width", "height")] == seen
+        assert box["area"] == len(rows) == np.count_nonzero(pixels)
+    assert tables.categories.to_pylist() == [
+        {"category_id": 1, "class_index": 0, "name": "rectangle", "supercategory": "shape"}
+    ]
+
+
+HEADER = b"file_name,top,left,height,width\n"
+GOOD = b"a.png,3,5,2,20\n"
+
+
+def write_rectangles(folder: Path, csv: bytes, image: bytes | None = None) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (60, 40)).save(buffer, "PNG")
+    for split in ("train", "val"):
+        write_archive(folder / f"{split}.zip", [(f"{split}/a.png", image or buffer.getvalue())])
+        (folder / f"{split}.csv").write_bytes(csv if split == "val" else HEADER + GOOD)
+
+
+def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
+    write_rectangles(tmp_path, b"width,left,height,file_name,top\r\n20,5,2,a.png,3\r\n")
+    train, val = reader.read(tmp_path).boxes.to_pylist()
+    assert [val[name] for name in ("x", "y", "width", "height")] == [5, 3, 20, 2]
+    assert {**train, "box_id": 2, "image_id": 2} == val
+
+
+def failure(folder: Path, csv: bytes, image: bytes | None = None) -> str:
+    write_rectangles(folder, csv, image)
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(folder)
+    return str(raised.value).replace(f"{folder}/", "")
+
+
+@pytest.mark.parametrize(
+    ("csv", "expected"),
+    [
+        pytest.param(
+            b"file_name,top,left,height\na.png,3,5,2\n",
+            "val.csv, line 1: missing column width; received file_name, top, left, height, "
+            "expected a header with file_name, top, left, height, width.",
+            id="missing column",
+        ),
+        pytest.param(
+            b"file_name,top,left,height,width,depth\na.png,3,5,2,20,1\n",
+            "val.csv, line 1: unknown column depth; received file_name, top, left, height, width, depth, "
+            "expected a header with file_name, top, left, height, width.",
+            id="unknown column",
+        ),
+        pytest.param(
+            HEADER + GOOD + b"a.png,3,5,2.5,20\n",
+            "val.csv, line 3, column height: received '2.5', expected a whole number of pixels.",
+            id="half a pixel",
+        ),
+        pytest.param(
+            HEADER + GOOD + b"a.png,3,5,2\n",
+            "val.csv, line 3: received 4 fields (a.png,3,5,2), expected 5: file_name, top, left, height, width.",
+            id="short row",
+        ),
+        pytest.param(
+            HEADER + b"../../etc/a.png,3,5,2,20\n",
+            "val.csv, line 2, column file_name: received '../../etc/a.png', "
+            "expected an image in the folder val of val.zip.",
+            id="image not there",
+        ),
+    ],
+)
+def test_a_bad_row_is_named_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
+    assert failure(tmp_path, csv) == expected
+
+
+def test_an_image_that_is_none(tmp_path: Path) -> None:
+    assert failure(tmp_path, HEADER + GOOD, b"<html>") == (
+        "train.zip: member train/a.png is not an image that can be read (no known image format)."
+    )
+
+
+PARAMS = """
+seed: 1
+datasets:
+  rectangles:
+    module: rectangles
+    source: {source}
+    sample: {{seed: 11, train_images: 40, val_images: 7, image_size: 50}}
+    validate: {{max_quarantined_share: 0.0}}
+systems: {{}}
+"""
+
+
+def test_an_upstream_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS.format(source="upstream"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BoxlineError) as raised:
+        download("rectangles", tmp_path / "out")
+    assert str(raised.value) == (
+        "params.yaml: datasets.rectangles.source: received 'upstream', but rectangles is only drawn and published "
+        "nowhere; expected sample, or a folder or an http(s) address that holds such files."
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["sample", "folder"])
+def test_drawn_anew_or_copied_from_a_folder(
+    sample_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    (tmp_path / "params.yaml").write_text(PARAMS.format(source="sample" if kind == "sample" else sample_folder))
+    monkeypatch.chdir(tmp_path)
+    download("rectangles", tmp_path / "out")
+    received = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert received == {path.name: path.read_bytes() for path in sample_folder.iterdir()}
