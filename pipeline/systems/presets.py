@@ -80,7 +80,7 @@ def _from_hub(source: str, recipe: Recipe, where: str) -> keras.Model:
 
 def _save(model: keras.Model, files: tuple[str, ...], folder: Path) -> None:
     if files == KERAS_FILES:
-        plain = keras.Model(model.inputs, model.outputs[0])
+        plain = keras.Model(model.inputs[0], model.outputs[0])
         (folder / files[0]).write_text(plain.to_json(indent=2), encoding="utf-8")
         plain.save_weights(folder / files[1])
         return

@@ -32,4 +32,4 @@ def precompute(frozen: keras.Model, images: Shards, image_ids: NDArray[np.int64]
 def split_at(model: keras.Model, cut: str) -> tuple[keras.Model, keras.Model]:
     """The model up to and including layer `cut`, and from there to its outputs; both share the model's layers."""
     features = model.get_layer(cut).output
-    return keras.Model(model.inputs, features), keras.Model(features, model.output)
+    return keras.Model(model.inputs[0], features), keras.Model(features, model.output)

@@ -106,18 +106,18 @@ def fit(
         fitted = part(name)
         with tempfile.TemporaryDirectory() as scratch:
             model, training, validation = _inputs(fitted, data, train.batch_size, Path(scratch))
-            optimizer = keras.optimizers.Adam(phase.learning_rate)
-            model.compile(optimizer, jit_compile=train.xla, **fitted.compile_arguments)
+            adam = keras.optimizers.Adam(phase.learning_rate)
+            model.compile(adam, jit_compile=train.xla, **fitted.compile_arguments)
             if state.optimizer:
-                optimizer.build(model.trainable_variables)
+                model.optimizer.build(model.trainable_variables)  # wraps `adam` under mixed_float16
                 assign(model.optimizer.variables, state.optimizer)
             stopping = EarlyStopping(phase.patience, state) if phase.patience is not None else None
             callbacks = [
                 EpochOrder(training),
                 keras.callbacks.TerminateOnNaN(),
                 TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
-                Recorder(state.rows, name, phase.epochs),
                 *_schedule(phase),
+                Recorder(state.rows, name, phase.epochs),
                 *([stopping] if stopping else []),
                 log.callback(name),
                 Saver(checkpoint, state, whole, stopping, log.state, started),

@@ -6,6 +6,7 @@ that the training depends on: after a change of data, parameters or code it is n
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,7 @@ class Checkpoint:
                     count = sum(key.startswith(f"{name}/") for key in file.files)
                     setattr(state, name, [file[f"{name}/{i}"] for i in range(count)])
                 return state
-        except FileNotFoundError:
+        except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
             return None
 
     def clear(self) -> None:

@@ -1,5 +1,7 @@
-import csv
+"""Trainings of a model so small that its numbers can be followed: brightness in, one number out."""
+
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -7,13 +9,42 @@ import pytest
 
 from pipeline.errors import BoxlineError
 from pipeline.storage.shards import Shards, shard_path, write_shard
+from pipeline.systems.verbs import Part
 from pipeline.training.batches import Batches, EpochOrder
-from pipeline.training.fit import fit, make_deterministic
-from pipeline.training.params import Train
+from pipeline.training.fit import Data, fit, prepare
+from pipeline.training.params import Drop, Phase, Train
+from pipeline.training.resume import Checkpoint, State
 
 pytestmark = pytest.mark.slow
 
-COMPILE = {"loss": {"value": "mean_squared_error"}}
+LOSS: dict[str, Any] = {"loss": {"value": "mean_squared_error"}}
+
+
+class Log:
+    """Counts its epochs; interrupts the training after some of them."""
+
+    def __init__(self, interrupt_after: int | None = None) -> None:
+        self.epochs: list[str] = []
+        self._interrupt_after = interrupt_after
+
+    def restore(self, saved: Any) -> None:
+        self.epochs = list(saved)
+
+    def callback(self, phase: str) -> keras.callbacks.Callback:
+        log = self
+
+        class Count(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                if len(log.epochs) == log._interrupt_after:
+                    raise KeyboardInterrupt
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                log.epochs.append(f"{phase} {epoch}")
+
+        return Count()
+
+    def state(self) -> list[str]:
+        return self.epochs
 
 
 @pytest.fixture
@@ -21,57 +52,210 @@ def shards(tmp_path: Path) -> tuple[Shards, Shards]:
     """Twenty images whose brightness is their target."""
     ids = np.arange(1, 21)
     pixels = np.broadcast_to((ids * 10).astype(np.uint8)[:, None, None, None], (20, 4, 4, 1))
-    write_shard(shard_path(tmp_path, "train", 0), ids, {"image": pixels})
-    targets = tmp_path / "targets"
-    targets.mkdir()
-    write_shard(shard_path(targets, "train", 0), ids, {"value": (ids[:, None] / 20).astype(np.float32)})
-    return Shards(tmp_path, "train"), Shards(targets, "train")
+    write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": pixels})
+    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, {"value": (ids[:, None] / 20).astype(np.float32)})
+    return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
 
 
 def brightness_model() -> keras.Model:
     image = keras.layers.Input((4, 4, 1))
-    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
-    return keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Dense(4, activation="softplus", name="features")(x)
+    return keras.Model(image, {"value": keras.layers.Dense(1, name="value")(keras.layers.Dropout(0.2)(x))})
 
 
-def train(**changes: object) -> Train:
-    settings: dict[str, object] = {
-        "epochs": 3,
-        "batch_size": 4,
-        "learning_rate": 0.1,
-        "validation_batches": 1,
-        "patience": None,
-    }
-    return Train(**settings | changes)  # type: ignore[arg-type]
+def settings(validation_batches: int = 1, **phases: Phase) -> Train:
+    return Train(
+        batch_size=4,
+        validation_batches=validation_batches,
+        precision="float32",
+        xla=False,
+        phases=phases or {"all": Phase(epochs=3, learning_rate=0.01)},
+    )
 
 
-def curves_of(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
+def part_of(model: keras.Model, cut: str | None = None, **changes: Any) -> Any:
+    return lambda _: Part(model, {**LOSS, **changes}, cut)
 
 
-def test_a_run_reports_what_it_took_and_writes_its_curves(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    make_deterministic(1)
-    took = fit(brightness_model(), COMPILE, *shards, train(), seed=1, curves=tmp_path / "curves.csv")
-    assert {name: took[name] for name in ("images", "held_out_images", "epochs", "parameters")} == {
-        "images": 16,
-        "held_out_images": 4,
-        "epochs": 3,
-        "parameters": 2,
-    }
-    rows = curves_of(tmp_path / "curves.csv")
-    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
-    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
-    assert float(rows[-1]["val_loss"]) > 0
+def run(shards: tuple[Shards, Shards], train: Train, folder: Path, log: Log | None = None) -> tuple[keras.Model, State]:
+    """A whole training from seed 1, its state in `folder`."""
+    prepare(train, 1)
+    model = brightness_model()
+    data = Data.of(*shards, train, 1)
+    return model, fit(model, part_of(model), data, train, Checkpoint(folder, "abc"), log or Log())
 
 
-def test_the_same_seed_gives_the_same_curves(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    texts = []
-    for name in ("a.csv", "b.csv"):
-        make_deterministic(4)
-        fit(brightness_model(), COMPILE, *shards, train(), seed=4, curves=tmp_path / name)
-        texts.append((tmp_path / name).read_text())
-    assert texts[0] == texts[1]
+def weights_of(model: keras.Model) -> list[list[float]]:
+    return [weight.ravel().tolist() for weight in model.get_weights()]
+
+
+def test_rows_hold_every_epoch_of_every_phase(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    train = settings(first=Phase(epochs=2, learning_rate=0.05), second=Phase(epochs=1, learning_rate=0.05))
+    _, state = run(shards, train, tmp_path)
+    assert [(row["epoch"], row["phase"]) for row in state.rows] == [(1, "first"), (2, "first"), (3, "second")]
+    assert state.rows[1]["loss"] < state.rows[0]["loss"]
+    assert all(row["val_loss"] > 0 for row in state.rows)
+    assert state.seconds > 0
+
+
+def test_the_same_seed_gives_the_same_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    first, _ = run(shards, settings(), tmp_path / "a")
+    second, _ = run(shards, settings(), tmp_path / "b")
+    assert weights_of(first) == weights_of(second)
+
+
+TWO_PHASES = {
+    "first": Phase(epochs=3, learning_rate=0.02, patience=2),
+    "second": Phase(epochs=3, learning_rate=0.02, drop=Drop(every_epochs=2, factor=0.5)),
+}
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5])
+def test_a_stopped_training_ends_as_if_it_had_never_stopped(
+    shards: tuple[Shards, Shards], tmp_path: Path, after: int
+) -> None:
+    train = settings(**TWO_PHASES)
+    undisturbed, whole = run(shards, train, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(shards, train, tmp_path / "stopped", Log(interrupt_after=after))
+    log = Log()
+    resumed, state = run(shards, train, tmp_path / "stopped", log)
+    assert weights_of(resumed) == weights_of(undisturbed)
+    assert state.rows == whole.rows
+    assert log.epochs == ["first 0", "first 1", "first 2", "second 0", "second 1", "second 2"]
+
+
+def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    train = settings(all=Phase(epochs=50, learning_rate=9.0, patience=2))
+    undisturbed, whole = run(shards, train, tmp_path)
+    epochs = len(whole.rows)
+    checkpoint = Checkpoint(tmp_path, "abc")
+    finished = checkpoint.load()
+    assert finished is not None
+    best = int(np.argmin([row["val_loss"] for row in whole.rows]))
+    assert epochs == best + 3 < 50
+    # What stood on the disk between the last epoch and the end of the phase.
+    memory = {"score": whole.rows[best]["val_loss"], "wait": 2, "epoch": best}
+    last = State(0, epochs, 1.0, finished.rows, [], memory, undisturbed.get_weights(), finished.variables, [])
+    checkpoint.save(last)
+    resumed, state = run(shards, train, tmp_path)
+    assert len(state.rows) == epochs
+    assert weights_of(resumed) == weights_of(undisturbed)
+
+
+def test_early_stopping_goes_back_to_the_best_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    # Far too large a step: an early epoch is the best one.
+    model, state = run(shards, settings(all=Phase(epochs=50, learning_rate=9.0, patience=2)), tmp_path / "a")
+    best = int(np.argmin([row["val_loss"] for row in state.rows]))
+    again, _ = run(shards, settings(all=Phase(epochs=best + 1, learning_rate=9.0)), tmp_path / "b")
+    assert weights_of(model) == weights_of(again)
+
+
+def test_the_learning_rate_drops_every_so_many_epochs(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    phase = Phase(epochs=5, learning_rate=0.08, drop=Drop(every_epochs=2, factor=0.5))
+    _, state = run(shards, settings(all=phase), tmp_path)
+    assert [row["learning_rate"] for row in state.rows] == pytest.approx([0.08, 0.08, 0.04, 0.04, 0.02])
+
+
+def test_frozen_layers_answer_once_and_the_rest_learns(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """With and without the cut, the same training gives the same weights."""
+    results = []
+    for cut in (None, "features"):
+        train = settings(all=Phase(epochs=4, learning_rate=0.05))
+        prepare(train, 3)
+        model = brightness_model()
+        model.get_layer("features").trainable = False
+        before = model.get_layer("features").get_weights()
+        fit(model, part_of(model, cut), Data.of(*shards, train, 3), train, Checkpoint(tmp_path / str(cut), "x"), Log())
+        for was, now in zip(before, model.get_layer("features").get_weights(), strict=True):
+            np.testing.assert_array_equal(was, now)
+        results.append(model.get_layer("value").get_weights())
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+    prepare(settings(), 3)
+    assert not np.allclose(results[1][0], brightness_model().get_layer("value").get_weights()[0])
+
+
+def test_a_stream_takes_the_place_of_the_packed_images(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    drawn = []
+
+    def draw(random: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        values = random.uniform(0, 1, count)
+        drawn.extend(values.round(6).tolist())
+        pixels = np.broadcast_to((values * 255).astype(np.uint8)[:, None, None, None], (count, 4, 4, 1))
+        return pixels, {"value": values[:, None].astype(np.float32)}
+
+    train = settings(all=Phase(epochs=3, learning_rate=0.05))
+    prepare(train, 1)
+    model = brightness_model()
+    data = Data.of(*shards, train, 1, draw)
+    state = fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), Log())
+    assert len(set(drawn)) >= 3 * 16  # four steps of four new images in each epoch
+    assert state.rows[-1]["val_loss"] < state.rows[0]["val_loss"]
+
+
+def test_no_phase_leaves_the_model_alone(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    train = Train(batch_size=4, validation_batches=0, precision="float32", xla=False, phases={})
+    prepare(train, 1)
+    model = brightness_model()
+    before = weights_of(model)
+    state = fit(model, part_of(model), Data.of(*shards, train, 1), train, Checkpoint(tmp_path, "x"), Log())
+    assert (state.rows, weights_of(model)) == ([], before)
+
+
+def test_several_examples_of_an_image_are_held_out_together(tmp_path: Path) -> None:
+    ids = np.repeat(np.arange(1, 9), 2)
+    write_shard(shard_path(tmp_path, "train", 0), ids, {"value": np.zeros((16, 1), np.float32)})
+    targets = Shards(tmp_path, "train")
+    data = Data.of(targets, targets, settings(), 5)
+    assert set(ids[data.trained]).isdisjoint(ids[data.held_out])
+    assert (data.count(data.trained), data.count(data.held_out)) == (4, 4)
+    assert len(data.held_out) == 8
+
+
+def test_too_many_held_out_images(shards: tuple[Shards, Shards]) -> None:
+    with pytest.raises(BoxlineError) as raised:
+        Data.of(*shards, settings(validation_batches=5), 1)
+    assert str(raised.value) == (
+        "20 images suit training and 5 batches of 4 are held out, so none is left to train on. "
+        "Lower train.validation_batches in params.yaml."
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*NaN.*")
+def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    def broken(true, predicted):  # type: ignore[no-untyped-def]
+        return keras.ops.sum(keras.ops.log(-1.0 - predicted * predicted), axis=-1)
+
+    train = settings()
+    model = brightness_model()
+    checkpoint = Checkpoint(tmp_path, "x")
+    with pytest.raises(BoxlineError) as raised:
+        fit(model, part_of(model, loss={"value": broken}), Data.of(*shards, train, 1), train, checkpoint, Log())
+    assert str(raised.value) == (
+        "loss became nan in epoch 1, phase all. Lower train.phases.all.learning_rate in params.yaml."
+    )
+    assert checkpoint.load() is None
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_and_resumes(shards: tuple[Shards, Shards], tmp_path: Path, precision: Any) -> None:
+    train = Train(
+        batch_size=4,
+        validation_batches=1,
+        precision=precision,
+        xla=False,
+        phases={"all": Phase(epochs=3, learning_rate=0.02)},
+    )
+    try:
+        undisturbed, _ = run(shards, train, tmp_path / "whole")
+        assert undisturbed.get_layer("features").compute_dtype == precision.removeprefix("mixed_")
+        with pytest.raises(KeyboardInterrupt):
+            run(shards, train, tmp_path / "stopped", Log(interrupt_after=2))
+        resumed, _ = run(shards, train, tmp_path / "stopped")
+        assert weights_of(resumed) == weights_of(undisturbed)
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple[Shards, Shards]) -> None:
@@ -87,54 +271,16 @@ def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
                 seen[-1].append(round(float((logs or {})["loss"]), 6))
 
-        batches = Batches(*shards, batch_size=4, seed=3)
-        model = brightness_model()
+        batches = Batches(*shards, 4, ["value"], np.arange(20), seed=3)
+        image = keras.layers.Input((4, 4, 1))
+        mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
+        model = keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
         model.set_weights([np.ones((1, 1)), np.zeros(1)])
-        model.compile(keras.optimizers.SGD(0.0), **COMPILE)
-        model.fit(
-            batches,
-            initial_epoch=first_epoch,
-            epochs=9,
-            shuffle=False,
-            verbose=0,
-            callbacks=[EpochOrder(batches), Watch()],
-        )
+        model.compile(keras.optimizers.SGD(0.0), **LOSS)
+        callbacks = [EpochOrder(batches), Watch()]
+        model.fit(batches, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
         return seen
 
     whole = losses_of_batches(0)
     assert len({tuple(epoch) for epoch in whole}) == 9
     assert losses_of_batches(7) == whole[7:]
-
-
-def test_early_stopping_goes_back_to_the_best_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    make_deterministic(1)
-    model = brightness_model()
-    # Far too large a step: the first epoch is the best one.
-    took = fit(model, COMPILE, *shards, train(epochs=50, learning_rate=9.0, patience=2), 1, tmp_path / "curves.csv")
-    losses = [float(row["val_loss"]) for row in curves_of(tmp_path / "curves.csv")]
-    best = int(np.argmin(losses))
-    assert took["epochs"] == best + 3 < 50
-    make_deterministic(1)
-    again = brightness_model()
-    fit(again, COMPILE, *shards, train(epochs=best + 1, learning_rate=9.0), 1, tmp_path / "again.csv")
-    np.testing.assert_array_equal(model.get_weights()[0], again.get_weights()[0])
-
-
-def test_too_many_held_out_images(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    with pytest.raises(BoxlineError) as raised:
-        fit(brightness_model(), COMPILE, *shards, train(validation_batches=5), 1, tmp_path / "curves.csv")
-    assert str(raised.value) == (
-        "20 images suit training and 5 batches of 4 are held out, so none is left to train on. "
-        "Lower train.validation_batches in params.yaml."
-    )
-
-
-@pytest.mark.filterwarnings("ignore:.*NaN.*")
-def test_a_loss_that_is_no_number_stops_and_leaves_no_curves(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    def broken(true, predicted):  # type: ignore[no-untyped-def]
-        return keras.ops.sum(keras.ops.log(-1.0 - predicted * predicted), axis=-1)
-
-    with pytest.raises(BoxlineError) as raised:
-        fit(brightness_model(), {"loss": {"value": broken}}, *shards, train(), 1, tmp_path / "curves.csv")
-    assert str(raised.value) == "loss became nan in epoch 1. Lower train.learning_rate in params.yaml."
-    assert not (tmp_path / "curves.csv").exists()

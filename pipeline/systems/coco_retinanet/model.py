@@ -23,6 +23,11 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
     Suppression has no fixed shapes; it happens in `targets.decode`, outside the compiled step.
     """
 
+    # KerasHub's own put preprocessing in front, which takes arrays and tf.data only, no batches by index.
+    fit = keras.Model.fit
+    evaluate = keras.Model.evaluate
+    predict_on_batch = keras.Model.predict_on_batch
+
     def call(self, images: Any, training: Any = None, mask: Any = None) -> Any:
         """Pixels 0..255 RGB [B, size, size, 3] -> `bbox_regression` [B, A, 4] and `cls_logits` [B, A, num_labels]."""
         return super().call(imagenet_scaling()(images), training=training, mask=mask)

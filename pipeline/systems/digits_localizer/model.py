@@ -8,7 +8,7 @@ from pipeline.systems.networks import mean_iou_xyxy
 from pipeline.systems.verbs import Part
 
 
-def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, __: None) -> keras.Model:
+def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, preset: None) -> keras.Model:
     """Pixels 0..255 [B, size, size, channels] -> `label` [B, num_labels] probabilities and `bbox` [B, 4] rel xyxy."""
     image = layers.Input((image_size, image_size, channels), name="image")
     x = layers.Rescaling(1 / 255)(image)

@@ -20,7 +20,7 @@ def build_model(
     Both stages are made of these layers: the class head that the first stage trains is the one that the second has.
     """
     image = layers.Input((image_size, image_size, channels), name="image")
-    backbone = keras.Model(preset.inputs, preset.outputs[0], name="backbone")
+    backbone = keras.Model(preset.inputs[0], preset.outputs[0], name="backbone")
     features = layers.Identity(name="features")(backbone(layers.Rescaling(1 / 127.5, -1)(image)))
     label = layers.Dropout(model.dropout)(layers.GlobalAveragePooling2D()(features))
     label = layers.Dense(num_labels, kernel_regularizer=keras.regularizers.L2(model.class_l2), name="dense_class")(
@@ -41,7 +41,7 @@ def part(name: str, whole: keras.Model, _: Model) -> Part:
     whole.get_layer("backbone").trainable = name == "classifier"
     class_loss, class_metrics = "sparse_categorical_crossentropy", ["accuracy"]
     if name == "classifier":
-        classifier = keras.Model(whole.inputs, {"class_prediction": whole.output["class_prediction"]})
+        classifier = keras.Model(whole.inputs[0], {"class_prediction": whole.output["class_prediction"]})
         return Part(
             classifier, {"loss": {"class_prediction": class_loss}, "metrics": {"class_prediction": class_metrics}}
         )
