@@ -9,14 +9,14 @@ LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: run test check bench lock environment
+.PHONY: run test check bench lock environment browser
 
 run: environment
 	@$(VENV)/python -m pipeline.check_params
 	@$(VENV)/python -m dvc repro
 	@$(VENV)/python -m pipeline.summary
 
-test: environment
+test: environment browser
 	@$(VENV)/python -m pytest
 
 check: environment
@@ -43,6 +43,15 @@ environment:
 		$(VENV)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --no-index \
 			--disable-pip-version-check --editable . && \
 		echo "$$stamp" > .venv/installed; }
+
+# For the tests that open the viewer's page. Debian's package: Playwright's own browser is a download that no lock holds.
+browser:
+	@command -v chromium >/dev/null || { \
+		command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
+		echo "Installing Debian's chromium for the tests of the viewer, once." && \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
+		echo "There is no chromium on PATH, so the tests that open the viewer in a browser will be skipped."
 
 # uv, because its locks are free of registry addresses and it can leave out what keras-hub asks for and does not use.
 UV_COMPILE = uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

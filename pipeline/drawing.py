@@ -3,7 +3,6 @@
 Figures are built without pyplot, so nothing is shared between two pictures and no display is needed.
 """
 
-import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from pipeline.colors import class_color
 from pipeline.geometry.marks import Marks
 from pipeline.storage.files import whole_file
 
-GOLDEN_RATIO = (1 + 5**0.5) / 2
 TRUTH_COLOR = "white"
 TILE_INCHES = 2.4
 DOTS_PER_INCH = 110
-
-
-def class_color(label: int) -> tuple[float, float, float]:
-    """RGB in 0..1. Steps of the golden ratio around the hue circle keep neighbouring labels far apart."""
-    return colorsys.hsv_to_rgb(label / GOLDEN_RATIO % 1, 0.85, 1.0)
 
 
 def tiles(count: int, columns: int) -> tuple[Figure, list[Any]]:

@@ -13,8 +13,8 @@ PROJECT = Path(__file__).parents[1]
 # From the ground up. A module imports from its own layer and the layers below.
 LAYERS = [
     {"errors"},
-    {"params", "schema", "progress", "geometry"},
-    {"storage", "drawing"},
+    {"params", "schema", "progress", "geometry", "colors"},
+    {"storage", "drawing", "viewer"},
     {"datasets"},
     {"checks", "systems"},
     {"training", "evaluation"},
@@ -72,6 +72,7 @@ def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other
 def test_data_stages_start_without_tensorflow() -> None:
     """Data checks run in CI on every change; they must not wait for a framework that they do not use."""
     light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "drawing"]
+    light += ["viewer.page"]
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)

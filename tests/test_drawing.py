@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.drawing import class_color, draw_predictions, draw_truth, save, save_predictions, show_image, tiles
+from pipeline.colors import class_color
+from pipeline.drawing import draw_predictions, draw_truth, save, save_predictions, show_image, tiles
 from pipeline.geometry.marks import Marks
 from pipeline.systems.coco_yolo.views import write_views
 

@@ -22,6 +22,9 @@ from pipeline.training.fit import Data, fit, prepare
 from pipeline.training.params import Train
 from pipeline.training.report import write_report
 from pipeline.training.resume import Checkpoint, fingerprint
+from pipeline.training.wandb_run import wandb_run
+
+NUM_LOGGED_IMAGES = 8
 
 
 def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out: Path, report: Path) -> None:
@@ -41,14 +44,29 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
     stream = architecture.stream(model_section, packing.image_size, packing.channels)
     data = Data.of(images, encoded, fitting, loaded.seed, stream)
     checkpoint = Checkpoint(state, fingerprint(_what_counts(loaded, chosen), _files(chosen, preset), [images, encoded]))
-    with whole_folder(report) as pages, whole_folder(out) as folder:
-        log = BBoxLogger.of(system, model, verbs.codec(chosen.module), labels, data, pages)
-        result = fit(model, lambda name: architecture.part(name, model, model_section), data, fitting, checkpoint, log)
+    progress = checkpoint.load()
+    with (
+        whole_folder(report) as pages,
+        whole_folder(out) as folder,
+        wandb_run(state, "boxline", system, (progress.log or {}).get("wandb_run_id")) as run,
+    ):
+        squares, truth = data.shown(NUM_LOGGED_IMAGES, verbs.codec(chosen.module), len(labels.names))
+        log = BBoxLogger(
+            squares,
+            truth,
+            verbs.codec(chosen.module).decode,
+            labels.names,
+            pages / "boxes.html",
+            system,
+            model=model,
+            run=run,
+        )
+        fit(model, lambda name: architecture.part(name, model, model_section), data, fitting, checkpoint, progress, log)
         model.compile()  # a new optimizer: the state of the old one would triple the file
         model.save(folder / MODEL)
         labels.write(folder)
         Saved(chosen.module, packing.image_size, packing.channels, packing.resize).write(folder)
-        write_report(pages, result, data, model)
+        write_report(pages, progress, data, model)
     checkpoint.clear()
 
 

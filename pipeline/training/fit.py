@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +15,9 @@ from tqdm.keras import TqdmCallback
 
 from pipeline.errors import BoxlineError
 from pipeline.storage.shards import Shards
-from pipeline.systems.verbs import Draw, Part
+from pipeline.geometry.marks import Marks
+from pipeline.systems.verbs import Codec, Draw, Part
+from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
 from pipeline.training.callbacks import EarlyStopping, Recorder, Saver, assign, values_of
 from pipeline.training.features import precompute, split_at
@@ -65,22 +67,16 @@ class Data:
         held_out = np.isin(targets.image_ids, image_ids[hold_out(len(image_ids), num_held_out, seed)])
         return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, seed)
 
+    def shown(self, count: int, codec: Codec, num_labels: int) -> tuple[NDArray[np.uint8], list[Marks]]:
+        """The first held-out images, or training images where none are held out, with the boxes of their targets."""
+        rows = (self.held_out if len(self.held_out) else self.trained)[:count]
+        encoded = {name: self.targets.take(name, rows) for name in self.targets.names}
+        truth = codec.decode(codec.as_outputs(encoded, num_labels)).by_image(len(rows))
+        return self.images.take("image", self.images.rows_of(self.targets.image_ids[rows])), truth
+
     def count(self, rows: NDArray[np.int64]) -> int:
         """Images that these rows are examples of."""
         return len(np.unique(self.targets.image_ids[rows]))
-
-
-class EpochLog(Protocol):
-    """Something that is shown every epoch and can go on from what it saved."""
-
-    def restore(self, saved: Any) -> None:
-        """Take up what `state` returned in a training that was stopped."""
-
-    def callback(self, phase: str) -> keras.callbacks.Callback:
-        """What Keras calls during that phase."""
-
-    def state(self) -> Any:
-        """What was logged so far, as JSON can hold it."""
 
 
 def fit(
@@ -89,21 +85,20 @@ def fit(
     data: Data,
     train: Train,
     checkpoint: Checkpoint,
-    log: EpochLog,
-) -> State:
-    """Train `whole` in place, phase by phase, and return the state after the last one.
+    state: State,
+    log: BBoxLogger,
+) -> None:
+    """Train `whole` in place, phase by phase, from `state` on, which is kept up to date and saved after every epoch.
 
-    A state in `checkpoint` is gone on from; it is kept until the caller clears it. Raises BoxlineError where a loss or
-    a metric stops being a finite number.
+    Raises BoxlineError where a loss or a metric stops being a finite number.
     """
-    state = checkpoint.load() or State()
     if state.rows:
         assign(whole.variables, state.variables)
         log.restore(state.log)
         logger.info("going on after epoch %d, where this training was stopped", len(state.rows))
     started = time.perf_counter() - state.seconds
     for name, phase in list(train.phases.items())[state.phases_done :]:
-        fitted = part(name)
+        fitted, log.phase = part(name), name
         with tempfile.TemporaryDirectory() as scratch:
             model, training, validation = _inputs(fitted, data, train.batch_size, Path(scratch))
             adam = keras.optimizers.Adam(phase.learning_rate)
@@ -119,7 +114,7 @@ def fit(
                 *_schedule(phase),
                 Recorder(state.rows, name, phase.epochs),
                 *([stopping] if stopping else []),
-                log.callback(name),
+                log,
                 Saver(checkpoint, state, whole, stopping, log.state, started),
             ]
             if not (stopping and stopping.is_over(state)):
@@ -138,7 +133,6 @@ def fit(
         state.finish_phase(values_of(whole.variables))
         state.seconds = time.perf_counter() - started
         checkpoint.save(state)
-    return state
 
 
 def _inputs(

@@ -64,8 +64,8 @@ class Checkpoint:
         with whole_file(self._path) as partial:
             np.savez(partial, state=np.array(json.dumps(values)), allow_pickle=False, **arrays)
 
-    def load(self) -> State | None:
-        """The state saved last, or None where there is none. Files that cannot be read are treated as none."""
+    def load(self) -> State:
+        """The state saved last, or that of a training not yet begun where none is there that can be read."""
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 state = State(**json.loads(str(file["state"])))
@@ -74,7 +74,7 @@ class Checkpoint:
                     setattr(state, name, [file[f"{name}/{i}"] for i in range(count)])
                 return state
         except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
-            return None
+            return State()
 
     def clear(self) -> None:
         """Forget it, and those of former fingerprints: the training is finished."""

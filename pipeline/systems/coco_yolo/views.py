@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.drawing import class_color, draw_predictions, draw_truth, save, show_image, tiles
+from pipeline.colors import class_color
+from pipeline.drawing import draw_predictions, draw_truth, save, show_image, tiles
 from pipeline.geometry.marks import Marks
 from pipeline.systems.verbs import Arrays
 

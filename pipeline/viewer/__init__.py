@@ -1,0 +1,1 @@
+"""The page that shows a training: images, true and predicted boxes, epoch after epoch."""

@@ -1,0 +1,213 @@
+"""What Weights & Biases itself writes, offline, read back from its folder."""
+
+import builtins
+import json
+import os
+import struct
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import BoxlineError
+from pipeline.training.wandb_run import REQUIREMENT, wandb_run
+from tests.training.test_bbox_logger import SQUARES, Answers, logger
+
+KEY = "0123456789abcdef" * 2 + "01234567"
+SECRET = "a-secret-of-another-program"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home without an account; no setting of the machine's own reaches wandb."""
+    wandb = pytest.importorskip("wandb", reason="wandb is not installed, so nothing can be logged with it.")
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "NETRC"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    for name in (
+        "WANDB_API_KEY",
+        "WANDB_DIR",
+        "WANDB_RUN_ID",
+        "WANDB_PROJECT",
+        "WANDB_SILENT",
+        "WANDB_ERROR_REPORTING",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    wandb.teardown()
+
+
+def test_without_a_mode_there_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_wandb(monkeypatch)
+    for mode in (None, "disabled"):
+        monkeypatch.delenv("WANDB_MODE", raising=False)
+        if mode is not None:
+            monkeypatch.setenv("WANDB_MODE", mode)
+        with wandb_run(tmp_path / "runs", "boxline", "digits") as run:
+            assert run is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mode_that_there_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "onlin")
+    with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "boxline", "digits"):
+        pass
+    assert str(raised.value) == (
+        "WANDB_MODE is 'onlin'; expected online or offline, or disabled, which stands when unset."
+    )
+
+
+def test_wandb_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid_wandb(monkeypatch)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "boxline", "digits"):
+        pass
+    assert str(raised.value) == (
+        "WANDB_MODE is offline, but wandb is not installed. "
+        f"Install it with `{sys.executable} -m pip install 'wandb>=0.31,<0.32'`, or unset WANDB_MODE."
+    )
+
+
+def test_the_command_installs_what_the_extra_holds() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["optional-dependencies"]["wandb"] == [REQUIREMENT]
+
+
+@pytest.mark.slow
+def test_online_without_an_account(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    with pytest.raises(BoxlineError) as raised, wandb_run(home / "runs", "boxline", "digits"):
+        pass
+    assert str(raised.value) == (
+        "WANDB_MODE is online, but Weights & Biases did not start "
+        "(No API key configured. Use `wandb login` to log in.). Run `wandb login`, set WANDB_MODE=offline, or unset it."
+    )
+
+
+@pytest.mark.slow
+def test_an_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
+    with wandb_run(home / "runs", "boxline", "digits", run_id="abc123") as run:
+        watch = logger(home / "page.html", Answers(), run=run)
+        watch.phase = "head"
+        watch.on_epoch_end(0, {"loss": 2.5})
+        watch.on_epoch_end(1, {"loss": float("nan"), "val_loss": 0.75})
+        assert watch.state()["wandb_run_id"] == "abc123"
+        assert os.environ["WANDB_ERROR_REPORTING"] == "false"
+    [folder] = (home / "runs" / "wandb").glob("offline-run-*-abc123")
+
+    history = history_of(folder / "run-abc123.wandb")
+    assert [(row["_step"], row["epoch"], row["phase"]) for row in history] == [(1, 1, "head"), (2, 2, "head")]
+    assert (history[0]["loss"], history[1]["val_loss"]) == (2.5, 0.75)
+    for row in history:
+        assert (row["images"]["count"], row["images"]["width"], row["images"]["height"]) == (2, 8, 8)
+        for name, square in zip(row["images"]["filenames"], SQUARES, strict=True):
+            with Image.open(folder / "files" / name) as picture:
+                np.testing.assert_array_equal(np.asarray(picture), square)
+
+    def boxes(epoch: int, image: int, kind: str) -> list[dict[str, Any]]:
+        path = folder / "files" / history[epoch]["images"]["all_boxes"][image][kind]["path"]
+        content = json.loads(path.read_text())
+        assert content["class_labels"] == {"0": "nothing", "1": "cat", "2": "label 2"}
+        return content["box_data"]
+
+    assert boxes(0, 0, "ground_truth") == [
+        {"position": {"minX": 0.1, "maxX": 0.5, "minY": 0.2, "maxY": 0.7}, "class_id": 1, "box_caption": "cat"},
+        {"position": {"minX": 0.6, "maxX": 0.9, "minY": 0.1, "maxY": 0.3}, "class_id": 2, "box_caption": "label 2"},
+    ]
+    assert boxes(0, 0, "predictions") == [
+        {
+            "position": {"minX": 0.3, "maxX": 0.7, "minY": 0.2, "maxY": 0.45},
+            "class_id": 1,
+            "box_caption": "cat 0.88 · IoU 0.20",
+            "scores": {"score": 0.875, "iou": 0.2},
+        }
+    ]
+    # Image 2: the prediction is twice as high as the true box, and in the second epoch a tenth further right:
+    # 0.4 x 0.125 shared of 0.0625 + 0.125 - 0.05.
+    assert boxes(0, 1, "predictions")[0]["scores"] == {"score": 0.5, "iou": 0.5}
+    assert boxes(1, 1, "predictions")[0]["position"] == {"minX": 0.35, "maxX": 0.85, "minY": 0.0, "maxY": 0.25}
+    assert boxes(1, 1, "predictions")[0]["scores"] == {"score": 0.5, "iou": 0.36364}
+
+
+@pytest.mark.slow
+def test_a_run_keeps_to_its_folder_and_keeps_no_secrets(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
+    with wandb_run(home / "runs", "boxline", "digits") as run:
+        watch = logger(home / "reports" / "page.html", run=run, squares=SQUARES[..., :1])
+        watch.on_epoch_end(0, {"loss": 2.5})
+        sys.stdout.write("what a training says\n")
+    [log] = (home / "runs" / "wandb").glob("offline-run-*/*.wandb")
+    kinds = {record.WhichOneof("record_type") for record in records_of(log)}
+    # No environment, output or statistics; the files are the pictures and boxes below.
+    assert kinds == {"header", "run", "config", "telemetry", "files", "history", "summary", "exit"}
+    for index, path in enumerate(sorted((home / "runs").rglob("*.png"), key=first_pixel)):
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(np.asarray(picture), SQUARES[index, ..., 0])
+    assert {path.name for path in home.iterdir()} == {"home", "reports", "runs"}
+    files = [path for path in home.rglob("*") if path.is_file()]
+    suffixes = {path.suffix for path in (home / "runs").rglob("*") if path.is_file()}
+    assert suffixes == {".wandb", ".log", ".png", ".json"}
+    for path in files:
+        content = path.read_bytes()
+        for secret in (KEY, SECRET):
+            assert secret.encode() not in content, path
+
+
+def first_pixel(path: Path) -> int:
+    with Image.open(path) as picture:
+        assert picture.mode == "L"
+        return int(np.asarray(picture)[0, 0])
+
+
+def forbid_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were not installed."""
+    real = builtins.__import__
+
+    def without_wandb(name: str, *rest: Any, **named: Any) -> Any:
+        if name.partition(".")[0] == "wandb":
+            raise ImportError(name)
+        return real(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "__import__", without_wandb)
+
+
+def history_of(path: Path) -> list[dict[str, Any]]:
+    """The logged rows of a .wandb file."""
+    rows = []
+    for history in (record.history for record in records_of(path) if record.WhichOneof("record_type") == "history"):
+        row: dict[str, Any] = {"_step": history.step.num}
+        for item in history.item:
+            *outer, last = item.nested_key or [item.key]
+            place = row
+            for name in outer:
+                place = place.setdefault(name, {})
+            place[last] = json.loads(item.value_json)
+        rows.append(row)
+    return rows
+
+
+def records_of(path: Path) -> list[Any]:
+    """A .wandb file is 7 bytes, then records with checksum, length and kind before their bytes."""
+    import wandb
+    from wandb.proto import wandb_internal_pb2
+
+    wandb.teardown()  # its service closes the file a moment after the run is finished; this waits until it has ended
+    content, at, records = path.read_bytes(), 7, []
+    assert len(content) < 32768, "a longer file breaks records at its blocks"
+    while at < len(content):
+        _, length, _ = struct.unpack_from("<IHB", content, at)
+        records.append(wandb_internal_pb2.Record.FromString(content[at + 7 : at + 7 + length]))
+        at += 7 + length
+    return records
