@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from tqdm.keras import TqdmCallback
 
 from pipeline.errors import BoxlineError
-from pipeline.storage.shards import Shards
 from pipeline.geometry.marks import Marks
+from pipeline.storage.shards import Shards
 from pipeline.systems.verbs import Codec, Draw, Part
-from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
+from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.callbacks import EarlyStopping, Recorder, Saver, assign, values_of
 from pipeline.training.features import precompute, split_at
 from pipeline.training.params import Phase, Train

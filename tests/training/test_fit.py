@@ -164,7 +164,15 @@ def test_frozen_layers_answer_once_and_the_rest_learns(shards: tuple[Shards, Sha
         model = brightness_model()
         model.get_layer("features").trainable = False
         before = model.get_layer("features").get_weights()
-        fit(model, part_of(model, cut), Data.of(*shards, train, 3), train, Checkpoint(tmp_path / str(cut), "x"), State(), Log())
+        fit(
+            model,
+            part_of(model, cut),
+            Data.of(*shards, train, 3),
+            train,
+            Checkpoint(tmp_path / str(cut), "x"),
+            State(),
+            Log(),
+        )
         for was, now in zip(before, model.get_layer("features").get_weights(), strict=True):
             np.testing.assert_array_equal(was, now)
         results.append(model.get_layer("value").get_weights())
@@ -230,7 +238,9 @@ def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, S
     model = brightness_model()
     checkpoint = Checkpoint(tmp_path, "x")
     with pytest.raises(BoxlineError) as raised:
-        fit(model, part_of(model, loss={"value": broken}), Data.of(*shards, train, 1), train, checkpoint, State(), Log())
+        fit(
+            model, part_of(model, loss={"value": broken}), Data.of(*shards, train, 1), train, checkpoint, State(), Log()
+        )
     assert str(raised.value) == (
         "loss became nan in epoch 1, phase all. Lower train.phases.all.learning_rate in params.yaml."
     )
