@@ -44,7 +44,7 @@ def evaluate(
     placements = read_placements(pack, section.split)
     asked = Shards(targets, section.split).image_ids
     truth = tables.of_images(asked)
-    trained = load_model(model / "model.keras")
+    trained = load_model(model, chosen.module)
     found = [schema.DETECTIONS.empty_table()]
     for image_ids, outputs in predict(trained, images, asked):
         found.append(to_original(codec.decode(outputs), image_ids, placements, labels.category_ids))
@@ -55,7 +55,9 @@ def evaluate(
     headline = scoring.HEADLINE
     with whole_folder(out) as tables_folder, whole_folder(pictures) as pictures_folder:
         write_table(tables_folder / "detections.parquet", detections, schema.DETECTIONS)
-        write_pictures(pictures_folder, chosen.module, section, trained, images, truth, placements, codec, labels)
+        write_pictures(
+            pictures_folder, chosen.module, chosen.task, section, trained, images, truth, placements, codec, labels
+        )
     write_json(
         metrics,
         {

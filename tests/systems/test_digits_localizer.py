@@ -6,6 +6,7 @@ from pipeline.systems.digits_localizer.model import build_model, compile_argumen
 from pipeline.systems.digits_localizer.params import Model, Targets
 from pipeline.systems.digits_localizer.targets import (
     as_outputs,
+    class_probabilities,
     decode,
     encode,
     label_category_ids,
@@ -36,6 +37,7 @@ def test_the_most_probable_class_is_the_answer() -> None:
     assert decoded.rows.tolist() == [0, 1]
     assert decoded.labels.tolist() == [1, 0]
     assert decoded.scores.tolist() == [0.5, 0.6]
+    assert class_probabilities(outputs).tolist() == outputs["label"].tolist()
 
 
 @pytest.mark.parametrize(("num_boxes", "suits"), [(0, False), (1, True), (2, False)])
