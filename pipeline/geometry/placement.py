@@ -77,6 +77,10 @@ def center_crop(width: int, height: int, size: int) -> Placement:
     return _centred(width, height, size, scale)
 
 
+PIXEL_PLACEMENTS = {"letterbox": letterbox, "crop": center_crop}
+"""Where `resize` puts the pixels. Boxes follow the letterbox either way; see Pack.resize."""
+
+
 def _centred(width: int, height: int, size: int, scale: float) -> Placement:
     scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
     return Placement(
