@@ -13,6 +13,7 @@ from pipeline.progress import bar
 from pipeline.storage.files import whole_file
 
 CHUNK_BYTES = 1 << 20
+SOURCE_ADVICE = "Check the address under `source` in params.yaml."
 TIMEOUT_SECONDS = 30  # for the connection and for each silence, not for the whole file
 
 
@@ -43,26 +44,30 @@ def fetch(asset: Asset, root: str, folder: Path) -> Path:
         if scheme is None:
             received_bytes, digests = _copy(Path(origin).expanduser(), partial)
         else:
-            received_bytes, digests = _download(origin, partial)
+            received_bytes, digests = download(origin, partial, SOURCE_ADVICE)
         _check(asset, origin, received_bytes, digests)
     return target
 
 
-def _download(url: str, target: Path) -> tuple[int, dict[str, str]]:
+def download(url: str, target: Path, advice: str, max_bytes: int | None = None) -> tuple[int, dict[str, str]]:
+    """Write what an http(s) address answers to `target`; return its size in bytes and its digests by name.
+
+    Raises BoxlineError where it answers with an error or an HTML page, which ends with `advice`, where it breaks off,
+    and where it has more than `max_bytes`, of which no more is written.
+    """
     try:
         with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS) as response:
             if not response.ok:
-                raise BoxlineError(
-                    f"{url} answered {response.status_code} {response.reason}. "
-                    "Check the address under `source` in params.yaml."
-                )
+                raise BoxlineError(f"{url} answered {response.status_code} {response.reason}. {advice}")
             if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise BoxlineError(f"{url} is a web page, not a file. Check the address under `source` in params.yaml.")
+                raise BoxlineError(f"{url} is a web page, not a file. {advice}")
             announced = response.headers.get("Content-Length", "")
             # An encoded body has another length than announced; only a plain one can be compared.
             plain = "Content-Encoding" not in response.headers
             total = int(announced) if announced.isdecimal() and plain else None
-            received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total)
+            if max_bytes is not None and total is not None and total > max_bytes:
+                raise BoxlineError(f"{url} has {total} bytes, more than {max_bytes} allowed.")
+            received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total, max_bytes)
     except (requests.RequestException, HTTPError) as error:
         raise BoxlineError(
             f"{url} could not be read: {_reason(error)}. Check the network, then run it again."
@@ -84,7 +89,9 @@ def _copy(origin: Path, target: Path) -> tuple[int, dict[str, str]]:
         raise BoxlineError(f"{origin} could not be read: {error.strerror}.") from None
 
 
-def _write(chunks: Iterable[bytes], target: Path, name: str, total: int | None) -> tuple[int, dict[str, str]]:
+def _write(
+    chunks: Iterable[bytes], target: Path, name: str, total: int | None, max_bytes: int | None = None
+) -> tuple[int, dict[str, str]]:
     hashes = {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
     received = 0
     with (
@@ -92,8 +99,10 @@ def _write(chunks: Iterable[bytes], target: Path, name: str, total: int | None) 
         bar(Path(name).name, total or 0, "B", unit_scale=True, unit_divisor=1024) as progress,
     ):
         for chunk in chunks:
-            file.write(chunk)
             received += len(chunk)
+            if max_bytes is not None and received > max_bytes:
+                raise BoxlineError(f"{name} has {received} or more bytes, more than {max_bytes} allowed.")
+            file.write(chunk)
             for digest in hashes.values():
                 digest.update(chunk)
             progress.update(len(chunk))
