@@ -12,12 +12,10 @@ from pipeline.errors import BoxlineError
 from pipeline.progress import bar
 from pipeline.storage.shards import Shards
 from pipeline.systems import verbs
+from pipeline.systems.saved import MODEL
 from pipeline.systems.verbs import Arrays
 
 BATCH_IMAGES = 64
-
-
-MODEL = "model.keras"
 
 
 def load_model(folder: Path, module: str) -> keras.Model:

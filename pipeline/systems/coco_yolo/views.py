@@ -49,7 +49,8 @@ def _draw_class_map(ax: Any, labels: NDArray[np.int64], names: Sequence[str]) ->
         if label:
             tint[row, column] = (*class_color(int(label)), 0.45)
             center = ((column + 0.5) / size, (row + 0.5) / size)
-            ax.text(*center, names[int(label)], ha="center", va="center", fontsize=5, color="white", parse_math=False)
+            name = names[int(label)].replace(" ", "\n")  # a cell is too narrow for two words side by side
+            ax.text(*center, name, ha="center", va="center", fontsize=5, color="white", parse_math=False)
     ax.imshow(tint, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, 1), ylim=(1, 0))
     ticks = np.arange(1, size) / size
