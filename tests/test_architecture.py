@@ -17,8 +17,9 @@ LAYERS = [
     {"datasets"},
     {"checks", "systems"},
     {"training", "evaluation"},
+    {"prediction"},
     {"command"},
-    {"stages", "check_params", "summary"},
+    {"stages", "check_params", "summary", "cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -74,6 +75,7 @@ def test_data_stages_start_without_tensorflow() -> None:
     light += [f"drawing.{name}" for name in ("tiles", "detection", "localization", "samples", "photograph", "curves")]
     light += [f"datasets.{name}.{part}" for name in ("coco", "digits") for part in ("source", "sample", "reader")]
     light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
+    light += ["cli", "prediction.inputs", "prediction.answers"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)

@@ -67,7 +67,7 @@ def test_names_do_not_cover_each_other() -> None:
 @pytest.mark.parametrize("box", [[0.9, 0.0, 0.1, 0.05], [-0.2, 0.95, 0.1, 0.1], [0.0, 0.0, 1.0, 1.0], [2, 2, 1, 1]])
 def test_a_name_stays_on_the_image_and_inside_its_background(box: list[float]) -> None:
     figure, ax = one_square()
-    draw_marks(ax, Marks(np.array([box]), np.array([0]), np.array([0.5])), ["Wj$x_y$"])
+    draw_marks(ax, Marks(np.array([box]), np.array([0]), np.array([0.5])), [r"Wj$\formula$"])
     figure.draw_without_rendering()
     written, background = ax.texts[0].get_window_extent(), ax.patches[1].get_window_extent()
     assert background.x0 - 0.5 <= written.x0
