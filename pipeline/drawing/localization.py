@@ -50,11 +50,11 @@ def localization_caption(true: Marks, predicted: Marks, names: Sequence[str]) ->
     """Predicted class and score, the true class where it is another one, and this image's IoU."""
     true_name = names[int(true.labels[0])]
     if not len(predicted.labels):
-        return f"no answer, is {true_name}"
+        return f"no answer, true: {true_name}"
     assert predicted.scores is not None, "predictions have scores"
     [iou] = paired_iou(xywh_to_xyxy(true.boxes_rel_xywh), xywh_to_xyxy(predicted.boxes_rel_xywh))
-    mistake = "" if predicted.labels[0] == true.labels[0] else f", is {true_name}"
-    return f"{names[int(predicted.labels[0])]} {predicted.scores[0]:.2f}{mistake}, IoU {iou:.2f}"
+    mistake = "" if predicted.labels[0] == true.labels[0] else f", true: {true_name}"
+    return f"{names[int(predicted.labels[0])]} ({predicted.scores[0]:.2f}){mistake}, IoU {iou:.2f}"
 
 
 def save_probabilities(
@@ -75,7 +75,7 @@ def save_probabilities(
         show_image(image_ax, square)
         _draw_bars(bars_ax, probabilities[index], true_label, names)
         right = probabilities[index].argmax() == true_label
-        caption = f"true class: {names[true_label]} {probabilities[index][true_label]:.2f}"
+        caption = f"true class: {names[true_label]} ({probabilities[index][true_label]:.2f})"
         _caption(image_ax, caption, "black" if right else MISTAKE_COLOR)
     _legend(figure, {"true class": TRUE_BOX_COLOR, "other classes": OTHER_CLASS_COLOR})
     save(figure, path)

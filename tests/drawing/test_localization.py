@@ -65,9 +65,11 @@ def test_nine_images_with_a_yellow_true_box_and_a_green_answer(tmp_path: Path) -
 def test_a_caption_tells_class_score_and_iou_of_that_image() -> None:
     # 0.4 x 0.2 and 0.4 x 0.2, half of each shared: 1 / 3
     here, beside = [0.1, 0.1, 0.4, 0.2], [0.3, 0.1, 0.4, 0.2]
-    assert localization_caption(true(2, here), predicted(2, beside, 0.834), NAMES) == "cake 0.83, IoU 0.33"
-    assert localization_caption(true(2, here), predicted(6, here, 0.5), NAMES) == "doughnut 0.50, is cake, IoU 1.00"
-    assert localization_caption(true(2, here), NOTHING, NAMES) == "no answer, is cake"
+    assert localization_caption(true(2, here), predicted(2, beside, 0.834), NAMES) == "cake (0.83), IoU 0.33"
+    assert (
+        localization_caption(true(2, here), predicted(6, here, 0.5), NAMES) == "doughnut (0.50), true: cake, IoU 1.00"
+    )
+    assert localization_caption(true(2, here), NOTHING, NAMES) == "no answer, true: cake"
 
 
 @pytest.mark.parametrize(("label", "mistaken"), [(2, False), (3, True)])
