@@ -1,10 +1,11 @@
-"""How a stage runs as a command: its arguments, its log lines, its exit code."""
+"""How stages and other verbs run as commands: arguments, log lines, exit code."""
 
 import argparse
+import contextlib
 import errno
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.errors import BoxlineError
@@ -15,19 +16,14 @@ MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.E
 """The disk is full, or the files belong to somebody else: nothing that a traceback would explain."""
 
 
-def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> None:
-    """Call `stage(subject, **paths)` with the command line's words: the subject first, then one --option per path.
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """A BoxlineError and a full disk become one line on stderr and exit code 1, Ctrl-C becomes exit code 130.
 
-    dvc.yaml passes every path; no stage writes one down. A BoxlineError and a full disk become one line on stderr
-    and exit code 1, Ctrl-C becomes exit code 130. Other exceptions are bugs and keep their traceback.
+    Other exceptions are bugs and keep their traceback.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(description=stage.__doc__)
-    parser.add_argument(subject, help=f"key in params.yaml, under {subject}s")
-    for path in paths:
-        parser.add_argument(f"--{path.replace('_', '-')}", type=Path, required=True)
     try:
-        stage(**vars(parser.parse_args()))
+        yield
     except BoxlineError as error:
         logger.error("Error: %s", error)
         sys.exit(1)
@@ -40,3 +36,17 @@ def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> Non
     except KeyboardInterrupt:
         logger.error("Interrupted. Nothing half-written was kept; the same command starts again.")
         sys.exit(130)
+
+
+def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> None:
+    """Call `stage(subject, **paths)` with the command line's words: the subject first, then one --option per path.
+
+    dvc.yaml passes every path; no stage writes one down. A user's mistake becomes one line, see `one_line_errors`.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(description=stage.__doc__)
+    parser.add_argument(subject, help=f"key in params.yaml, under {subject}s")
+    for path in paths:
+        parser.add_argument(f"--{path.replace('_', '-')}", type=Path, required=True)
+    with one_line_errors():
+        stage(**vars(parser.parse_args()))

@@ -29,7 +29,7 @@ def summary(loaded: Params, reports: Path) -> str:
 def _row(system: str, headline: str, reports: Path) -> tuple[str, ...]:
     folder = reports / system
     try:
-        metrics, took = read_json(folder / "metrics.json"), read_json(folder / "train.json")
+        metrics, took = read_json(folder / "metrics.json"), read_json(folder / "training" / "train.json")
     except FileNotFoundError:
         return system, "not evaluated yet", "", "", "", f"dvc repro evaluate@{system}"
     scores = [metrics[headline], metrics[f"baseline_{headline}"], metrics[f"ceiling_{headline}"]]

@@ -18,8 +18,9 @@ LAYERS = [
     {"datasets"},
     {"checks", "systems"},
     {"training", "evaluation"},
+    {"prediction"},
     {"command"},
-    {"stages", "check_params", "summary"},
+    {"stages", "check_params", "summary", "cli"},
 ]
 DATASETS = ["coco", "digits", "rectangles", "snacks"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -71,10 +72,11 @@ def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other
 
 def test_data_stages_start_without_tensorflow() -> None:
     """Data checks run in CI on every change; they must not wait for a framework that they do not use."""
-    light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "drawing"]
-    light += ["viewer.page"]
+    light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "viewer.page"]
+    light += [f"drawing.{name}" for name in ("tiles", "detection", "localization", "samples", "photograph", "curves")]
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
+    light += ["cli", "prediction.inputs", "prediction.answers"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)

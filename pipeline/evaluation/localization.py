@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of
 from pipeline.evaluation.detections import detections_table
@@ -11,18 +12,20 @@ HEADLINE = "mean_iou"
 
 
 def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
-    """`accuracy` of the class, `mean_iou`, and the shares of images with IoU above 0.5 and 0.6; each 0..1.
+    """`accuracy` of the class, `mean_iou`, and the shares of boxes with IoU above 0.5 and 0.6; each 0..1.
 
-    `truth` has one box per image, `detections` at most one. An image without an answer counts as wrong with IoU 0.
-    An inverted box overlaps nothing.
+    `detections` has at most one row per image. Every true box asks about the answer of its image: where an image has
+    several, no one answer suits all of them. A box without an answer counts as wrong with IoU 0, and an inverted box
+    overlaps nothing.
     """
-    boxes = truth.boxes.sort_by("image_id")
-    rows = np.searchsorted(boxes["image_id"].to_numpy(), detections["image_id"].to_numpy())
-    answered = boxes.take(rows)
-    overlaps = np.zeros(boxes.num_rows)
-    overlaps[rows] = paired_iou(xywh_to_xyxy(boxes_xywh_of(detections)), xywh_to_xyxy(boxes_xywh_of(answered)))
-    right = np.zeros(boxes.num_rows, bool)
-    right[rows] = detections["category_id"].to_numpy() == answered["category_id"].to_numpy()
+    answer_of_box = pc.index_in(truth.boxes["image_id"], value_set=detections["image_id"].combine_chunks())
+    answered = np.flatnonzero(answer_of_box.is_valid().to_numpy())
+    answers = detections.take(answer_of_box.drop_null())
+    boxes = truth.boxes.take(answered)
+    overlaps = np.zeros(truth.boxes.num_rows)
+    overlaps[answered] = paired_iou(xywh_to_xyxy(boxes_xywh_of(answers)), xywh_to_xyxy(boxes_xywh_of(boxes)))
+    right = np.zeros(truth.boxes.num_rows, bool)
+    right[answered] = answers["category_id"].to_numpy() == boxes["category_id"].to_numpy()
     return {
         "accuracy": float(right.mean()),
         "mean_iou": float(overlaps.mean()),
@@ -36,8 +39,8 @@ def constant_answer(train: Tables, truth: Tables) -> pa.Table:
     fractions_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
     category_ids, counts = np.unique(train.boxes["category_id"].to_numpy(), return_counts=True)
     return detections_table(
-        truth.boxes["image_id"].to_numpy(),
-        np.full(truth.boxes.num_rows, category_ids[np.argmax(counts)]),
-        fractions_xywh.mean(axis=0) * image_scale_of(truth.boxes, truth.images),
-        np.ones(truth.boxes.num_rows),
+        truth.images["image_id"].to_numpy(),
+        np.full(truth.images.num_rows, category_ids[np.argmax(counts)]),
+        fractions_xywh.mean(axis=0) * image_scale_of(truth.images, truth.images),
+        np.ones(truth.images.num_rows),
     )

@@ -1,5 +1,6 @@
 """A trained model run over the images of a split."""
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +11,27 @@ from numpy.typing import NDArray
 from pipeline.errors import BoxlineError
 from pipeline.progress import bar
 from pipeline.storage.shards import Shards
+from pipeline.systems import verbs
+from pipeline.systems.saved import MODEL
 from pipeline.systems.verbs import Arrays
 
 BATCH_IMAGES = 64
 
 
-def load_model(path: Path) -> keras.Model:
-    """The trained model, for answering only. Files load in safe mode: no code inside them is run."""
+def load_model(folder: Path, module: str) -> keras.Model:
+    """The trained model in that folder, for answering only; `module` is its system, a folder of pipeline/systems.
+
+    Files load in safe mode: no code inside them is run.
+    """
+    verbs.architecture(module)  # a system may register classes of its own, which loading then finds
+    path = folder / MODEL
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError) as error:
-        raise BoxlineError(f"{path} is not a model that can be loaded ({error}). `dvc repro` trains it anew.") from None
+    except (ValueError, OSError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise BoxlineError(
+            f"{path} is not a model that can be loaded ({reason}). `dvc repro` trains it anew."
+        ) from None
 
 
 def predict(

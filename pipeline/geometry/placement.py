@@ -85,6 +85,13 @@ def stretch(width: int, height: int, size: int) -> Placement:
     return Placement(width, height, size, size, size, left=0, top=0)
 
 
+PIXEL_PLACEMENTS = {"letterbox": letterbox, "crop": center_crop, "stretch": stretch}
+"""Where `resize` puts the pixels."""
+
+BOX_PLACEMENTS = {"letterbox": letterbox, "crop": letterbox, "stretch": stretch}
+"""Where `resize` puts the boxes: with the pixels, but for `crop`; see Pack.resize."""
+
+
 def _centred(width: int, height: int, size: int, scale: float) -> Placement:
     scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
     return Placement(

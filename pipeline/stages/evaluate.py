@@ -10,7 +10,7 @@ from pipeline.command import run_stage
 from pipeline.datasets.tables import Tables
 from pipeline.evaluation.detections import to_original
 from pipeline.evaluation.params import Evaluate
-from pipeline.evaluation.pictures import write_pictures
+from pipeline.evaluation.pictures import write_curves, write_pictures
 from pipeline.evaluation.prediction import load_model, predict
 from pipeline.evaluation.scores import task
 from pipeline.storage.files import read_json, whole_folder, write_json
@@ -30,11 +30,15 @@ def evaluate(
     targets: Path,
     audit: Path,
     model: Path,
+    curves: Path,
     out: Path,
     metrics: Path,
     pictures: Path,
 ) -> None:
-    """Score `model` on the split to evaluate; write detections to `out`, scores to `metrics`, and `pictures`."""
+    """Score `model` on the split to evaluate; write detections to `out`, scores to `metrics`, and `pictures`.
+
+    The pictures show what it found, and the `curves` of its training.
+    """
     chosen = params.load().system(system)
     section = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
     codec, scoring = verbs.codec(chosen.module), task(chosen.task)
@@ -44,7 +48,7 @@ def evaluate(
     placements = read_placements(pack, section.split)
     asked = Shards(targets, section.split).image_ids
     truth = tables.of_images(asked)
-    trained = load_model(model / "model.keras")
+    trained = load_model(model, chosen.module)
     found = [schema.DETECTIONS.empty_table()]
     for image_ids, outputs in predict(trained, images, asked):
         found.append(to_original(codec.decode(outputs), image_ids, placements, labels.category_ids))
@@ -55,7 +59,10 @@ def evaluate(
     headline = scoring.HEADLINE
     with whole_folder(out) as tables_folder, whole_folder(pictures) as pictures_folder:
         write_table(tables_folder / "detections.parquet", detections, schema.DETECTIONS)
-        write_pictures(pictures_folder, chosen.module, section, trained, images, truth, placements, codec, labels)
+        write_pictures(
+            pictures_folder, chosen.module, chosen.task, section, trained, images, truth, placements, codec, labels
+        )
+        write_curves(pictures_folder, curves)
     write_json(
         metrics,
         {
@@ -71,4 +78,6 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run_stage(evaluate, "system", ["validated", "pack", "targets", "audit", "model", "out", "metrics", "pictures"])
+    run_stage(
+        evaluate, "system", ["validated", "pack", "targets", "audit", "model", "curves", "out", "metrics", "pictures"]
+    )

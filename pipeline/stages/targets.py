@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline import params
 from pipeline.command import run_stage
+from pipeline.datasets.packed import write_samples
 from pipeline.datasets.tables import Tables
 from pipeline.evaluation.audit import ceiling, lost_boxes
 from pipeline.evaluation.params import Evaluate
@@ -18,8 +19,11 @@ from pipeline.systems.encoding import labels_of, write_targets
 logger = logging.getLogger(__name__)
 
 
-def targets(system: str, validated: Path, pack: Path, out: Path, report: Path) -> None:
-    """Encode the boxes of `validated` placed as in `pack`; write the arrays to `out` and their audit to `report`."""
+def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, samples: Path) -> None:
+    """Encode the boxes of `validated` placed as in `pack`; write the arrays to `out` and their audit to `report`.
+
+    `samples` becomes a PNG: training images as the network sees them, with their boxes.
+    """
     chosen = params.load().system(system)
     section = params.section(chosen.targets, verbs.sections(chosen.module)[0], f"systems.{system}.targets")
     split = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate").split
@@ -39,9 +43,10 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path) -
             findings |= {f"{name}_{key}": value for key, value in counts.items()}
         best = ceiling(shards, tables.of_images(shards.image_ids), placements, codec, labels, scores)
         findings[f"ceiling_{scores.HEADLINE}"] = best[scores.HEADLINE]
+    write_samples(samples, pack, tables)
     write_json(report, findings)
     logger.info("encoded %s: %s", system, ", ".join(f"{key} {value:g}" for key, value in findings.items()))
 
 
 if __name__ == "__main__":
-    run_stage(targets, "system", ["validated", "pack", "out", "report"])
+    run_stage(targets, "system", ["validated", "pack", "out", "report", "samples"])

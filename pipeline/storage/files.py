@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import BoxlineError
+
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
@@ -41,6 +43,9 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What `write_json` wrote."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """What `write_json` wrote. Raises BoxlineError where the file holds something else."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BoxlineError(f"{path} is not valid JSON ({error}). Delete it and make it anew.") from None
     return content

@@ -1,6 +1,5 @@
 """Images decoded once, placed in the model's square input and packed into shards."""
 
-import io
 import logging
 import time
 from collections.abc import Iterator
@@ -12,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from pipeline import schema
 from pipeline.errors import BoxlineError
-from pipeline.geometry.placement import Placement, center_crop, letterbox, stretch
+from pipeline.geometry.placement import BOX_PLACEMENTS, PIXEL_PLACEMENTS, Placement
 from pipeline.progress import bar
 from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive, ArchiveFolder
+from pipeline.storage.decoding import eight_bits, opened
 from pipeline.storage.params import Pack
 from pipeline.storage.shards import shard_path, write_shard
 from pipeline.storage.tables import read_table, write_table
@@ -72,39 +71,23 @@ def _shard_rows(images: pa.Table, shard_images: int) -> Iterator[tuple[str, int,
 
 
 def _packed(archive: Archive, row: dict[str, Any], pack: Pack) -> NDArray[np.uint8]:
-    place = {"letterbox": letterbox, "crop": center_crop, "stretch": stretch}[pack.resize]
-    placement = place(row["width"], row["height"], pack.image_size)
+    placement = PIXEL_PLACEMENTS[pack.resize](row["width"], row["height"], pack.image_size)
     return placement.image_to_square(_decode(archive, row, "RGB" if pack.channels == 3 else "L"))
 
 
 def _placement_row(row: dict[str, Any], pack: Pack) -> dict[str, Any]:
-    # Boxes follow the letterbox also where the pixels were cropped; see Pack.resize.
-    place = {"letterbox": letterbox, "crop": letterbox, "stretch": stretch}[pack.resize]
-    placement = place(row["width"], row["height"], pack.image_size)
+    placement = BOX_PLACEMENTS[pack.resize](row["width"], row["height"], pack.image_size)
     return {"image_id": row["image_id"], "split": row["split"], **vars(placement)}
 
 
 def _decode(archive: Archive, row: dict[str, Any], mode: str) -> NDArray[np.uint8]:
     """uint8 [height, width, channels]. Orientation tags are not applied: boxes refer to the stored pixels."""
-    member = row["member"]
-    try:
-        with Image.open(io.BytesIO(archive.read(member, MAX_IMAGE_BYTES))) as image:
-            # Before decoding, so that a small file that claims a huge image costs nothing.
-            if image.size != (row["width"], row["height"]):
-                raise BoxlineError(
-                    f"{archive.path}: member {member} is {image.size[0]} x {image.size[1]} pixels, "
-                    f"its annotation says {row['width']} x {row['height']}. Correct the annotation or the image."
-                )
-            return np.asarray(_eight_bits(image).convert(mode)).reshape(row["height"], row["width"], -1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "no known image format" if isinstance(error, UnidentifiedImageError) else error
-        raise BoxlineError(
-            f"{archive.path}: member {member} does not decode ({reason}). Replace the image, or drop its annotations."
-        ) from None
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow would clip 16-bit grey at 255 instead of scaling it."""
-    if not image.mode.startswith("I;16"):
-        return image
-    return Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8))
+    name = f"{archive.path}: member {row['member']}"
+    content = archive.read(row["member"], MAX_IMAGE_BYTES)
+    with opened(content, name, "Replace the image, or drop its annotations.") as image:
+        if image.size != (row["width"], row["height"]):
+            raise BoxlineError(
+                f"{name} is {image.size[0]} x {image.size[1]} pixels, "
+                f"its annotation says {row['width']} x {row['height']}. Correct the annotation or the image."
+            )
+        return np.asarray(eight_bits(image).convert(mode)).reshape(row["height"], row["width"], -1)

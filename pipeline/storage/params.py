@@ -6,6 +6,10 @@ from msgspec import Meta
 
 from pipeline.params import PositiveInt, Section
 
+ImageSize = Annotated[int, Meta(ge=1, le=4096)]
+Channels = Literal[1, 3]
+Resize = Literal["letterbox", "crop", "stretch"]
+
 
 class Pack(Section, frozen=True):
     """How images become model input.
@@ -18,7 +22,7 @@ class Pack(Section, frozen=True):
     shard_images: images per file; one shard at a time is held in memory.
     """
 
-    image_size: Annotated[int, Meta(ge=1, le=4096)]
-    channels: Literal[1, 3]
-    resize: Literal["letterbox", "crop", "stretch"]
+    image_size: ImageSize
+    channels: Channels
+    resize: Resize
     shard_images: PositiveInt

@@ -15,6 +15,7 @@ from pipeline.storage.archives import MAX_IMAGE_BYTES, write_archive
 from pipeline.storage.files import whole_file
 
 CHUNK_BYTES = 1 << 20
+SOURCE_ADVICE = "Check the address under `source` in params.yaml."
 TIMEOUT_SECONDS = 30  # for the connection and for each silence, not for the whole file
 
 
@@ -47,7 +48,7 @@ def fetch(asset: Asset, root: str, folder: Path) -> Path:
     source = Path(origin).expanduser()
     with whole_file(target) as partial:
         if scheme is not None:
-            _check(asset, origin, *_download(origin, partial))
+            _check(asset, origin, *download(origin, partial, SOURCE_ADVICE))
         elif asset.unpacked and not source.exists() and Path(root).expanduser().is_dir():
             _pack(asset, Path(root).expanduser(), partial)
         else:
@@ -55,21 +56,25 @@ def fetch(asset: Asset, root: str, folder: Path) -> Path:
     return target
 
 
-def _download(url: str, target: Path) -> tuple[int, dict[str, str]]:
+def download(url: str, target: Path, advice: str, max_bytes: int | None = None) -> tuple[int, dict[str, str]]:
+    """Write what an http(s) address answers to `target`; return its size in bytes and its digests by name.
+
+    Raises BoxlineError where it answers with an error or an HTML page, which ends with `advice`, where it breaks off,
+    and where it has more than `max_bytes`, of which no more is written.
+    """
     try:
         with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS) as response:
             if not response.ok:
-                raise BoxlineError(
-                    f"{url} answered {response.status_code} {response.reason}. "
-                    "Check the address under `source` in params.yaml."
-                )
+                raise BoxlineError(f"{url} answered {response.status_code} {response.reason}. {advice}")
             if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise BoxlineError(f"{url} is a web page, not a file. Check the address under `source` in params.yaml.")
+                raise BoxlineError(f"{url} is a web page, not a file. {advice}")
             announced = response.headers.get("Content-Length", "")
             # An encoded body has another length than announced; only a plain one can be compared.
             plain = "Content-Encoding" not in response.headers
             total = int(announced) if announced.isdecimal() and plain else None
-            received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total)
+            if max_bytes is not None and total is not None and total > max_bytes:
+                raise BoxlineError(f"{url} has {total} bytes, more than {max_bytes} allowed.")
+            received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total, max_bytes)
     except (requests.RequestException, HTTPError) as error:
         raise BoxlineError(
             f"{url} could not be read: {_reason(error)}. Check the network, then run it again."
@@ -130,7 +135,9 @@ def _file_to_pack(root: Path, name: str) -> bytes:
         raise BoxlineError(f"{path} could not be read: {getattr(error, 'strerror', error)}.") from None
 
 
-def _write(chunks: Iterable[bytes], target: Path, name: str, total: int | None) -> tuple[int, dict[str, str]]:
+def _write(
+    chunks: Iterable[bytes], target: Path, name: str, total: int | None, max_bytes: int | None = None
+) -> tuple[int, dict[str, str]]:
     hashes = {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
     received = 0
     with (
@@ -138,8 +145,10 @@ def _write(chunks: Iterable[bytes], target: Path, name: str, total: int | None) 
         bar(Path(name).name, total or 0, "B", unit_scale=True, unit_divisor=1024) as progress,
     ):
         for chunk in chunks:
-            file.write(chunk)
             received += len(chunk)
+            if max_bytes is not None and received > max_bytes:
+                raise BoxlineError(f"{name} has {received} or more bytes, more than {max_bytes} allowed.")
+            file.write(chunk)
             for digest in hashes.values():
                 digest.update(chunk)
             progress.update(len(chunk))

@@ -2,13 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
+from pipeline.errors import BoxlineError
+from pipeline.params import Section, section
 from pipeline.storage.files import read_json, write_json
 
 LABELS = "labels.json"
+
+
+class _Content(Section, frozen=True):
+    category_ids: list[Annotated[int, Meta(ge=0, lt=2**31)]]
+    names: list[str]
 
 
 @dataclass(frozen=True)
@@ -21,8 +30,14 @@ class Labels:
     @classmethod
     def read(cls, folder: Path) -> "Labels":
         """What `write` wrote."""
-        content = read_json(folder / LABELS)
-        return cls(np.array(content["category_ids"], np.int32), content["names"])
+        path = folder / LABELS
+        content = section(read_json(path), _Content, where="", path=path)
+        if len(content.category_ids) != len(content.names):
+            raise BoxlineError(
+                f"{path}: received {len(content.category_ids)} category ids and {len(content.names)} names, "
+                "expected one of each per label."
+            )
+        return cls(np.array(content.category_ids, np.int32), content.names)
 
     def write(self, folder: Path) -> None:
         """labels.json"""

@@ -3,6 +3,7 @@
 params.py    Targets and Model, the system's own sections of params.yaml, and PARTS, the names of what can be trained.
 preset.py    the verbs of `Recipe`: where its pretrained weights come from.
 targets.py   the verbs of `Codec`: boxes into training targets, and a model's outputs back into boxes. NumPy only.
+             Optional: `class_probabilities(outputs)`, how sure a localizer is of each class, [B, num_labels].
 model.py     the verbs of `Architecture`: the network and its losses. `keras.ops` only, so any Keras backend runs it.
 views.py     `write_views`: pictures that only this system has; optional.
 
@@ -12,6 +13,7 @@ A system works in the square input: boxes are rel xywh, fractions of its side. I
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.marks import Marks
-from pipeline.params import Section
+from pipeline.params import NAME_PATTERN, Section
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -149,8 +151,20 @@ def write_views(module: str) -> Callable[..., None] | None:
     return cast(Callable[..., None], _import(module, "views").write_views)
 
 
-def _import(module: str, part: str) -> Any:
+def class_probabilities(codec: Codec) -> Callable[[Arrays], NDArray[np.float64]] | None:
+    """`class_probabilities` of the system's targets.py, or None where it has none."""
+    return cast("Callable[[Arrays], NDArray[np.float64]] | None", getattr(codec, "class_probabilities", None))
+
+
+def is_system(module: str) -> bool:
+    """Whether pipeline/systems has a folder of that name."""
+    if not re.fullmatch(NAME_PATTERN, module):
+        return False
     spec = importlib.util.find_spec(f"pipeline.systems.{module}")
-    if spec is None or spec.submodule_search_locations is None:
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+def _import(module: str, part: str) -> Any:
+    if not is_system(module):
         raise BoxlineError(f"params.yaml: there is no system module {module!r} in pipeline/systems.")
     return importlib.import_module(f"pipeline.systems.{module}.{part}")

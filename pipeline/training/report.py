@@ -1,4 +1,4 @@
-"""What a training leaves for its readers: curves as CSV and picture, and what it took."""
+"""What a training leaves for its readers: its curves as CSV, and what it took."""
 
 import csv
 import logging
@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from pipeline.drawing import save_curves
 from pipeline.storage.files import write_json
 from pipeline.training.fit import Data
 from pipeline.training.resume import State
@@ -16,10 +15,8 @@ logger = logging.getLogger(__name__)
 
 
 def write_report(folder: Path, state: State, data: Data, model: keras.Model) -> None:
-    """curves.csv with one row per epoch, curves.png, and train.json with counts and seconds."""
+    """curves.csv with one row per epoch, and train.json with counts and seconds."""
     _write_curves(folder / "curves.csv", state.rows)
-    if state.rows:
-        save_curves(folder / "curves.png", state.rows)
     epochs = len(state.rows)
     report = {
         "images": data.count(data.trained),

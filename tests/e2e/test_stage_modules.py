@@ -52,7 +52,7 @@ def test_packages_hold_nothing_but_a_docstring() -> None:
 
 def stages_in_order(project: Path) -> list[PipelineStage]:
     with Repo(str(project)) as repo:
-        order = ["download", "tables", "validate", "pack", "targets", "train", "evaluate"]
+        order = ["download", "tables", "validate", "pack", "targets", "preset", "train", "evaluate"]
         return sorted(repo.index.stages, key=lambda stage: order.index(stage.name.partition("@")[0]))
 
 

@@ -16,11 +16,16 @@ def tiny_params() -> dict[str, Any]:
     params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
     params["datasets"]["digits"]["sample"] |= {"train_images": 48, "test_images": 8}
     params["datasets"]["coco"]["sample"] |= {"train_images": 40, "val_images": 8}
+    params["datasets"]["rectangles"]["sample"] |= {"train_images": 20, "val_images": 6}
+    params["datasets"]["snacks"]["sample"] |= {"train_images": 60, "val_images": 8, "test_images": 4}
     for system in params["systems"].values():
         system["pack"]["shard_images"] = 16
-        system["train"] |= {"epochs": 1, "batch_size": 8, "validation_batches": 1}
+        system["train"] |= {"batch_size": 8, "validation_batches": 1}
+        for phase in system["train"]["phases"].values():
+            phase["epochs"] = 1
         system["evaluate"]["pictures"] = 2
-    params["systems"]["coco_yolo"]["pack"]["image_size"] = 96
+    for name in ("snack_localizer", "coco_retinanet"):
+        params["systems"][name]["pack"]["image_size"] = 64
     params["systems"]["coco_yolo"]["model"] |= {"conv_filters": 8, "dense_units": 16}
     return params
 

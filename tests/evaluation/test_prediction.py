@@ -12,6 +12,6 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_text("not a model")
     with pytest.raises(BoxlineError) as raised:
-        load_model(path)
+        load_model(tmp_path, "digits_localizer")
     assert str(raised.value).startswith(f"{path} is not a model that can be loaded (")
     assert str(raised.value).endswith("`dvc repro` trains it anew.")

@@ -5,7 +5,14 @@ import pytest
 from pipeline.geometry.boxes import paired_iou
 from pipeline.systems.digits_localizer.model import build_model, part
 from pipeline.systems.digits_localizer.params import Model, Targets
-from pipeline.systems.digits_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
+from pipeline.systems.digits_localizer.targets import (
+    as_outputs,
+    class_probabilities,
+    decode,
+    encode,
+    examples,
+    label_category_ids,
+)
 
 PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 
@@ -30,6 +37,7 @@ def test_the_most_probable_class_is_the_answer() -> None:
     assert decoded.rows.tolist() == [0, 1]
     assert decoded.labels.tolist() == [1, 0]
     assert decoded.scores.tolist() == [0.5, 0.6]
+    assert class_probabilities(outputs).tolist() == outputs["label"].tolist()
 
 
 @pytest.mark.parametrize("training", [True, False])

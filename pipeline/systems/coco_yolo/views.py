@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.colors import class_color
-from pipeline.drawing import draw_predictions, draw_truth, save, show_image, tiles
+from pipeline.drawing.tiles import draw_marks, draw_truth, save, show_image, tiles
 from pipeline.geometry.marks import Marks
 from pipeline.systems.verbs import Arrays
 
 NUM_IMAGES = 4
+CAPTION_INCHES = 0.2
 
 
 def write_views(
@@ -26,19 +27,18 @@ def write_views(
 ) -> None:
     """`grid.png`: per image the class map over the cells, the boxes above the threshold, and every box."""
     shown = min(NUM_IMAGES, len(squares))
-    figure, axes = tiles(3 * shown, columns=3)
+    figure, axes = tiles(3 * shown, columns=3, caption_inches=CAPTION_INCHES)
     for index in range(shown):
         class_map, above, every = axes[3 * index : 3 * index + 3]
         for ax in (class_map, above, every):
             show_image(ax, squares[index])
             draw_truth(ax, truth[index])
         _draw_class_map(class_map, outputs["class"][index].argmax(axis=-1), names)
-        draw_predictions(above, predictions[index].above(score_threshold), names)
-        draw_predictions(every, predictions[index], names)
-        if index == 0:
-            class_map.set_title("class of each cell", fontsize=7)
-            above.set_title(f"boxes with score >= {score_threshold:g}", fontsize=7)
-            every.set_title("every box", fontsize=7)
+        draw_marks(above, predictions[index].above(score_threshold), names)
+        draw_marks(every, predictions[index], names)
+        class_map.set_title("class of each cell", fontsize=7, pad=2.5)
+        above.set_title(f"boxes with score >= {score_threshold:g}", fontsize=7, pad=2.5)
+        every.set_title("every box", fontsize=7, pad=2.5)
     save(figure, folder / "grid.png")
 
 
@@ -50,8 +50,9 @@ def _draw_class_map(ax: Any, labels: NDArray[np.int64], names: Sequence[str]) ->
         if label:
             tint[row, column] = (*class_color(int(label)), 0.45)
             center = ((column + 0.5) / size, (row + 0.5) / size)
-            ax.text(*center, names[int(label)], ha="center", va="center", fontsize=5, color="white")
-    ax.imshow(tint, extent=(0, 1, 1, 0), interpolation="nearest")
+            name = names[int(label)].replace(" ", "\n")  # a cell is too narrow for two words side by side
+            ax.text(*center, name, ha="center", va="center", fontsize=5, color="white", parse_math=False)
+    ax.imshow(tint, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, 1), ylim=(1, 0))
     ticks = np.arange(1, size) / size
     ax.vlines(ticks, 0, 1, color="white", linewidth=0.3)

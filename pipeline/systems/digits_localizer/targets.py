@@ -41,3 +41,8 @@ def decode(outputs: Arrays) -> Decoded:
         labels=probabilities.argmax(axis=1),
         scores=probabilities.max(axis=1, initial=0),
     )
+
+
+def class_probabilities(outputs: Arrays) -> NDArray[np.float64]:
+    """`label` as it is: [B, num_labels], each row summing to 1."""
+    return np.asarray(outputs["label"], np.float64)

@@ -1,0 +1,1 @@
+"""A trained model run over images of one's own."""
