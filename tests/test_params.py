@@ -27,7 +27,8 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
     """YAML 1.1 reads 2e-4 as text; DVC reads YAML 1.2, and so must this."""
     path = tmp_path / "params.yaml"
     path.write_text((PROJECT / "params.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 2e-4"))
-    assert params.load(path).system("digits_localizer").train["learning_rate"] == 0.0002
+    phases = params.load(path).system("digits_localizer").train["phases"]
+    assert phases["all"]["learning_rate"] == 0.0002
 
 
 @pytest.mark.parametrize(
@@ -36,20 +37,20 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         pytest.param(
             "{epochs: 20,",
             "{epochs: twenty,",
-            "params.yaml: systems.digits_localizer.train.epochs: received 'twenty', expected int.",
+            "params.yaml: systems.digits_localizer.train.phases.all.epochs: received 'twenty', expected int.",
             id="wrong type",
         ),
         pytest.param(
             "{epochs: 20,",
             "{epochs: 0,",
-            "params.yaml: systems.digits_localizer.train.epochs: received 0, expected int >= 1.",
+            "params.yaml: systems.digits_localizer.train.phases.all.epochs: received 0, expected int >= 1.",
             id="out of range",
         ),
         pytest.param(
             "{epochs: 20,",
             "{epoch: 20,",
-            "params.yaml: systems.digits_localizer.train: unknown key 'epoch', expected one of epochs, batch_size, "
-            "learning_rate, validation_batches, patience. Did you mean epochs?",
+            "params.yaml: systems.digits_localizer.train.phases.all: unknown key 'epoch', expected one of epochs, "
+            "learning_rate, patience, drop. Did you mean epochs?",
             id="unknown key in a section",
         ),
         pytest.param(
@@ -88,7 +89,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "    dataset: digits",
             "    dataset: numbers",
             "params.yaml: systems.digits_localizer.dataset: received 'numbers', "
-            "expected a key of datasets (digits, coco).",
+            "expected a key of datasets (digits, coco, rectangles, snacks).",
             id="unknown dataset",
         ),
         pytest.param(
@@ -118,8 +119,8 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         pytest.param(
             "{epochs: 20,",
             "{epo-chs: 20,",
-            "params.yaml: systems.digits_localizer.train: unknown key 'epo-chs', expected one of epochs, batch_size, "
-            "learning_rate, validation_batches, patience. Did you mean epochs?",
+            "params.yaml: systems.digits_localizer.train.phases.all: unknown key 'epo-chs', expected one of epochs, "
+            "learning_rate, patience, drop. Did you mean epochs?",
             id="unknown key with a dash",
         ),
         pytest.param(
@@ -130,10 +131,30 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="a name that is no name",
         ),
         pytest.param(
-            "validation_batches: 10, patience: 10",
-            "validation_batches: 0, patience: 10",
+            "validation_batches: 10",
+            "validation_batches: 0",
             "params.yaml: systems.digits_localizer.train: patience needs validation_batches of at least 1.",
             id="early stopping without held-out images",
+        ),
+        pytest.param(
+            "        classifier: {",
+            "        boxers: {",
+            "params.yaml: systems.snack_localizer.train.phases: received 'boxers', "
+            "expected parts of the system: classifier, boxes.",
+            id="a part that the system does not have",
+        ),
+        pytest.param(
+            "precision: float32",
+            "precision: float31",
+            "params.yaml: systems.digits_localizer.train.precision: received 'float31', "
+            "expected one of float32, mixed_bfloat16, mixed_float16.",
+            id="a precision that is none",
+        ),
+        pytest.param(
+            "preset: {source: sample, size: small}",
+            "preset: {source: sample, size: tiny}",
+            "params.yaml: systems.rectangle_localizer.preset.size: received 'tiny', expected one of small, published.",
+            id="a preset of unknown size",
         ),
         pytest.param(
             "split: test",
@@ -179,4 +200,7 @@ def test_an_unknown_entry_lists_the_known_ones() -> None:
     loaded = params.load(PROJECT / "params.yaml")
     with pytest.raises(BoxlineError) as raised:
         loaded.system("coco_yello")
-    assert str(raised.value) == "params.yaml: systems has no entry 'coco_yello'; known are digits_localizer, coco_yolo."
+    assert str(raised.value) == (
+        "params.yaml: systems has no entry 'coco_yello'; known are digits_localizer, "
+        "rectangle_localizer, snack_localizer, coco_yolo, coco_retinanet."
+    )

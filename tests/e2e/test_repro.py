@@ -3,11 +3,14 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -15,10 +18,11 @@ from tests.e2e.tiny import make_tiny_project, run_dvc, write_params
 
 pytestmark = pytest.mark.slow
 
-SYSTEMS = ("digits_localizer", "coco_yolo")
+DATASETS = ("digits", "coco", "rectangles", "snacks")
+SYSTEMS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet")
 STAGES = [
-    *(f"{stage}@{dataset}" for dataset in ("digits", "coco") for stage in ("download", "tables", "validate")),
-    *(f"{stage}@{system}" for system in SYSTEMS for stage in ("pack", "targets", "train", "evaluate")),
+    *(f"{stage}@{dataset}" for dataset in DATASETS for stage in ("download", "tables", "validate")),
+    *(f"{stage}@{system}" for system in SYSTEMS for stage in ("pack", "targets", "preset", "train", "evaluate")),
 ]
 
 
@@ -84,15 +88,17 @@ def test_plots_show_curves_and_pictures(copy: Path) -> None:
     page = (copy / "plots" / "index.html").read_text()
     assert "Loss of coco_yolo" in page
     assert "Loss of digits_localizer" in page
-    pictures = sorted(path.name for path in (copy / "plots" / "static").iterdir())
-    assert [name.rsplit("_", 1)[-1] for name in pictures] == ["grid.png", "predictions.png", "predictions.png"]
+    pictures = sorted(path.name.rsplit("_", 1)[-1] for path in (copy / "plots" / "static").iterdir())
+    assert pictures == sorted(
+        ["samples.png", "predictions.png", "curves.png"] * 5 + ["probabilities.png"] * 2 + ["grid.png"]
+    )
     for picture in (copy / "reports").rglob("*.png"):
         with Image.open(picture) as image:
             assert min(image.size) > 150, picture
 
 
 def test_another_number_of_epochs_reruns_train_and_evaluate_of_that_system_alone(copy: Path) -> None:
-    change_params(copy, systems__coco_yolo__train__epochs=2)
+    change_params(copy, systems__coco_yolo__train__phases__all__epochs=2)
     assert stages_run(run_dvc(copy, "repro").stdout) == ["train@coco_yolo", "evaluate@coco_yolo"]
 
 
@@ -101,14 +107,15 @@ def test_other_pictures_and_other_evaluation_images_do_not_retrain(copy: Path) -
     ran = stages_run(run_dvc(copy, "repro").stdout)
     assert "evaluate@coco_yolo" in ran
     assert "targets@coco_yolo" in ran
-    assert not [stage for stage in ran if stage.startswith("train@") or stage.endswith(("digits", "digits_localizer"))]
+    assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet"}
+    assert not [stage for stage in ran if stage.startswith(("train@", "preset@"))]
 
 
 def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
-    run_dvc(copy, "exp", "run", "-S", "systems.coco_yolo.train.epochs=2", "evaluate@coco_yolo")
-    assert json.loads((copy / "reports" / "coco_yolo" / "train.json").read_text())["epochs"] == 2
+    run_dvc(copy, "exp", "run", "-S", "systems.coco_yolo.train.phases.all.epochs=2", "evaluate@coco_yolo")
+    assert json.loads((copy / "reports" / "coco_yolo" / "training" / "train.json").read_text())["epochs"] == 2
     changed = json.loads(run_dvc(copy, "params", "diff", "--json").stdout)
-    assert changed == {"params.yaml": {"systems.coco_yolo.train.epochs": {"old": 1, "new": 2, "diff": 1}}}
+    assert changed == {"params.yaml": {"systems.coco_yolo.train.phases.all.epochs": {"old": 1, "new": 2, "diff": 1}}}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +124,11 @@ def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
         ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
         ("pipeline/datasets/digits/sample.py", {"download@digits"}),
         ("pipeline/geometry/placement.py", {f"{s}@{n}" for s in ("pack", "targets", "evaluate") for n in SYSTEMS}),
-        ("pipeline/evaluation/localization.py", {"targets@digits_localizer", "evaluate@digits_localizer"}),
-        ("pipeline/checks/rules.py", {"validate@digits", "validate@coco"}),
+        (
+            "pipeline/evaluation/localization.py",
+            {f"{s}@{n}_localizer" for s in ("targets", "evaluate") for n in ("digits", "rectangle", "snack")},
+        ),
+        ("pipeline/checks/rules.py", {f"validate@{n}" for n in DATASETS}),
         ("pipeline/summary.py", set()),
     ],
 )
@@ -133,8 +143,10 @@ def test_a_forced_run_with_the_same_seed_gives_the_same_bytes_and_scores(copy: P
     hashes, metrics = lock_hashes(copy), metrics_of(copy)
     run_dvc(copy, "repro", "--force")
     again = lock_hashes(copy)
-    fixed = [path for path in hashes if path.split("/")[2] in {"download", "tables", "validate", "pack", "targets"}]
-    assert len(fixed) == 10
+    fixed = [
+        path for path in hashes if path.split("/")[2] in {"download", "tables", "validate", "pack", "targets", "preset"}
+    ]
+    assert len(fixed) == 3 * 4 + 3 * 5
     assert {path: again[path] for path in fixed} == {path: hashes[path] for path in fixed}
     assert metrics_of(copy) == metrics
     detections = [path for path in hashes if path.endswith("/evaluate")]
@@ -183,9 +195,9 @@ def test_a_digest_that_does_not_match(copy: Path) -> None:
 
 
 def test_a_wrong_parameter(copy: Path) -> None:
-    change_params(copy, systems__coco_yolo__train__epochs="many")
+    change_params(copy, systems__coco_yolo__train__phases__all__epochs="many")
     assert failure(copy, "train@coco_yolo") == (
-        "params.yaml: systems.coco_yolo.train.epochs: received 'many', expected int."
+        "params.yaml: systems.coco_yolo.train.phases.all.epochs: received 'many', expected int."
     )
 
 
@@ -214,3 +226,55 @@ def test_a_clone_gets_everything_from_the_remote(copy: Path, tmp_path: Path) -> 
     run_dvc(clone, "pull")
     assert metrics_of(clone) == metrics_of(copy)
     assert stages_run(run_dvc(clone, "repro").stdout) == []
+
+
+def test_a_training_that_was_stopped_goes_on(copy: Path) -> None:
+    """Ctrl-C in the third epoch; the rerun trains the rest, and gives what an undisturbed training gives."""
+    change_params(copy, systems__digits_localizer__train__phases__all__epochs=5)
+    run_dvc(copy, "repro", "train@digits_localizer")
+    undisturbed = curves_of(copy)
+    change_params(copy, systems__digits_localizer__train__phases__all__epochs=1)
+    run_dvc(copy, "repro", "train@digits_localizer")
+    shutil.rmtree(copy / ".dvc" / "cache")  # or DVC would remember the first training
+    change_params(copy, systems__digits_localizer__train__phases__all__epochs=5)
+    words = [sys.executable, "-m", "pipeline.stages.train", *train_words(copy, "digits_localizer")]
+    with subprocess.Popen(words, cwd=copy, stderr=subprocess.PIPE, text=True) as training:
+        assert training.stderr is not None
+        for line in training.stderr:
+            if line.startswith("all: epoch 2 of 5"):
+                training.send_signal(signal.SIGINT)
+    assert training.returncode == 130
+    assert not list((copy / "data").rglob("*.partial*"))
+    result = run_dvc(copy, "repro", "train@digits_localizer")
+    resumed = re.findall(r"going on after epoch (\d)", result.stderr)
+    assert resumed in (["2"], ["3"])  # the signal may meet the next epoch
+    assert curves_of(copy) == undisturbed
+    assert not list((copy / "data" / "digits_localizer" / "state").glob("*.npz"))
+    page = (copy / "reports" / "digits_localizer" / "training" / "boxes.html").read_text()
+    assert page.count('"epoch":') == 5
+
+
+def curves_of(project: Path) -> str:
+    return (project / "reports" / "digits_localizer" / "training" / "curves.csv").read_text()
+
+
+def train_words(project: Path, system: str) -> list[str]:
+    """The arguments of that system's train stage, as dvc.yaml gives them."""
+    with Repo(str(project)) as repo:
+        [stage] = [stage for stage in repo.index.stages if stage.name == f"train@{system}"]
+        return str(stage.cmd).split()[2:]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_model_answers_an_image_of_ones_own(built: Path, tmp_path: Path, system: str) -> None:
+    picture = tmp_path / "mine.png"
+    Image.linear_gradient("L").resize((120, 90)).convert("RGB").save(picture)
+    out = tmp_path / "predictions"
+    words = [sys.executable, "-m", "pipeline.cli", "predict", str(built / "data" / system / "train"), str(picture)]
+    subprocess.run([*words, "--out", str(out), "--score-threshold", "0"], cwd=built, check=True)
+    answer = json.loads((out / "predictions.json").read_text())
+    assert [(entry["width"], entry["height"]) for entry in answer["images"]] == [(120, 90)]
+    categories = {category["id"] for category in answer["categories"]}
+    assert {found["category_id"] for found in answer["annotations"]} <= categories
+    with Image.open(out / "mine.png") as drawn:
+        assert drawn.width / drawn.height == pytest.approx(120 / 90, rel=0.01)

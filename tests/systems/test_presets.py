@@ -1,0 +1,165 @@
+"""Presets from every kind of source. Hubs are out of reach here; their client's errors are raised in their place."""
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from pipeline.errors import BoxlineError
+from pipeline.systems import verbs
+from pipeline.systems.params import Preset
+from pipeline.systems.presets import BACKBONE_FILES, fetch_preset, load_preset
+
+pytestmark = pytest.mark.slow
+
+WHERE = "systems.coco_yolo.preset"
+WITH_PRESET = ["rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet"]
+
+
+def sample(module: str, folder: Path) -> int:
+    """A small preset of that system, the same in every call."""
+    folder.mkdir(parents=True)
+    keras.utils.set_random_seed(7)
+    return fetch_preset(Preset(source="sample", size="small"), verbs.recipe(module), WHERE, folder)
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("preset") / "resnet"
+    sample("coco_yolo", folder)
+    return folder
+
+
+@pytest.mark.parametrize("module", WITH_PRESET)
+def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, tmp_path: Path) -> None:
+    parameters = sample(module, tmp_path / "a")
+    files = verbs.recipe(module).FILES
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(files)
+    loaded = load_preset(tmp_path / "a", files)
+    assert loaded.count_params() == parameters > 1000
+    keras.utils.set_random_seed(7)
+    for ours, theirs in zip(loaded.get_weights(), verbs.recipe(module).sample("small").get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_system_without_a_preset_says_so() -> None:
+    assert verbs.recipe("digits_localizer").FILES == ()
+
+
+def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
+    (backbone / "README.md").write_text("not part of a preset")
+    preset = Preset(source=str(backbone), size="small")
+    assert fetch_preset(preset, verbs.recipe("coco_yolo"), WHERE, tmp_path) == 48_368
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(BACKBONE_FILES)
+    for name in BACKBONE_FILES:
+        assert (tmp_path / name).read_bytes() == (backbone / name).read_bytes()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def mirror(backbone: Path) -> Iterator[str]:
+    handler = functools.partial(QuietHandler, directory=str(backbone))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_mirror_is_fetched(mirror: str, tmp_path: Path) -> None:
+    assert fetch_preset(Preset(source=mirror, size="small"), verbs.recipe("coco_yolo"), WHERE, tmp_path) == 48_368
+
+
+def message_of(source: str, folder: Path, module: str = "coco_yolo") -> str:
+    with pytest.raises(BoxlineError) as raised:
+        fetch_preset(Preset(source=source, size="small"), verbs.recipe(module), WHERE, folder)
+    return str(raised.value)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    assert message_of("nowhere/resnet", tmp_path) == (
+        "nowhere/resnet/config.json not found. A folder given as `source` in params.yaml is laid out like the "
+        "upstream. A preset of this system consists of config.json, model.weights.h5."
+    )
+
+
+def test_a_name_that_no_hub_knows(tmp_path: Path) -> None:
+    assert message_of("resnet_51", tmp_path) == (
+        "params.yaml: systems.coco_yolo.preset.source: 'resnet_51' could not be fetched (Unknown preset identifier. A "
+        "preset must be a one of). Check the name and the network, or give a folder or an http(s) address that holds "
+        "config.json, model.weights.h5, or `sample` for random weights."
+    )
+
+
+def test_a_hub_out_of_reach(tmp_path: Path) -> None:
+    def upstream() -> None:
+        try:
+            raise OSError("Name or service not known")
+        except OSError as error:
+            raise RuntimeError("Max retries exceeded with url: /v1/models") from error
+
+    recipe = SimpleNamespace(FILES=BACKBONE_FILES, upstream=upstream)
+    with pytest.raises(BoxlineError) as raised:
+        fetch_preset(Preset(source="upstream", size="small"), recipe, WHERE, tmp_path)  # type: ignore[arg-type]
+    assert str(raised.value) == (
+        "params.yaml: systems.coco_yolo.preset.source: 'upstream' could not be fetched (Name or service not known). "
+        "Check the name and the network, or give a folder or an http(s) address that holds config.json, "
+        "model.weights.h5, or `sample` for random weights."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b"{"),
+        ("config.json", b"{}"),
+        ("config.json", b'{"registered_name": "os>system", "class_name": "system", "module": "os", "config": {}}'),
+        ("model.weights.h5", b"not HDF5"),
+        ("model.weights.h5", b""),
+    ],
+)
+def test_a_damaged_preset_is_named(backbone: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(backbone, damaged)
+    (damaged / name).write_bytes(content)
+    message = message_of(str(damaged), tmp_path / "fetched")
+    assert message.startswith(f"{tmp_path}/fetched is not a preset that can be loaded (")
+    assert message.endswith(
+        "). Expected are config.json, model.weights.h5, as Keras and KerasHub write them: correct preset.source in "
+        "params.yaml, or fetch it anew."
+    )
+    assert "Traceback" not in message
+    assert len(message) < 500
+
+
+def test_the_weights_of_another_network_are_refused(backbone: Path, tmp_path: Path) -> None:
+    sample("rectangle_localizer", tmp_path / "vgg")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(backbone, mixed)
+    shutil.copy(tmp_path / "vgg" / "model.weights.h5", mixed)
+    assert "is not a preset that can be loaded" in message_of(str(mixed), tmp_path / "fetched")
+
+
+@pytest.mark.parametrize("module", WITH_PRESET)
+def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Path) -> None:
+    sample(module, tmp_path / "a")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        loaded = load_preset(tmp_path / "a", verbs.recipe(module).FILES)
+        convolutions = [layer for layer in loaded._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
+        assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
+        assert {layer.variable_dtype for layer in convolutions} == {"float32"}
+    finally:
+        keras.config.set_dtype_policy("float32")
