@@ -9,7 +9,7 @@ class Evaluate(Section, frozen=True):
     """What is scored and shown.
 
     split: the images that are scored, never the ones trained on.
-    pictures: how many of them are drawn, the ones with the smallest ids, the same in every run.
+    pictures: how many of them are drawn, spread evenly over the split, the same in every run.
     score_threshold: boxes below it are left out of the pictures. Scores count every box.
     """
 

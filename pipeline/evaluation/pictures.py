@@ -53,6 +53,11 @@ def write_curves(folder: Path, curves: Path) -> None:
         save_curves(folder / "curves.png", rows)
 
 
+def _spread(image_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """That many of the images at equal steps, first to last: neighbours are often of one folder."""
+    return image_ids[np.linspace(0, len(image_ids) - 1, min(count, len(image_ids))).round().astype(int)]
+
+
 def write_pictures(
     folder: Path,
     module: str,
@@ -66,7 +71,7 @@ def write_pictures(
     labels: Labels,
 ) -> None:
     """The task's pictures of boxes above the threshold, and the views that the system brings itself."""
-    image_ids = np.sort(truth.images["image_id"].to_numpy())[: section.pictures]
+    image_ids = _spread(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
     found = codec.decode(outputs).by_image(len(image_ids))

@@ -33,6 +33,8 @@ LONG_SIDE_PIXELS = (256, 385)
 MAIN_SHARE = (0.45, 0.8)
 """Smallest and largest diameter of the object that gives the folder, as a share of the shorter side."""
 OTHER_SHARE = (0.15, 0.3)
+OTHERS_SHARES = [0.65, 0.25, 0.1]
+"""Shares of images with no, one and two objects beside the big one."""
 UNANNOTATED_SHARE = 0.04
 
 
@@ -66,7 +68,7 @@ def draw_scene(random: np.random.Generator, class_index: int) -> tuple[NDArray[n
     pixels = _ground(random, height, width)
     taken = np.zeros((height, width), bool)
     objects = []
-    for number in range(1 + int(random.integers(3))):
+    for number in range(1 + int(random.choice(3, p=OTHERS_SHARES))):
         other_class = number > 0 and random.random() < 0.5
         index = int(random.integers(len(CLASSES))) if other_class else class_index
         mask = _place(random, SHAPES[index % len(SHAPES)], OTHER_SHARE if number else MAIN_SHARE, taken)
