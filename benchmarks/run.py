@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from benchmarks.rectangles import rectangles_benchmark
 from pipeline.datasets.coco import reader
 from pipeline.datasets.coco.sample import Sample, write_sample
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, annotation_member
@@ -92,13 +93,14 @@ def batches_benchmark(download: Path, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run all benchmarks on one drawn dataset."""
+    """Run all benchmarks."""
     with tempfile.TemporaryDirectory() as temporary:
         download = Path(temporary) / "download"
         write_sample(download, Sample(seed=1, train_images=2000, val_images=100))
         results = {
             "tables: json.loads and loops / typed decoding": tables_benchmark(download),
             "batches: decoded every epoch / packed once": batches_benchmark(download, Path(temporary) / "pack"),
+            "an epoch of rectangles: as published / frozen layers answer once": rectangles_benchmark(),
         }
     write_json(RESULTS, results)
     for name, result in results.items():

@@ -175,7 +175,8 @@ def _views_writer(module: str) -> Callable[..., None]:
 
 def _require_input(model: Any, saved: Saved, model_folder: Path) -> None:
     expected = (None, saved.image_size, saved.image_size, saved.channels)
-    if model.input_shape != expected:
+    # A model without dense layers takes any size: None there fits everything.
+    if any(taken not in (None, size) for taken, size in zip(model.input_shape, expected, strict=True)):
         raise BoxlineError(
             f"{model_folder / MODEL} takes images of shape {model.input_shape}, {SYSTEM} says {expected}. "
             "Give the folder that a train stage wrote."

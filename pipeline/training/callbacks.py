@@ -13,21 +13,20 @@ from pipeline.training.resume import Checkpoint, State
 
 logger = logging.getLogger(__name__)
 
+ROW_KEYS = ("epoch", "phase")
+
 
 class Recorder(keras.callbacks.Callback):
     """Adds one row per epoch to `rows`: number of the epoch over all phases, phase, losses and metrics as floats."""
 
-    def __init__(self, rows: list[dict[str, Any]], phase: str, num_epochs: int) -> None:
+    def __init__(self, rows: list[dict[str, Any]], phase: str) -> None:
         super().__init__()
-        self._rows, self._phase, self._num_epochs = rows, phase, num_epochs
+        self._rows, self._phase = rows, phase
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """On a terminal the bar tells the numbers; a log gets a line."""
+        """Keras's numbers may be arrays of the backend; a row holds floats."""
         values = {name: float(value) for name, value in (logs or {}).items()}
         self._rows.append({"epoch": len(self._rows) + 1, "phase": self._phase, **values})
-        if not sys.stderr.isatty():
-            numbers = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-            logger.info("%s: epoch %d of %d: %s", self._phase, epoch + 1, self._num_epochs, numbers)
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
@@ -57,7 +56,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 
 
 class Saver(keras.callbacks.Callback):
-    """Saves the state after every epoch whose numbers are finite. Has to come last."""
+    """Saves the state after every epoch whose numbers are finite, then logs them. Has to come last."""
 
     def __init__(
         self,
@@ -85,6 +84,9 @@ class Saver(keras.callbacks.Callback):
         state.variables = values_of(self._whole.variables)
         state.optimizer = values_of(self.model.optimizer.variables)
         self._checkpoint.save(state)
+        if not sys.stderr.isatty():  # on a terminal the bar tells the numbers
+            numbers = ", ".join(f"{name} {value:.4g}" for name, value in state.rows[-1].items() if name not in ROW_KEYS)
+            logger.info("%s: epoch %d of %d: %s", state.rows[-1]["phase"], epoch + 1, self.params["epochs"], numbers)
 
 
 def values_of(variables: list[Any]) -> list[Any]:

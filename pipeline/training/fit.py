@@ -112,7 +112,7 @@ def fit(
                 keras.callbacks.TerminateOnNaN(),
                 TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
                 *_schedule(phase),
-                Recorder(state.rows, name, phase.epochs),
+                Recorder(state.rows, name),
                 *([stopping] if stopping else []),
                 log,
                 Saver(checkpoint, state, whole, stopping, log.state, started),

@@ -67,11 +67,15 @@ def imported_files(project: Path, stage: PipelineStage) -> set[str]:
 
 
 def named_files(project: Path, stage: PipelineStage) -> set[str]:
-    """Files of pipeline/ among the stage's dependencies, folders replaced by the files in them."""
+    """Modules of pipeline/ among the stage's dependencies, folders replaced by the modules in them."""
     named = set()
     for dependency in (str(d) for d in stage.deps):
         path = project / dependency
         if dependency.startswith("pipeline/"):
             files = path.glob("*.py") if path.is_dir() else [path]
-            named |= {file.relative_to(project).as_posix() for file in files if file.name != "__init__.py"}
+            named |= {file.relative_to(project).as_posix() for file in files if is_module(file)}
     return named
+
+
+def is_module(path: Path) -> bool:
+    return path.suffix == ".py" and path.name != "__init__.py"

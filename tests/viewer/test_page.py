@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from pipeline.viewer.page import Box, write_page
+from pipeline.viewer.page import Answer, Box, Epoch, write_page
 from tests.viewer import scene
 
 pytestmark = pytest.mark.slow
@@ -182,6 +182,19 @@ def test_the_score_hides_what_lies_below_it_and_no_true_box(page: Page) -> None:
     page.get_by_label("Score from").fill("0.36")
     assert drawn(page, "prediction", 2) == [(0.29, 0.06, 0.81, 0.23, scene.DOG)]
     assert drawn(page, "truth", 2) == logged(scene.TRUTH[1])
+
+
+def test_a_crowd_of_answers_opens_with_as_many_as_there_are_boxes(browser: Browser, tmp_path: Path) -> None:
+    """Three true boxes, ten answers: the third best score is 0.629, shown are those from 0.62 on."""
+    scores = [0.9, 0.71, 0.629, 0.625, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01]
+    boxes = [Box(0.1, 0.1, 0.3, 0.4, scene.CAT, score, 0.5) for score in scores]
+    crowd = Epoch(None, {"loss": 1.0}, [Answer(boxes), Answer([])])
+    write_page(tmp_path / "page.html", "crowd", scene.images(), scene.NAMES, scene.TRUTH, [crowd])
+    opened = browser.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert opened.locator("#cutoff-text").inner_text() == "0.62"
+    assert len(drawn(opened, "prediction", 1)) == 4
+    opened.close()
 
 
 def test_captions_can_be_switched_off(page: Page) -> None:
