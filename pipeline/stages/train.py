@@ -76,8 +76,8 @@ def _build(
     targets_kind, model_kind = verbs.sections(chosen.module)
     model_section = params.section(chosen.model, model_kind, f"{where}.model")
     targets_section = params.section(chosen.targets, targets_kind, f"{where}.targets")
-    files = verbs.recipe(chosen.module).FILES
-    pretrained = load_preset(preset, files) if files else None
+    recipe = verbs.recipe(chosen.module)
+    pretrained = load_preset(preset, recipe) if recipe.FILES else None
     if pretrained is not None and packing.channels != 3:
         raise BoxlineError(
             f"params.yaml: {where}.pack.channels: received {packing.channels}, expected 3: the preset sees colours."

@@ -49,6 +49,7 @@ class Recipe(Protocol):
     """pipeline/systems/<module>/preset.py. Its models are those that `build_model` takes as `preset`."""
 
     FILES: tuple[str, ...]  # what such a preset consists of; () where the system starts from random weights
+    KIND: Any  # KerasHub's class whose `from_preset` loads it; None where Keras itself does
 
     def upstream(self) -> Any:  # keras.Model; naming it here would import Keras
         """The published weights, fetched from their hub."""

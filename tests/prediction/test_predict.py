@@ -445,7 +445,11 @@ def test_a_system_in_place_of_its_model_folder(run: Run, localizer: str) -> None
         ("system.json", {"module": "../../evil"}, ": module: received '../../evil', expected "),
         ("system.json", {"module": "a.b"}, ": module: received 'a.b', expected "),
         ("system.json", {"image_size": 99999}, ": image_size: received 99999, expected int <= 4096."),
-        ("system.json", {"resize": "stretch"}, ": resize: received 'stretch', expected one of letterbox, crop."),
+        (
+            "system.json",
+            {"resize": "squeeze"},
+            ": resize: received 'squeeze', expected one of letterbox, crop, stretch.",
+        ),
         ("system.json", {"image_size": 50}, "model.keras takes images of shape (None, 40, 40, 3), system.json says "),
         ("labels.json", {"names": ["a"]}, ": received 3 category ids and 1 names, expected one of each per label."),
         ("labels.json", {"category_ids": ["x"]}, ": category_ids.0: received 'x', expected int."),

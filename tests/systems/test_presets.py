@@ -9,13 +9,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
+from pipeline import params
 from pipeline.errors import BoxlineError
 from pipeline.systems import verbs
 from pipeline.systems.params import Preset
 from pipeline.systems.presets import BACKBONE_FILES, fetch_preset, load_preset
+from tests.e2e.tiny import PROJECT
 
 pytestmark = pytest.mark.slow
 
@@ -40,12 +43,14 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("module", WITH_PRESET)
 def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, tmp_path: Path) -> None:
     parameters = sample(module, tmp_path / "a")
-    files = verbs.recipe(module).FILES
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(files)
-    loaded = load_preset(tmp_path / "a", files)
+    recipe = verbs.recipe(module)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(recipe.FILES)
+    loaded = load_preset(tmp_path / "a", recipe)
     assert loaded.count_params() == parameters > 1000
+    verbs.architecture(module)  # a system's own classes must not get in the way of the preset's
+    assert load_preset(tmp_path / "a", recipe).count_params() == parameters
     keras.utils.set_random_seed(7)
-    for ours, theirs in zip(loaded.get_weights(), verbs.recipe(module).sample("small").get_weights(), strict=True):
+    for ours, theirs in zip(loaded.get_weights(), recipe.sample("small").get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -110,7 +115,7 @@ def test_a_hub_out_of_reach(tmp_path: Path) -> None:
         except OSError as error:
             raise RuntimeError("Max retries exceeded with url: /v1/models") from error
 
-    recipe = SimpleNamespace(FILES=BACKBONE_FILES, upstream=upstream)
+    recipe = SimpleNamespace(FILES=BACKBONE_FILES, KIND=keras_hub.models.Backbone, upstream=upstream)
     with pytest.raises(BoxlineError) as raised:
         fetch_preset(Preset(source="upstream", size="small"), recipe, WHERE, tmp_path)  # type: ignore[arg-type]
     assert str(raised.value) == (
@@ -157,9 +162,32 @@ def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Pat
     sample(module, tmp_path / "a")
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        loaded = load_preset(tmp_path / "a", verbs.recipe(module).FILES)
+        loaded = load_preset(tmp_path / "a", verbs.recipe(module))
         convolutions = [layer for layer in loaded._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
         assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
         assert {layer.variable_dtype for layer in convolutions} == {"float32"}
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("module", [*WITH_PRESET, "digits_localizer"])
+def test_outputs_are_float32_under_every_precision(module: str, precision: str, tmp_path: Path) -> None:
+    """What losses and overlaps are computed from, and what a saved model answers."""
+    loaded = params.load(PROJECT / "params.yaml")
+    system = loaded.system(module)
+    targets_kind, model_kind = verbs.sections(module)
+    targets = params.section(system.targets, targets_kind, "targets")
+    model = params.section(system.model, model_kind, "model")
+    keras.config.set_dtype_policy(precision)
+    try:
+        preset = None
+        if module != "digits_localizer":
+            sample(module, tmp_path / "a")
+            preset = load_preset(tmp_path / "a", verbs.recipe(module))
+        channels = 1 if preset is None else 3
+        whole = verbs.architecture(module).build_model(model, targets, 100, channels, 4, preset)
+        outputs = whole(np.zeros((1, 100, 100, channels), np.uint8))
+        assert {keras.backend.standardize_dtype(values.dtype) for values in outputs.values()} == {"float32"}
     finally:
         keras.config.set_dtype_policy("float32")

@@ -29,8 +29,12 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
     predict_on_batch = keras.Model.predict_on_batch
 
     def call(self, images: Any, training: Any = None, mask: Any = None) -> Any:
-        """Pixels 0..255 RGB [B, size, size, 3] -> `bbox_regression` [B, A, 4] and `cls_logits` [B, A, num_labels]."""
-        return super().call(imagenet_scaling()(images), training=training, mask=mask)
+        """Pixels 0..255 RGB [B, size, size, 3] -> `bbox_regression` [B, A, 4] and `cls_logits` [B, A, num_labels].
+
+        Both are float32 whatever the layers compute in, and so are the losses on them.
+        """
+        outputs = super().call(imagenet_scaling()(images), training=training, mask=mask)
+        return {name: ops.cast(values, "float32") for name, values in outputs.items()}
 
     def predict_step(self, data: Any) -> Any:
         """Pixels -> `boxes` rel xywh [B, K, 4], `confidence` 0..1 [B, K] and `labels` [B, K], best first."""
@@ -38,11 +42,11 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
         raw = self(images, training=False)
         height, width = images.shape[1:3]
         anchors = ops.concatenate(list(self.anchor_generator(images).values()), axis=0)
-        scores = ops.sigmoid(ops.cast(raw["cls_logits"], "float32"))
+        scores = ops.sigmoid(raw["cls_logits"])
         confidence, best = ops.top_k(ops.max(scores, axis=-1), min(MAX_CANDIDATES, scores.shape[1]))
         boxes = keras.utils.bounding_boxes.decode_deltas_to_boxes(
             anchors=ops.take(anchors, best, axis=0),
-            boxes_delta=ops.cast(ops.take_along_axis(raw["bbox_regression"], best[..., None], axis=1), "float32"),
+            boxes_delta=ops.take_along_axis(raw["bbox_regression"], best[..., None], axis=1),
             encoded_format="center_xywh",
             anchor_format=self.anchor_generator.bounding_box_format,
             box_format=BOX_FORMAT,

@@ -8,6 +8,7 @@ import keras_hub
 from pipeline.systems.presets import DETECTOR_FILES
 
 FILES = DETECTOR_FILES
+KIND = keras_hub.models.RetinaNetObjectDetector
 
 HANDLE = "retinanet_resnet50_fpn_v2_coco"
 NUM_CLASSES = 91  # COCO's ids up to 90, 0 for nothing
@@ -43,7 +44,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 def upstream() -> keras.Model:
     """ResNet-50, pyramid levels 3 to 7."""
-    return keras_hub.models.ObjectDetector.from_preset(HANDLE)
+    return KIND.from_preset(HANDLE)
 
 
 def sample(size: str) -> keras.Model:

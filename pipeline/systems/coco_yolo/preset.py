@@ -6,6 +6,7 @@ import keras_hub
 from pipeline.systems.presets import BACKBONE_FILES
 
 FILES = BACKBONE_FILES
+KIND = keras_hub.models.Backbone
 
 # The published summary counts 77,850,336 parameters. That is a ResNet-50 with the stem of three 3 x 3 convolutions and
 # the shortcuts of KerasHub's "vd" variant. The preset that the published source names, resnet_50_imagenet, has a stem
@@ -34,7 +35,7 @@ SIZES = {
 
 def upstream() -> keras.Model:
     """ResNet-50, 23.5 million parameters."""
-    return keras_hub.models.Backbone.from_preset(HANDLE)
+    return KIND.from_preset(HANDLE)
 
 
 def sample(size: str) -> keras.Model:

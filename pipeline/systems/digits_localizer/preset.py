@@ -1,3 +1,4 @@
 """The digit localizer starts from random weights: it has no preset."""
 
 FILES = ()
+KIND = None

@@ -6,6 +6,7 @@ import keras_hub
 from pipeline.systems.presets import KERAS_FILES
 
 FILES = KERAS_FILES
+KIND = None
 
 SMALL_FILTERS = [8, 16, 16, 32, 32]
 
