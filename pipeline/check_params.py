@@ -28,6 +28,7 @@ def check(loaded: Params) -> None:
         expected = verbs.codec(system.module).TASK
         if system.task != expected:
             raise BoxlineError(f"params.yaml: {where}.task: received {system.task!r}, expected {expected}.")
+        verbs.require_preset(system.module, system.preset, f"{where}.preset")
         if system.preset is not None:
             params.section(system.preset, Preset, f"{where}.preset")
         params.section(system.pack, Pack, f"{where}.pack")

@@ -22,6 +22,7 @@ LAYERS = [
     {"command"},
     {"stages", "check_params", "summary", "cli"},
 ]
+SYSTEMS = ["digits_localizer", "rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet"]
 DATASETS = ["coco", "digits", "rectangles", "snacks"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
@@ -58,8 +59,7 @@ def test_imports_point_downwards(path: Path) -> None:
 @pytest.mark.parametrize(
     ("group", "one", "other"),
     [
-        ("systems", "coco_yolo", "digits_localizer"),
-        ("systems", "digits_localizer", "coco_yolo"),
+        *(("systems", one, other) for one, other in itertools.permutations(SYSTEMS, 2)),
         *(("datasets", one, other) for one, other in itertools.permutations(DATASETS, 2)),
     ],
 )
@@ -75,7 +75,7 @@ def test_data_stages_start_without_tensorflow() -> None:
     light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "viewer.page"]
     light += [f"drawing.{name}" for name in ("tiles", "detection", "localization", "samples", "photograph", "curves")]
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
-    light += ["systems.coco_yolo.targets", "systems.digits_localizer.targets", "summary", "check_params"]
+    light += [*(f"systems.{name}.targets" for name in SYSTEMS), "summary", "check_params"]
     light += ["cli", "prediction.inputs", "prediction.answers"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"

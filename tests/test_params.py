@@ -151,6 +151,19 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="a precision that is none",
         ),
         pytest.param(
+            "preset: null # starts from random weights",
+            "preset: {source: sample, size: small}",
+            "params.yaml: systems.digits_localizer.preset: received {'source': 'sample', 'size': 'small'}, "
+            "expected null: the system starts from random weights.",
+            id="a preset for a system that has none",
+        ),
+        pytest.param(
+            "preset: {source: sample, size: small}",
+            "preset: null",
+            "params.yaml: systems.rectangle_localizer.preset: received None, expected a section with source and size.",
+            id="no preset for a system that needs one",
+        ),
+        pytest.param(
             "preset: {source: sample, size: small}",
             "preset: {source: sample, size: tiny}",
             "params.yaml: systems.rectangle_localizer.preset.size: received 'tiny', expected one of small, published.",

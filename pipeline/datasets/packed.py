@@ -9,7 +9,7 @@ from pipeline.datasets.tables import Tables, boxes_by_image
 from pipeline.drawing.samples import save_samples
 from pipeline.geometry.marks import Marks
 from pipeline.storage.packing import read_placements
-from pipeline.storage.shards import Shards
+from pipeline.storage.shards import Shards, spread
 
 NUM_SAMPLES = 9
 SPLIT = "train"
@@ -21,7 +21,7 @@ def write_samples(path: Path, pack: Path, tables: Tables) -> None:
     Colours count the classes from 0. Raises BoxlineError where `pack` has no training image.
     """
     images, placements = Shards(pack, SPLIT), read_placements(pack, SPLIT)
-    image_ids = spread(images.image_ids, tables.boxes["image_id"].to_numpy())
+    image_ids = with_boxes(images.image_ids, tables.boxes["image_id"].to_numpy())
     category_ids = tables.categories["category_id"].to_numpy()  # in order: the row is the class index
     truth = [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), np.searchsorted(category_ids, of_boxes))
@@ -31,13 +31,11 @@ def write_samples(path: Path, pack: Path, tables: Tables) -> None:
     save_samples(path, squares, truth, tables.categories["name"].to_pylist())
 
 
-def spread(image_ids: NDArray[np.int64], box_image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Nine of the images, first to last at equal steps: those with boxes, or any where none has one.
+def with_boxes(image_ids: NDArray[np.int64], box_image_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Nine of the images, spread: those with boxes, or any where none has one.
 
-    >>> spread(np.arange(1, 21), np.arange(0, 100, 2)).tolist()
+    >>> with_boxes(np.arange(1, 21), np.arange(0, 100, 2)).tolist()
     [2, 4, 6, 8, 10, 14, 16, 18, 20]
     """
-    with_boxes = image_ids[np.isin(image_ids, box_image_ids)]
-    candidates = with_boxes if len(with_boxes) else image_ids
-    count = min(NUM_SAMPLES, len(candidates))
-    return candidates[np.linspace(0, len(candidates) - 1, count).round().astype(int)]
+    candidates = image_ids[np.isin(image_ids, box_image_ids)]
+    return spread(candidates if len(candidates) else image_ids, NUM_SAMPLES)

@@ -19,7 +19,7 @@ from pipeline.drawing.curves import save_curves
 from pipeline.evaluation.params import Evaluate
 from pipeline.geometry.marks import Marks
 from pipeline.geometry.placement import Placement
-from pipeline.storage.shards import Shards
+from pipeline.storage.shards import Shards, spread
 from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Arrays, Codec, write_views
 
@@ -53,11 +53,6 @@ def write_curves(folder: Path, curves: Path) -> None:
         save_curves(folder / "curves.png", rows)
 
 
-def _spread(image_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """That many of the images at equal steps, first to last: neighbours are often of one folder."""
-    return image_ids[np.linspace(0, len(image_ids) - 1, min(count, len(image_ids))).round().astype(int)]
-
-
 def write_pictures(
     folder: Path,
     module: str,
@@ -71,10 +66,10 @@ def write_pictures(
     labels: Labels,
 ) -> None:
     """The task's pictures of boxes above the threshold, and the views that the system brings itself."""
-    image_ids = _spread(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
+    image_ids = spread(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
-    found = codec.decode(outputs).by_image(len(image_ids))
+    found = labels.known(codec.decode(outputs)).by_image(len(image_ids))
     true = [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
         for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)

@@ -7,11 +7,10 @@ import keras
 
 from pipeline import params
 from pipeline.command import run_stage
-from pipeline.errors import BoxlineError
 from pipeline.storage.files import whole_folder
 from pipeline.systems import verbs
 from pipeline.systems.params import Preset
-from pipeline.systems.presets import fetch_preset
+from pipeline.systems.preset_sources import fetch_preset
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +20,13 @@ def preset(system: str, out: Path) -> None:
     loaded = params.load()
     chosen = loaded.system(system)
     where = f"systems.{system}.preset"
-    recipe = verbs.recipe(chosen.module)
-    if (chosen.preset is None) != (not recipe.FILES):
-        expected = "a section with source and size" if recipe.FILES else "null: it starts from random weights"
-        raise BoxlineError(f"params.yaml: {where}: received {chosen.preset!r}, expected {expected}.")
+    verbs.require_preset(chosen.module, chosen.preset, where)
     with whole_folder(out) as folder:
         if chosen.preset is None:
             return
         section = params.section(chosen.preset, Preset, where)
         keras.utils.set_random_seed(loaded.seed)
-        parameters = fetch_preset(section, recipe, where, folder)
+        parameters = fetch_preset(section, chosen.module, where, folder)
     logger.info("fetched the preset of %s from %s: %d parameters", system, section.source, parameters)
 
 

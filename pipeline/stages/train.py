@@ -1,10 +1,15 @@
 """train: fit the system's model to its targets, going on where a stopped training was."""
 
+import logging
+import re
+import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 import msgspec
+import numpy as np
 
 from pipeline import params
 from pipeline.command import run_stage
@@ -24,50 +29,55 @@ from pipeline.training.report import write_report
 from pipeline.training.resume import Checkpoint, fingerprint
 from pipeline.training.wandb_run import wandb_run
 
+logger = logging.getLogger(__name__)
+
 NUM_LOGGED_IMAGES = 8
+PAGE = "boxes.html"
 
 
 def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out: Path, report: Path) -> None:
     """Train from `preset` on the images in `pack` and their `targets`.
 
-    Writes the model with all that prediction needs to `out`, and curves and pages to `report`. `state` holds what a
-    stopped training needs to go on; it is no output, and is emptied at the end.
+    Writes the model with all that prediction needs to `out`, and curves and the page of the training to `report`.
+    `state` is no output: it holds what a stopped training needs to go on, and the page while the training runs.
     """
     loaded = params.load()
     chosen = loaded.system(system)
     fitting = params.section(chosen.train, Train, f"systems.{system}.train")
     packing = params.section(chosen.pack, Pack, f"systems.{system}.pack")
-    labels = Labels.read(targets)
+    labels, codec = Labels.read(targets), verbs.codec(chosen.module)
     prepare(fitting, loaded.seed)
     architecture, model, model_section = _build(chosen, f"systems.{system}", preset, packing, labels)
     images, encoded = Shards(pack, "train"), Shards(targets, "train")
     stream = architecture.stream(model_section, packing.image_size, packing.channels)
     data = Data.of(images, encoded, fitting, loaded.seed, stream)
-    checkpoint = Checkpoint(state, fingerprint(_what_counts(loaded, chosen), _files(chosen, preset), [images, encoded]))
+    checkpoint = Checkpoint(state, fingerprint(_what_counts(loaded, chosen), _files(chosen, preset), images, encoded))
     progress = checkpoint.load()
-    with (
-        whole_folder(report) as pages,
-        whole_folder(out) as folder,
-        wandb_run(state, "boxline", system, (progress.log or {}).get("wandb_run_id")) as run,
-    ):
-        squares, truth = data.shown(NUM_LOGGED_IMAGES, verbs.codec(chosen.module), len(labels.names))
+    page = state / PAGE
+    with wandb_run(state, "boxline", system, (progress.log or {}).get("wandb_run_id")) as run:
+        squares, truth = data.shown(NUM_LOGGED_IMAGES, codec, labels)
         log = BBoxLogger(
             squares,
             truth,
-            verbs.codec(chosen.module).decode,
+            lambda outputs: labels.known(codec.decode(outputs)),
             labels.names,
-            pages / "boxes.html",
+            page,
             system,
             model=model,
             run=run,
         )
+        logger.info("%s shows what the model answers after every epoch", page)
         fit(model, lambda name: architecture.part(name, model, model_section), data, fitting, checkpoint, progress, log)
+    with whole_folder(report) as pages, whole_folder(out) as folder:
         model.compile()  # a new optimizer: the state of the old one would triple the file
         model.save(folder / MODEL)
         labels.write(folder)
         Saved(chosen.module, packing.image_size, packing.channels, packing.resize).write(folder)
         write_report(pages, progress, data, model)
+        if log.epochs_logged:
+            shutil.copy(page, pages / PAGE)
     checkpoint.clear()
+    page.unlink(missing_ok=True)
 
 
 def _build(
@@ -76,37 +86,47 @@ def _build(
     targets_kind, model_kind = verbs.sections(chosen.module)
     model_section = params.section(chosen.model, model_kind, f"{where}.model")
     targets_section = params.section(chosen.targets, targets_kind, f"{where}.targets")
-    recipe = verbs.recipe(chosen.module)
-    pretrained = load_preset(preset, recipe) if recipe.FILES else None
+    pretrained = load_preset(preset, chosen.module) if verbs.preset_files(chosen.module) else None
     if pretrained is not None and packing.channels != 3:
         raise BoxlineError(
             f"params.yaml: {where}.pack.channels: received {packing.channels}, expected 3: the preset sees colours."
         )
     architecture = verbs.architecture(chosen.module)
+    shape = (1, packing.image_size, packing.image_size, packing.channels)
     try:
         model = architecture.build_model(
             model_section, targets_section, packing.image_size, packing.channels, len(labels.names), pretrained
         )
-    except ValueError as error:
+        model(np.zeros(shape, np.uint8))  # a network for every size still refuses some
+    except Exception as error:  # each backend has its own for shapes that do not fit
+        if isinstance(error, (BoxlineError, MemoryError)):
+            raise
         raise BoxlineError(
             f"params.yaml: {where}: the model cannot be built for images of {packing.image_size} px "
-            f"({str(error).splitlines()[0]}). Raise pack.image_size, or change the model."
+            f"({_reason(error)}). Give pack.image_size another value, or change the model or its preset."
         ) from None
     return architecture, model, model_section
+
+
+def _reason(error: Exception) -> str:
+    """What Keras prints in bold after the name of the layer, or the first line."""
+    text = str(error)
+    bold = re.search("\x1b\\[1m(.+?)\x1b\\[0m", text, re.DOTALL)
+    return " ".join((bold[1] if bold else text.partition("\n")[0]).split()).rstrip(".")
 
 
 def _what_counts(loaded: Params, chosen: System) -> dict[str, Any]:
     """Parameters that a training depends on, in a form that has a digest."""
     sections = {name: getattr(chosen, name) for name in ("module", "pack", "targets", "model", "train", "preset")}
-    versions = {"keras": keras.__version__, "backend": keras.config.backend()}
-    return msgspec.to_builtins({"seed": loaded.seed, **sections, **versions})
+    packages = {name: version(name) for name in ("keras", "keras-hub", "numpy")}
+    return msgspec.to_builtins({"seed": loaded.seed, **sections, **packages, "backend": keras.config.backend()})
 
 
 def _files(chosen: System, preset: Path) -> list[Path]:
-    """Code of the system and of trainings, and the preset's files."""
+    """Code of trainings and of the system, and the preset's files."""
     package = Path(verbs.__file__).parents[1]
-    code = [package / "systems" / chosen.module / name for name in ("model.py", "targets.py")]
-    return [*code, package / "training" / "fit.py", package / "systems" / "networks.py", *sorted(preset.iterdir())]
+    code = [package / "training", package / "systems", package / "systems" / chosen.module]
+    return [*(path for folder in code for path in sorted(folder.glob("*.py"))), *sorted(preset.iterdir())]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.errors import BoxlineError
 from pipeline.params import Section, section
 from pipeline.storage.files import read_json, write_json
+from pipeline.systems.verbs import NO_CATEGORY, Decoded
 
 LABELS = "labels.json"
 
@@ -42,6 +43,11 @@ class Labels:
     def write(self, folder: Path) -> None:
         """labels.json"""
         write_json(folder / LABELS, {"category_ids": self.category_ids.tolist(), "names": self.names})
+
+    def known(self, decoded: Decoded) -> Decoded:
+        """Without the boxes whose label stands for no category."""
+        kept = self.category_ids[decoded.labels] != NO_CATEGORY
+        return Decoded(*(values[kept] for values in decoded))
 
     def of_categories(self, category_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         """The label of each category id, [N] -> [N]."""

@@ -1,8 +1,14 @@
-"""The `preset` section of a system in params.yaml."""
+"""The `preset` section of a system in params.yaml, and the files that it stands for."""
 
 from typing import Literal
 
 from pipeline.params import Section
+
+# What a preset consists of: as KerasHub's `save_to_preset` writes it, for a backbone and for a whole detector, and as
+# Keras writes a network that KerasHub lacks.
+BACKBONE_FILES = ("config.json", "model.weights.h5")
+DETECTOR_FILES = (*BACKBONE_FILES, "task.json", "task.weights.h5")
+KERAS_FILES = ("model.json", "model.weights.h5")
 
 
 class Preset(Section, frozen=True):

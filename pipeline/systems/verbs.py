@@ -1,6 +1,7 @@
 """What a system is: a folder `pipeline/systems/<module>/` with these files.
 
-params.py    Targets and Model, the system's own sections of params.yaml, and PARTS, the names of what can be trained.
+params.py    Targets and Model, the system's own sections of params.yaml; PARTS, the names of what can be trained; and
+             PRESET_FILES, what its pretrained weights consist of.
 preset.py    the verbs of `Recipe`: where its pretrained weights come from.
 targets.py   the verbs of `Codec`: boxes into training targets, and a model's outputs back into boxes. NumPy only.
              Optional: `class_probabilities(outputs)`, how sure a localizer is of each class, [B, num_labels].
@@ -48,7 +49,6 @@ class Decoded(NamedTuple):
 class Recipe(Protocol):
     """pipeline/systems/<module>/preset.py. Its models are those that `build_model` takes as `preset`."""
 
-    FILES: tuple[str, ...]  # what such a preset consists of; () where the system starts from random weights
     KIND: Any  # KerasHub's class whose `from_preset` loads it; None where Keras itself does
 
     def upstream(self) -> Any:  # keras.Model; naming it here would import Keras
@@ -143,6 +143,19 @@ def sections(module: str) -> tuple[type[Section], type[Section]]:
 def parts(module: str) -> tuple[str, ...]:
     """The names that `train.phases` may have."""
     return cast(tuple[str, ...], _import(module, "params").PARTS)
+
+
+def preset_files(module: str) -> tuple[str, ...]:
+    """What the system's preset consists of; () where it starts from random weights."""
+    return cast(tuple[str, ...], _import(module, "params").PRESET_FILES)
+
+
+def require_preset(module: str, preset: object, where: str) -> None:
+    """Raise BoxlineError where `preset`, the section at `where`, is missing, or is there and stands for nothing."""
+    files = preset_files(module)
+    if (preset is None) != (not files):
+        expected = "a section with source and size" if files else "null: the system starts from random weights"
+        raise BoxlineError(f"params.yaml: {where}: received {preset!r}, expected {expected}.")
 
 
 def write_views(module: str) -> Callable[..., None] | None:

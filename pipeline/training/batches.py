@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from pipeline.storage.shards import Shards
 from pipeline.systems.verbs import Draw
 
+STREAM = 1
+"""Ends the seed of a stream. NumPy takes trailing zeros for nothing: without it the first step of an epoch would draw
+what a dataset with the seed [seed, epoch] holds."""
+
 
 class Batches(keras.utils.PyDataset):
     """Pairs (images uint8 [B, size, size, channels], targets by output name).
@@ -72,7 +76,7 @@ class StreamBatches(keras.utils.PyDataset):
         return self._steps
 
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-        return self._draw(np.random.default_rng([self._seed, self._epoch, step]), self._batch_size)
+        return self._draw(np.random.default_rng([self._seed, self._epoch, step, STREAM]), self._batch_size)
 
     def start_epoch(self, epoch: int) -> None:
         """Draw what belongs to that epoch, counted from 0."""

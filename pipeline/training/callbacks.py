@@ -27,6 +27,8 @@ class Recorder(keras.callbacks.Callback):
         """Keras's numbers may be arrays of the backend; a row holds floats."""
         values = {name: float(value) for name, value in (logs or {}).items()}
         self._rows.append({"epoch": len(self._rows) + 1, "phase": self._phase, **values})
+        if not all(np.isfinite(value) for value in values.values()):
+            self.model.stop_training = True  # Keras's TerminateOnNaN sees the training loss alone
 
 
 class EarlyStopping(keras.callbacks.EarlyStopping):

@@ -1,7 +1,6 @@
 """A training: its phases one after the other, from where it was stopped if it was."""
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from tqdm.keras import TqdmCallback
 
 from pipeline.errors import BoxlineError
 from pipeline.geometry.marks import Marks
-from pipeline.storage.shards import Shards
+from pipeline.storage.shards import Shards, spread
+from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Codec, Draw, Part
 from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
 from pipeline.training.bbox_logger import BBoxLogger
@@ -67,12 +67,22 @@ class Data:
         held_out = np.isin(targets.image_ids, image_ids[hold_out(len(image_ids), num_held_out, seed)])
         return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, seed)
 
-    def shown(self, count: int, codec: Codec, num_labels: int) -> tuple[NDArray[np.uint8], list[Marks]]:
-        """The first held-out images, or training images where none are held out, with the boxes of their targets."""
-        rows = (self.held_out if len(self.held_out) else self.trained)[:count]
-        encoded = {name: self.targets.take(name, rows) for name in self.targets.names}
-        truth = codec.decode(codec.as_outputs(encoded, num_labels)).by_image(len(rows))
-        return self.images.take("image", self.images.rows_of(self.targets.image_ids[rows])), truth
+    def shown(self, count: int, codec: Codec, labels: Labels) -> tuple[NDArray[np.uint8], list[Marks]]:
+        """Held-out images, or training images where none are held out, spread, with the boxes of their targets."""
+        candidates = np.unique(self.targets.image_ids[self.held_out if len(self.held_out) else self.trained])
+        image_ids = spread(candidates, count)
+        truth = []
+        for image_id in image_ids:
+            rows = np.flatnonzero(self.targets.image_ids == image_id)
+            encoded = {name: self.targets.take(name, rows) for name in self.targets.names}
+            decoded = labels.known(codec.decode(codec.as_outputs(encoded, len(labels.names))))
+            truth.append(Marks(decoded.boxes_rel_xywh, decoded.labels))
+        return self.images.take("image", self.images.rows_of(image_ids)), truth
+
+    @property
+    def epoch_examples(self) -> int:
+        """Examples of one epoch: those trained on, or as many new images as the packed ones are."""
+        return len(self.targets) if self.stream is not None else len(self.trained)
 
     def count(self, rows: NDArray[np.int64]) -> int:
         """Images that these rows are examples of."""
@@ -99,8 +109,8 @@ def fit(
     started = time.perf_counter() - state.seconds
     for name, phase in list(train.phases.items())[state.phases_done :]:
         fitted, log.phase = part(name), name
-        with tempfile.TemporaryDirectory() as scratch:
-            model, training, validation = _inputs(fitted, data, train.batch_size, Path(scratch))
+        with checkpoint.scratch() as scratch:
+            model, training, validation = _inputs(fitted, data, train.batch_size, scratch)
             adam = keras.optimizers.Adam(phase.learning_rate)
             model.compile(adam, jit_compile=train.xla, **fitted.compile_arguments)
             if state.optimizer:
@@ -146,7 +156,7 @@ def _inputs(
     names = part.targets or model.output_names
     validation = Batches(images, data.targets, batch_size, names, data.held_out) if len(data.held_out) else None
     if data.stream is not None:
-        return model, StreamBatches(data.stream, batch_size, len(data.trained) // batch_size, data.seed), validation
+        return model, StreamBatches(data.stream, batch_size, data.epoch_examples // batch_size, data.seed), validation
     return model, Batches(images, data.targets, batch_size, names, data.trained, data.seed), validation
 
 

@@ -19,12 +19,12 @@ def write_report(folder: Path, state: State, data: Data, model: keras.Model) -> 
     _write_curves(folder / "curves.csv", state.rows)
     epochs = len(state.rows)
     report = {
-        "images": data.count(data.trained),
+        "images": data.epoch_examples if data.stream else data.count(data.trained),
         "held_out_images": data.count(data.held_out),
         "epochs": epochs,
         "parameters": model.count_params(),
         "seconds": round(state.seconds, 1),
-        "images_per_second": round(epochs * len(data.trained) / state.seconds, 1) if state.seconds else 0.0,
+        "images_per_second": round(epochs * data.epoch_examples / state.seconds, 1) if state.seconds else 0.0,
     }
     write_json(folder / "train.json", report)
     logger.info("trained on %(images)d images for %(epochs)d epochs in %(seconds).1f s", report)

@@ -1,13 +1,15 @@
 """What a stopped training needs to go on from its last epoch as if it had never stopped.
 
-The file lies outside the outputs of the stage, which DVC deletes before a run. Its name holds a digest of everything
-that the training depends on: after a change of data, parameters or code it is not found, and training starts anew.
+The file lies outside the outputs of the stage, which DVC deletes before a run. Its name holds a digest of
+parameters, code and data: after a change of them it is not found, and training starts anew.
 """
 
+import contextlib
 import hashlib
 import json
+import shutil
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.storage.files import whole_file
-from pipeline.storage.shards import Shards
+from pipeline.storage.shards import Shards, spread
 
 SAMPLED_IMAGES = 64
+OTHERS_KEPT = 3
 
 
 @dataclass
@@ -77,22 +80,35 @@ class Checkpoint:
             return State()
 
     def clear(self) -> None:
-        """Forget it, and those of former fingerprints: the training is finished."""
-        for path in self._path.parent.glob("*.npz"):
+        """Forget it: the training is finished. Of other trainings the last few are kept, in case they go on."""
+        self._path.unlink(missing_ok=True)
+        others = sorted(self._path.parent.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+        for path in others[:-OTHERS_KEPT]:
             path.unlink()
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder beside the state, gone afterwards; what a killed training left there goes first."""
+        folder = self._path.with_suffix(".scratch")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
-def fingerprint(values: Mapping[str, Any], files: Iterable[Path], shards: Sequence[Shards]) -> str:
-    """A digest of parameters, of the bytes of files, and of the data in memory-mapped shards.
 
-    Of each column every id and at most SAMPLED_IMAGES rows are read, so that a large dataset costs no minutes.
+def fingerprint(values: Mapping[str, Any], files: Iterable[Path], images: Shards, targets: Shards) -> str:
+    """A digest of parameters, of the bytes of files, of every target, and of at most SAMPLED_IMAGES images.
+
+    Of the images all ids count; reading all pixels of a large dataset would cost minutes.
     """
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     for path in files:
         digest.update(path.read_bytes())
-    for part in shards:
-        digest.update(part.image_ids.tobytes())
-        rows = np.linspace(0, len(part) - 1, min(len(part), SAMPLED_IMAGES)).astype(np.int64)
-        for name in part.names:
-            digest.update(part.take(name, rows).tobytes())
+    for shards, most in ((images, SAMPLED_IMAGES), (targets, len(targets))):
+        digest.update(shards.image_ids.tobytes())
+        rows = spread(np.arange(len(shards)), most)
+        for name in shards.names:
+            digest.update(shards.take(name, rows).tobytes())
     return digest.hexdigest()[:16]

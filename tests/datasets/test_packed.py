@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.colors import class_color
-from pipeline.datasets.packed import spread, write_samples
+from pipeline.datasets.packed import with_boxes, write_samples
 from pipeline.drawing.tiles import DOTS_PER_INCH, TILE_INCHES
 from pipeline.errors import BoxlineError
 from pipeline.storage.archives import ArchiveFolder, write_archive
@@ -60,9 +60,9 @@ def test_boxes_miss_cropped_pixels(tmp_path: Path) -> None:
 
 def test_nine_images_are_spread_over_those_with_boxes() -> None:
     ids = np.arange(100, 200)
-    assert spread(ids, np.arange(90, 150)).tolist() == [100, 106, 112, 118, 124, 131, 137, 143, 149]
-    assert spread(ids[:4], ids).tolist() == [100, 101, 102, 103]
-    assert spread(ids[:2], np.empty(0, int)).tolist() == [100, 101]
+    assert with_boxes(ids, np.arange(90, 150)).tolist() == [100, 106, 112, 118, 124, 131, 137, 143, 149]
+    assert with_boxes(ids[:4], ids).tolist() == [100, 101, 102, 103]
+    assert with_boxes(ids[:2], np.empty(0, int)).tolist() == [100, 101]
 
 
 def test_a_pack_without_training_images(tmp_path: Path) -> None:

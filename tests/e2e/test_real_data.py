@@ -66,7 +66,7 @@ def test_real_images_are_trained_on_and_scored(
     if dataset == "coco":
         assert (checked["images"], checked["boxes"], checked["crowd_boxes"]) == (323, 2695, 28)
         assert checked["images_without_boxes"] == 4
-        # One box per cell of a 6 x 6 grid loses about 40 % of COCO's boxes; anchors lose those that overlap too much.
+        # One box per cell of a 6 x 6 grid loses about 40 % of COCO's boxes; suppression those that overlap too much.
         assert metrics["boxes"] == 877
         share_lost = metrics["boxes_lost"] / metrics["boxes"]
         assert 0.3 < share_lost < 0.5 if system == "coco_yolo" else share_lost < 0.1

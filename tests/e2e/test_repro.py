@@ -1,5 +1,6 @@
 """The whole line with real DVC: built, left alone, changed in one place, forced, broken."""
 
+import csv
 import json
 import re
 import shutil
@@ -199,6 +200,46 @@ def test_a_wrong_parameter(copy: Path) -> None:
     assert failure(copy, "train@coco_yolo") == (
         "params.yaml: systems.coco_yolo.train.phases.all.epochs: received 'many', expected int."
     )
+
+
+@pytest.mark.parametrize(
+    ("system", "size", "reason"),
+    [
+        ("digits_localizer", 8, "Computed output size would be negative"),
+        ("coco_yolo", 8, "Computed output size would be negative"),
+        ("coco_retinanet", 100, "incompatible shapes"),
+    ],
+)
+def test_images_of_a_size_that_the_network_does_not_take(copy: Path, system: str, size: int, reason: str) -> None:
+    change_params(copy, **{f"systems__{system}__pack__image_size": size})
+    message = failure(copy, f"train@{system}")
+    assert message.startswith(f"params.yaml: systems.{system}: the model cannot be built for images of {size} px (")
+    assert reason in message
+    assert message.endswith("). Give pack.image_size another value, or change the model or its preset.")
+
+
+def test_grey_images_for_a_preset_that_sees_colours(copy: Path) -> None:
+    change_params(copy, systems__coco_yolo__pack__channels=1)
+    assert failure(copy, "train@coco_yolo") == (
+        "params.yaml: systems.coco_yolo.pack.channels: received 1, expected 3: the preset sees colours."
+    )
+
+
+def test_a_step_compiled_with_xla_in_16_bits(copy: Path) -> None:
+    change_params(
+        copy, systems__digits_localizer__train__xla=True, systems__digits_localizer__train__precision="mixed_bfloat16"
+    )
+    result = run_dvc(copy, "repro", "train@digits_localizer")
+    assert "jit_compile" not in result.stderr  # Keras warns where it compiles nothing
+    [row] = csv.DictReader(curves_of(copy).splitlines())
+    assert 0 < float(row["loss"]) < 10
+
+
+def test_a_preset_is_used_as_it_is_where_no_phase_is_left(copy: Path) -> None:
+    run_dvc(copy, "exp", "run", "-S", "~systems.coco_retinanet.train.phases.all", "evaluate@coco_retinanet")
+    report = json.loads((copy / "reports" / "coco_retinanet" / "training" / "train.json").read_text())
+    assert (report["epochs"], report["seconds"]) == (0, 0.0)
+    assert (copy / "reports" / "coco_retinanet" / "pictures" / "predictions.png").exists()
 
 
 def test_a_damaged_csv(copy: Path) -> None:

@@ -6,18 +6,17 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 from pipeline import params
 from pipeline.errors import BoxlineError
 from pipeline.systems import verbs
-from pipeline.systems.params import Preset
-from pipeline.systems.presets import BACKBONE_FILES, fetch_preset, load_preset
+from pipeline.systems.params import BACKBONE_FILES, Preset
+from pipeline.systems.preset_sources import fetch_preset
+from pipeline.systems.presets import load_preset
 from tests.e2e.tiny import PROJECT
 
 pytestmark = pytest.mark.slow
@@ -30,7 +29,7 @@ def sample(module: str, folder: Path) -> int:
     """A small preset of that system, the same in every call."""
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(7)
-    return fetch_preset(Preset(source="sample", size="small"), verbs.recipe(module), WHERE, folder)
+    return fetch_preset(Preset(source="sample", size="small"), module, WHERE, folder)
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +43,24 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, tmp_path: Path) -> None:
     parameters = sample(module, tmp_path / "a")
     recipe = verbs.recipe(module)
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(recipe.FILES)
-    loaded = load_preset(tmp_path / "a", recipe)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(verbs.preset_files(module))
+    loaded = load_preset(tmp_path / "a", module)
     assert loaded.count_params() == parameters > 1000
     verbs.architecture(module)  # a system's own classes must not get in the way of the preset's
-    assert load_preset(tmp_path / "a", recipe).count_params() == parameters
+    assert load_preset(tmp_path / "a", module).count_params() == parameters
     keras.utils.set_random_seed(7)
     for ours, theirs in zip(loaded.get_weights(), recipe.sample("small").get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_system_without_a_preset_says_so() -> None:
-    assert verbs.recipe("digits_localizer").FILES == ()
+    assert verbs.preset_files("digits_localizer") == ()
 
 
 def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
     (backbone / "README.md").write_text("not part of a preset")
     preset = Preset(source=str(backbone), size="small")
-    assert fetch_preset(preset, verbs.recipe("coco_yolo"), WHERE, tmp_path) == 48_368
+    assert fetch_preset(preset, "coco_yolo", WHERE, tmp_path) == 48_368
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(BACKBONE_FILES)
     for name in BACKBONE_FILES:
         assert (tmp_path / name).read_bytes() == (backbone / name).read_bytes()
@@ -84,12 +83,12 @@ def mirror(backbone: Path) -> Iterator[str]:
 
 
 def test_a_mirror_is_fetched(mirror: str, tmp_path: Path) -> None:
-    assert fetch_preset(Preset(source=mirror, size="small"), verbs.recipe("coco_yolo"), WHERE, tmp_path) == 48_368
+    assert fetch_preset(Preset(source=mirror, size="small"), "coco_yolo", WHERE, tmp_path) == 48_368
 
 
 def message_of(source: str, folder: Path, module: str = "coco_yolo") -> str:
     with pytest.raises(BoxlineError) as raised:
-        fetch_preset(Preset(source=source, size="small"), verbs.recipe(module), WHERE, folder)
+        fetch_preset(Preset(source=source, size="small"), module, WHERE, folder)
     return str(raised.value)
 
 
@@ -108,17 +107,15 @@ def test_a_name_that_no_hub_knows(tmp_path: Path) -> None:
     )
 
 
-def test_a_hub_out_of_reach(tmp_path: Path) -> None:
+def test_a_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def upstream() -> None:
         try:
             raise OSError("Name or service not known")
         except OSError as error:
             raise RuntimeError("Max retries exceeded with url: /v1/models") from error
 
-    recipe = SimpleNamespace(FILES=BACKBONE_FILES, KIND=keras_hub.models.Backbone, upstream=upstream)
-    with pytest.raises(BoxlineError) as raised:
-        fetch_preset(Preset(source="upstream", size="small"), recipe, WHERE, tmp_path)  # type: ignore[arg-type]
-    assert str(raised.value) == (
+    monkeypatch.setattr(verbs.recipe("coco_yolo"), "upstream", upstream)
+    assert message_of("upstream", tmp_path) == (
         "params.yaml: systems.coco_yolo.preset.source: 'upstream' could not be fetched (Name or service not known). "
         "Check the name and the network, or give a folder or an http(s) address that holds config.json, "
         "model.weights.h5, or `sample` for random weights."
@@ -162,7 +159,7 @@ def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Pat
     sample(module, tmp_path / "a")
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        loaded = load_preset(tmp_path / "a", verbs.recipe(module))
+        loaded = load_preset(tmp_path / "a", module)
         convolutions = [layer for layer in loaded._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
         assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
         assert {layer.variable_dtype for layer in convolutions} == {"float32"}
@@ -184,10 +181,34 @@ def test_outputs_are_float32_under_every_precision(module: str, precision: str, 
         preset = None
         if module != "digits_localizer":
             sample(module, tmp_path / "a")
-            preset = load_preset(tmp_path / "a", verbs.recipe(module))
+            preset = load_preset(tmp_path / "a", module)
         channels = 1 if preset is None else 3
-        whole = verbs.architecture(module).build_model(model, targets, 100, channels, 4, preset)
-        outputs = whole(np.zeros((1, 100, 100, channels), np.uint8))
+        whole = verbs.architecture(module).build_model(model, targets, 96, channels, 4, preset)
+        outputs = whole(np.zeros((1, 96, 96, channels), np.uint8))
         assert {keras.backend.standardize_dtype(values.dtype) for values in outputs.values()} == {"float32"}
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_boxes_are_matched_to_anchors_in_float32(precision: str, tmp_path: Path) -> None:
+    sample("coco_retinanet", tmp_path / "a")
+    keras.config.set_dtype_policy(precision)
+    try:
+        preset = load_preset(tmp_path / "a", "coco_retinanet")
+        targets_kind, model_kind = verbs.sections("coco_retinanet")
+        model = verbs.architecture("coco_retinanet").build_model(
+            model_kind(), targets_kind(max_boxes=3), 96, 3, 4, preset
+        )
+        boxes = np.array([[[0.1234567, 0.2345678, 0.3456789, 0.4567891], [-1] * 4, [-1] * 4]], np.float32)
+        images, classes = np.zeros((1, 96, 96, 3), np.float32), np.array([[2, -1, -1]], np.float32)
+        encoded, labels = model.label_encoder(images=images, gt_boxes=boxes, gt_classes=classes)
+        assert keras.backend.standardize_dtype(encoded.dtype) == "float32"
+        anchors = np.concatenate(list(model.anchor_generator(images).values()))  # xyxy pixels
+        [first, *_] = np.flatnonzero(np.asarray(labels)[0] == 2)
+        left, right = anchors[first, [0, 2]]
+        center_x = (0.1234567 + 0.3456789 / 2) * 96
+        expected = (center_x - (left + right) / 2) / (right - left)
+        assert float(np.asarray(encoded)[0, first, 0]) == pytest.approx(expected, abs=1e-5)
     finally:
         keras.config.set_dtype_policy("float32")

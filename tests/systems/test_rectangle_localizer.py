@@ -2,11 +2,12 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.systems.rectangle_localizer.model import build_model, mean_iou, part, stream
 from pipeline.systems.rectangle_localizer.params import Model, Targets
 from pipeline.systems.rectangle_localizer.preset import sample
-from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples
+from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
 
 # left 30, top 10, width 100, height 60 of 224 pixels
 BOX_REL_XYWH = np.array([[30, 10, 100, 60]]) / 224
@@ -37,6 +38,16 @@ def test_answers_out_of_range_are_clipped_to_the_published_pixels() -> None:
 @pytest.mark.parametrize(("num_boxes", "num_examples"), [(0, 0), (1, 1), (2, 0)])
 def test_only_images_with_one_box(num_boxes: int, num_examples: int) -> None:
     assert len(examples(np.ones((num_boxes, 4)), Targets(), training=True)) == num_examples
+
+
+def test_a_dataset_with_several_categories_is_refused() -> None:
+    assert label_category_ids([7]).tolist() == [7]
+    with pytest.raises(BoxlineError) as raised:
+        label_category_ids([1, 7])
+    assert str(raised.value) == (
+        "params.yaml: a rectangle_localizer answers no class, and its dataset has 2 categories. "
+        "Give it a dataset with one category, or take another system."
+    )
 
 
 @pytest.mark.slow

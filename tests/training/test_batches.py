@@ -87,6 +87,18 @@ def test_a_stream_is_a_function_of_seed_epoch_and_step() -> None:
     assert len({tuple(batch) for batch in drawn(4)}) == 4
 
 
+def test_a_stream_draws_nothing_that_a_dataset_with_its_seed_holds() -> None:
+    drawn = []
+    stream = StreamBatches(lambda random, count: drawn.append(random.random()), batch_size=3, steps=2, seed=2017)
+    for epoch in range(3):
+        stream.start_epoch(epoch)
+        for step in range(2):
+            stream[step]
+    of_datasets = [np.random.default_rng([2017, split]).random() for split in range(4)]
+    assert len(set(drawn)) == 6
+    assert set(drawn).isdisjoint(of_datasets)
+
+
 def test_held_out_images_are_a_seeded_choice() -> None:
     held_out = hold_out(10, 3, seed=1)
     assert len(set(held_out.tolist())) == 3

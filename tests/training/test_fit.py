@@ -9,6 +9,8 @@ import pytest
 
 from pipeline.errors import BoxlineError
 from pipeline.storage.shards import Shards, shard_path, write_shard
+from pipeline.systems import verbs
+from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Part
 from pipeline.training.batches import Batches, EpochOrder
 from pipeline.training.fit import Data, fit, prepare
@@ -210,6 +212,25 @@ def test_no_phase_leaves_the_model_alone(shards: tuple[Shards, Shards], tmp_path
     assert (state.rows, weights_of(model)) == ([], before)
 
 
+def test_shown_images_are_distinct_and_have_all_their_boxes(tmp_path: Path) -> None:
+    """Three images with two examples each; the codec answers one box per example."""
+    ids = np.repeat([2, 5, 9], 2)
+    pixels = np.broadcast_to(np.array([2, 5, 9], np.uint8)[:, None, None, None], (3, 4, 4, 1))
+    write_shard(shard_path(tmp_path / "pack", "train", 0), np.array([2, 5, 9]), {"image": pixels})
+    columns = {
+        "class_prediction": np.arange(6, dtype=np.int32) % 2,
+        "bbox_prediction": np.full((6, 4), 0.5, np.float32),
+    }
+    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
+    train = Train(batch_size=1, validation_batches=0, precision="float32", xla=False, phases={})
+    data = Data.of(Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train"), train, 1)
+    squares, truth = data.shown(
+        2, verbs.codec("snack_localizer"), Labels(np.array([1, 2], np.int32), ["apple", "cake"])
+    )
+    assert squares[:, 0, 0, 0].tolist() == [2, 9]
+    assert [marks.labels.tolist() for marks in truth] == [[0, 1], [0, 1]]
+
+
 def test_several_examples_of_an_image_are_held_out_together(tmp_path: Path) -> None:
     ids = np.repeat(np.arange(1, 9), 2)
     write_shard(shard_path(tmp_path, "train", 0), ids, {"value": np.zeros((16, 1), np.float32)})
@@ -245,6 +266,29 @@ def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, S
         "loss became nan in epoch 1, phase all. Lower train.phases.all.learning_rate in params.yaml."
     )
     assert checkpoint.load() == State()
+
+
+@pytest.mark.filterwarnings("ignore:.*NaN.*")
+def test_a_metric_that_is_no_number_ends_the_training_at_once(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """The loss stays finite, so Keras itself would go on."""
+
+    def metric(true, predicted):  # type: ignore[no-untyped-def]
+        return predicted * float("nan")
+
+    train, log = settings(all=Phase(epochs=30, learning_rate=0.01)), Log()
+    model = brightness_model()
+    with pytest.raises(BoxlineError) as raised:
+        fit(
+            model,
+            part_of(model, metrics={"value": [metric]}),
+            Data.of(*shards, train, 1),
+            train,
+            Checkpoint(tmp_path, "x"),
+            State(),
+            log,
+        )
+    assert str(raised.value).startswith("metric became nan in epoch 1, phase all.")
+    assert len(log.epochs) == 1
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

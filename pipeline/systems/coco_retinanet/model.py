@@ -36,10 +36,16 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
         outputs = super().call(imagenet_scaling()(images), training=training, mask=mask)
         return {name: ops.cast(values, "float32") for name, values in outputs.items()}
 
-    def predict_step(self, data: Any) -> Any:
+    def predict_step(self, *args: Any) -> Any:
         """Pixels -> `boxes` rel xywh [B, K, 4], `confidence` 0..1 [B, K] and `labels` [B, K], best first."""
-        (images,) = data if isinstance(data, tuple) else (data,)
-        raw = self(images, training=False)
+        images = keras.utils.unpack_x_y_sample_weight(args[-1])[0]
+        answer = keras.Model.predict_step(self, *args)
+        if isinstance(answer, tuple):  # JAX carries the state of the model along
+            raw, state = answer
+            return self._candidates(raw, images), state
+        return self._candidates(answer, images)
+
+    def _candidates(self, raw: Any, images: Any) -> dict[str, Any]:
         height, width = images.shape[1:3]
         anchors = ops.concatenate(list(self.anchor_generator(images).values()), axis=0)
         scores = ops.sigmoid(raw["cls_logits"])
@@ -60,15 +66,20 @@ def build_model(
     _model: Model, _targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
 ) -> keras.Model:
     """The preset's detector for `num_labels` labels. Its heads come along where they fit."""
-    detector = RetinaNet(
-        preset.backbone,
-        num_labels,
-        bounding_box_format=BOX_FORMAT,
-        anchor_generator=preset.anchor_generator,
-        use_prediction_head_norm=preset.use_prediction_head_norm,
-        pre_logits_num_conv_layers=preset.pre_logits_num_conv_layers,
-        name="coco_retinanet",
-    )
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")  # for matching and encoding of boxes; heads follow the backbone's policy
+    try:
+        detector = RetinaNet(
+            preset.backbone,
+            num_labels,
+            bounding_box_format=BOX_FORMAT,
+            anchor_generator=preset.anchor_generator,
+            use_prediction_head_norm=preset.use_prediction_head_norm,
+            pre_logits_num_conv_layers=preset.pre_logits_num_conv_layers,
+            name="coco_retinanet",
+        )
+    finally:
+        keras.config.set_dtype_policy(policy)
     detector.box_head.set_weights(preset.box_head.get_weights())
     if num_labels == preset.num_classes:
         detector.classification_head.set_weights(preset.classification_head.get_weights())

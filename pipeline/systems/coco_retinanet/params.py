@@ -1,8 +1,10 @@
 """RetinaNet's own sections of params.yaml."""
 
 from pipeline.params import PositiveInt, Section
+from pipeline.systems.params import DETECTOR_FILES
 
 PARTS = ("all",)
+PRESET_FILES = DETECTOR_FILES
 
 
 class Targets(Section, frozen=True):

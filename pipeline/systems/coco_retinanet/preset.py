@@ -5,9 +5,6 @@ from typing import Any
 import keras
 import keras_hub
 
-from pipeline.systems.presets import DETECTOR_FILES
-
-FILES = DETECTOR_FILES
 KIND = keras_hub.models.RetinaNetObjectDetector
 
 HANDLE = "retinanet_resnet50_fpn_v2_coco"

@@ -28,7 +28,7 @@ def build_model(
     x = layers.Flatten()(x)
     x = layers.Dense(model.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
     x = layers.Dropout(model.dropout)(x)
-    x = layers.Dense(grid * grid * (5 + num_labels))(x)
+    x = layers.Dense(grid * grid * (5 + num_labels), dtype="float32")(x)
     x = layers.Reshape((grid, grid, 5 + num_labels))(x)
     outputs = {
         "box": layers.Identity(name="box", dtype="float32")(x[..., :5]),

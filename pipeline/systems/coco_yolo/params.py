@@ -1,8 +1,10 @@
 """COCO YOLO's own sections of params.yaml."""
 
 from pipeline.params import PositiveInt, Section, Share
+from pipeline.systems.params import BACKBONE_FILES
 
 PARTS = ("all",)
+PRESET_FILES = BACKBONE_FILES
 
 
 class Targets(Section, frozen=True):

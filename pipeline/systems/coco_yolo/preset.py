@@ -3,9 +3,6 @@
 import keras
 import keras_hub
 
-from pipeline.systems.presets import BACKBONE_FILES
-
-FILES = BACKBONE_FILES
 KIND = keras_hub.models.Backbone
 
 # The published summary counts 77,850,336 parameters. That is a ResNet-50 with the stem of three 3 x 3 convolutions and

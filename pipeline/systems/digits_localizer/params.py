@@ -3,6 +3,7 @@
 from pipeline.params import PositiveInt, Section, Share
 
 PARTS = ("all",)
+PRESET_FILES = ()  # starts from random weights
 
 
 class Targets(Section, frozen=True):

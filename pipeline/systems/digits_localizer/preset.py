@@ -1,4 +1,3 @@
 """The digit localizer starts from random weights: it has no preset."""
 
-FILES = ()
 KIND = None

@@ -1,8 +1,10 @@
 """The rectangle localizer's own sections of params.yaml."""
 
 from pipeline.params import Section
+from pipeline.systems.params import KERAS_FILES
 
 PARTS = ("head",)
+PRESET_FILES = KERAS_FILES
 
 
 class Targets(Section, frozen=True):

@@ -3,9 +3,6 @@
 import keras
 import keras_hub
 
-from pipeline.systems.presets import KERAS_FILES
-
-FILES = KERAS_FILES
 KIND = None
 
 SMALL_FILTERS = [8, 16, 16, 32, 32]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
 from pipeline.systems.rectangle_localizer.params import Targets
 from pipeline.systems.verbs import Arrays, Decoded
@@ -23,8 +24,13 @@ SMALLEST, LARGEST = 1 / 224, 223 / 224
 
 
 def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """The model answers no class; label 0 is the first category."""
-    return np.array([min(category_ids)], np.int32)
+    """Label 0 is the only category: the model answers no class. Raises BoxlineError where there are several."""
+    if len(category_ids) != 1:
+        raise BoxlineError(
+            f"params.yaml: a rectangle_localizer answers no class, and its dataset has {len(category_ids)} categories. "
+            "Give it a dataset with one category, or take another system."
+        )
+    return np.array(category_ids, np.int32)
 
 
 def examples(boxes_rel_xywh: Boxes, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:

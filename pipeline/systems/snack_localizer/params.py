@@ -3,8 +3,10 @@
 from typing import Literal
 
 from pipeline.params import NonNegativeFloat, PositiveInt, Section, Share
+from pipeline.systems.params import KERAS_FILES
 
 PARTS = ("classifier", "boxes")
+PRESET_FILES = KERAS_FILES
 
 
 class Targets(Section, frozen=True):

@@ -2,9 +2,6 @@
 
 import keras
 
-from pipeline.systems.presets import KERAS_FILES
-
-FILES = KERAS_FILES
 KIND = None
 
 SHAPE = (None, None, 3)
