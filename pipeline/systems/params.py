@@ -5,10 +5,11 @@ from typing import Literal
 from pipeline.params import Section
 
 # What a preset consists of: as KerasHub's `save_to_preset` writes it, for a backbone and for a whole detector, and as
-# Keras writes a network that KerasHub lacks.
+# Keras writes a network that KerasHub lacks; and for a system that starts from random weights.
 BACKBONE_FILES = ("config.json", "model.weights.h5")
 DETECTOR_FILES = (*BACKBONE_FILES, "task.json", "task.weights.h5")
 KERAS_FILES = ("model.json", "model.weights.h5")
+NO_FILES: tuple[str, ...] = ()
 
 
 class Preset(Section, frozen=True):

@@ -1,9 +1,10 @@
 """The digit localizer's own sections of params.yaml."""
 
 from pipeline.params import PositiveInt, Section, Share
+from pipeline.systems.params import NO_FILES
 
 PARTS = ("all",)
-PRESET_FILES = ()  # starts from random weights
+PRESET_FILES = NO_FILES
 
 
 class Targets(Section, frozen=True):
