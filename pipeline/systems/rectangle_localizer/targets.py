@@ -46,8 +46,8 @@ def encode(boxes_rel_xywh: Boxes, _labels: NDArray[np.int64], _: Targets) -> dic
 def squeeze(boxes_rel_xywh: Boxes) -> NDArray[np.float32]:
     """Boxes [N, 4] as the model shall answer them, [N, 4].
 
-    >>> squeeze(np.array([[0.5, 0.25, 0.125, 0.75]])).round(4).tolist()  # left, top, width, height
-    [[0.37754, 0.5, 0.62246, 0.32082]]
+    >>> squeeze(np.array([[0.5, 0.25, 0.125, 0.75]])).astype(float).round(4).tolist()  # left, top, width, height
+    [[0.3775, 0.5, 0.6225, 0.3208]]
     """
     return (1 / (1 + np.exp(1 - 2 * boxes_rel_xywh[:, ORDER]))).astype(np.float32)
 
