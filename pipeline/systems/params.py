@@ -1,6 +1,8 @@
 """The `preset` section of a system in params.yaml, and the files that it stands for."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from pipeline.params import Section
 
@@ -20,5 +22,5 @@ class Preset(Section, frozen=True):
     size: of the sample, "small" or as "published".
     """
 
-    source: str
+    source: Annotated[str, Meta(min_length=1)]
     size: Literal["small", "published"]
