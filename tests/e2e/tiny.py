@@ -48,10 +48,10 @@ def make_tiny_project(folder: Path) -> Path:
     return folder
 
 
-def run_dvc(folder: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """DVC as a user runs it, with the environment's own executable."""
+def run_dvc(folder: Path, *words: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    """DVC as a user runs it, with the environment's own executable and more environment variables."""
     dvc = Path(sys.executable).with_name("dvc")
-    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1"}
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", **variables}
     result = subprocess.run([dvc, *words], cwd=folder, check=False, capture_output=True, text=True, env=environment)
     if check and result.returncode:
         raise AssertionError(f"dvc {' '.join(words)} ended with {result.returncode}\n{result.stdout}\n{result.stderr}")

@@ -117,7 +117,7 @@ def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
         def __getitem__(self, _: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
             return images, targets
 
-    losses = model.fit(Whole(workers=2), epochs=120, shuffle=False, verbose=0).history["loss"]
+    losses = model.fit(Whole(workers=2), epochs=80, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < 0.05 * losses[0]
     outputs = model.predict_on_batch(images)
     best = [marks.above(marks.scores.max()) for marks in decode(outputs).by_image(4)]

@@ -135,5 +135,5 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
         fitted = part(name, model, SMALL)
         fitted.model.compile(keras.optimizers.Adam(3e-3), **fitted.compile_arguments)
         wanted = {output: targets[output] for output in fitted.model.output_names}
-        history = fitted.model.fit(images, wanted, batch_size=4, epochs=200, verbose=0).history
+        history = fitted.model.fit(images, wanted, batch_size=4, epochs=100, verbose=0).history
     assert history["loss"][-1] < 0.05 * history["loss"][0]

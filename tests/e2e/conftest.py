@@ -1,0 +1,54 @@
+"""One project, built once by a real `dvc repro`, and a record of what each of its stages imported."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tiny import make_tiny_project, run_dvc
+
+# Python runs a module of this name at every start. At the end it writes down which files of the project were imported.
+RECORD_IMPORTS = """
+import atexit, json, os, sys, uuid
+
+def record():
+    files = [getattr(module, "__file__", None) for name, module in list(sys.modules.items())
+             if name.startswith("pipeline.") or name == "__main__"]
+    path = os.path.join(os.environ["IMPORTS_FOLDER"], uuid.uuid4().hex + ".json")
+    with open(path, "w") as file:
+        json.dump({"words": sys.argv, "files": [name for name in files if name]}, file)
+
+if any(word.startswith("pipeline.stages.") for word in sys.orig_argv):
+    atexit.register(record)
+"""
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """The project, the folder with its records of imports, and what DVC printed."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "sitecustomize.py").write_text(RECORD_IMPORTS)
+    records = folder / "imports"
+    records.mkdir()
+    project = make_tiny_project(tmp_path_factory.mktemp("built"))
+    output = run_dvc(project, "repro", PYTHONPATH=str(folder), IMPORTS_FOLDER=str(records)).stdout
+    return project, records, output
+
+
+@pytest.fixture(scope="session")
+def built(recorded: tuple[Path, Path, str]) -> Path:
+    """The project after its first `dvc repro`. Tests that change it work on a copy."""
+    return recorded[0]
+
+
+@pytest.fixture(scope="session")
+def imports(recorded: tuple[Path, Path, str]) -> dict[tuple[str, str], set[str]]:
+    """The project's modules that each stage imported, by stage and key, as paths below the project."""
+    project, records, _ = recorded
+    found = {}
+    for path in records.iterdir():
+        record = json.loads(path.read_text())
+        script, key, *_ = record["words"]
+        files = {Path(name).relative_to(project).as_posix() for name in record["files"]}
+        found[Path(script).stem, key] = {name for name in files if not name.endswith("__init__.py")}
+    return found
