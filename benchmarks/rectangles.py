@@ -8,12 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from benchmarks.timing import seconds
 from pipeline.datasets.rectangles.sample import draw_boxes, paint
 from pipeline.storage.shards import Shards, shard_path, write_shard
 from pipeline.systems.rectangle_localizer.model import build_model, part
 from pipeline.systems.rectangle_localizer.params import Model, Targets
 from pipeline.systems.rectangle_localizer.preset import sample
 from pipeline.systems.rectangle_localizer.targets import squeeze
+from pipeline.systems.verbs import Part
 from pipeline.training.batches import Batches
 from pipeline.training.features import precompute, split_at
 
@@ -30,7 +32,7 @@ def rectangles_benchmark() -> dict[str, float]:
     fitted = part("head", model, Model(endless=False))
     literal = _literal_seconds(model, fitted.compile_arguments)
     with tempfile.TemporaryDirectory() as temporary:
-        once, epoch = _seconds(fitted, Path(temporary))
+        once, epoch = _frozen_once_seconds(fitted, Path(temporary))
     return {
         "slow_seconds": literal,
         "fast_seconds": epoch,
@@ -56,16 +58,17 @@ def _literal_seconds(model: keras.Model, compile_arguments: dict[str, object]) -
             model.train_on_batch(images, {"box": squeeze(boxes_xywh / SIZE)})
 
     epoch()
-    return statistics.median(_timed(epoch) for _ in range(ROUNDS))
+    return statistics.median(seconds(epoch) for _ in range(ROUNDS))
 
 
-def _seconds(fitted, folder: Path) -> tuple[float, float]:  # type: ignore[no-untyped-def]
+def _frozen_once_seconds(fitted: Part, folder: Path) -> tuple[float, float]:
     """The one look of the frozen layers at the images, and an epoch after it."""
     boxes_xywh = draw_boxes(np.random.default_rng(1), IMAGES, SIZE)
     ids = np.arange(1, IMAGES + 1)
     write_shard(shard_path(folder / "pack", "train", 0), ids, {"image": np.repeat(paint(boxes_xywh, SIZE), 3, axis=3)})
     write_shard(shard_path(folder / "targets", "train", 0), ids, {"box": squeeze(boxes_xywh / SIZE)})
     images, targets = Shards(folder / "pack", "train"), Shards(folder / "targets", "train")
+    assert fitted.cut is not None, "the backbone is frozen"
     frozen, head = split_at(fitted.model, fitted.cut)
     started = time.perf_counter()
     features = precompute(frozen, images, ids, folder)
@@ -77,10 +80,4 @@ def _seconds(fitted, folder: Path) -> tuple[float, float]:  # type: ignore[no-un
         head.fit(batches, shuffle=False, verbose=0)
 
     epoch()
-    return once, statistics.median(_timed(epoch) for _ in range(ROUNDS))
-
-
-def _timed(action) -> float:  # type: ignore[no-untyped-def]
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
+    return once, statistics.median(seconds(epoch) for _ in range(ROUNDS))

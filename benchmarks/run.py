@@ -7,7 +7,6 @@ import io
 import json
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.rectangles import rectangles_benchmark
+from benchmarks.timing import seconds
 from pipeline.datasets.coco import reader
 from pipeline.datasets.coco.sample import Sample, write_sample
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, annotation_member
@@ -30,13 +30,6 @@ from pipeline.storage.shards import Shards
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 ROUNDS = 5
 BATCH_IMAGES = 16
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
 
 
 def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> dict[str, float]:

@@ -98,9 +98,7 @@ def _build(
             model_section, targets_section, packing.image_size, packing.channels, len(labels.names), pretrained
         )
         model(np.zeros(shape, np.uint8))  # a network for every size still refuses some
-    except Exception as error:  # each backend has its own for shapes that do not fit
-        if isinstance(error, (BoxlineError, MemoryError)):
-            raise
+    except ValueError as error:
         raise BoxlineError(
             f"params.yaml: {where}: the model cannot be built for images of {packing.image_size} px "
             f"({_reason(error)}). Give pack.image_size another value, or change the model or its preset."

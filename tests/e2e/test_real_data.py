@@ -1,15 +1,13 @@
 """Real COCO and MNIST images, and snack-like ones, through the whole line, from a folder and over HTTP."""
 
-import functools
-import http.server
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.tiny import PROJECT, make_tiny_project, run_dvc
+from tests.servers import serving_folder
 
 REAL_DATA = PROJECT.parent / "shared" / "data"
 
@@ -20,23 +18,13 @@ pytestmark = [
 ]
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture(scope="module", params=["folder", "server"])
 def root(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "folder":
         yield str(REAL_DATA)
         return
-    handler = functools.partial(QuietHandler, directory=str(REAL_DATA))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving_folder(REAL_DATA) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

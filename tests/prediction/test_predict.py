@@ -4,10 +4,8 @@ import contextlib
 import io
 import json
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from pipeline.colors import class_color
 from pipeline.prediction import images as prediction_images
 from tests.drawing.pixels import extent_in, pixels_of, shows
 from tests.prediction.models import write_detector, write_localizer
+from tests.servers import serving
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 BROKEN = Path(__file__).parents[3] / "shared" / "data" / "broken" / "images"
@@ -288,12 +287,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01))
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 def test_addresses(run: Run, localizer: str, server: str) -> None:

@@ -1,10 +1,8 @@
 import hashlib
 import os
-import threading
 import zipfile
 from collections.abc import Iterator
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from pipeline.errors import BoxlineError
 from pipeline.storage.archives import MAX_IMAGE_BYTES
 from pipeline.storage.transfer import Asset, fetch
+from tests.servers import serving
 
 CONTENT = bytes(range(256)) * 5000  # more than one chunk
 REPAIR = "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
@@ -35,19 +34,10 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-class Server(ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
-        """A client that hangs up in the middle is what some tests are about."""
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    with Server(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01))
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
+    with serving(Handler) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Presets from every kind of source. Hubs are out of reach here; their client's errors are raised in their place."""
 
-import functools
-import http.server
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from pipeline.systems.params import BACKBONE_FILES, Preset
 from pipeline.systems.preset_sources import fetch_preset
 from pipeline.systems.presets import load_preset
 from tests.e2e.tiny import PROJECT
+from tests.servers import serving_folder
 
 pytestmark = pytest.mark.slow
 
@@ -66,20 +64,10 @@ def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (backbone / name).read_bytes()
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
 def mirror(backbone: Path) -> Iterator[str]:
-    handler = functools.partial(QuietHandler, directory=str(backbone))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.01))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving_folder(backbone) as address:
+        yield address
 
 
 def test_a_mirror_is_fetched(mirror: str, tmp_path: Path) -> None:
