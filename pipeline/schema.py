@@ -20,7 +20,21 @@ IMAGES = pa.schema(
         _field("height", pa.int32(), "pixels"),
         _field("archive", pa.string(), "path of the archive below the download folder"),
         _field("member", pa.string(), "name of the image inside its archive"),
-        _field("sha256", pa.string(), "hex digest of the image file; null where the archive lacks it", nullable=True),
+    ]
+)
+
+FILES = pa.schema(
+    [
+        _field("image_id", pa.int64(), "key of images"),
+        _field("sha256", pa.string(), "hex digest of the image file; null where it cannot be read", nullable=True),
+        _field("size_bytes", pa.int64(), "bytes of the image file", nullable=True),
+        _field("format", pa.string(), "JPEG, PNG, ...; null where this and what follows is unknown", nullable=True),
+        _field("mode", pa.string(), "Pillow's name of the channels: RGB, L, CMYK, I;16, ...", nullable=True),
+        _field("width", pa.int32(), "pixels as stored, before any turning", nullable=True),
+        _field("height", pa.int32(), "pixels as stored, before any turning", nullable=True),
+        _field("orientation", pa.int8(), "EXIF tag: 1 upright, 2 to 8 turned or mirrored by viewers", nullable=True),
+        _field("thumbnail", pa.binary(256), "16 x 16 grey pixels, row by row; null if not decodable", nullable=True),
+        _field("problem", pa.string(), "why it cannot be used; null where it can", nullable=True),
     ]
 )
 

@@ -20,6 +20,7 @@ LAYERS = [
     {"training", "evaluation"},
     {"prediction"},
     {"command"},
+    {"commands"},
     {"stages", "check_params", "summary", "cli"},
 ]
 SYSTEMS = ["digits_localizer", "rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet"]
@@ -72,11 +73,20 @@ def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other
 
 def test_data_stages_start_without_tensorflow() -> None:
     """Data checks run in CI on every change; they must not wait for a framework that they do not use."""
-    light = ["stages.download", "stages.tables", "stages.validate", "stages.pack", "stages.targets", "viewer.page"]
+    light = [
+        "stages.sample",
+        "stages.download",
+        "stages.tables",
+        "stages.inspect",
+        "stages.validate",
+        "stages.pack",
+        "stages.targets",
+        "viewer.page",
+    ]
     light += [f"drawing.{name}" for name in ("tiles", "detection", "localization", "samples", "photograph", "curves")]
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += [*(f"systems.{name}.targets" for name in SYSTEMS), "summary", "check_params"]
-    light += ["cli", "prediction.inputs", "prediction.answers"]
+    light += ["cli", "commands.predict", "prediction.inputs", "prediction.answers"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)

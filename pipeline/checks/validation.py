@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import schema
-from pipeline.checks.rules import BOX_RULES, IMAGE_RULES, Rule
+from pipeline.checks.rules import BOX_RULES, IMAGE_RULES, Context, Rule
 from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError
 from pipeline.params import Section, Share
@@ -30,18 +30,22 @@ class Validate(Section, frozen=True):
 
 @dataclass(frozen=True)
 class Validation:
-    """What passed, what did not (schema.QUARANTINE), and the counts for the report."""
+    """What passed, with its files (schema.FILES), what did not (schema.QUARANTINE), and the counts for the report."""
 
     accepted: Tables
+    files: pa.Table
     quarantine: pa.Table
     report: dict[str, Any]
 
 
-def validate(tables: Tables) -> Validation:
-    """Run every rule. A row is refused by the first rule that it breaks; a refused image takes its boxes with it."""
-    images, refused_images = _sift(tables.images, IMAGE_RULES, tables)
+def validate(tables: Tables, files: pa.Table) -> Validation:
+    """Run every rule; `files` (schema.FILES) says what `inspect` found.
+
+    A row is refused by the first rule that it breaks; a refused image takes its boxes with it.
+    """
+    images, refused_images = _sift(tables.images, IMAGE_RULES, Context(tables, files))
     known_images = Tables(images, tables.boxes, tables.categories)
-    boxes, refused_boxes = _sift(tables.boxes, BOX_RULES, known_images)
+    boxes, refused_boxes = _sift(tables.boxes, BOX_RULES, Context(known_images, files))
     quarantine = pa.concat_tables(
         [_quarantined("images", "image_id", refused_images), _quarantined("boxes", "box_id", refused_boxes)]
     )
@@ -59,7 +63,8 @@ def validate(tables: Tables) -> Validation:
         ],
         "reasons": {rule.name: reasons.get(rule.name, 0) for rule in (*IMAGE_RULES, *BOX_RULES)},
     }
-    return Validation(Tables(images, boxes, tables.categories), quarantine, report)
+    accepted_files = files.filter(pc.is_in(files["image_id"], value_set=images["image_id"].combine_chunks()))
+    return Validation(Tables(images, boxes, tables.categories), accepted_files, quarantine, report)
 
 
 def require(validation: Validation, limits: Validate, report_path: object) -> None:
@@ -80,7 +85,7 @@ def require(validation: Validation, limits: Validate, report_path: object) -> No
     )
 
 
-def _sift(table: pa.Table, rules: list[Rule], context: Tables) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
+def _sift(table: pa.Table, rules: list[Rule], context: Context) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
     """The rows that break no rule, and per rule the rows that it refused."""
     refused = []
     for rule in rules:

@@ -93,7 +93,7 @@ def headed_rows(file: str, content: bytes, columns: Sequence[str], *, only: bool
 def image_size(archive: Archive, member: str) -> tuple[int, int]:
     """Width and height in pixels from the image's header, for annotations that do not tell them."""
     try:
-        return Image.open(io.BytesIO(archive.read(member, MAX_IMAGE_BYTES))).size
+        return Image.open(io.BytesIO(archive[member].read(MAX_IMAGE_BYTES))).size
     except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         reason = "no known image format" if isinstance(error, UnidentifiedImageError) else error
         raise BoxlineError(f"{archive.path}: member {member} is not an image that can be read ({reason}).") from None

@@ -37,12 +37,6 @@ class Tables:
             read_table(folder / "categories.parquet", schema.CATEGORIES),
         )
 
-    def with_digests(self, digests: pa.Array) -> "Tables":
-        """The same tables with the images' column `sha256` filled."""
-        column = self.images.schema.get_field_index("sha256")
-        images = self.images.set_column(column, schema.IMAGES.field("sha256"), digests)
-        return Tables(images, self.boxes, self.categories)
-
     def split(self, name: str) -> "Tables":
         """The images of that split with their boxes; all categories."""
         return self._with_images(pc.equal(self.images["split"], name))

@@ -14,28 +14,27 @@ from pipeline.storage.transfer import fetch
 logger = logging.getLogger(__name__)
 
 
-def download(dataset: str, out: Path) -> None:
-    """Fill `out` with the archives of `datasets.<dataset>.source`, laid out like the upstream."""
+def download(dataset: str, sample: Path, out: Path) -> None:
+    """Fill `out` with the archives of `datasets.<dataset>.source`, laid out like the upstream.
+
+    `sample` is the folder that stands for the source `sample`.
+    """
     chosen = params.load().dataset(dataset)
-    source, sample = registry.source(chosen.module), registry.sample(chosen.module)
-    root = source.UPSTREAM if chosen.source == "upstream" else chosen.source
+    source = registry.source(chosen.module)
+    root = {"upstream": source.UPSTREAM, "sample": str(sample)}.get(chosen.source, chosen.source)
     if root is None:
         raise BoxlineError(
             f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is only drawn and published "
             "nowhere; expected sample, or a folder or an http(s) address that holds such files."
         )
     with whole_folder(out) as folder:
-        if chosen.source == "sample":
-            section = params.section(chosen.sample, sample.Sample, f"datasets.{dataset}.sample")
-            sample.write_sample(folder, section)
-        else:
-            for asset in source.ASSETS:
-                # A mirror may hold a part or another version: only the publisher's own files have the digests.
-                known = asset if chosen.source == "upstream" else replace(asset, size_bytes=None, digest=None)
-                fetch(known, root, folder)
+        for asset in source.ASSETS:
+            # A mirror may hold a part or another version: only the publisher's own files have the digests.
+            known = asset if chosen.source == "upstream" else replace(asset, size_bytes=None, digest=None)
+            fetch(known, root, folder)
     size_megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
     logger.info("downloaded %s from %s: %.1f MB", dataset, chosen.source, size_megabytes)
 
 
 if __name__ == "__main__":
-    run_stage(download, "dataset", ["out"])
+    run_stage(download, "dataset", ["sample", "out"])

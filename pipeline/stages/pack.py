@@ -17,8 +17,8 @@ def pack(system: str, download: Path, validated: Path, out: Path) -> None:
     section = params.section(params.load().system(system).pack, Pack, f"systems.{system}.pack")
     images = Tables.read(validated).images
     # Threads suffice: Pillow and OpenCV release the interpreter while they decode and resize.
-    with ArchiveFolder(download) as archives, ThreadPoolExecutor() as executor, whole_folder(out) as folder:
-        pack_images(images, archives, section, folder, executor)
+    with ThreadPoolExecutor() as executor, whole_folder(out) as folder:
+        pack_images(images, ArchiveFolder(download), section, folder, executor)
 
 
 if __name__ == "__main__":

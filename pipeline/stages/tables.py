@@ -6,8 +6,6 @@ from pathlib import Path
 from pipeline import params
 from pipeline.command import run_stage
 from pipeline.datasets import registry
-from pipeline.storage.archives import ArchiveFolder
-from pipeline.storage.digests import member_digests
 from pipeline.storage.files import whole_folder
 
 logger = logging.getLogger(__name__)
@@ -17,11 +15,9 @@ def tables(dataset: str, download: Path, out: Path) -> None:
     """Read the archives in `download` and write the tables to `out`."""
     reader = registry.reader(params.load().dataset(dataset).module)
     published = reader.read(download)
-    with ArchiveFolder(download) as archives:
-        hashed = published.with_digests(member_digests(published.images, archives))
     with whole_folder(out) as folder:
-        hashed.write(folder)
-    logger.info("tabled %d images and %d boxes of %s", hashed.images.num_rows, hashed.boxes.num_rows, dataset)
+        published.write(folder)
+    logger.info("tabled %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ DVC then tracks a handful of big files instead of a hundred thousand small ones,
 path on this machine.
 """
 
+import os
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
-from types import TracebackType
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from pipeline.errors import BoxlineError
 
@@ -18,84 +20,138 @@ MAX_MEMBER_BYTES = 2 << 30
 MAX_IMAGE_BYTES = 64 << 20
 """Largest image file that is read."""
 
+MAX_COMPRESSION_RATIO = 200
+SMALL_BYTES = 1 << 20
+"""Annotations shrink to a fifth, a drawn CSV to a twentieth. Below a megabyte the ratio harms nobody."""
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ENCRYPTED = 0x1
+LOCAL_HEADER_BYTES = 30
+LOCAL_SIGNATURE = b"PK\x03\x04"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where one member lies. Small and without open files: any thread, process or machine reads it on its own.
+
+    `offset` is that of its local header; `stored_bytes` of them lie in the archive and unpack to `size_bytes`.
+    """
+
+    archive: Path
+    name: str
+    offset: int
+    stored_bytes: int
+    size_bytes: int
+    crc32: int
+    deflated: bool
+
+    def read(self, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
+        """The member's bytes, checked against the archive's own CRC.
+
+        Raises BoxlineError where it is damaged or claims more than `max_bytes`, before unpacking it.
+        """
+        if self.size_bytes > max_bytes:
+            raise BoxlineError(f"{self} claims {self.size_bytes} bytes, more than {max_bytes} allowed.")
+        try:
+            stored = self._stored()
+            content = _inflate(stored, self.size_bytes) if self.deflated else stored
+        except FileNotFoundError:
+            raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
+        except (OSError, ValueError, zlib.error) as error:
+            raise self._damaged(str(error)) from None
+        if len(content) != self.size_bytes:
+            raise self._damaged(f"it has {len(content)} bytes, expected {self.size_bytes}")
+        if zlib.crc32(content) != self.crc32:
+            raise self._damaged(f"its CRC is {zlib.crc32(content):08x}, expected {self.crc32:08x}")
+        return content
+
+    def __str__(self) -> str:
+        return f"{self.archive}: member {self.name}"
+
+    def _stored(self) -> bytes:
+        with self.archive.open("rb", buffering=0) as file:
+            header = os.pread(file.fileno(), LOCAL_HEADER_BYTES, self.offset)
+            if header[:4] != LOCAL_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
+                raise ValueError("there is no member where the table of contents says")
+            names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+            return os.pread(file.fileno(), self.stored_bytes, self.offset + LOCAL_HEADER_BYTES + names)
+
+    def _damaged(self, reason: str) -> BoxlineError:
+        return BoxlineError(f"{self} is damaged ({reason}). Download the archive again.")
+
 
 class Archive:
-    """An open zip archive. Every complaint names the archive and the member."""
+    """The table of contents of a zip archive. Every complaint names the archive and the member.
+
+    Raises BoxlineError where there is none, and where a name or a size in it is one that no honest archive has: a path
+    that leads out of the archive, a link, a name twice, members that overlap, or more content than could be stored.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._zip = zipfile.ZipFile(path)
+            with zipfile.ZipFile(path) as archive:
+                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
             raise BoxlineError(
                 f"{path} is not a readable zip archive ({error}). Delete it and download it again."
             ) from None
+        self._members: dict[str, Member] = {}
+        for entry in entries:
+            if fault := _fault(entry, self._members):
+                raise BoxlineError(f"{path}: member {entry.filename!r} {fault}. Get the archive from its publisher.")
+            self._members[entry.filename] = Member(
+                path,
+                entry.filename,
+                entry.header_offset,
+                entry.compress_size,
+                entry.file_size,
+                entry.CRC,
+                entry.compress_type == zipfile.ZIP_DEFLATED,
+            )
+        self._require_apart()
 
-    def __enter__(self) -> "Archive":
-        return self
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._zip.close()
+    def __getitem__(self, name: str) -> Member:
+        try:
+            return self._members[name]
+        except KeyError:
+            raise BoxlineError(f"{self.path}: member {name} not found.") from None
 
-    def __contains__(self, member: str) -> bool:
-        return member in self._zip.NameToInfo
+    def get(self, name: str) -> Member | None:
+        """The member of that name, or None."""
+        return self._members.get(name)
 
     def names(self) -> list[str]:
-        """The members' names, in the archive's order."""
-        return list(self._zip.NameToInfo)
+        """The members' names, in the archive's order, folders left out."""
+        return list(self._members)
 
-    def read(self, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
-        """The member's bytes, checked against the archive's own CRC. Safe to call from several threads.
-
-        Raises BoxlineError where the member is missing, damaged or claims more than `max_bytes`, before unpacking it.
-        """
-        try:
-            info = self._zip.getinfo(member)
-            if info.file_size > max_bytes:
+    def _require_apart(self) -> None:
+        """Members that share bytes are how a small archive unpacks to petabytes."""
+        end = 0
+        for member in sorted(self._members.values(), key=lambda member: member.offset):
+            if member.offset < end:
                 raise BoxlineError(
-                    f"{self.path}: member {member} claims {info.file_size} bytes, more than {max_bytes} allowed."
+                    f"{self.path}: member {member.name!r} overlaps another one. Get the archive from its publisher."
                 )
-            return self._zip.read(info)
-        except KeyError:
-            raise BoxlineError(f"{self.path}: member {member} not found.") from None
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            NotImplementedError,
-            RuntimeError,
-            ValueError,
-        ) as error:
-            raise BoxlineError(
-                f"{self.path}: member {member} is damaged ({error}). Download the archive again."
-            ) from None
+            end = member.offset + LOCAL_HEADER_BYTES + member.stored_bytes
 
 
 class ArchiveFolder:
-    """The archives below one download folder, each opened once."""
+    """The archives below one download folder, each table of contents read once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._open: dict[str, Archive] = {}
-
-    def __enter__(self) -> "ArchiveFolder":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for archive in self._open.values():
-            archive.__exit__(kind, value, traceback)
+        self._archives: dict[str, Archive] = {}
 
     def __getitem__(self, path: str) -> Archive:
-        if path not in self._open:
-            self._open[path] = Archive(self._folder / path)
-        return self._open[path]
+        if path not in self._archives:
+            self._archives[path] = Archive(self._folder / path)
+        return self._archives[path]
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
@@ -104,3 +160,32 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
+
+
+def _fault(entry: zipfile.ZipInfo, earlier: dict[str, Member]) -> str | None:
+    """What is wrong with an entry of the table of contents, or None."""
+    path = PurePosixPath(entry.filename)
+    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in path.parts[0]:
+        return "has a name that leads out of the archive"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "is a link"
+    if entry.filename in earlier:
+        return "is there twice"
+    if entry.flag_bits & ENCRYPTED:
+        return "is encrypted"
+    if entry.compress_type not in METHODS:
+        return f"is compressed by method {entry.compress_type}, expected 0 (stored) or 8 (deflated)"
+    if entry.compress_type == zipfile.ZIP_STORED and entry.compress_size != entry.file_size:
+        return f"is stored in {entry.compress_size} bytes and claims {entry.file_size}"
+    if entry.file_size > max(SMALL_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size):
+        return f"claims {entry.file_size} bytes in {entry.compress_size}, as only a zip bomb does"
+    return None
+
+
+def _inflate(stored: bytes, size_bytes: int) -> bytes:
+    """At most one byte more than the member claims is ever unpacked."""
+    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = unpacking.decompress(stored, size_bytes + 1)
+    if not unpacking.eof and len(content) <= size_bytes:
+        raise ValueError("it is cut off")
+    return content

@@ -16,7 +16,7 @@ from pipeline import schema
 from pipeline.errors import BoxlineError
 from pipeline.geometry.placement import BOX_PLACEMENTS, PIXEL_PLACEMENTS, Placement
 from pipeline.progress import bar
-from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive, ArchiveFolder
+from pipeline.storage.archives import MAX_IMAGE_BYTES, ArchiveFolder, Member
 from pipeline.storage.decoding import eight_bits, opened
 from pipeline.storage.params import Pack
 from pipeline.storage.shards import shard_path, write_shard
@@ -38,7 +38,9 @@ def pack_images(
     placements: list[dict[str, Any]] = []
     with bar("packing", images.num_rows, "image") as progress:
         for split, number, rows in _shard_rows(images, pack.shard_images):
-            pixels = executor.map(_packed, [archives[row["archive"]] for row in rows], rows, [pack] * len(rows))
+            pixels = executor.map(
+                _packed, [archives[row["archive"]][row["member"]] for row in rows], rows, [pack] * len(rows)
+            )
             squares = np.empty((len(rows), pack.image_size, pack.image_size, pack.channels), np.uint8)
             for position, square in enumerate(pixels):
                 squares[position] = square
@@ -70,9 +72,9 @@ def _shard_rows(images: pa.Table, shard_images: int) -> Iterator[tuple[str, int,
             yield split, number, of_split.slice(start, shard_images).to_pylist()
 
 
-def _packed(archive: Archive, row: dict[str, Any], pack: Pack) -> NDArray[np.uint8]:
+def _packed(member: Member, row: dict[str, Any], pack: Pack) -> NDArray[np.uint8]:
     placement = PIXEL_PLACEMENTS[pack.resize](row["width"], row["height"], pack.image_size)
-    return placement.image_to_square(_decode(archive, row, "RGB" if pack.channels == 3 else "L"))
+    return placement.image_to_square(_decode(member, row, "RGB" if pack.channels == 3 else "L"))
 
 
 def _placement_row(row: dict[str, Any], pack: Pack) -> dict[str, Any]:
@@ -80,14 +82,12 @@ def _placement_row(row: dict[str, Any], pack: Pack) -> dict[str, Any]:
     return {"image_id": row["image_id"], "split": row["split"], **vars(placement)}
 
 
-def _decode(archive: Archive, row: dict[str, Any], mode: str) -> NDArray[np.uint8]:
+def _decode(member: Member, row: dict[str, Any], mode: str) -> NDArray[np.uint8]:
     """uint8 [height, width, channels]. Orientation tags are not applied: boxes refer to the stored pixels."""
-    name = f"{archive.path}: member {row['member']}"
-    content = archive.read(row["member"], MAX_IMAGE_BYTES)
-    with opened(content, name, "Replace the image, or drop its annotations.") as image:
+    with opened(member.read(MAX_IMAGE_BYTES), str(member), "Replace the image, or drop its annotations.") as image:
         if image.size != (row["width"], row["height"]):
             raise BoxlineError(
-                f"{name} is {image.size[0]} x {image.size[1]} pixels, "
+                f"{member} is {image.size[0]} x {image.size[1]} pixels, "
                 f"its annotation says {row['width']} x {row['height']}. Correct the annotation or the image."
             )
         return np.asarray(eight_bits(image).convert(mode)).reshape(row["height"], row["width"], -1)

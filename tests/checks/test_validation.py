@@ -5,22 +5,29 @@ from typing import Any
 import pytest
 
 from pipeline.checks.rules import BOX_RULES, IMAGE_RULES
-from pipeline.checks.validation import Validate, require, validate
+from pipeline.checks.validation import Validate, Validation, require, validate
 from pipeline.errors import BoxlineError
-from tests.scenes import box, image, tables
+from tests.scenes import box, files_of, image, tables
 
 GOOD_IMAGES = [image(7), image(3, "train", width=100, height=80)]
 GOOD_BOXES = [box(1, 7, 5, (10.5, 20, 30, 40)), box(4, 3, 2, (0, 0, 100, 80)), box(9, 7, 2, (600, 400, 40, 27))]
 
 
+def checked(images: list[dict[str, Any]], boxes: list[dict[str, Any]], **facts: object) -> Validation:
+    """With `facts` of the last image's file."""
+    given = tables(images, boxes)
+    return validate(given, files_of(given.images, **facts))
+
+
 def reasons(images: list[dict[str, Any]], boxes: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
-    quarantine = validate(tables(images, boxes)).quarantine.to_pylist()
+    quarantine = checked(images, boxes).quarantine.to_pylist()
     return [(row["table"], row["row_id"], row["reason"]) for row in quarantine]
 
 
 def test_good_tables_pass_unchanged() -> None:
     given = tables(GOOD_IMAGES, GOOD_BOXES)
-    validation = validate(given)
+    validation = validate(given, files_of(given.images))
+    assert validation.files.equals(files_of(given.images))
     assert validation.accepted.images.equals(given.images)
     assert validation.accepted.boxes.equals(given.boxes)
     assert validation.accepted.categories.to_pylist() == given.categories.to_pylist()
@@ -55,7 +62,7 @@ def test_good_tables_pass_unchanged() -> None:
     ],
 )
 def test_a_bad_box_goes_to_quarantine_and_the_good_ones_stay(bad: dict[str, Any], reason: str) -> None:
-    validation = validate(tables(GOOD_IMAGES, [GOOD_BOXES[0], bad, *GOOD_BOXES[1:]]))
+    validation = checked(GOOD_IMAGES, [GOOD_BOXES[0], bad, *GOOD_BOXES[1:]])
     assert validation.accepted.boxes["box_id"].to_pylist() == [1, 4, 9]
     [row] = validation.quarantine.to_pylist()
     assert (row["table"], row["row_id"], row["image_id"]) == ("boxes", bad["box_id"], bad["image_id"])
@@ -76,7 +83,6 @@ def test_a_box_may_end_a_rounding_error_outside() -> None:
     ("bad", "reason"),
     [
         pytest.param({**image(0)}, "image_id_below_one", id="id 0"),
-        pytest.param({**image(8), "sha256": None}, "image_file_missing", id="not in its archive"),
         pytest.param({**image(8), "height": 0}, "image_size_not_positive", id="no height"),
     ],
 )
@@ -86,6 +92,20 @@ def test_a_bad_image_takes_its_boxes_with_it(bad: dict[str, Any], reason: str) -
         ("images", image_id, reason),
         ("boxes", 2, "image_unknown"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        pytest.param({"sha256": None, "problem": "not in its archive"}, "image_file_missing", id="not in its archive"),
+        pytest.param({"thumbnail": None, "problem": "cut off"}, "image_not_decodable", id="cut off"),
+        pytest.param({"width": 427, "height": 640}, "image_size_differs", id="turned"),
+    ],
+)
+def test_a_bad_file_takes_its_image_with_it(facts: dict[str, object], reason: str) -> None:
+    validation = checked([*GOOD_IMAGES, image(8)], GOOD_BOXES, **facts)
+    assert [(row["row_id"], row["reason"]) for row in validation.quarantine.to_pylist()] == [(8, reason)]
+    assert validation.files["image_id"].to_pylist() == [7, 3]
 
 
 def test_of_rows_with_one_id_none_is_taken_for_the_right_one() -> None:
@@ -98,12 +118,12 @@ def test_of_rows_with_one_id_none_is_taken_for_the_right_one() -> None:
 
 
 def test_empty_images_and_crowds_are_counted() -> None:
-    report = validate(tables([*GOOD_IMAGES, image(8)], [*GOOD_BOXES, box(2, 7, 5, (1, 2, 3, 4), is_crowd=True)])).report
+    report = checked([*GOOD_IMAGES, image(8)], [*GOOD_BOXES, box(2, 7, 5, (1, 2, 3, 4), is_crowd=True)]).report
     assert (report["images_without_boxes"], report["crowd_boxes"]) == (1, 1)
 
 
 def test_too_much_in_quarantine_fails_with_the_reasons() -> None:
-    validation = validate(tables(GOOD_IMAGES, [*GOOD_BOXES, box(2, 7, 5, (1, 2, -3, 4))]))
+    validation = checked(GOOD_IMAGES, [*GOOD_BOXES, box(2, 7, 5, (1, 2, -3, 4))])
     require(validation, Validate(max_quarantined_share=1 / 6), "report.json")
     with pytest.raises(BoxlineError) as raised:
         require(validation, Validate(max_quarantined_share=0.1), "report.json")
@@ -117,5 +137,5 @@ def test_too_much_in_quarantine_fails_with_the_reasons() -> None:
 @pytest.mark.parametrize(("images", "missing"), [([], "images"), (GOOD_IMAGES, "boxes")])
 def test_nothing_left_fails(images: list[dict[str, Any]], missing: str) -> None:
     with pytest.raises(BoxlineError) as raised:
-        require(validate(tables(images, [])), Validate(max_quarantined_share=1), "report.json")
+        require(checked(images, []), Validate(max_quarantined_share=1), "report.json")
     assert str(raised.value) == f"No {missing} passed the checks; see report.json."

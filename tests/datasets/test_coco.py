@@ -105,7 +105,6 @@ def test_tables_hold_what_the_json_says(sample_folder: Path) -> None:
             "height": image["height"],
             "archive": f"zips/{split}2017.zip",
             "member": f"{split}2017/{image['file_name']}",
-            "sha256": None,
         }
     boxes = [box for split in content for box in content[split]["annotations"]]
     for row, box in zip(tables.boxes.to_pylist(), boxes, strict=True):

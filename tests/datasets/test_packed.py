@@ -32,8 +32,8 @@ def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
     rows = tables([image(7, "train", WIDTH, HEIGHT)], [box(1, 7, 5, (10, 20, 60, 50))])
     write_archive(folder / "zips" / "train2017.zip", [("train2017/000000000007.jpg", content.getvalue())])
     pack = Pack(image_size=100, channels=3, resize=resize, shard_images=2)
-    with ArchiveFolder(folder) as archives, ThreadPoolExecutor(1) as executor:
-        pack_images(rows.images, archives, pack, folder / "pack", executor)
+    with ThreadPoolExecutor(1) as executor:
+        pack_images(rows.images, ArchiveFolder(folder), pack, folder / "pack", executor)
     write_samples(folder / "samples.png", folder / "pack", rows)
     shown = pixels_of(folder / "samples.png")
     assert shown.shape[:2] == (round(TILE_INCHES * DOTS_PER_INCH),) * 2

@@ -13,6 +13,7 @@ from pipeline.datasets.rectangles.sample import Sample, draw_boxes, paint, write
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.stages.download import download
+from pipeline.stages.sample import sample
 from pipeline.storage.archives import write_archive
 
 SAMPLE = Sample(seed=11, train_images=40, val_images=7, image_size=50)
@@ -97,7 +98,6 @@ def test_tables_hold_what_is_painted(sample_folder: Path) -> None:
         "height": 50,
         "archive": "val.zip",
         "member": "val/000002.png",
-        "sha256": None,
     }
     for image, box in zip(images, boxes, strict=True):
         with zipfile.ZipFile(sample_folder / image["archive"]) as archive:
@@ -196,7 +196,7 @@ def test_an_upstream_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "params.yaml").write_text(PARAMS.format(source="upstream"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BoxlineError) as raised:
-        download("rectangles", tmp_path / "out")
+        download("rectangles", tmp_path / "sample", tmp_path / "out")
     assert str(raised.value) == (
         "params.yaml: datasets.rectangles.source: received 'upstream', but rectangles is only drawn and published "
         "nowhere; expected sample, or a folder or an http(s) address that holds such files."
@@ -210,6 +210,7 @@ def test_drawn_anew_or_copied_from_a_folder(
 ) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.format(source="sample" if kind == "sample" else sample_folder))
     monkeypatch.chdir(tmp_path)
-    download("rectangles", tmp_path / "out")
+    sample("rectangles", tmp_path / "sample")
+    download("rectangles", tmp_path / "sample", tmp_path / "out")
     received = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert received == {path.name: path.read_bytes() for path in sample_folder.iterdir()}

@@ -15,8 +15,10 @@ from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
 from pipeline.errors import BoxlineError
 from pipeline.stages.download import download
+from pipeline.stages.sample import sample
 from pipeline.stages.tables import tables as tables_stage
 from pipeline.storage.archives import write_archive
+from tests.scenes import files_of
 
 SAMPLE = Sample(seed=11, train_images=60, val_images=25, test_images=3)
 
@@ -66,11 +68,11 @@ def test_tables_by_hand(tmp_path: Path, prefix: str) -> None:
     tables = reader.read(tmp_path)
     assert [list(image.values()) for image in tables.images.to_pylist()] == [
         # a9 has no row and is an image all the same
-        [1, "train", "apple/a9.jpg", 100, 60, "snacks.zip", f"{prefix}train/apple/a9.jpg", None],
-        [2, "train", "apple/b2.jpg", 200, 50, "snacks.zip", f"{prefix}train/apple/b2.jpg", None],
-        [3, "train", "banana/a1.jpg", 30, 20, "snacks.zip", f"{prefix}train/banana/a1.jpg", None],
-        [4, "val", "apple/c3.jpg", 40, 80, "snacks.zip", f"{prefix}val/apple/c3.jpg", None],
-        [5, "test", "apple/c3.jpg", 10, 20, "snacks.zip", f"{prefix}test/apple/c3.jpg", None],
+        [1, "train", "apple/a9.jpg", 100, 60, "snacks.zip", f"{prefix}train/apple/a9.jpg"],
+        [2, "train", "apple/b2.jpg", 200, 50, "snacks.zip", f"{prefix}train/apple/b2.jpg"],
+        [3, "train", "banana/a1.jpg", 30, 20, "snacks.zip", f"{prefix}train/banana/a1.jpg"],
+        [4, "val", "apple/c3.jpg", 40, 80, "snacks.zip", f"{prefix}val/apple/c3.jpg"],
+        [5, "test", "apple/c3.jpg", 10, 20, "snacks.zip", f"{prefix}test/apple/c3.jpg"],
     ]
     # box, image, category, then x, y, width, height, area in pixels: both x of a row stand before both y
     assert [list(box.values()) for box in tables.boxes.to_pylist()] == [
@@ -206,11 +208,12 @@ def test_an_image_that_is_none(tmp_path: Path) -> None:
 def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinates: str, reason: str) -> None:
     """As the checks refuse such boxes of every dataset."""
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
-    tables = reader.read(tmp_path).with_digests(["0"] * 5)
-    [refused] = validate(tables).quarantine.to_pylist()
+    tables = reader.read(tmp_path)
+    validation = validate(tables, files_of(tables.images))
+    [refused] = validation.quarantine.to_pylist()
     assert (refused["table"], refused["row_id"], refused["image_id"], refused["reason"]) == ("boxes", 4, 4, reason)
     with pytest.raises(BoxlineError) as raised:
-        require(validate(tables), Validate(max_quarantined_share=0.0), "validate.json")
+        require(validation, Validate(max_quarantined_share=0.0), "validate.json")
     assert str(raised.value) == (
         f"1 rows (10.00%) failed the checks {{'{reason}': 1}}, allowed are 0.00%. First: boxes 4: {reason}. "
         "See validate.json; correct the data, or raise validate.max_quarantined_share in params.yaml."
@@ -276,7 +279,7 @@ def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> N
     sizes = {(row["width"], row["height"]) for row in tables.images.to_pylist()}
     assert {min(size) for size in sizes} == {256}
     assert {width > height for width, height in sizes} == {True, False}
-    checked = validate(tables.with_digests(["0"] * 88))
+    checked = validate(tables, files_of(tables.images))
     assert checked.report["quarantined"] == 0
 
 
@@ -296,7 +299,8 @@ def run_stages(folder: Path, source: object, monkeypatch: pytest.MonkeyPatch) ->
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(PARAMS.format(source=json.dumps(str(source))))
     monkeypatch.chdir(folder)
-    download("snacks", folder / "download")
+    sample("snacks", folder / "sample")
+    download("snacks", folder / "sample", folder / "download")
     tables_stage("snacks", folder / "download", folder / "tables")
     return folder / "tables"
 

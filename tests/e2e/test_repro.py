@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 DATASETS = ("digits", "coco", "rectangles", "snacks")
 SYSTEMS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet")
 STAGES = [
-    *(f"{stage}@{dataset}" for dataset in DATASETS for stage in ("download", "tables", "validate")),
-    *(f"{stage}@{system}" for system in SYSTEMS for stage in ("pack", "targets", "preset", "train", "evaluate")),
+    *(f"{stage}@{name}" for name in DATASETS for stage in ("sample", "download", "tables", "inspect", "validate")),
+    *(f"{stage}@{name}" for name in SYSTEMS for stage in ("pack", "targets", "preset", "train", "evaluate")),
 ]
 
 
@@ -118,7 +118,7 @@ def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
     ("edited", "touched"),
     [
         ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
-        ("pipeline/datasets/digits/sample.py", {"download@digits"}),
+        ("pipeline/datasets/digits/sample.py", {"sample@digits"}),
         ("pipeline/geometry/placement.py", {f"{s}@{n}" for s in ("pack", "targets", "evaluate") for n in SYSTEMS}),
         (
             "pipeline/evaluation/localization.py",
@@ -139,9 +139,9 @@ def test_a_forced_run_with_the_same_seed_gives_the_same_bytes_and_scores(copy: P
     hashes, metrics = lock_hashes(copy), metrics_of(copy)
     run_dvc(copy, "repro", "--force", "evaluate@rectangle_localizer", "evaluate@coco_retinanet")
     again = lock_hashes(copy)
-    before_training = {"download", "tables", "validate", "pack", "targets", "preset", "evaluate"}
+    before_training = {"sample", "download", "tables", "inspect", "validate", "pack", "targets", "preset", "evaluate"}
     fixed = [path for path in hashes if path.split("/")[2] in before_training]
-    assert len(fixed) == 3 * 4 + 4 * 5
+    assert len(fixed) == 5 * 4 + 4 * 5
     assert {path: again[path] for path in fixed} == {path: hashes[path] for path in fixed}
     assert metrics_of(copy) == metrics
 

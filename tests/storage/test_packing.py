@@ -42,7 +42,6 @@ def image_row(image_id: int, split: str, member: str, width: int, height: int) -
         "height": height,
         "archive": "images.zip",
         "member": member,
-        "sha256": None,
     }
 
 
@@ -50,8 +49,8 @@ def pack_members(folder: Path, members: dict[str, bytes], rows: list[dict[str, o
     write_archive(folder / "images.zip", members.items())
     out = folder / "out"
     out.mkdir()
-    with ArchiveFolder(folder) as archives, ThreadPoolExecutor(2) as executor:
-        pack_images(pa.Table.from_pylist(rows, schema.IMAGES), archives, pack, out, executor)
+    with ThreadPoolExecutor(2) as executor:
+        pack_images(pa.Table.from_pylist(rows, schema.IMAGES), ArchiveFolder(folder), pack, out, executor)
     return out
 
 

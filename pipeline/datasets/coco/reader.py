@@ -51,8 +51,8 @@ class _Instances(msgspec.Struct):
 
 def read(download: Path) -> Tables:
     """All splits of the archives below `download`, rows in the published order, train first."""
-    with Archive(download / ANNOTATION_ARCHIVE) as archive:
-        splits = {split: _decode(archive, split) for split in IMAGE_ARCHIVES}
+    archive = Archive(download / ANNOTATION_ARCHIVE)
+    splits = {split: _decode(archive, split) for split in IMAGE_ARCHIVES}
     categories = _categories(splits, download / ANNOTATION_ARCHIVE)
     return Tables(
         images=pa.concat_tables([_images(split, content.images) for split, content in splits.items()]),
@@ -82,7 +82,7 @@ def _categories(splits: dict[str, _Instances], path: Path) -> list[_Category]:
 def _decode(archive: Archive, split: str) -> _Instances:
     member = annotation_member(split)
     try:
-        return msgspec.json.decode(archive.read(member), type=_Instances)
+        return msgspec.json.decode(archive[member].read(), type=_Instances)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BoxlineError(
             f"{archive.path}: member {member} is not a COCO instances file: {error}. "
@@ -99,7 +99,6 @@ def _images(split: str, images: list[_Image]) -> pa.Table:
         "height": [image.height for image in images],
         "archive": [IMAGE_ARCHIVES[split]] * len(images),
         "member": [image_member(split, image.file_name) for image in images],
-        "sha256": [None] * len(images),
     }
     return pa.table([pa.array(columns[field.name], field.type) for field in schema.IMAGES], schema.IMAGES)
 

@@ -25,24 +25,23 @@ def read(download: Path) -> Tables:
         rows = bare_rows(str(path), file_content(path), COLUMNS)
         # Every row before the first image: a bad row shows at once.
         labels = [(row["file name"], _digit(row), [row.fraction(column) for column in COLUMNS[2:]]) for row in rows]
-        with Archive(download / IMAGE_ARCHIVES[split]) as archive:
-            for file_name, digit, corners_rel_xyxy in labels:
-                member = image_member(split, file_name)
-                width, height = image_size(archive, member)
-                images.append(
-                    {
-                        "image_id": len(images) + 1,
-                        "split": split,
-                        "file_name": file_name,
-                        "width": width,
-                        "height": height,
-                        "archive": IMAGE_ARCHIVES[split],
-                        "member": member,
-                        "sha256": None,
-                    }
-                )
-                boxes_xywh.append(xyxy_to_xywh(np.array(corners_rel_xyxy) * [width, height, width, height])[0])
-                digits.append(digit)
+        archive = Archive(download / IMAGE_ARCHIVES[split])
+        for file_name, digit, corners_rel_xyxy in labels:
+            member = image_member(split, file_name)
+            width, height = image_size(archive, member)
+            images.append(
+                {
+                    "image_id": len(images) + 1,
+                    "split": split,
+                    "file_name": file_name,
+                    "width": width,
+                    "height": height,
+                    "archive": IMAGE_ARCHIVES[split],
+                    "member": member,
+                }
+            )
+            boxes_xywh.append(xyxy_to_xywh(np.array(corners_rel_xyxy) * [width, height, width, height])[0])
+            digits.append(digit)
     return Tables(
         images=pa.Table.from_pylist(images, schema.IMAGES),
         # COCO tools take category 0 for "no match", so digit 0 is category 1 and class 0.

@@ -22,24 +22,23 @@ def read(download: Path) -> Tables:
         path = download / label_file
         rows = headed_rows(str(path), file_content(path), COLUMNS, only=True)
         boxes_xywh += [[row.whole_number(column) for column in ("left", "top", "width", "height")] for row in rows]
-        with Archive(download / IMAGE_ARCHIVES[split]) as archive:
-            for row in rows:
-                member = image_member(split, row["file_name"])
-                if member not in archive:
-                    raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
-                width, height = image_size(archive, member)
-                images.append(
-                    {
-                        "image_id": len(images) + 1,
-                        "split": split,
-                        "file_name": row["file_name"],
-                        "width": width,
-                        "height": height,
-                        "archive": IMAGE_ARCHIVES[split],
-                        "member": member,
-                        "sha256": None,
-                    }
-                )
+        archive = Archive(download / IMAGE_ARCHIVES[split])
+        for row in rows:
+            member = image_member(split, row["file_name"])
+            if member not in archive:
+                raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
+            width, height = image_size(archive, member)
+            images.append(
+                {
+                    "image_id": len(images) + 1,
+                    "split": split,
+                    "file_name": row["file_name"],
+                    "width": width,
+                    "height": height,
+                    "archive": IMAGE_ARCHIVES[split],
+                    "member": member,
+                }
+            )
     return Tables(
         images=pa.Table.from_pylist(images, schema.IMAGES),
         boxes=boxes_table(range(1, len(images) + 1), [RECTANGLE] * len(images), boxes_xywh),

@@ -36,18 +36,18 @@ def read(download: Path) -> Tables:
 
     Images are numbered from 1 in order of folder and image id, boxes from 1 in order of the rows.
     """
-    with Archive(download / ARCHIVE) as archive:
-        prefix = _prefix(archive)
-        keys = _image_keys(archive, prefix)
-        classes = _classes(keys)
-        numbers = {key: number for number, key in enumerate(keys, 1)}
-        image_ids, category_ids, corners_rel_xyxy = [], [], []
-        for split in SPLITS:
-            for row in _rows(archive, prefix, split):
-                image_ids.append(_image_number(row, prefix, split, numbers))
-                category_ids.append(_category_id(row, classes))
-                corners_rel_xyxy.append([row.fraction(column) for column in ("x_min", "y_min", "x_max", "y_max")])
-        sizes = np.array([image_size(archive, image_member(prefix, *key)) for key in keys])
+    archive = Archive(download / ARCHIVE)
+    prefix = _prefix(archive)
+    keys = _image_keys(archive, prefix)
+    classes = _classes(keys)
+    numbers = {key: number for number, key in enumerate(keys, 1)}
+    image_ids, category_ids, corners_rel_xyxy = [], [], []
+    for split in SPLITS:
+        for row in _rows(archive, prefix, split):
+            image_ids.append(_image_number(row, prefix, split, numbers))
+            category_ids.append(_category_id(row, classes))
+            corners_rel_xyxy.append([row.fraction(column) for column in ("x_min", "y_min", "x_max", "y_max")])
+    sizes = np.array([image_size(archive, image_member(prefix, *key)) for key in keys])
     scale = np.tile(sizes, 2)[np.array(image_ids) - 1]
     return Tables(
         images=_images(prefix, keys, sizes.tolist()),
@@ -83,7 +83,7 @@ def _classes(keys: list[Key]) -> list[str]:
 
 def _rows(archive: Archive, prefix: str, split: str) -> list[Row]:
     member = annotation_member(prefix, split)
-    return headed_rows(f"{archive.path}: member {member}", archive.read(member, MAX_CSV_BYTES), COLUMNS)
+    return headed_rows(f"{archive.path}: member {member}", archive[member].read(MAX_CSV_BYTES), COLUMNS)
 
 
 def _image_number(row: Row, prefix: str, split: str, numbers: dict[Key, int]) -> int:
@@ -111,6 +111,5 @@ def _images(prefix: str, keys: list[Key], sizes: list[list[int]]) -> pa.Table:
         "height": [height for _, height in sizes],
         "archive": [ARCHIVE] * len(keys),
         "member": [image_member(prefix, *key) for key in keys],
-        "sha256": [None] * len(keys),
     }
     return pa.table([pa.array(columns[field.name], field.type) for field in schema.IMAGES], schema.IMAGES)

@@ -1,0 +1,28 @@
+"""sample: a small drawn stand-in in the upstream's own format, where a dataset's source asks for one."""
+
+import logging
+from pathlib import Path
+
+from pipeline import params
+from pipeline.command import run_stage
+from pipeline.datasets import registry
+from pipeline.storage.files import whole_folder
+
+logger = logging.getLogger(__name__)
+
+
+def sample(dataset: str, out: Path) -> None:
+    """Draw the sample of that dataset into `out`, or leave `out` empty where `source` names another one.
+
+    A stage of its own, so that an edit of a drawing never fetches a published archive again.
+    """
+    chosen = params.load().dataset(dataset)
+    writer = registry.sample(chosen.module)
+    with whole_folder(out) as folder:
+        if chosen.source == "sample":
+            writer.write_sample(folder, params.section(chosen.sample, writer.Sample, f"datasets.{dataset}.sample"))
+            logger.info("drew a sample of %s", dataset)
+
+
+if __name__ == "__main__":
+    run_stage(sample, "dataset", ["out"])
