@@ -4,6 +4,7 @@ DVC then tracks a handful of big files instead of a hundred thousand small ones,
 path on this machine.
 """
 
+import io
 import os
 import stat
 import zipfile
@@ -11,6 +12,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from isal import igzip_lib, isal_zlib
 
 from pipeline.errors import BoxlineError
 
@@ -28,6 +31,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
 LOCAL_HEADER_BYTES = 30
 LOCAL_SIGNATURE = b"PK\x03\x04"
+PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +57,43 @@ class Member:
         if self.size_bytes > max_bytes:
             raise BoxlineError(f"{self} claims {self.size_bytes} bytes, more than {max_bytes} allowed.")
         try:
-            stored = self._stored()
-            content = _inflate(stored, self.size_bytes) if self.deflated else stored
+            content = self._content()
         except FileNotFoundError:
             raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
-        except (OSError, ValueError, zlib.error) as error:
+        except (OSError, ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub calls a class an instance
             raise self._damaged(str(error)) from None
         if len(content) != self.size_bytes:
             raise self._damaged(f"it has {len(content)} bytes, expected {self.size_bytes}")
-        if zlib.crc32(content) != self.crc32:
-            raise self._damaged(f"its CRC is {zlib.crc32(content):08x}, expected {self.crc32:08x}")
+        if isal_zlib.crc32(content) != self.crc32:
+            raise self._damaged(f"its CRC is {isal_zlib.crc32(content):08x}, expected {self.crc32:08x}")
         return content
 
     def __str__(self) -> str:
         return f"{self.archive}: member {self.name}"
 
-    def _stored(self) -> bytes:
+    def _content(self) -> bytes:
         with self.archive.open("rb", buffering=0) as file:
             header = os.pread(file.fileno(), LOCAL_HEADER_BYTES, self.offset)
             if header[:4] != LOCAL_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
                 raise ValueError("there is no member where the table of contents says")
             names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            return os.pread(file.fileno(), self.stored_bytes, self.offset + LOCAL_HEADER_BYTES + names)
+            file.seek(self.offset + LOCAL_HEADER_BYTES + names)
+            return self._inflated(file) if self.deflated else file.read(self.size_bytes)
+
+    def _inflated(self, file: io.FileIO) -> bytes:
+        """Piece by piece, and never more than one byte beyond what the member claims."""
+        unpacking = isal_zlib.decompressobj(-zlib.MAX_WBITS)
+        content = io.BytesIO()
+        left = self.stored_bytes
+        while left > 0 and not unpacking.eof and content.tell() <= self.size_bytes:
+            piece = file.read(min(PIECE_BYTES, left))
+            if not piece:
+                break
+            left -= len(piece)
+            content.write(unpacking.decompress(piece, self.size_bytes + 1 - content.tell()))
+        if not unpacking.eof and content.tell() <= self.size_bytes:
+            raise ValueError("it is cut off")
+        return content.getvalue()
 
     def _damaged(self, reason: str) -> BoxlineError:
         return BoxlineError(f"{self} is damaged ({reason}). Download the archive again.")
@@ -180,12 +199,3 @@ def _fault(entry: zipfile.ZipInfo, earlier: dict[str, Member]) -> str | None:
     if entry.file_size > max(SMALL_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size):
         return f"claims {entry.file_size} bytes in {entry.compress_size}, as only a zip bomb does"
     return None
-
-
-def _inflate(stored: bytes, size_bytes: int) -> bytes:
-    """At most one byte more than the member claims is ever unpacked."""
-    unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
-    content = unpacking.decompress(stored, size_bytes + 1)
-    if not unpacking.eof and len(content) <= size_bytes:
-        raise ValueError("it is cut off")
-    return content

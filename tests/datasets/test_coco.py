@@ -146,7 +146,9 @@ END = "Correct the file, or download the archive again."
     [
         pytest.param(lambda text: text[:90], "Input data was truncated", id="truncated"),
         pytest.param(lambda _: "", "Input data was truncated", id="empty"),
-        pytest.param(lambda _: "<html>", "JSON is malformed: invalid character (byte 0)", id="a web page"),
+        pytest.param(
+            lambda _: "<html>", "JSON is malformed: invalid character (byte 0), received '<html>'", id="a web page"
+        ),
         pytest.param(lambda _: "[]", "Expected `object`, got `array`", id="a list"),
         pytest.param(
             lambda text: text.replace('"categories"', '"kinds"'),

@@ -1,52 +1,27 @@
-"""COCO's annotations as tables, by typed decoding: the file never becomes Python dicts."""
+"""COCO's archives as tables."""
 
+import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
-from msgspec import Meta
 
 from pipeline import schema
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
+from pipeline.datasets.coco_files import Category, Image, decode
 from pipeline.datasets.tables import Tables, categories_table
 from pipeline.errors import BoxlineError, listed
 from pipeline.storage.archives import Archive
 
-# What fits the columns; whether an id or a size makes sense is for the checks to say.
-Id = Annotated[int, Meta(ge=-(2**62), le=2**62)]
-Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
-CategoryId = Annotated[int, Meta(ge=1, le=10_000)]  # 0 means "nothing" to detectors and "no match" to COCO tools
+CONTEXT_BYTES = 20
 
 
-class _Image(msgspec.Struct, gc=False):
-    id: Id
-    file_name: str
-    width: Int32
-    height: Int32
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    id: Id
-    image_id: Id
-    category_id: Int32
-    bbox: tuple[float, float, float, float]
-    area: float
-    iscrowd: int = 0
-
-
-class _Category(msgspec.Struct):
-    id: CategoryId
-    name: str
-    supercategory: str = ""
-
-
-class _Instances(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category]
+class _Split(NamedTuple):
+    images: list[Image]
+    categories: list[Category]
+    boxes: pa.Table
 
 
 def read(download: Path) -> Tables:
@@ -56,14 +31,14 @@ def read(download: Path) -> Tables:
     categories = _categories(splits, download / ANNOTATION_ARCHIVE)
     return Tables(
         images=pa.concat_tables([_images(split, content.images) for split, content in splits.items()]),
-        boxes=pa.concat_tables([_boxes(content.annotations) for content in splits.values()]),
+        boxes=pa.concat_tables([content.boxes for content in splits.values()]),
         categories=categories_table(
             [c.id for c in categories], [c.name for c in categories], [c.supercategory for c in categories]
         ),
     )
 
 
-def _categories(splits: dict[str, _Instances], path: Path) -> list[_Category]:
+def _categories(splits: dict[str, _Split], path: Path) -> list[Category]:
     """The categories, which every split must list alike and without repeating an id."""
     first, *others = splits
     categories = splits[first].categories
@@ -79,38 +54,36 @@ def _categories(splits: dict[str, _Instances], path: Path) -> list[_Category]:
     return categories
 
 
-def _decode(archive: Archive, split: str) -> _Instances:
+def _decode(archive: Archive, split: str) -> _Split:
     member = annotation_member(split)
+    content = archive[member].read()
     try:
-        return msgspec.json.decode(archive[member].read(), type=_Instances)
+        return _Split(*decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BoxlineError(
-            f"{archive.path}: member {member} is not a COCO instances file: {error}. "
+            f"{archive.path}: member {member} is not a COCO instances file: {error}{_context(content, str(error))}. "
             "Correct the file, or download the archive again."
         ) from None
 
 
-def _images(split: str, images: list[_Image]) -> pa.Table:
+def _context(content: bytes, message: str) -> str:
+    """What stands at the byte that the decoder complains about."""
+    position = re.search(r"\(byte (\d+)\)", message)
+    if position is None:
+        return ""
+    start = int(position[1])
+    return f", received {content[start : start + CONTEXT_BYTES].decode(errors='replace')!r}"
+
+
+def _images(split: str, images: list[Image]) -> pa.Table:
+    names = [image.file_name for image in images]
     columns = {
         "image_id": [image.id for image in images],
         "split": [split] * len(images),
-        "file_name": [image.file_name for image in images],
+        "file_name": names,
         "width": [image.width for image in images],
         "height": [image.height for image in images],
         "archive": [IMAGE_ARCHIVES[split]] * len(images),
-        "member": [image_member(split, image.file_name) for image in images],
+        "member": [image_member(split, name) for name in names],
     }
     return pa.table([pa.array(columns[field.name], field.type) for field in schema.IMAGES], schema.IMAGES)
-
-
-def _boxes(annotations: list[_Annotation]) -> pa.Table:
-    boxes_xywh = np.array([annotation.bbox for annotation in annotations], np.float64).reshape(-1, 4)
-    columns = {
-        "box_id": [annotation.id for annotation in annotations],
-        "image_id": [annotation.image_id for annotation in annotations],
-        "category_id": [annotation.category_id for annotation in annotations],
-        **dict(zip(("x", "y", "width", "height"), boxes_xywh.T, strict=True)),
-        "area": [annotation.area for annotation in annotations],
-        "is_crowd": [bool(annotation.iscrowd) for annotation in annotations],
-    }
-    return pa.table([pa.array(columns[field.name], field.type) for field in schema.BOXES], schema.BOXES)
