@@ -1,4 +1,4 @@
-"""Arrow schemas of every table, with units in the fields' metadata.
+"""Arrow schemas of every table. The metadata of a field hold its `meaning` and its `unit`; readers check the unit.
 
 `category_id` is the dataset's own id, gaps kept; `class_index` counts the categories from 0 without gaps. Ids start
 at 1, since COCO tools take 0 for "no match".
@@ -6,9 +6,14 @@ at 1, since COCO tools take 0 for "no match".
 
 import pyarrow as pa
 
+PIXELS = "px"
+SQUARE_PIXELS = "px^2"
+BYTES = "B"
 
-def _field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"meaning": meaning})
+
+def _field(name: str, kind: pa.DataType, meaning: str, *, unit: str | None = None, nullable: bool = False) -> pa.Field:
+    metadata = {"meaning": meaning} | ({"unit": unit} if unit else {})
+    return pa.field(name, kind, nullable=nullable, metadata=metadata)
 
 
 IMAGES = pa.schema(
@@ -16,8 +21,8 @@ IMAGES = pa.schema(
         _field("image_id", pa.int64(), "unique over all splits, from 1"),
         _field("split", pa.string(), "train, val or test"),
         _field("file_name", pa.string(), "as published"),
-        _field("width", pa.int32(), "pixels"),
-        _field("height", pa.int32(), "pixels"),
+        _field("width", pa.int32(), "as the annotations state it", unit=PIXELS),
+        _field("height", pa.int32(), "as the annotations state it", unit=PIXELS),
         _field("archive", pa.string(), "path of the archive below the download folder"),
         _field("member", pa.string(), "name of the image inside its archive"),
     ]
@@ -27,11 +32,11 @@ FILES = pa.schema(
     [
         _field("image_id", pa.int64(), "key of images"),
         _field("sha256", pa.string(), "hex digest of the image file; null where it cannot be read", nullable=True),
-        _field("size_bytes", pa.int64(), "bytes of the image file", nullable=True),
+        _field("size_bytes", pa.int64(), "of the image file", unit=BYTES, nullable=True),
         _field("format", pa.string(), "JPEG, PNG, ...; null where this and what follows is unknown", nullable=True),
         _field("mode", pa.string(), "Pillow's name of the channels: RGB, L, CMYK, I;16, ...", nullable=True),
-        _field("width", pa.int32(), "pixels as stored, before any turning", nullable=True),
-        _field("height", pa.int32(), "pixels as stored, before any turning", nullable=True),
+        _field("width", pa.int32(), "as stored, before any turning", unit=PIXELS, nullable=True),
+        _field("height", pa.int32(), "as stored, before any turning", unit=PIXELS, nullable=True),
         _field("orientation", pa.int8(), "EXIF tag: 1 upright, 2 to 8 turned or mirrored by viewers", nullable=True),
         _field("thumbnail", pa.binary(256), "16 x 16 grey pixels, row by row; null if not decodable", nullable=True),
         _field("problem", pa.string(), "why it cannot be used; null where it can", nullable=True),
@@ -43,11 +48,11 @@ BOXES = pa.schema(
         _field("box_id", pa.int64(), "unique over all splits, from 1"),
         _field("image_id", pa.int64(), "key of images"),
         _field("category_id", pa.int32(), "key of categories"),
-        _field("x", pa.float64(), "pixels, left edge"),
-        _field("y", pa.float64(), "pixels, top edge"),
-        _field("width", pa.float64(), "pixels"),
-        _field("height", pa.float64(), "pixels"),
-        _field("area", pa.float64(), "square pixels, of the object's outline where one is known, else of the box"),
+        _field("x", pa.float64(), "left edge", unit=PIXELS),
+        _field("y", pa.float64(), "top edge", unit=PIXELS),
+        _field("width", pa.float64(), "of the box", unit=PIXELS),
+        _field("height", pa.float64(), "of the box", unit=PIXELS),
+        _field("area", pa.float64(), "of the object's outline where one is known, else of the box", unit=SQUARE_PIXELS),
         _field("is_crowd", pa.bool_(), "one box around many objects; scored as a region to ignore"),
     ]
 )
@@ -56,8 +61,8 @@ CATEGORIES = pa.schema(
     [
         _field("category_id", pa.int32(), "the dataset's own id, from 1, gaps kept"),
         _field("class_index", pa.int32(), "from 0, without gaps, in order of category_id"),
-        _field("name", pa.string(), ""),
-        _field("supercategory", pa.string(), ""),
+        _field("name", pa.string(), "as published"),
+        _field("supercategory", pa.string(), "as published, or empty"),
     ]
 )
 
@@ -75,13 +80,13 @@ PLACEMENTS = pa.schema(
     [
         _field("image_id", pa.int64(), "key of images"),
         _field("split", pa.string(), "train, val or test"),
-        _field("width", pa.int32(), "pixels of the original"),
-        _field("height", pa.int32(), "pixels of the original"),
-        _field("size", pa.int32(), "pixels, side of the square input"),
-        _field("scaled_width", pa.int32(), "pixels of the square input"),
-        _field("scaled_height", pa.int32(), "pixels of the square input"),
-        _field("left", pa.int32(), "pixels of the square input, left edge of the scaled image"),
-        _field("top", pa.int32(), "pixels of the square input, top edge of the scaled image"),
+        _field("width", pa.int32(), "of the original", unit=PIXELS),
+        _field("height", pa.int32(), "of the original", unit=PIXELS),
+        _field("size", pa.int32(), "side of the square input", unit=PIXELS),
+        _field("scaled_width", pa.int32(), "of the square input", unit=PIXELS),
+        _field("scaled_height", pa.int32(), "of the square input", unit=PIXELS),
+        _field("left", pa.int32(), "left edge of the scaled image in the square input", unit=PIXELS),
+        _field("top", pa.int32(), "top edge of the scaled image in the square input", unit=PIXELS),
     ]
 )
 
@@ -89,10 +94,10 @@ DETECTIONS = pa.schema(
     [
         _field("image_id", pa.int64(), "key of images"),
         _field("category_id", pa.int32(), "key of categories"),
-        _field("x", pa.float64(), "pixels of the original, left edge"),
-        _field("y", pa.float64(), "pixels of the original, top edge"),
-        _field("width", pa.float64(), "pixels of the original; a model can answer a negative one"),
-        _field("height", pa.float64(), "pixels of the original; a model can answer a negative one"),
+        _field("x", pa.float64(), "left edge in the original", unit=PIXELS),
+        _field("y", pa.float64(), "top edge in the original", unit=PIXELS),
+        _field("width", pa.float64(), "of the original; a model can answer a negative one", unit=PIXELS),
+        _field("height", pa.float64(), "of the original; a model can answer a negative one", unit=PIXELS),
         _field("score", pa.float64(), "0..1, higher is surer"),
     ]
 )

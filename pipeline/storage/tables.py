@@ -19,16 +19,18 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """A table that has exactly `schema`. Raises BoxlineError naming the columns that differ."""
+    """A table that has exactly `schema`: names, types and units. Raises BoxlineError naming the columns that differ."""
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
         raise BoxlineError(f"{path} not found. `dvc repro` builds it.") from None
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the machine's own; Arrow's about a damaged file have none
+            raise
         raise BoxlineError(f"{path} is not a Parquet table ({error}). Delete it and run `dvc repro`.") from None
-    if table.schema != schema:
+    if differences := _differences(table.schema, schema):
         raise BoxlineError(
-            f"{path}: {'; '.join(_differences(table.schema, schema))}. It was written by another version of Boxline: "
+            f"{path}: {'; '.join(differences)}. It was written by another version of Boxline: "
             "delete it and run `dvc repro`."
         )
     return table
@@ -42,8 +44,11 @@ def _differences(received: pa.Schema, expected: pa.Schema) -> list[str]:
         for field in expected
         if field.name in received.names and _type(received.field(field.name)) != _type(field)
     ]
-    return missing + extra + changed or [f"columns are ordered {received.names}, expected {expected.names}"]
+    if not missing + extra + changed and received.names != expected.names:
+        return [f"columns are ordered {received.names}, expected {expected.names}"]
+    return missing + extra + changed
 
 
 def _type(field: pa.Field) -> str:
-    return f"{field.type}{' or null' if field.nullable else ''}"
+    unit = (field.metadata or {}).get(b"unit")
+    return f"{field.type}{' or null' if field.nullable else ''}{f' in {unit.decode()}' if unit else ''}"
