@@ -22,6 +22,16 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
     return shown if len(texts) <= limit else f"{shown} and {len(texts) - limit} more"
 
 
+def shortened(text: str, limit: int = 100) -> str:
+    """Text of a stranger for a message: on one line, and no more than `limit` characters of it.
+
+    >>> shortened("one\\ntwo"), shortened("abcdef", limit=3)
+    ('one two', 'abc...')
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= limit else f"{line[:limit]}..."
+
+
 def root_cause(error: BaseException) -> BaseException:
     """The first of a chain of wrapped errors, which is the one that says something."""
     while error.__context__ is not None:

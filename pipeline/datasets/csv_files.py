@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
-from pipeline.errors import BoxlineError, listed
-from pipeline.storage.archives import MAX_IMAGE_BYTES, Archive
+from pipeline.errors import BoxlineError, listed, shortened
+from pipeline.storage.archives import MAX_IMAGE_BYTES, Member
+from pipeline.storage.decoding import opened
 
 MAX_CSV_BYTES = 256 << 20
 """Largest CSV file that is read from an archive: a million rows are a quarter of it."""
@@ -35,7 +34,7 @@ class Row:
     def error(self, column: str, expected: str) -> BoxlineError:
         """Says what the column holds and what it should."""
         return BoxlineError(
-            f"{self.file}, line {self.line}, column {column}: received {self[column]!r}, expected {expected}."
+            f"{self.file}, line {self.line}, column {column}: received {shortened(repr(self[column]))}, expected {expected}."
         )
 
     def fraction(self, column: str) -> float:
@@ -90,13 +89,16 @@ def headed_rows(file: str, content: bytes, columns: Sequence[str], *, only: bool
     return rows
 
 
-def image_size(archive: Archive, member: str) -> tuple[int, int]:
-    """Width and height in pixels from the image's header, for annotations that do not tell them."""
+def image_size(member: Member) -> tuple[int, int]:
+    """Width and height in pixels from the image's header, for annotations that do not tell them.
+
+    0, 0 for a file that cannot be read: `inspect` finds out why, and the checks refuse it.
+    """
     try:
-        return Image.open(io.BytesIO(archive[member].read(MAX_IMAGE_BYTES))).size
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        reason = "no known image format" if isinstance(error, UnidentifiedImageError) else error
-        raise BoxlineError(f"{archive.path}: member {member} is not an image that can be read ({reason}).") from None
+        with opened(member.read(MAX_IMAGE_BYTES), str(member), "") as image:
+            return image.size
+    except BoxlineError:
+        return 0, 0
 
 
 def _lines(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -113,7 +115,7 @@ def _lines(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
 def _row(file: str, line: int, fields: list[str], columns: Sequence[str]) -> Row:
     if len(fields) != len(columns):
         raise BoxlineError(
-            f"{file}, line {line}: received {len(fields)} fields ({','.join(fields)}), "
+            f"{file}, line {line}: received {len(fields)} fields ({shortened(','.join(fields))}), "
             f"expected {len(columns)}: {', '.join(columns)}."
         )
     return Row(file, line, dict(zip(columns, fields, strict=True)))
@@ -126,7 +128,7 @@ def _check_header(where: str, header: list[str], columns: Sequence[str], *, only
     for names, fault in ((missing, "missing"), (unknown, "unknown"), (repeated, "repeated")):
         if names:
             raise BoxlineError(
-                f"{where}: {fault} column {listed(names)}; received {listed(header) or 'no header'}, "
+                f"{where}: {fault} column {listed(names)}; received {shortened(listed(header)) or 'no header'}, "
                 f"expected a header with {', '.join(columns)}."
             )
 
@@ -137,6 +139,6 @@ def _check_utf8(row: Row, column: str, text: str) -> None:
     except UnicodeEncodeError:
         received = text.encode(errors="surrogateescape")
         raise BoxlineError(
-            f"{row.file}, line {row.line}, column {column}: received the bytes {received!r}, which are not UTF-8. "
+            f"{row.file}, line {row.line}, column {column}: received the bytes {shortened(repr(received))}, which are not UTF-8. "
             "Save the file as UTF-8."
         ) from None

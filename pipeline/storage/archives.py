@@ -110,7 +110,7 @@ class Archive:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+                entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
@@ -184,6 +184,8 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 def _fault(entry: zipfile.ZipInfo, earlier: dict[str, Member]) -> str | None:
     """What is wrong with an entry of the table of contents, or None."""
     path = PurePosixPath(entry.filename)
+    if not path.parts:
+        return "has no name"
     if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in path.parts[0]:
         return "has a name that leads out of the archive"
     if stat.S_ISLNK(entry.external_attr >> 16):

@@ -8,7 +8,11 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 # One template serves all datasets, so it names what only some readers share. An edit there reruns minutes, not hours.
-SHARED_BY_SOME = {"pipeline/datasets/coco_files.py", "pipeline/datasets/csv_files.py"}
+SHARED_BY_SOME = {
+    "pipeline/datasets/coco_files.py",
+    "pipeline/datasets/csv_files.py",
+    "pipeline/storage/decoding.py",
+}
 
 
 @pytest.mark.slow

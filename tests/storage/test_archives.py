@@ -162,6 +162,12 @@ def test_names_that_lead_out_of_the_archive(tmp_path: Path, name: str) -> None:
     )
 
 
+def test_a_member_without_a_name(path: Path) -> None:
+    content = path.read_bytes().replace(b"folder/b.txt", b"\0older/b.txt")  # zipfile ends names at the first zero
+    path.write_bytes(content)
+    assert failure(path) == f"{path}: member '' has no name. {BLAME}"
+
+
 def test_a_link(tmp_path: Path) -> None:
     path = tmp_path / "link.zip"
     link = zipfile.ZipInfo("link.jpg")

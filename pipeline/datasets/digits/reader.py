@@ -24,16 +24,18 @@ def read(download: Path) -> Tables:
         path = download / label_file
         rows = bare_rows(str(path), file_content(path), COLUMNS)
         # Every row before the first image: a bad row shows at once.
-        labels = [(row["file name"], _digit(row), [row.fraction(column) for column in COLUMNS[2:]]) for row in rows]
+        labels = [(_digit(row), [row.fraction(column) for column in COLUMNS[2:]]) for row in rows]
         archive = Archive(download / IMAGE_ARCHIVES[split])
-        for file_name, digit, corners_rel_xyxy in labels:
-            member = image_member(split, file_name)
-            width, height = image_size(archive, member)
+        for row, (digit, corners_rel_xyxy) in zip(rows, labels, strict=True):
+            member = image_member(split, row["file name"])
+            if member not in archive:
+                raise row.error("file name", f"an image in {archive.path}")
+            width, height = image_size(archive[member])
             images.append(
                 {
                     "image_id": len(images) + 1,
                     "split": split,
-                    "file_name": file_name,
+                    "file_name": row["file name"],
                     "width": width,
                     "height": height,
                     "archive": IMAGE_ARCHIVES[split],

@@ -27,7 +27,7 @@ def read(download: Path) -> Tables:
             member = image_member(split, row["file_name"])
             if member not in archive:
                 raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
-            width, height = image_size(archive, member)
+            width, height = image_size(archive[member])
             images.append(
                 {
                     "image_id": len(images) + 1,

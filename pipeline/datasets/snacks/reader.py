@@ -47,7 +47,7 @@ def read(download: Path) -> Tables:
             image_ids.append(_image_number(row, prefix, split, numbers))
             category_ids.append(_category_id(row, classes))
             corners_rel_xyxy.append([row.fraction(column) for column in ("x_min", "y_min", "x_max", "y_max")])
-    sizes = np.array([image_size(archive, image_member(prefix, *key)) for key in keys])
+    sizes = np.array([image_size(archive[image_member(prefix, *key)]) for key in keys])
     scale = np.tile(sizes, 2)[np.array(image_ids) - 1]
     return Tables(
         images=_images(prefix, keys, sizes.tolist()),

@@ -1,0 +1,129 @@
+"""Readers over damaged files: tables that keep their schema, or one sentence. Never a crash, never half a table."""
+
+import io
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline import schema
+from pipeline.datasets import registry
+from pipeline.datasets.tables import Tables
+from pipeline.errors import BoxlineError
+from pipeline.params import section
+from pipeline.storage.archives import ArchiveFolder, write_archive
+from pipeline.storage.inspection import inspect_images
+from tests.scenes import image
+
+SAMPLES = {
+    "coco": {"train_images": 3, "val_images": 2},
+    "digits": {"train_images": 3, "test_images": 2},
+    "rectangles": {"train_images": 3, "val_images": 2, "image_size": 20},
+    "snacks": {"train_images": 3, "val_images": 2, "test_images": 1},
+}
+
+edits = st.lists(
+    st.tuples(
+        st.floats(0, 1),  # where
+        st.integers(0, 3),  # how many bytes go
+        st.binary(max_size=3) | st.sampled_from([b"\x00", b",", b"\n", b'"', b"-1", b"1e999", b"nan", b"\xff", b"../"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
+    for place, gone, put in changes:
+        start = int(place * len(content))
+        content = content[:start] + put + content[start + gone :]
+    return content
+
+
+@pytest.fixture(scope="module", params=list(SAMPLES))
+def sample(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
+    """The name of a dataset and a folder with its sample."""
+    writer = registry.sample(request.param)
+    with tempfile.TemporaryDirectory() as folder:
+        writer.write_sample(Path(folder), section({"seed": 5, **SAMPLES[request.param]}, writer.Sample, "sample"))
+        yield request.param, Path(folder)
+
+
+def read_or_refuse(name: str, folder: Path) -> None:
+    try:
+        tables = registry.reader(name).read(folder)
+    except BoxlineError as error:
+        refusal = str(error)
+    else:
+        tables.write(folder / "tables")
+        assert Tables.read(folder / "tables").boxes.equals(tables.boxes)
+        return
+    assert str(folder) in refusal  # which file
+    assert "\n" not in refusal
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_annotations(sample: tuple[str, Path], data: st.DataObject) -> None:
+    name, folder = sample
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(shutil.copytree(folder, Path(temporary) / "copy"))
+        texts = sorted(copy.rglob("*.csv"))
+        if texts:
+            path = data.draw(st.sampled_from(texts))
+            path.write_bytes(damaged(path.read_bytes(), data.draw(edits)))
+        else:
+            path = copy / {"coco": "annotations/annotations_trainval2017.zip", "snacks": "snacks.zip"}[name]
+            with zipfile.ZipFile(path) as archive:
+                members = {member: archive.read(member) for member in archive.namelist()}
+            chosen = data.draw(st.sampled_from([member for member in members if not member.endswith(".jpg")]))
+            members[chosen] = damaged(members[chosen], data.draw(edits))
+            write_archive(path, members.items())
+        read_or_refuse(name, copy)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_archives(sample: tuple[str, Path], data: st.DataObject) -> None:
+    name, folder = sample
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(shutil.copytree(folder, Path(temporary) / "copy"))
+        path = data.draw(st.sampled_from(sorted(copy.rglob("*.zip"))))
+        content = path.read_bytes()
+        # The table of contents is at the end; half of the changes hit it.
+        changes = [
+            (1 - (1 - place) / 20 if data.draw(st.booleans()) else place, gone, put)
+            for place, gone, put in data.draw(edits)
+        ]
+        path.write_bytes(damaged(content, changes))
+        read_or_refuse(name, copy)
+
+
+def encoded(kind: str) -> bytes:
+    pixels = np.random.default_rng(1).integers(0, 255, (24, 36, 3)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@settings(max_examples=150)
+@given(st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]), edits)
+def test_images(kind: str, changes: list[tuple[float, int, bytes]]) -> None:
+    """Whatever the bytes are: facts with a thumbnail, or a problem in words."""
+    rows = pa.Table.from_pylist([{**image(7), "member": "a"}], schema.IMAGES)
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(1) as executor:
+        write_archive(Path(temporary) / "zips" / "val2017.zip", [("a", damaged(encoded(kind), changes))])
+        [row] = inspect_images(rows, ArchiveFolder(Path(temporary)), executor).to_pylist()
+    assert row["sha256"] is not None
+    assert (row["problem"] is None) == (row["thumbnail"] is not None)
+    assert row["problem"] is None or "does not decode (" in row["problem"]
