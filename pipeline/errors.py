@@ -25,7 +25,7 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
 def shortened(text: str, limit: int = 100) -> str:
     """Text of a stranger for a message: on one line, and no more than `limit` characters of it.
 
-    >>> shortened("one\\ntwo"), shortened("abcdef", limit=3)
+    >>> shortened("one   two"), shortened("abcdef", limit=3)
     ('one two', 'abc...')
     """
     line = " ".join(text.split())

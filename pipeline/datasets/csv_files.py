@@ -33,8 +33,9 @@ class Row:
 
     def error(self, column: str, expected: str) -> BoxlineError:
         """Says what the column holds and what it should."""
+        received = shortened(repr(self[column]))
         return BoxlineError(
-            f"{self.file}, line {self.line}, column {column}: received {shortened(repr(self[column]))}, expected {expected}."
+            f"{self.file}, line {self.line}, column {column}: received {received}, expected {expected}."
         )
 
     def fraction(self, column: str) -> float:
@@ -137,8 +138,8 @@ def _check_utf8(row: Row, column: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        received = text.encode(errors="surrogateescape")
+        received = shortened(repr(text.encode(errors="surrogateescape")))
         raise BoxlineError(
-            f"{row.file}, line {row.line}, column {column}: received the bytes {shortened(repr(received))}, which are not UTF-8. "
+            f"{row.file}, line {row.line}, column {column}: received the bytes {received}, which are not UTF-8. "
             "Save the file as UTF-8."
         ) from None
