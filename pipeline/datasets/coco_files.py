@@ -19,7 +19,7 @@ Id = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 CategoryId = Annotated[int, Meta(ge=1, le=10_000)]  # 0 means "nothing" to detectors and "no match" to COCO tools
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 4 << 20
 """Annotations that are objects at one time. All of COCO's at once take longer, and a gigabyte."""
 
 OPENING = re.compile(rb'"annotations"\s*:\s*\[')
