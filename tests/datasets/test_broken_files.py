@@ -1,0 +1,276 @@
+"""Every file of ../shared/data/broken, and what becomes of it: one sentence, or quarantine with a reason, or nothing.
+
+Each goes through the stages `tables`, `inspect` and `validate` as a part of a download that is otherwise in order.
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline.errors import BoxlineError
+from pipeline.storage.archives import write_archive
+from tests.e2e.tiny import PROJECT
+from tests.stages import run_stage
+
+BROKEN = PROJECT.parent / "shared" / "data" / "broken"
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(not BROKEN.is_dir(), reason="no files to read: ../shared/data is not there"),
+]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many images and boxes went on, and what was refused: table, id and reason."""
+
+    images: int
+    boxes: int
+    refused: tuple[tuple[str, int, str], ...] = ()
+
+
+ANNOTATIONS = "data/coco/download/annotations/annotations_trainval2017.zip"
+MEMBER = f"{ANNOTATIONS}: member annotations/instances_val2017.json"
+IMAGES = "data/coco/download/zips/val2017.zip"
+CORRECT = "Correct the file, or download the archive again."
+PUBLISHER = "Get the archive from its publisher."
+SNACKS = "data/snacks/download/snacks.zip: member annotations-train.csv"
+DIGITS = "data/digits/download/MNIST/training_data.csv"
+HEADER = "expected a header with image_id, x_min, x_max, y_min, y_max, class_name, folder."
+
+
+def not_instances(reason: str) -> str:
+    return f"{MEMBER} is not a COCO instances file: {reason}. {CORRECT}"
+
+
+def no_archive(reason: str) -> str:
+    return f"{IMAGES} is not a readable zip archive ({reason}). Delete it and download it again."
+
+
+ALL = Kept(3, 6)
+FIRST_IMAGE, FIRST_BOX = 403385, 1131709
+BOXES_OF_FIRST_IMAGE = (("boxes", FIRST_BOX, "image_unknown"), ("boxes", 1096418, "image_unknown"))
+MISSING = Kept(2, 4, (("images", FIRST_IMAGE, "image_file_missing"), *BOXES_OF_FIRST_IMAGE))
+
+COCO = {
+    "instances_valid.json": ALL,
+    "truncated.json": not_instances("Input data was truncated"),
+    "empty_file.json": not_instances("Input data was truncated"),
+    "html_error_page.json": not_instances(
+        "JSON is malformed: invalid character (byte 0), received '<!DOCTYPE html>\\n<htm'"
+    ),
+    "top_level_list.json": not_instances("Expected `object`, got `array`"),
+    "missing_categories.json": not_instances("Object missing required field `categories`"),
+    "bbox_three_numbers.json": not_instances("Expected `array` of length 4 - at `$.annotations[0].bbox`"),
+    "bbox_strings.json": not_instances("Expected `float`, got `str` - at `$.annotations[0].bbox[0]`"),
+    "bbox_negative_width.json": Kept(3, 5, (("boxes", FIRST_BOX, "box_size_not_positive"),)),
+    "bbox_zero_height.json": Kept(3, 5, (("boxes", FIRST_BOX, "box_size_not_positive"),)),
+    "bbox_outside_image.json": Kept(3, 5, (("boxes", FIRST_BOX, "box_outside_image"),)),
+    "bbox_partly_outside.json": Kept(3, 5, (("boxes", FIRST_BOX, "box_outside_image"),)),
+    "bbox_nan.json": not_instances(
+        "JSON is malformed: invalid character (byte 2058), received 'NaN,142.71,78.26],\"c'"
+    ),
+    "bbox_infinity.json": not_instances(
+        "JSON is malformed: invalid character (byte 2065), received 'Infinity,78.26],\"cat'"
+    ),
+    "unknown_image_id.json": Kept(3, 5, (("boxes", FIRST_BOX, "image_unknown"),)),
+    "unknown_category_id.json": Kept(3, 5, (("boxes", FIRST_BOX, "category_unknown"),)),
+    "duplicate_annotation_ids.json": Kept(3, 4, (("boxes", FIRST_BOX, "box_id_duplicated"),) * 2),
+    "duplicate_image_ids.json": Kept(
+        2, 4, (("images", FIRST_IMAGE, "image_id_duplicated"),) * 2 + BOXES_OF_FIRST_IMAGE
+    ),
+    "wrong_image_size.json": "No images passed the checks",
+    "missing_image_file.json": MISSING,
+    "path_traversal_file_name.json": MISSING,
+}
+
+OK = Kept(1, 1)
+UNDECODABLE = "No images passed the checks"
+PHOTOGRAPHS = {
+    "valid.jpg": OK,
+    "truncated.jpg": UNDECODABLE,
+    "header_only.jpg": UNDECODABLE,
+    "really_png.jpg": OK,
+    "really_html.jpg": UNDECODABLE,
+    "zero_bytes.jpg": UNDECODABLE,
+    "cmyk.jpg": OK,
+    "grayscale.jpg": OK,
+    "exif_rotated.jpg": OK,
+    "gray16.png": OK,
+    "rgba.png": OK,
+    "one_pixel.png": OK,
+    "decompression_bomb.png": UNDECODABLE,
+    **{f"../coco/val2017/{name}.jpg": OK for name in ("000000403385", "000000331352", "000000165518")},
+}
+
+ARCHIVES = {
+    "valid.zip": ALL,
+    "truncated.zip": no_archive("File is not a zip file"),
+    "bad_crc.zip": Kept(
+        2,
+        4,
+        (
+            ("images", 331352, "image_file_missing"),
+            ("boxes", 1982048, "image_unknown"),
+            ("boxes", 1096069, "image_unknown"),
+        ),
+    ),
+    "really_html.zip": no_archive("File is not a zip file"),
+    "zero_bytes.zip": no_archive("File is not a zip file"),
+    "no_members.zip": "No images passed the checks",
+    "path_traversal.zip": f"{IMAGES}: member '../evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
+    "absolute_path.zip": f"{IMAGES}: member '/tmp/evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
+    "symlink_member.zip": f"{IMAGES}: member 'val2017/link.jpg' is a link. {PUBLISHER}",
+    "zip_bomb.zip": f"{IMAGES}: member 'val2017/zeros.bin' claims 209715200 bytes in 203842, as only a zip bomb does. "
+    f"{PUBLISHER}",
+}
+
+FRACTION = "expected a fraction of the image."
+SNACK_ROWS = {
+    "valid.csv": Kept(105, 125),
+    "utf8_bom.csv": Kept(105, 125),
+    "missing_columns.csv": f"{SNACKS}, line 1: missing column y_min, y_max; "
+    f"received image_id, x_min, x_max, class_name, folder, {HEADER}",
+    "non_numeric_coordinate.csv": f"{SNACKS}, line 4, column x_min: received 'left', {FRACTION}",
+    "empty_coordinate.csv": f"{SNACKS}, line 4, column y_max: received '', {FRACTION}",
+    "nan_coordinate.csv": f"{SNACKS}, line 4, column y_max: received 'nan', {FRACTION}",
+    "x_min_greater_than_x_max.csv": Kept(105, 124, (("boxes", 3, "box_size_not_positive"),)),
+    "coordinate_above_one.csv": Kept(105, 124, (("boxes", 3, "box_outside_image"),)),
+    "unknown_image.csv": f"{SNACKS}, line 4, column image_id: received 'ffffffffffffffff', "
+    "expected an image in train/doughnut of the archive.",
+    "path_traversal_folder.csv": f"{SNACKS}, line 4, column folder: received '../../etc', expected a folder of images "
+    "below train (apple, banana, broccoli, cake, carrot, doughnut, hot dog, orange, pizza, sandwich).",
+    "short_row.csv": f"{SNACKS}, line 4: received 4 fields (d09b93603ee1939c,0.032268,0.303514,0.334477), "
+    "expected 7: image_id, x_min, x_max, y_min, y_max, class_name, folder.",
+    "latin1_label.csv": rf"{SNACKS}, line 4, column class_name: received the bytes b'cr\xeape', which are not UTF-8. "
+    "Save the file as UTF-8.",
+    "header_only.csv": f"{SNACKS} has a header and no rows, expected at least one box.",
+    "empty.csv": f"{SNACKS}, line 1: missing column image_id, x_min, x_max, y_min, y_max, class_name, folder; "
+    f"received no header, {HEADER}",
+}
+DIGIT_ROWS = {
+    "mnist_valid.csv": Kept(6, 6),
+    "mnist_missing_field.csv": f"{DIGITS}, line 3: received 5 fields (converted_training3.png,5,0.49,0.56,0.77), "
+    "expected 6: file name, label, xmin, ymin, xmax, ymax.",
+    "mnist_non_numeric.csv": f"{DIGITS}, line 3, column xmin: received 'abc', {FRACTION}",
+    "mnist_xmin_greater_than_xmax.csv": Kept(6, 5, (("boxes", 3, "box_size_not_positive"),)),
+    "mnist_bad_label.csv": f"{DIGITS}, line 3, column label: received 'seven', expected a digit from 0 to 9.",
+}
+
+TABLE = [
+    *(("coco", f"coco/{name}", expected) for name, expected in COCO.items()),
+    *(("photograph", f"images/{name}", expected) for name, expected in PHOTOGRAPHS.items()),
+    *(("archive", f"archives/{name}", expected) for name, expected in ARCHIVES.items()),
+    *(("snacks", f"csv/{name}", expected) for name, expected in SNACK_ROWS.items()),
+    *(("digits", f"csv/{name}", expected) for name, expected in DIGIT_ROWS.items()),
+]
+
+
+def lay_out_coco(path: Path, download: Path) -> None:
+    valid = json.loads((BROKEN / "coco" / "instances_valid.json").read_text())
+    write_instances(download, valid["categories"], path.read_bytes())
+    photographs = sorted((BROKEN / "coco" / "val2017").iterdir())
+    write_archive(download / "zips/val2017.zip", ((f"val2017/{p.name}", p.read_bytes()) for p in photographs))
+
+
+def lay_out_photograph(path: Path, download: Path) -> None:
+    """One image of one box, of the size that its header tells where it tells any."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+    except (OSError, Image.DecompressionBombError):
+        width, height = 640, 511
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, width, height], "area": 1, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": path.name, "width": width, "height": height}],
+        "annotations": [box],
+        "categories": [{"id": 1, "name": "thing"}],
+    }
+    write_instances(download, content["categories"], json.dumps(content).encode())
+    write_archive(download / "zips/val2017.zip", [(f"val2017/{path.name}", path.read_bytes())])
+
+
+def lay_out_archive(path: Path, download: Path) -> None:
+    lay_out_coco(BROKEN / "coco" / "instances_valid.json", download)
+    (download / "zips/val2017.zip").write_bytes(path.read_bytes())
+
+
+def write_instances(download: Path, categories: Any, val: bytes) -> None:
+    train = json.dumps({"images": [], "annotations": [], "categories": categories}).encode()
+    members = [("annotations/instances_train2017.json", train), ("annotations/instances_val2017.json", val)]
+    write_archive(download / "annotations/annotations_trainval2017.zip", members)
+
+
+def lay_out_snacks(path: Path, download: Path) -> None:
+    root = BROKEN.parent / "snacks"
+    files = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*.*"))}
+    write_archive(download / "snacks.zip", {**files, "annotations-train.csv": path.read_bytes()}.items())
+
+
+def lay_out_digits(path: Path, download: Path) -> None:
+    names = [f"MNIST_Converted_Training/converted_training{number}.png" for number in range(1, 7)]
+    with zipfile.ZipFile(BROKEN.parent / "mnist" / "MNIST" / "MNIST_Converted_Training.zip") as archive:
+        write_archive(download / "MNIST/MNIST_Converted_Training.zip", [(name, archive.read(name)) for name in names])
+    write_archive(download / "MNIST/MNIST_Converted_Testing.zip", [])
+    (download / "MNIST/training_data.csv").write_bytes(path.read_bytes())
+    (download / "MNIST/test_data.csv").write_bytes(b"")
+
+
+LAYOUTS = {
+    "coco": ("coco", lay_out_coco),
+    "photograph": ("coco", lay_out_photograph),
+    "archive": ("coco", lay_out_archive),
+    "snacks": ("snacks", lay_out_snacks),
+    "digits": ("digits", lay_out_digits),
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
+    for dataset in params["datasets"].values():
+        dataset["validate"]["max_quarantined_share"] = 1
+    YAML().dump(params, tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(("layout", "name", "expected"), TABLE, ids=[name for _, name, _ in TABLE])
+def test_what_becomes_of_it(project: Path, layout: str, name: str, expected: Kept | str) -> None:
+    dataset, lay_out = LAYOUTS[layout]
+    lay_out(BROKEN / name, project / "data" / dataset / "download")
+    outcome, failed_stage = run_stages(project, dataset)
+    if isinstance(expected, Kept):
+        assert outcome == expected
+    else:
+        assert isinstance(outcome, str)
+        assert expected in outcome
+        assert not (project / "data" / dataset / failed_stage).exists()
+    assert not list((project / "data").rglob("*.partial*"))
+
+
+def run_stages(project: Path, dataset: str) -> tuple[Kept | str, str]:
+    for stage in ("tables", "inspect", "validate"):
+        try:
+            run_stage(stage, dataset)
+        except BoxlineError as error:
+            return str(error), stage
+    folder = project / "data" / dataset / "validate"
+    refused = pq.read_table(folder / "quarantine.parquet").to_pylist()
+    rows = {table: pq.read_table(folder / f"{table}.parquet").num_rows for table in ("images", "boxes")}
+    return Kept(**rows, refused=tuple((row["table"], row["row_id"], row["reason"]) for row in refused)), ""
+
+
+def test_no_file_was_forgotten() -> None:
+    tested = {(BROKEN / name).resolve() for _, name, _ in TABLE}
+    there = {path for path in BROKEN.resolve().rglob("*.*") if path.is_file() and path.name != "README.md"}
+    assert there - tested == set()
+    assert len(there) == 66

@@ -1,0 +1,76 @@
+"""The snacks of ../shared/data, by their counted rows."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.datasets.snacks import reader
+from pipeline.datasets.snacks.source import ASSETS, SPLITS
+from pipeline.datasets.tables import Tables
+from pipeline.storage.archives import write_archive
+from pipeline.storage.transfer import fetch
+from tests.datasets.test_snacks import run_stages
+
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no files to read: ../shared/data is not there"),
+]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fetch(ASSETS[0], str(REAL_DATA / "snacks"), tmp_path_factory.mktemp("packed"))
+
+
+def with_annotations(packed: Path, name: str, folder: Path) -> Path:
+    """The stand-in with the named file in place of its training annotations."""
+    with zipfile.ZipFile(packed) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["annotations-train.csv"] = (REAL_DATA / "broken" / "csv" / name).read_bytes()
+    write_archive(folder / "snacks.zip", members.items())
+    return folder
+
+
+def test_the_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_stages(tmp_path, REAL_DATA / "snacks", monkeypatch)
+    tables = Tables.read(folder)
+    counts = {split: tables.split(split) for split in SPLITS}
+    assert {split: (len(t.images), len(t.boxes)) for split, t in counts.items()} == {
+        "train": (61, 157),
+        "val": (25, 80),
+        "test": (19, 37),
+    }
+    assert tables.categories["name"].to_pylist() == [
+        "apple",
+        "banana",
+        "broccoli",
+        "cake",
+        "carrot",
+        "doughnut",
+        "hot dog",
+        "orange",
+        "pizza",
+        "sandwich",
+    ]
+    with zipfile.ZipFile(tmp_path / "download" / "snacks.zip") as archive:
+        assert archive.namelist() == sorted(archive.namelist())
+        assert len(archive.namelist()) == 61 + 25 + 19 + 3
+
+
+@pytest.mark.parametrize("name", ["valid.csv", "utf8_bom.csv"])
+def test_a_valid_file_is_read(packed: Path, tmp_path: Path, name: str) -> None:
+    tables = reader.read(with_annotations(packed, name, tmp_path))
+    train = tables.split("train")
+    assert (len(train.images), len(train.boxes), len(tables.boxes)) == (61, 8, 125)
+    # The second row says x 0.582791 to 1 and y 0.14822 to 0.506859.
+    box = train.boxes.to_pylist()[1]
+    image = train.images.to_pylist()[box["image_id"] - 1]
+    width, height = image["width"], image["height"]
+    assert image["file_name"] == "broccoli/680f9af5aae6ba50.jpg"
+    assert width != height
+    assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx(
+        [0.582791 * width, 0.14822 * height, 0.417209 * width, 0.358639 * height]
+    )
