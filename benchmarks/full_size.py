@@ -1,4 +1,4 @@
-"""Annotations of the size of COCO 2017, written as the publisher writes them: 118,287 images, 860,001 outlined boxes.
+"""Annotations of the size of COCO 2017, written as the publisher writes them: 860,001 outlined boxes to train on.
 
 What is in them is drawn at random; how much of it there is, and how it is written, is what costs time.
 """
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, annotation_member
 
-IMAGES = 118_287
-BOXES = 860_001
+IMAGES = {"train": 118_287, "val": 5_000}
+BOXES = {"train": 860_001, "val": 36_781}
 POLYGONS = 4_096
 POINTS = (4, 39)
 """Corners of an outline, so that the file becomes as long as the real one, 0.4 GB."""
@@ -32,21 +32,27 @@ BOX = (
 )
 
 
-def write_annotations(download: Path, images: int = IMAGES, boxes: int = BOXES) -> int:
-    """The archive of annotations below `download`; returns the bytes of the training split unpacked."""
+def write_annotations(download: Path) -> int:
+    """The archive of annotations below `download`; returns the bytes of both splits unpacked."""
     random = np.random.default_rng(2017)
     path = download / ANNOTATION_ARCHIVE
     path.parent.mkdir(parents=True, exist_ok=True)
-    train = _instances(random, images, boxes)
+    image_ids = random.permutation(5 * sum(IMAGES.values())) + 1
+    box_ids = random.permutation(sum(BOXES.values())) + 1
+    size_bytes = 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(annotation_member("train"), train)
-        archive.writestr(annotation_member("val"), _instances(random, 50, 0))
-    return len(train)
+        for split in IMAGES:
+            ids, image_ids = np.split(image_ids, [IMAGES[split]])
+            of_boxes, box_ids = np.split(box_ids, [BOXES[split]])
+            content = _instances(random, ids, of_boxes)
+            archive.writestr(annotation_member(split), content)
+            size_bytes += len(content)
+    return size_bytes
 
 
-def _instances(random: np.random.Generator, images: int, boxes: int) -> bytes:
+def _instances(random: np.random.Generator, ids: NDArray[np.int64], box_ids: NDArray[np.int64]) -> bytes:
     text = io.StringIO()
-    ids = random.permutation(5 * images)[:images] + 1
+    images, boxes = len(ids), len(box_ids)
     sizes = np.where(random.random((images, 1)) < 0.7, [[480, 640]], [[640, 480]])
     text.write(
         '{"info": {"description": "as large as COCO 2017"},"licenses": [{"id": 3,"name": "a licence"}],"images": ['
@@ -54,15 +60,15 @@ def _instances(random: np.random.Generator, images: int, boxes: int) -> bytes:
     text.write(",".join([IMAGE % (i, i, h, w, i) for i, (h, w) in zip(ids.tolist(), sizes.tolist(), strict=True)]))
     text.write('],"annotations": [')
     polygons = [_polygon(random) for _ in range(POLYGONS)]
-    owners = random.integers(0, images, boxes) if boxes else np.empty(0, int)
-    corners = random.random((boxes, 4)) * np.tile(sizes[owners][:, ::-1] / 2, 2)
+    owners = random.integers(0, images, boxes)
+    boxes_xywh = 1 + random.random((boxes, 4)) * (np.tile(sizes[owners][:, ::-1] / 2, 2) - 1)
     rows = zip(
         random.integers(0, POLYGONS, boxes).tolist(),
-        (corners[:, 2] * corners[:, 3] * 0.6).tolist(),
+        (boxes_xywh[:, 2] * boxes_xywh[:, 3] * 0.6).tolist(),
         ids[owners].tolist(),
-        corners.round(2).tolist(),
+        boxes_xywh.round(2).tolist(),
         random.choice(CATEGORY_IDS, boxes).tolist(),
-        (random.permutation(boxes) + 1).tolist(),
+        box_ids.tolist(),
         strict=True,
     )
     text.write(",".join([BOX % (polygons[p], area, image, *xywh, c, i) for p, area, image, xywh, c, i in rows]))
