@@ -1,0 +1,102 @@
+"""All checks of the tables at COCO's full size, and the ones of rows alone as loops over dictionaries."""
+
+import hashlib
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.ways import compare
+from pipeline import params, schema
+from pipeline.checks.catalogue import checks_of
+from pipeline.checks.validation import validate
+from pipeline.datasets.coco import reader
+from pipeline.datasets.tables import Tables
+from pipeline.storage.tables import FILES, read_table, write_table
+
+ROUNDS = 3
+COARSE_SIDE, SIDE = 4, 16
+
+
+def checks_benchmark(folder: Path) -> dict[str, float]:
+    """On tables of the annotations that `write_annotations` left in `folder`, with made-up thumbnails."""
+    tables = reader.read(folder)
+    tables.write(folder / "tables")
+    write_table(folder / FILES, _files(tables.images), schema.FILES)
+    return compare("benchmarks.checks", "loops_over_rows", "all_checks", folder, ROUNDS)
+
+
+def all_checks(folder: Path) -> None:
+    """As the stage `validate` does, every check of params.yaml among them: rows, classes, similar images."""
+    limits, checks = checks_of(params.load(), "coco")
+    validation = validate(Tables.read(folder / "tables"), read_table(folder / FILES, schema.FILES), limits, checks)
+    if validation.quarantine.num_rows:
+        raise ValueError(f"made-up rows were refused: {validation.failures()}")
+
+
+def loops_over_rows(folder: Path) -> None:
+    """The checks of single rows as most projects have them: keys, known ids, finite, positive, inside, duplicates."""
+    tables = Tables.read(folder / "tables")
+    images = {row["image_id"]: row for row in tables.images.to_pylist()}
+    categories = {row["category_id"] for row in tables.categories.to_pylist()}
+    boxes = tables.boxes.to_pylist()
+    ids = Counter(box["box_id"] for box in boxes)
+    seen: set[tuple[Any, ...]] = set()
+    bad = [box for box in boxes if not _is_good(box, images, categories, ids) or _is_repeated(box, seen)]
+    if bad:
+        raise ValueError(f"made-up rows were refused: {bad[0]}")
+
+
+def _is_good(box: dict[str, Any], images: dict[int, Any], categories: set[int], ids: Counter[int]) -> bool:
+    image = images.get(box["image_id"])
+    return (
+        image is not None
+        and box["box_id"] >= 1
+        and ids[box["box_id"]] == 1
+        and box["category_id"] in categories
+        and all(math.isfinite(box[name]) for name in ("x", "y", "width", "height", "area"))
+        and box["width"] > 0
+        and box["height"] > 0
+        and min(box["x"], box["y"]) >= -1
+        and box["x"] + box["width"] <= image["width"] + 1
+        and box["y"] + box["height"] <= image["height"] + 1
+        and 0 < box["area"] <= 1.01 * box["width"] * box["height"]
+    )
+
+
+def _is_repeated(box: dict[str, Any], seen: set[tuple[Any, ...]]) -> bool:
+    key = (box["image_id"], box["category_id"], box["x"], box["y"], box["width"], box["height"])
+    if key in seen:
+        return True
+    seen.add(key)
+    return False
+
+
+def _files(images: pa.Table) -> pa.Table:
+    """What `inspect` would find: each file another one, thumbnails of soft clouds with grain."""
+    count = images.num_rows
+    random = np.random.default_rng(2017)
+    clouds = random.integers(20, 236, (count, COARSE_SIDE, COARSE_SIDE)).repeat(SIDE // COARSE_SIDE, axis=1)
+    thumbnails = (clouds.repeat(SIDE // COARSE_SIDE, axis=2) + random.integers(-20, 21, (count, SIDE, SIDE))).astype(
+        np.uint8
+    )
+    columns = {
+        "image_id": images["image_id"],
+        "sha256": [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)],
+        "size_bytes": np.full(count, 160_000),
+        "format": ["JPEG"] * count,
+        "mode": ["RGB"] * count,
+        "width": images["width"],
+        "height": images["height"],
+        "orientation": np.ones(count, np.int8),
+        "thumbnail": [thumbnail.tobytes() for thumbnail in thumbnails],
+        "problem": [None] * count,
+    }
+    arrays = [
+        column.combine_chunks() if isinstance(column, pa.ChunkedArray) else pa.array(column, field.type)
+        for field, column in zip(schema.FILES, columns.values(), strict=True)
+    ]
+    return pa.table(arrays, schema=schema.FILES)
