@@ -107,11 +107,11 @@ def _ask(origin: Origin, part: Part, stop: threading.Event, expected_bytes: int 
     try:
         with origin.open(part.offset, part.version.validator) as answer:
             announced_bytes = answer.version.size_bytes
+            if answer.offset > 0 and part.version.contradicts(answer.version):
+                raise ChangedError(f"{origin.shown} changed while it was downloaded", NETWORK_ADVICE)
             _require_size(origin, announced_bytes, expected_bytes, max_bytes)
             if answer.offset == 0:
                 part.begin(origin.shown, answer.version)
-            elif part.version.contradicts(answer.version):
-                raise ChangedError(f"{origin.shown} changed while it was downloaded", NETWORK_ADVICE)
             else:
                 part.is_fresh = False
             limit_bytes = next((n for n in (announced_bytes, expected_bytes, max_bytes) if n is not None), None)
@@ -126,7 +126,7 @@ def _ask(origin: Origin, part: Part, stop: threading.Event, expected_bytes: int 
     except ChangedError:
         part.clear()
         raise
-    total_bytes = part.version.size_bytes
+    total_bytes = part.version.size_bytes if announced_bytes is None else announced_bytes
     if total_bytes is not None and part.size_bytes < total_bytes:
         raise PassingError(f"{origin.shown} broke off after {part.size_bytes} of {total_bytes} bytes", NETWORK_ADVICE)
     part.finish()

@@ -17,9 +17,9 @@ from pipeline.storage.origins.origin import (
     Answer,
     ChangedError,
     Version,
-    content_range,
     refusal,
     spoken,
+    whole_size,
     without_secrets,
 )
 from pipeline.storage.patience import PassingError, Patience
@@ -61,10 +61,10 @@ class HttpOrigin:
             self._require_file(response)
             start, version = 0, _version(response)
             if response.status_code == 206:
-                first, _ = content_range(response.headers.get("Content-Range", ""))
-                if first != offset or _is_encoded(response):
-                    raise ChangedError(f"{self.shown} answered another part than from byte {offset} on", NETWORK_ADVICE)
-                start = offset
+                # An encoded body counts other bytes.
+                header = "" if _is_encoded(response) else response.headers.get("Content-Range", "")
+                size_bytes = whole_size(self.shown, header, version.size_bytes, offset)
+                start, version = offset, Version(size_bytes, version.validator)
             # A length that is known is checked for all origins alike; others, such as an encoded body's, only here.
             response.raw.enforce_content_length = version.size_bytes is None
             yield Answer(version, start, self._chunks(response, start))
@@ -118,13 +118,11 @@ def _leave_redirect_unread(response: Any, **_: Any) -> None:
 
 
 def _version(response: Any) -> Version:
-    """An encoded body has another length than the file, and no offsets that one could go on from."""
+    """By the headers, with the length of the body. That of an encoded body is not the file's; it has no offsets."""
     if _is_encoded(response):
         return Version(None, None)
     etag = response.headers.get("ETag", "")
     validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
-    if response.status_code == 206:
-        return Version(content_range(response.headers.get("Content-Range", ""))[1], validator)
     length = response.headers.get("Content-Length", "")
     return Version(int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None, validator)
 

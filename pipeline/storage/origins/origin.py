@@ -107,17 +107,15 @@ def refusal(shown: str, status: int, reason: str, advice: str, retry_after: str 
     return BoxlineError(f"{message}. {advice}")
 
 
-def content_range(header: str) -> tuple[int | None, int | None]:
-    """First byte and size of the whole file of a Content-Range.
+def whole_size(shown: str, content_range: str, length_bytes: int | None, offset: int) -> int:
+    """The size in bytes of the whole file by the Content-Range of an answer.
 
-    >>> content_range("bytes 5-9/10"), content_range("bytes 5-9/*"), content_range("bytes */10")
-    ((5, 10), (5, None), (None, None))
+    Raises ChangedError unless the answer begins at `offset`, is as long as it says and tells the whole size.
     """
-    match = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/(?:([0-9]{1,18})|\*)", header.strip())
-    if match is None:
-        return None, None
-    first, total = match.groups()
-    return int(first), int(total) if total else None
+    match = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", content_range.strip())
+    if match is None or int(match[1]) != offset or length_bytes not in (None, int(match[2]) - offset + 1):
+        raise ChangedError(f"{shown} answered another part than from byte {offset} on", NETWORK_ADVICE)
+    return int(match[3])
 
 
 def _seconds(retry_after: str | None) -> float:

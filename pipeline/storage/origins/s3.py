@@ -11,14 +11,14 @@ from pipeline.storage.origins.origin import (
     Answer,
     ChangedError,
     Version,
-    content_range,
     refusal,
     spoken,
+    whole_size,
 )
 from pipeline.storage.patience import PassingError, Patience
 
 CHUNK_BYTES = 1 << 16
-"""Small, because a chunk that is cut is lost."""
+"""Small, because what came of a chunk is lost when the server falls silent in it."""
 
 CREDENTIALS_ADVICE = (
     "Check the credentials in the environment: AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
@@ -62,15 +62,10 @@ class S3Origin:
         with self._explained():
             found = self._client.get_object(**self._object, **condition)
             with contextlib.closing(found["Body"]) as body:
-                start, total = 0, found["ContentLength"]
+                start, size_bytes = 0, found["ContentLength"]
                 if "ContentRange" in found:
-                    first, total = content_range(found["ContentRange"])
-                    if first != offset:
-                        raise ChangedError(
-                            f"{self.shown} answered another part than from byte {offset} on", NETWORK_ADVICE
-                        )
-                    start = offset
-                yield Answer(Version(total, found.get("ETag")), start, body.iter_chunks(CHUNK_BYTES))
+                    start, size_bytes = offset, whole_size(self.shown, found["ContentRange"], size_bytes, offset)
+                yield Answer(Version(size_bytes, found.get("ETag")), start, body.iter_chunks(CHUNK_BYTES))
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
