@@ -34,7 +34,9 @@ def one_line_errors() -> Iterator[None]:
         logger.error(message, error.filename or "disk", error.strerror)
         sys.exit(1)
     except KeyboardInterrupt:
-        logger.error("Interrupted. Nothing half-written was kept; the same command starts again.")
+        logger.error(
+            "Interrupted. No output was left half-written; the same command starts again, or goes on where it can."
+        )
         sys.exit(130)
 
 

@@ -30,7 +30,7 @@ def test_a_stage_gets_its_words() -> None:
         (
             KeyboardInterrupt(),
             130,
-            "Interrupted. Nothing half-written was kept; the same command starts again.",
+            "Interrupted. No output was left half-written; the same command starts again, or goes on where it can.",
         ),
     ],
 )

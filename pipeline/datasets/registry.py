@@ -16,7 +16,7 @@ from pipeline.params import Section
 
 if TYPE_CHECKING:  # the parts import what they need; a stage that asks for one part depends on no other
     from pipeline.datasets.tables import Tables
-    from pipeline.storage.transfer import Asset
+    from pipeline.storage.assets import Asset
 
 
 class Source(Protocol):

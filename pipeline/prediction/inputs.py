@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 from pipeline.errors import BoxlineError
 from pipeline.storage.archives import MAX_IMAGE_BYTES
 from pipeline.storage.decoding import eight_bits, opened
+from pipeline.storage.origins.origin import without_secrets
+from pipeline.storage.patience import Patience
 from pipeline.storage.transfer import download
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -21,6 +23,9 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".
 
 JPEG_FORMATS = ("JPEG", "MPO")
 """Some cameras put several JPEGs into one file, which Pillow calls MPO; the first one counts."""
+
+PATIENCE = Patience(tries=3)
+"""Less than for a dataset: somebody waits, and the other images go on without this one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def read_photograph(name: str) -> Photograph:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with opened(_read(name), name, "Give another image.") as image:
+        with opened(_read(name), without_secrets(name), "Give another image.") as image:
             upright = eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
             return Photograph(name, np.asarray(upright), image.format in JPEG_FORMATS)
 
@@ -112,8 +117,8 @@ def _read(name: str) -> bytes:
         return _read_file(Path(name), name)
     with tempfile.TemporaryDirectory(prefix="boxline-") as folder:
         target = Path(folder) / "image"
-        download(name, target, "Give the address of an image.", MAX_IMAGE_BYTES)
-        return _read_file(target, name)
+        download(name, target, PATIENCE, "Give the address of an image.", MAX_IMAGE_BYTES)
+        return target.read_bytes()
 
 
 def _read_file(path: Path, name: str) -> bytes:

@@ -4,20 +4,23 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from pipeline import params
 from pipeline.command import run_stage
 from pipeline.datasets import registry
 from pipeline.errors import BoxlineError
-from pipeline.storage.files import whole_folder
-from pipeline.storage.transfer import fetch
+from pipeline.storage.downloads import alone, collect, install
+from pipeline.storage.origins.origin import without_secrets
 
 logger = logging.getLogger(__name__)
 
 
-def download(dataset: str, sample: Path, out: Path) -> None:
-    """Fill `out` with the archives of `datasets.<dataset>.source`, laid out like the upstream.
+def download(dataset: str, sample: Path, out: Path, state: Path, report: Path) -> None:
+    """Make `out` the archives of `datasets.<dataset>.source`, laid out like the upstream, and `report` what they are.
 
-    `sample` is the folder that stands for the source `sample`.
+    `sample` is the folder that stands for the source `sample`. `state` keeps what has come of a download that did not
+    end well: the next run goes on there, and `out` stays as it was until then.
     """
     chosen = params.load().dataset(dataset)
     source = registry.source(chosen.module)
@@ -25,16 +28,19 @@ def download(dataset: str, sample: Path, out: Path) -> None:
     if root is None:
         raise BoxlineError(
             f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is only drawn and published "
-            "nowhere; expected sample, or a folder or an http(s) address that holds such files."
+            "nowhere; expected sample, or a folder or an http(s) or s3 address that holds such files."
         )
-    with whole_folder(out) as folder:
-        for asset in source.ASSETS:
-            # A mirror may hold a part or another version: only the publisher's own files have the digests.
-            known = asset if chosen.source == "upstream" else replace(asset, size_bytes=None, digest=None)
-            fetch(known, root, folder)
-    size_megabytes = sum(path.stat().st_size for path in out.rglob("*")) / 1e6
-    logger.info("downloaded %s from %s: %.1f MB", dataset, chosen.source, size_megabytes)
+    # A mirror may hold a part or another version: only the publisher's own files have the digests.
+    is_upstream = chosen.source == "upstream"
+    assets = [asset if is_upstream else replace(asset, size_bytes=None, digest=None) for asset in source.ASSETS]
+    with alone(state, f"download of {dataset}"):
+        received = collect(assets, root, state, out, report)
+        if chosen.source == "sample":  # DVC watches over it, and its times differ from run to run
+            received = {path: msgspec.structs.replace(file, validator=None) for path, file in received.items()}
+        install(received, state, out, report)
+    size_megabytes = sum(file.size_bytes for file in received.values()) / 1e6
+    logger.info("downloaded %s from %s: %.1f MB", dataset, without_secrets(chosen.source), size_megabytes)
 
 
 if __name__ == "__main__":
-    run_stage(download, "dataset", ["sample", "out"])
+    run_stage(download, "dataset", ["sample", "out", "state", "report"])

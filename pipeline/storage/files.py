@@ -16,12 +16,32 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    restore_folder(path)
     try:
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
+        replace_folder(path, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_folder(path: Path, new: Path) -> None:
+    """Put `new` in the place of `path`. At every moment one of the two is whole; see `restore_folder`."""
+    former = _former(path)
+    shutil.rmtree(former, ignore_errors=True)
+    if path.exists():
+        path.rename(former)
+    new.rename(path)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def restore_folder(path: Path) -> None:
+    """Put right what a process leaves that was killed between the two renames of `replace_folder`."""
+    if _former(path).exists() and not path.exists():
+        _former(path).rename(path)
+
+
+def _former(path: Path) -> Path:
+    return path.with_name(f".{path.name}.former")
 
 
 @contextlib.contextmanager

@@ -1,175 +1,170 @@
-"""Published files brought here: from a folder or an http(s) address, checked on the way."""
+"""Files brought here from their origins, checked on the way."""
 
-import glob
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+import logging
+import threading
 from pathlib import Path
 
-import requests
-from urllib3.exceptions import HTTPError
+import msgspec
 
-from pipeline.errors import BoxlineError, root_cause
-from pipeline.progress import bar
-from pipeline.storage.archives import MAX_IMAGE_BYTES, write_archive
+from pipeline.errors import BoxlineError
+from pipeline.progress import byte_bar
+from pipeline.storage.assets import Asset
 from pipeline.storage.files import whole_file
+from pipeline.storage.origins.http import HttpOrigin
+from pipeline.storage.origins.origin import NETWORK_ADVICE, ChangedError, Origin
+from pipeline.storage.origins.roots import origins_below
+from pipeline.storage.origins.unpacked import UnpackedFolder
+from pipeline.storage.parts import Part
+from pipeline.storage.patience import PATIENCE, PassingError, Patience, StoppedError, persevere
 
-CHUNK_BYTES = 1 << 20
-SOURCE_ADVICE = "Check the address under `source` in params.yaml."
-TIMEOUT_SECONDS = 30  # for the connection and for each silence, not for the whole file
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Asset:
-    """One published file: its path below the source's root, and where the publisher tells them, size and digest.
-
-    `digest` is written "md5:..." or "sha256:...". `unpacked` are the members of an archive as shell patterns: a folder
-    that holds them in place of the archive is as good.
-    """
-
-    path: str
-    size_bytes: int | None = None
-    digest: str | None = None
-    unpacked: tuple[str, ...] = ()
+DAMAGED_ADVICE = "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
 
 
-def fetch(asset: Asset, root: str, folder: Path) -> Path:
-    """Bring `root`/`asset.path` to `folder`/`asset.path`. `root` is a folder or an http(s) address.
+class Received(msgspec.Struct, frozen=True):
+    """A file that came whole: from where, what it is, and by what its origin told it from other versions then."""
 
-    A folder that holds the members of `asset.unpacked` and not the archive is packed; the same files, the same bytes.
-    Size and digest are checked while the bytes pass. Raises BoxlineError, leaving nothing behind, where the source is
-    missing, answers with an error or an HTML page, breaks off, or does not match.
+    origin: str
+    size_bytes: int
+    md5: str
+    sha256: str
+    validator: str | None
+
+
+def fetch(asset: Asset, root: str, folder: Path, patience: Patience = PATIENCE) -> Path:
+    """Bring `root`/`asset.path` to `folder`/`asset.path`, whole or not at all. `root` is what `origins_below` takes.
+
+    Raises BoxlineError where the source is missing, answers with an error or a web page, fails again and again, or does
+    not match the size and digest of the asset.
     """
     target = folder / asset.path
-    origin = f"{root.rstrip('/')}/{asset.path}"
-    scheme = root.partition("://")[0].lower() if "://" in root else None
-    if scheme not in (None, "http", "https"):
-        raise BoxlineError(f"{root} cannot be read: `source` in params.yaml takes a folder or an http(s) address.")
-    source = Path(origin).expanduser()
+    [origin] = origins_below(root, [asset], patience)
     with whole_file(target) as partial:
-        if scheme is not None:
-            _check(asset, origin, *download(origin, partial, SOURCE_ADVICE))
-        elif asset.unpacked and not source.exists() and Path(root).expanduser().is_dir():
-            _pack(asset, Path(root).expanduser(), partial)
-        else:
-            _check(asset, origin, *_copy(source, partial))
+        bring(asset, origin, Part(partial), patience)
     return target
 
 
-def download(url: str, target: Path, advice: str, max_bytes: int | None = None) -> tuple[int, dict[str, str]]:
-    """Write what an http(s) address answers to `target`; return its size in bytes and its digests by name.
+def download(url: str, target: Path, patience: Patience, advice: str, max_bytes: int) -> None:
+    """Write what an http(s) address answers to `target`.
 
-    Raises BoxlineError where it answers with an error or an HTML page, which ends with `advice`, where it breaks off,
-    and where it has more than `max_bytes`, of which no more is written.
+    Raises BoxlineError where it answers with an error or a web page, which ends with `advice`, where it fails again and
+    again, and where it has more than `max_bytes`, of which no more is written.
     """
+    receive(HttpOrigin(url, patience, advice), Part(target), patience, max_bytes=max_bytes)
+
+
+def bring(
+    asset: Asset,
+    origin: Origin | UnpackedFolder,
+    part: Part,
+    patience: Patience,
+    stop: threading.Event | None = None,
+) -> Received:
+    """Complete `part` and compare it with what the publisher says; what does not match is thrown away.
+
+    Bytes of former runs or of several answers that do not match are fetched once more, from the start.
+    """
+    if isinstance(origin, UnpackedFolder):
+        if not part.is_whole:
+            part.fill(origin.shown, origin.look(), origin.pack)
+        return _received(origin, part)
+    receive(origin, part, patience, stop, asset.size_bytes)
+    if not part.is_fresh and _complaint(asset, origin, part):
+        logger.info("%s came in pieces that do not fit together; starting over", origin.shown)
+        part.clear()
+        receive(origin, part, patience, stop, asset.size_bytes)
+    if complaint := _complaint(asset, origin, part):
+        part.clear()
+        raise BoxlineError(complaint)
+    return _received(origin, part)
+
+
+def receive(
+    origin: Origin,
+    part: Part,
+    patience: Patience,
+    stop: threading.Event | None = None,
+    expected_bytes: int | None = None,
+    max_bytes: int | None = None,
+) -> None:
+    """Ask `origin` for what `part` lacks, again and again until all of it is there.
+
+    Raises BoxlineError where the origin refuses or keeps failing, has another size than `expected_bytes`, or has more
+    than `max_bytes`; StoppedError soon after `stop` is set. What has come until then stays in `part`.
+    """
+    stop = stop or threading.Event()
+
+    def ask() -> None:
+        if not part.is_whole:
+            _ask(origin, part, stop, expected_bytes, max_bytes)
+
+    persevere(ask, patience, stop, lambda: part.furthest_bytes)
+
+
+def _ask(origin: Origin, part: Part, stop: threading.Event, expected_bytes: int | None, max_bytes: int | None) -> None:
+    """One request. Raises PassingError where it does not bring all that is missing."""
     try:
-        with requests.get(url, stream=True, timeout=TIMEOUT_SECONDS) as response:
-            if not response.ok:
-                raise BoxlineError(f"{url} answered {response.status_code} {response.reason}. {advice}")
-            if response.headers.get("Content-Type", "").startswith("text/html"):
-                raise BoxlineError(f"{url} is a web page, not a file. {advice}")
-            announced = response.headers.get("Content-Length", "")
-            # An encoded body has another length than announced; only a plain one can be compared.
-            plain = "Content-Encoding" not in response.headers
-            total = int(announced) if announced.isdecimal() and plain else None
-            if max_bytes is not None and total is not None and total > max_bytes:
-                raise BoxlineError(f"{url} has {total} bytes, more than {max_bytes} allowed.")
-            received, digests = _write(response.iter_content(CHUNK_BYTES), target, url, total, max_bytes)
-    except (requests.RequestException, HTTPError) as error:
-        raise BoxlineError(
-            f"{url} could not be read: {_reason(error)}. Check the network, then run it again."
-        ) from None
-    if total is not None and received != total:
-        raise BoxlineError(f"{url} broke off after {received} of {total} bytes. Run it again.")
-    return received, digests
+        with origin.open(part.offset, part.version.validator) as answer:
+            announced_bytes = answer.version.size_bytes
+            if answer.offset > 0 and part.version.contradicts(answer.version):
+                raise ChangedError(f"{origin.shown} changed while it was downloaded", NETWORK_ADVICE)
+            _require_size(origin, announced_bytes, expected_bytes, max_bytes)
+            if answer.offset == 0:
+                part.begin(origin.shown, answer.version)
+            else:
+                part.is_fresh = False
+            limit_bytes = next((n for n in (announced_bytes, expected_bytes, max_bytes) if n is not None), None)
+            with byte_bar(Path(origin.shown).name, announced_bytes or 0, answer.offset) as progress:
+                for chunk in answer.chunks:
+                    if stop.is_set():
+                        raise StoppedError
+                    if limit_bytes is not None and part.size_bytes + len(chunk) > limit_bytes:
+                        raise _too_long(origin, limit_bytes, announced_bytes)
+                    part.append(chunk)
+                    progress.update(len(chunk))
+    except ChangedError:
+        part.clear()
+        raise
+    total_bytes = part.version.size_bytes if announced_bytes is None else announced_bytes
+    if total_bytes is not None and part.size_bytes < total_bytes:
+        raise PassingError(f"{origin.shown} broke off after {part.size_bytes} of {total_bytes} bytes", NETWORK_ADVICE)
+    part.finish()
 
 
-def _copy(origin: Path, target: Path) -> tuple[int, dict[str, str]]:
-    try:
-        with origin.open("rb") as file:
-            return _write(iter(lambda: file.read(CHUNK_BYTES), b""), target, str(origin), origin.stat().st_size)
-    except (FileNotFoundError, NotADirectoryError):
-        raise BoxlineError(
-            f"{origin} not found. A folder given as `source` in params.yaml is laid out like the upstream."
-        ) from None
-    except (PermissionError, IsADirectoryError) as error:
-        raise BoxlineError(f"{origin} could not be read: {error.strerror}.") from None
+def _require_size(
+    origin: Origin, announced_bytes: int | None, expected_bytes: int | None, max_bytes: int | None
+) -> None:
+    if announced_bytes is None:
+        return
+    if expected_bytes is not None and announced_bytes != expected_bytes:
+        raise BoxlineError(_other_size(origin, announced_bytes, expected_bytes))
+    if max_bytes is not None and announced_bytes > max_bytes:
+        raise BoxlineError(f"{origin.shown} has {announced_bytes} bytes, more than {max_bytes} allowed.")
 
 
-def _pack(asset: Asset, root: Path, target: Path) -> None:
-    """The files below `root` that match `asset.unpacked`, in order of their names, as one archive."""
-    names: list[str] = []
-    for pattern in asset.unpacked:
-        found = glob.glob(pattern, root_dir=root)  # noqa: PTH207 - as in a shell, names that begin with a dot stay hidden
-        if not found:
-            raise BoxlineError(
-                f"{root} holds neither {asset.path} nor, unpacked, {pattern}. "
-                "A folder given as `source` in params.yaml is laid out like the upstream."
-            )
-        names += [Path(name).as_posix() for name in found]
-    with bar(f"packing {asset.path}", len(names), "file") as progress:
-
-        def members() -> Iterator[tuple[str, bytes]]:
-            for name in sorted(names):
-                yield name, _file_to_pack(root, name)
-                progress.update()
-
-        write_archive(target, members())
+def _too_long(origin: Origin, limit_bytes: int, announced_bytes: int | None) -> PassingError | BoxlineError:
+    message = f"{origin.shown} sent more than {limit_bytes} bytes"
+    if announced_bytes is not None:
+        return ChangedError(f"{message}, which it had announced", NETWORK_ADVICE)
+    return BoxlineError(f"{message}, which are all that is taken.")
 
 
-def _file_to_pack(root: Path, name: str) -> bytes:
-    """The file's bytes. A link may lead elsewhere below `root`, not out of it: no file is packed that was not given."""
-    path = root / name
-    try:
-        name.encode()  # an archive's names are UTF-8
-        if not path.resolve(strict=True).is_relative_to(root.resolve()):
-            raise BoxlineError(f"{path} is a link that leads out of {root}. Put the file itself there.")
-        if not path.is_file():
-            raise BoxlineError(f"{path} is not a regular file. Put the file itself there.")
-        if path.stat().st_size > MAX_IMAGE_BYTES:
-            raise BoxlineError(f"{path} has {path.stat().st_size} bytes, more than {MAX_IMAGE_BYTES} allowed.")
-        return path.read_bytes()
-    except UnicodeEncodeError:
-        raise BoxlineError(f"{str(path)!r} has a name that is not UTF-8. Rename it.") from None
-    except (OSError, RuntimeError) as error:  # the second before Python 3.13, for a link that leads to itself
-        raise BoxlineError(f"{path} could not be read: {getattr(error, 'strerror', error)}.") from None
+def _other_size(origin: Origin, received_bytes: int, expected_bytes: int) -> str:
+    return f"{origin.shown} has {received_bytes} bytes, expected {expected_bytes}. {DAMAGED_ADVICE}"
 
 
-def _write(
-    chunks: Iterable[bytes], target: Path, name: str, total: int | None, max_bytes: int | None = None
-) -> tuple[int, dict[str, str]]:
-    hashes = {"md5": hashlib.md5(usedforsecurity=False), "sha256": hashlib.sha256()}
-    received = 0
-    with (
-        target.open("wb") as file,
-        bar(Path(name).name, total or 0, "B", unit_scale=True, unit_divisor=1024) as progress,
-    ):
-        for chunk in chunks:
-            received += len(chunk)
-            if max_bytes is not None and received > max_bytes:
-                raise BoxlineError(f"{name} has {received} or more bytes, more than {max_bytes} allowed.")
-            file.write(chunk)
-            for digest in hashes.values():
-                digest.update(chunk)
-            progress.update(len(chunk))
-    return received, {name: digest.hexdigest() for name, digest in hashes.items()}
-
-
-def _check(asset: Asset, origin: str, received_bytes: int, digests: dict[str, str]) -> None:
-    if asset.size_bytes is not None and received_bytes != asset.size_bytes:
-        raise BoxlineError(
-            f"{origin} has {received_bytes} bytes, expected {asset.size_bytes}. "
-            "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
-        )
+def _complaint(asset: Asset, origin: Origin, part: Part) -> str | None:
+    """What is wrong with a file that has come, if anything."""
+    if asset.size_bytes is not None and part.size_bytes != asset.size_bytes:
+        return _other_size(origin, part.size_bytes, asset.size_bytes)
     if asset.digest is not None:
         name, _, expected = asset.digest.partition(":")
-        if digests[name] != expected:
-            raise BoxlineError(
-                f"{origin} has {name} {digests[name]}, expected {expected}. "
-                "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
-            )
+        if (received := part.digests.get(name)) != expected:
+            return f"{origin.shown} has {name} {received}, expected {expected}. {DAMAGED_ADVICE}"
+    return None
 
 
-def _reason(error: Exception) -> str:
-    cause = root_cause(error)
-    return str(cause) or type(cause).__name__
+def _received(origin: Origin | UnpackedFolder, part: Part) -> Received:
+    md5, sha256 = part.digests.get("md5"), part.digests.get("sha256")
+    return Received(origin.shown, part.size_bytes, md5, sha256, part.version.validator)

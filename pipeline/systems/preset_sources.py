@@ -5,7 +5,9 @@ from pathlib import Path
 import keras
 
 from pipeline.errors import BoxlineError, listed
-from pipeline.storage.transfer import Asset, fetch
+from pipeline.storage.assets import Asset
+from pipeline.storage.origins.roots import SCHEMES
+from pipeline.storage.transfer import fetch
 from pipeline.systems import verbs
 from pipeline.systems.params import KERAS_FILES, Preset
 from pipeline.systems.presets import load_preset, reason_of
@@ -35,7 +37,7 @@ def _is_handle(source: str) -> bool:
     """KerasHub's own names have no slash, other hubs have a scheme; whatever else is there is a folder or address."""
     scheme, separator, _ = source.partition("://")
     if separator:
-        return scheme.lower() not in ("http", "https")
+        return scheme.lower() not in SCHEMES
     return "/" not in source and not Path(source).exists()
 
 
@@ -50,8 +52,8 @@ def _from_hub(source: str, module: str, where: str) -> keras.Model:
     except Exception as error:  # each hub's client raises its own
         raise BoxlineError(
             f"params.yaml: {where}.source: {source!r} could not be fetched ({reason_of(error)}). Check the name and "
-            f"the network, or give a folder or an http(s) address that holds {listed(verbs.preset_files(module))}, or "
-            "`sample` for random weights."
+            "the network, or give a folder or an http(s) or s3 address that holds "
+            f"{listed(verbs.preset_files(module))}, or `sample` for random weights."
         ) from None
 
 

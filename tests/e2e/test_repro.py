@@ -16,6 +16,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from tests.e2e.tiny import run_dvc, write_params
+from tests.servers import BadServer
 
 pytestmark = pytest.mark.slow
 
@@ -124,6 +125,7 @@ def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
             "pipeline/evaluation/localization.py",
             {f"{s}@{n}_localizer" for s in ("targets", "evaluate") for n in ("digits", "rectangle", "snack")},
         ),
+        ("pipeline/storage/downloads.py", {f"download@{n}" for n in DATASETS}),
         ("pipeline/checks/rules.py", {f"validate@{n}" for n in DATASETS}),
         ("pipeline/summary.py", set()),
     ],
@@ -139,9 +141,10 @@ def test_a_forced_run_with_the_same_seed_gives_the_same_bytes_and_scores(copy: P
     hashes, metrics = lock_hashes(copy), metrics_of(copy)
     run_dvc(copy, "repro", "--force", "evaluate@rectangle_localizer", "evaluate@coco_retinanet")
     again = lock_hashes(copy)
-    before_training = {"sample", "download", "tables", "inspect", "validate", "pack", "targets", "preset", "evaluate"}
-    fixed = [path for path in hashes if path.split("/")[2] in before_training]
-    assert len(fixed) == 5 * 4 + 4 * 5
+    fixed_outputs = {"sample", "download", "tables", "inspect", "validate", "pack", "targets", "preset", "evaluate"}
+    fixed_outputs.add("download.json")
+    fixed = [path for path in hashes if path.split("/")[2] in fixed_outputs]
+    assert len(fixed) == 6 * 4 + 4 * 5
     assert {path: again[path] for path in fixed} == {path: hashes[path] for path in fixed}
     assert metrics_of(copy) == metrics
 
@@ -154,16 +157,26 @@ def metrics_of(project: Path) -> dict[str, Any]:
 
 
 def failure(project: Path, target: str) -> str:
-    """The one sentence of a stage that fails, after seeing that it left no traceback and no output."""
+    """The one sentence of a stage that fails, after seeing that it left no traceback and no output.
+
+    A download leaves the former one.
+    """
+    stage, _, name = target.partition("@")
+    out = project / "data" / name / stage
+    former = contents(out) if stage == "download" else {}
     result = run_dvc(project, "repro", target, check=False)
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
     assert not list((project / "data").rglob("*.partial*"))
-    stage, _, name = target.partition("@")
-    assert not (project / "data" / name / stage).exists()
+    assert out.exists() == (stage == "download")
+    assert contents(out) == former
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert "exited with 1" in result.stderr
     return line.removeprefix("Error: ")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_missing_source(copy: Path) -> None:
@@ -231,6 +244,25 @@ def test_a_preset_is_used_as_it_is_where_no_phase_is_left(copy: Path) -> None:
     report = json.loads((copy / "reports" / "coco_retinanet" / "training" / "train.json").read_text())
     assert (report["epochs"], report["seconds"]) == (0, 0.0)
     assert (copy / "reports" / "coco_retinanet" / "pictures" / "predictions.png").exists()
+
+
+def test_an_edit_of_the_stage_fetches_nothing_again(copy: Path) -> None:
+    """DVC leaves a download where it is, and the stage takes over what has not changed at its origin."""
+    files = contents(copy / "data" / "coco" / "download")
+    server = BadServer(files)
+    with server.running() as address:
+        change_params(copy, datasets__coco__source=address)
+        run_dvc(copy, "repro", "download@coco")
+        assert server.ranges == [None] * 3
+        module = copy / "pipeline" / "storage" / "downloads.py"
+        module.write_text(module.read_text().replace('"""', '"""Edited. ', 1))
+        newer = {**files, "zips/val2017.zip": files["zips/train2017.zip"]}
+        server.files = newer
+        result = run_dvc(copy, "repro", "download@coco")
+        assert stages_run(result.stdout) == ["download@coco"]
+        assert server.requests[6:].count(("GET", "zips/val2017.zip", None)) == len(server.ranges) - 3 == 1
+    assert contents(copy / "data" / "coco" / "download") == newer
+    assert run_dvc(copy, "status", "download@coco").stdout.strip() == "Data and pipelines are up to date."
 
 
 def test_a_damaged_csv(copy: Path) -> None:

@@ -1,6 +1,6 @@
 """What the files of the rectangles are. They are drawn, so there is no upstream."""
 
-from pipeline.storage.transfer import Asset
+from pipeline.storage.assets import Asset
 
 UPSTREAM: str | None = None
 

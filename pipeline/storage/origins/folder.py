@@ -1,0 +1,53 @@
+"""Files of a folder as origins."""
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.errors import BoxlineError
+from pipeline.storage.origins.origin import CHUNK_BYTES, Answer, Version
+
+LAYOUT_ADVICE = "A folder given as `source` in params.yaml is laid out like the upstream."
+
+
+class FolderOrigin:
+    """A file of a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.shown = str(path)
+        self._path = path
+
+    def look(self) -> Version:
+        """Size and time, from the file's entry."""
+        with self._opened() as file:
+            return _version(file)
+
+    @contextlib.contextmanager
+    def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
+        """From `offset` on where the file is still the same."""
+        with self._opened() as file:
+            version = _version(file)
+            start = offset if validator == version.validator else 0
+            file.seek(start)
+            yield Answer(version, start, iter(lambda: file.read(CHUNK_BYTES), b""))
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            mode = self._path.stat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a pipe would wait forever
+                raise BoxlineError(f"{self._path} is not a regular file. Put the file itself there.")
+            with self._path.open("rb") as file:
+                yield file
+        except (FileNotFoundError, NotADirectoryError):
+            raise BoxlineError(f"{self._path} not found. {LAYOUT_ADVICE}") from None
+        except OSError as error:
+            raise BoxlineError(f"{self._path} could not be read: {error.strerror}.") from None
+
+
+def _version(file: BinaryIO) -> Version:
+    facts = os.fstat(file.fileno())
+    return Version(facts.st_size, f"{facts.st_size} bytes, mtime {facts.st_mtime_ns} ns")
