@@ -22,6 +22,7 @@ from pipeline.datasets.coco.sample import Sample, write_sample
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, annotation_member
 from pipeline.storage.archives import Archive, ArchiveFolder
 from pipeline.storage.files import write_json
+from pipeline.storage.inspection import inspect_images
 from pipeline.storage.packing import pack_images
 from pipeline.storage.params import Pack
 from pipeline.storage.shards import Shards
@@ -62,7 +63,8 @@ def batches_benchmark(download: Path, folder: Path) -> dict[str, float]:
     archives = ArchiveFolder(download)
     with ThreadPoolExecutor() as executor:
         pack = Pack(image_size=96, channels=3, resize="letterbox", shard_images=512)
-        pack_images(images, archives, pack, folder, executor)
+        files = inspect_images(images, archives, executor)
+        pack_images(images, files, archives, pack, folder / "former", folder, executor)
         shards = Shards(folder, "train")
         rows = images.filter(np.equal(images["split"].to_numpy(), "train")).to_pylist()
         order = np.random.default_rng(1).permutation(len(shards))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pipeline.datasets.tables import Tables, boxes_by_image
 from pipeline.drawing.samples import save_samples
 from pipeline.geometry.marks import Marks
-from pipeline.storage.packing import read_placements
+from pipeline.storage.placements import read_placements
 from pipeline.storage.shards import Shards, spread
 
 NUM_SAMPLES = 9

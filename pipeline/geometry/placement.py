@@ -34,17 +34,25 @@ class Placement:
         """Fractions of the square input, rel xywh [N, 4] -> pixels of the original, [N, 4]; the exact inverse."""
         return (as_boxes(boxes_rel_xywh) * self.size - self._offset) / self._scale
 
-    def image_to_square(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """uint8 [height, width, channels] -> [size, size, channels]; black where the image does not reach."""
-        # What shrinks is averaged by area before the other axis grows: given both at once, OpenCV skips pixels.
-        shrunk = (min(self.width, self.scaled_width), min(self.height, self.scaled_height))
-        scaled = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
-        scaled = cv2.resize(scaled, (self.scaled_width, self.scaled_height), interpolation=cv2.INTER_LINEAR)
-        scaled = scaled.reshape(self.scaled_height, self.scaled_width, -1)
-        square = np.zeros((self.size, self.size, scaled.shape[2]), np.uint8)
+    def image_to_square(self, image: NDArray[np.uint8], square: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """uint8 [height, width, channels] -> [size, size, channels]; black where the image does not reach.
+
+        Fills `square` where it is given, a new array otherwise.
+        """
+        if square is None:
+            square = np.empty((self.size, self.size, image.shape[2]), np.uint8)
         source_x, target_x = _overlap(self.left, self.scaled_width, self.size)
         source_y, target_y = _overlap(self.top, self.scaled_height, self.size)
-        square[target_y, target_x] = scaled[source_y, source_x]
+        square[:] = 0
+        place = square[target_y, target_x]
+        # What shrinks is averaged by area before the other axis grows: given both at once, OpenCV skips pixels.
+        shrunk = (min(self.width, self.scaled_width), min(self.height, self.scaled_height))
+        if shrunk == place.shape[1::-1]:
+            cv2.resize(image, shrunk, place, interpolation=cv2.INTER_AREA)
+        else:
+            scaled = cv2.resize(image, shrunk, interpolation=cv2.INTER_AREA)
+            scaled = cv2.resize(scaled, (self.scaled_width, self.scaled_height), interpolation=cv2.INTER_LINEAR)
+            place[:] = scaled.reshape(self.scaled_height, self.scaled_width, -1)[source_y, source_x]
         return square
 
     @property

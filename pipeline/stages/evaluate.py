@@ -14,7 +14,7 @@ from pipeline.evaluation.pictures import write_curves, write_pictures
 from pipeline.evaluation.prediction import load_model, predict
 from pipeline.evaluation.scores import task
 from pipeline.storage.files import read_json, whole_folder, write_json
-from pipeline.storage.packing import read_placements
+from pipeline.storage.placements import read_placements
 from pipeline.storage.shards import Shards
 from pipeline.storage.tables import write_table
 from pipeline.systems import verbs

@@ -1,25 +1,29 @@
 """pack: the images that passed, decoded once and placed in the system's square input."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline import params
+from pipeline import params, schema
 from pipeline.command import run_stage
-from pipeline.datasets.tables import Tables
 from pipeline.storage.archives import ArchiveFolder
-from pipeline.storage.files import whole_folder
+from pipeline.storage.files import resumed_folder
 from pipeline.storage.packing import pack_images
 from pipeline.storage.params import Pack
+from pipeline.storage.tables import read_table
 
 
-def pack(system: str, download: Path, validated: Path, out: Path) -> None:
-    """Read the archives in `download` and write shards and placements of the images in `validated` to `out`."""
+def pack(system: str, download: Path, images: Path, files: Path, out: Path) -> None:
+    """Pack the images of the table `images`, whose digests are in `files`, from the archives in `download` into `out`.
+
+    What `out` or a run that was stopped packed before is taken over as far as it did not change.
+    """
     section = params.section(params.load().system(system).pack, Pack, f"systems.{system}.pack")
-    images = Tables.read(validated).images
+    rows, facts = read_table(images, schema.IMAGES), read_table(files, schema.FILES)
     # Threads suffice: Pillow and OpenCV release the interpreter while they decode and resize.
-    with ThreadPoolExecutor() as executor, whole_folder(out) as folder:
-        pack_images(images, ArchiveFolder(download), section, folder, executor)
+    with resumed_folder(out) as folder, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+        pack_images(rows, facts, ArchiveFolder(download), section, out, folder, executor)
 
 
 if __name__ == "__main__":
-    run_stage(pack, "system", ["download", "validated", "out"])
+    run_stage(pack, "system", ["download", "images", "files", "out"])

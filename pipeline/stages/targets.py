@@ -11,7 +11,7 @@ from pipeline.evaluation.audit import ceiling, lost_boxes
 from pipeline.evaluation.params import Evaluate
 from pipeline.evaluation.scores import task
 from pipeline.storage.files import whole_folder, write_json
-from pipeline.storage.packing import read_placements
+from pipeline.storage.placements import read_placements
 from pipeline.storage.shards import Shards
 from pipeline.systems import verbs
 from pipeline.systems.encoding import labels_of, write_targets

@@ -13,7 +13,7 @@ from pipeline.errors import BoxlineError
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill. It takes the place of `path` when the block ends well and vanishes when it does not."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial_folder(path)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     restore_folder(path)
@@ -45,6 +45,26 @@ def _former(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def resumed_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, with the whole files that a stopped run left in it; the caller drops what it has no use for.
+
+    It takes the place of `path` when the block ends well. When it does not, it waits for the next run where there are
+    files in it.
+    """
+    partial = _partial_folder(path)
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        for cut_off in list(partial.rglob(".*.partial*")):
+            cut_off.unlink()
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    finally:
+        if not any(file.is_file() for file in partial.rglob("*")):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A file to write. It takes the place of `path` when the block ends well and vanishes when it does not."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -69,3 +89,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BoxlineError(f"{path} is not valid JSON ({error}). Delete it and make it anew.") from None
     return content
+
+
+def _partial_folder(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

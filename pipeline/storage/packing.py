@@ -1,93 +1,177 @@
-"""Images decoded once, placed in the model's square input and packed into shards."""
+"""Images decoded once, placed in the model's square input and packed into shards.
+
+A shard is named after its first image and a digest of everything that its bytes depend on. What an earlier run packed
+is taken over: whole shards where nothing in them changed, single rows where something did.
+"""
 
 import logging
+import os
+import shutil
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from pipeline import schema
-from pipeline.errors import BoxlineError
-from pipeline.geometry.placement import BOX_PLACEMENTS, PIXEL_PLACEMENTS, Placement
 from pipeline.progress import bar
-from pipeline.storage.archives import MAX_IMAGE_BYTES, ArchiveFolder, Member
-from pipeline.storage.decoding import eight_bits, opened
+from pipeline.storage.archives import ArchiveFolder
+from pipeline.storage.files import whole_file
 from pipeline.storage.params import Pack
-from pipeline.storage.shards import shard_path, write_shard
-from pipeline.storage.tables import read_table, write_table
+from pipeline.storage.pixels import Packed, Row, digests_of, pack_shard, packed_rows, shard_digest, shard_schema
+from pipeline.storage.placements import INDEX, write_placements
+from pipeline.storage.shards import id_ranges
 
 logger = logging.getLogger(__name__)
 
-INDEX = "index.parquet"
+QUEUED_SHARDS = 64
+"""Handed out and not yet packed: more than a machine has workers, few enough to describe."""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """What a shard is to hold: rows of schema.IMAGES with a column `digest`. `name` is its path in the folder."""
+
+    name: str
+    images: pa.Table
+
+    @property
+    def contents(self) -> list[tuple[int, bytes]]:
+        return list(zip(self.images["image_id"].to_pylist(), self.images["digest"].to_pylist(), strict=True))
 
 
 def pack_images(
-    images: pa.Table, archives: ArchiveFolder, pack: Pack, folder: Path, executor: ThreadPoolExecutor
+    images: pa.Table,
+    files: pa.Table,
+    archives: ArchiveFolder,
+    pack: Pack,
+    former: Path,
+    folder: Path,
+    executor: Executor,
 ) -> None:
-    """Write each split's shards, with one column `image`, and the index of placements (schema.PLACEMENTS).
+    """Fill `folder` with the shards of each split, see `pack_shard`, and the index of placements, by image_id.
 
-    Raises BoxlineError naming archive and member where an image does not decode or has another size than stated.
+    `files` (schema.FILES) has the digest of each image. What `former`, the pack of an earlier run, and `folder` hold
+    already is not decoded again; what `folder` holds in the end depends on the images and on `pack` alone.
+
+    `executor` may have threads, processes, or machines that see the same files. A worker packs a shard at a time and
+    holds a few batches of it. Raises BoxlineError naming archive and member where an image does not decode or has
+    another size than stated.
     """
     started = time.perf_counter()
-    placements: list[dict[str, Any]] = []
+    images = _by_id(images, files, pack)
+    shards = list(_shards(images, pack))
+    names, columns = {INDEX, *(shard.name for shard in shards)}, shard_schema(pack)
+    missing = [shard for shard in shards if not _taken_over(shard, columns, former, folder)]
+    wanted = [digest for shard in missing for digest in shard.images["digest"].to_pylist()]
+    packed = _packed([*_all_but(names, former), *_all_but(names, folder)], columns, set(wanted))
+    num_kept, num_copied = images.num_rows - len(wanted), sum(digest in packed for digest in wanted)
+    tasks = ((folder / shard.name, _rows(shard, packed, archives)) for shard in missing)
     with bar("packing", images.num_rows, "image") as progress:
-        for split, number, rows in _shard_rows(images, pack.shard_images):
-            pixels = executor.map(
-                _packed, [archives[row["archive"]][row["member"]] for row in rows], rows, [pack] * len(rows)
-            )
-            squares = np.empty((len(rows), pack.image_size, pack.image_size, pack.channels), np.uint8)
-            for position, square in enumerate(pixels):
-                squares[position] = square
-                progress.update()
-            image_ids = np.array([row["image_id"] for row in rows], np.int64)
-            write_shard(shard_path(folder, split, number), image_ids, {"image": squares})
-            placements += [_placement_row(row, pack) for row in rows]
-    write_table(folder / INDEX, pa.Table.from_pylist(placements, schema.PLACEMENTS), schema.PLACEMENTS)
-    seconds = time.perf_counter() - started
-    logger.info("packed %d images at %d px in %.1f s", images.num_rows, pack.image_size, seconds)
+        progress.update(num_kept)
+        for count in _each_done(executor, tasks, pack):
+            progress.update(count)
+    write_placements(folder, images, pack)
+    _drop(_all_but(names, folder))
+    logger.info(
+        "packed %d images at %d px in %.1f s: %d decoded, %d copied, %d in shards that did not change",
+        images.num_rows,
+        pack.image_size,
+        time.perf_counter() - started,
+        len(wanted) - num_copied,
+        num_copied,
+        num_kept,
+    )
 
 
-def read_placements(folder: Path, split: str) -> dict[int, Placement]:
-    """Where each image of the split lies, by image_id, in the order of the shards."""
-    index = read_table(folder / INDEX, schema.PLACEMENTS)
-    placements = {}
-    for row in index.to_pylist():
-        image_id, image_split = row.pop("image_id"), row.pop("split")
-        if image_split == split:
-            placements[image_id] = Placement(**row)
-    return placements
+def _by_id(images: pa.Table, files: pa.Table, pack: Pack) -> pa.Table:
+    """The images by split and id, with a column `digest`."""
+    rows = pc.index_in(images["image_id"], value_set=files["image_id"].combine_chunks())
+    digests = digests_of(images, files["sha256"].take(rows), pack)
+    return images.append_column("digest", digests).sort_by([("split", "ascending"), ("image_id", "ascending")])
 
 
-def _shard_rows(images: pa.Table, shard_images: int) -> Iterator[tuple[str, int, list[dict[str, Any]]]]:
-    """Split, shard number and rows of each shard, in the order of the table."""
+def _shards(images: pa.Table, pack: Pack) -> Iterator[_Shard]:
     for split in images["split"].unique().to_pylist():
         of_split = images.filter(pc.equal(images["split"], split))
-        for number, start in enumerate(range(0, of_split.num_rows, shard_images)):
-            yield split, number, of_split.slice(start, shard_images).to_pylist()
+        image_ids = of_split["image_id"].to_numpy()
+        for part in id_ranges(image_ids, pack.shard_images):
+            rows = of_split.slice(part.start, part.stop - part.start)
+            digest = shard_digest(image_ids[part], rows["digest"].to_pylist())
+            # As many digits as an id can have: the order of names is the order of ids.
+            yield _Shard(f"{split}/{image_ids[part.start]:019d}-{digest}.arrow", rows)
 
 
-def _packed(member: Member, row: dict[str, Any], pack: Pack) -> NDArray[np.uint8]:
-    placement = PIXEL_PLACEMENTS[pack.resize](row["width"], row["height"], pack.image_size)
-    return placement.image_to_square(_decode(member, row, "RGB" if pack.channels == 3 else "L"))
+def _taken_over(shard: _Shard, columns: pa.Schema, former: Path, folder: Path) -> bool:
+    """Whether `folder` has the shard: a stopped run may have finished it, and `former` may lend it."""
+    path, former_path = folder / shard.name, former / shard.name
+    if _holds(path, columns, shard.contents):
+        return True
+    if not _holds(former_path, columns, shard.contents):
+        return False
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    try:
+        os.link(former_path, path)
+    except OSError:  # not on every file system
+        with whole_file(path) as partial:
+            shutil.copyfile(former_path, partial)
+    return True
 
 
-def _placement_row(row: dict[str, Any], pack: Pack) -> dict[str, Any]:
-    placement = BOX_PLACEMENTS[pack.resize](row["width"], row["height"], pack.image_size)
-    return {"image_id": row["image_id"], "split": row["split"], **vars(placement)}
+def _holds(path: Path, columns: pa.Schema, contents: list[tuple[int, bytes]]) -> bool:
+    return [row for batch in packed_rows(path, columns) for row in batch] == contents
 
 
-def _decode(member: Member, row: dict[str, Any], mode: str) -> NDArray[np.uint8]:
-    """uint8 [height, width, channels]. Orientation tags are not applied: boxes refer to the stored pixels."""
-    with opened(member.read(MAX_IMAGE_BYTES), str(member), "Replace the image, or drop its annotations.") as image:
-        if image.size != (row["width"], row["height"]):
-            raise BoxlineError(
-                f"{member} is {image.size[0]} x {image.size[1]} pixels, "
-                f"its annotation says {row['width']} x {row['height']}. Correct the annotation or the image."
-            )
-        return np.asarray(eight_bits(image).convert(mode)).reshape(row["height"], row["width"], -1)
+def _all_but(names: Collection[str], folder: Path) -> list[Path]:
+    """Other files below `folder`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in paths if path.relative_to(folder).as_posix() not in names]
+
+
+def _packed(paths: Iterable[Path], columns: pa.Schema, digests: Collection[bytes]) -> dict[bytes, Packed]:
+    """Where in these shards the images with these digests are, as far as they are there."""
+    return {
+        digest: Packed(path, number, row)
+        for path in paths
+        for number, batch in enumerate(packed_rows(path, columns))
+        for row, (_, digest) in enumerate(batch)
+        if digest in digests
+    }
+
+
+def _rows(shard: _Shard, packed: Mapping[bytes, Packed], archives: ArchiveFolder) -> list[Row]:
+    """Archives are only opened for images that nobody packed."""
+    names = ("image_id", "digest", "width", "height", "archive", "member")
+    facts = zip(*(shard.images[name].to_pylist() for name in names), strict=True)
+    return [
+        Row(image_id, digest, width, height, packed.get(digest) or archives[archive][member])
+        for image_id, digest, width, height, archive, member in facts
+    ]
+
+
+def _each_done(executor: Executor, tasks: Iterable[tuple[Path, Sequence[Row]]], pack: Pack) -> Iterator[int]:
+    """The number of images of each shard, as soon as it is packed. At most QUEUED_SHARDS are handed out at a time."""
+    queued: set[Future[int]] = set()
+    try:
+        for path, rows in tasks:
+            queued.add(executor.submit(pack_shard, path, rows, pack))
+            if len(queued) == QUEUED_SHARDS:
+                done, queued = wait(queued, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        while queued:
+            done, queued = wait(queued, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
+    finally:
+        for future in queued:
+            future.cancel()
+
+
+def _drop(paths: Iterable[Path]) -> None:
+    """Files, and the folders that hold nothing else."""
+    for path in paths:
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()

@@ -19,7 +19,8 @@ class Pack(Section, frozen=True):
     resize: "letterbox" pads the shorter side. "stretch" scales each axis on its own to the whole square, as the
         published snack system does, and the boxes with it. "crop" cuts the longer side off while the boxes still
         follow the letterbox: the mistake of a published system, kept so that its harm can be measured.
-    shard_images: images per file; one shard at a time is held in memory.
+    shard_images: images per file at most; each file has a range of image ids, halved until it holds no more of them.
+        A file is what one core packs and what changes when an image in it does: some ten MB serve well.
     """
 
     image_size: ImageSize

@@ -17,7 +17,7 @@ from pipeline.storage.archives import ArchiveFolder, write_archive
 from pipeline.storage.packing import pack_images
 from pipeline.storage.params import Pack
 from tests.drawing.pixels import extent_in, pixels_of
-from tests.scenes import box, image, tables
+from tests.scenes import box, files_of, image, tables
 
 WIDTH, HEIGHT = 200, 100
 RED = (1, 0, 0)
@@ -33,7 +33,15 @@ def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
     write_archive(folder / "zips" / "train2017.zip", [("train2017/000000000007.jpg", content.getvalue())])
     pack = Pack(image_size=100, channels=3, resize=resize, shard_images=2)
     with ThreadPoolExecutor(1) as executor:
-        pack_images(rows.images, ArchiveFolder(folder), pack, folder / "pack", executor)
+        pack_images(
+            rows.images,
+            files_of(rows.images),
+            ArchiveFolder(folder),
+            pack,
+            folder / "former",
+            folder / "pack",
+            executor,
+        )
     write_samples(folder / "samples.png", folder / "pack", rows)
     shown = pixels_of(folder / "samples.png")
     assert shown.shape[:2] == (round(TILE_INCHES * DOTS_PER_INCH),) * 2

@@ -142,3 +142,18 @@ def test_a_letterbox_holds_the_whole_image_and_fills_one_side(width: int, height
     assert abs((size - box_height - y) - y) <= 1 + 1e-9
     square = placement.image_to_square(np.full((height, width, 1), 255, np.uint8))
     assert int((square > 0).sum()) == placement.scaled_width * placement.scaled_height
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "placement",
+    [letterbox(64, 40, 32), letterbox(20, 60, 32), letterbox(20, 12, 32), center_crop(64, 40, 32), stretch(64, 16, 32)],
+    ids=["wide", "tall", "enlarged", "cropped", "one axis enlarged"],
+)
+def test_a_square_with_other_content_is_filled(placement: Placement, channels: int) -> None:
+    size = (placement.height, placement.width, channels)
+    image = np.random.default_rng(1).integers(0, 256, size).astype(np.uint8)
+    squares = np.full((3, 32, 32, channels), 99, np.uint8)
+    placement.image_to_square(image, squares[1])
+    np.testing.assert_array_equal(squares[1], placement.image_to_square(image))
+    assert (squares[[0, 2]] == 99).all()

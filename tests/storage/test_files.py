@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.storage.files import read_json, whole_file, whole_folder, write_json
+from pipeline.storage.files import read_json, resumed_folder, whole_file, whole_folder, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -46,6 +46,44 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "out") as folder:
         assert names(folder) == []
     assert names(tmp_path) == ["out"]
+
+
+def interrupted_work(out: Path, name: str | None) -> None:
+    with resumed_folder(out) as folder:
+        if name:
+            (folder / "deep").mkdir(exist_ok=True)
+            (folder / "deep" / name).touch()
+        raise KeyboardInterrupt
+
+
+def test_what_was_finished_waits_for_the_next_run(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with resumed_folder(out) as folder:
+        (folder / "first").touch()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(out, "finished")
+    assert names(out) == ["first"]
+    assert names(tmp_path) == [".out.partial", "out"]
+    with resumed_folder(out) as folder:
+        assert names(folder) == ["deep"]
+        assert names(folder / "deep") == ["finished"]
+        assert names(out) == ["first"]
+    assert names(tmp_path) == ["out"]
+    assert names(out) == ["deep"]
+
+
+def test_what_was_half_written_goes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(out, ".half.partial.arrow")
+    with resumed_folder(out) as folder:
+        assert not any(path.is_file() for path in folder.rglob("*"))
+
+
+def test_where_nothing_was_finished_nothing_waits(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(tmp_path / "out", None)
+    assert names(tmp_path) == []
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
