@@ -53,12 +53,12 @@ def resumed_folder(path: Path) -> Iterator[Path]:
     """
     partial = _partial_folder(path)
     partial.mkdir(parents=True, exist_ok=True)
+    restore_folder(path)
     try:
         for cut_off in list(partial.rglob(".*.partial*")):
             cut_off.unlink()
         yield partial
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
+        replace_folder(path, partial)
     finally:
         if not any(file.is_file() for file in partial.rglob("*")):
             shutil.rmtree(partial, ignore_errors=True)

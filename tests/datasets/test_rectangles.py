@@ -12,9 +12,8 @@ from pipeline.datasets.rectangles import reader
 from pipeline.datasets.rectangles.sample import Sample, draw_boxes, paint, write_sample
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
-from pipeline.stages.download import download
-from pipeline.stages.sample import sample
 from pipeline.storage.archives import write_archive
+from tests.stages import run_stage
 
 SAMPLE = Sample(seed=11, train_images=40, val_images=7, image_size=50)
 
@@ -197,10 +196,10 @@ def test_an_upstream_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "params.yaml").write_text(PARAMS.format(source="upstream"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BoxlineError) as raised:
-        download("rectangles", tmp_path / "sample", tmp_path / "out")
+        run_stage("download", "rectangles")
     assert str(raised.value) == (
         "params.yaml: datasets.rectangles.source: received 'upstream', but rectangles is only drawn and published "
-        "nowhere; expected sample, or a folder or an http(s) address that holds such files."
+        "nowhere; expected sample, or a folder or an http(s) or s3 address that holds such files."
     )
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
@@ -211,7 +210,7 @@ def test_drawn_anew_or_copied_from_a_folder(
 ) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.format(source="sample" if kind == "sample" else sample_folder))
     monkeypatch.chdir(tmp_path)
-    sample("rectangles", tmp_path / "sample")
-    download("rectangles", tmp_path / "sample", tmp_path / "out")
-    received = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    for stage in ("sample", "download"):
+        run_stage(stage, "rectangles")
+    received = {path.name: path.read_bytes() for path in Path("data/rectangles/download").iterdir()}
     assert received == {path.name: path.read_bytes() for path in sample_folder.iterdir()}

@@ -14,11 +14,9 @@ from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
 from pipeline.errors import BoxlineError
-from pipeline.stages.download import download
-from pipeline.stages.sample import sample
-from pipeline.stages.tables import tables as tables_stage
 from pipeline.storage.archives import write_archive
 from tests.scenes import files_of
+from tests.stages import run_stage
 
 SAMPLE = Sample(seed=11, train_images=60, val_images=25, test_images=3)
 
@@ -300,10 +298,9 @@ def run_stages(folder: Path, source: object, monkeypatch: pytest.MonkeyPatch) ->
     folder.mkdir(exist_ok=True)
     (folder / "params.yaml").write_text(PARAMS.format(source=json.dumps(str(source))))
     monkeypatch.chdir(folder)
-    sample("snacks", folder / "sample")
-    download("snacks", folder / "sample", folder / "download")
-    tables_stage("snacks", folder / "download", folder / "tables")
-    return folder / "tables"
+    for stage in ("sample", "download", "tables"):
+        run_stage(stage, "snacks")
+    return folder / "data" / "snacks" / "tables"
 
 
 def test_drawn_packed_or_unpacked_the_tables_are_the_same(
@@ -317,5 +314,8 @@ def test_drawn_packed_or_unpacked_the_tables_are_the_same(
     folder = run_stages(tmp_path / "packed", tmp_path / "snacks", monkeypatch)
     members = pq.read_table(folder / "images.parquet")
     assert members.drop_columns("member") == expected.drop_columns("member")
-    boxes = [(tmp_path / name / "tables" / "boxes.parquet").read_bytes() for name in ("drawn", "copied", "packed")]
+    boxes = [
+        (tmp_path / name / "data" / "snacks" / "tables" / "boxes.parquet").read_bytes()
+        for name in ("drawn", "copied", "packed")
+    ]
     assert boxes[0] == boxes[1] == boxes[2]

@@ -55,7 +55,7 @@ def test_the_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.M
         "pizza",
         "sandwich",
     ]
-    with zipfile.ZipFile(tmp_path / "download" / "snacks.zip") as archive:
+    with zipfile.ZipFile(tmp_path / "data" / "snacks" / "download" / "snacks.zip") as archive:
         assert archive.namelist() == sorted(archive.namelist())
         assert len(archive.namelist()) == 61 + 25 + 19 + 3
 
