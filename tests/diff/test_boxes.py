@@ -79,6 +79,16 @@ def test_of_boxes_at_one_place_those_of_one_class_belong_together() -> None:
     assert kinds(found) == {"crowd": 1, "came": 1}
 
 
+def test_where_nothing_else_decides_names_do() -> None:
+    rows, classes = [image(7)], {2: "cat", 5: "dog", 9: "owl"}
+    cat, dog, owl = box(1, 7, CAT, AT), box(2, 7, DOG, AT), box(3, 7, 9, AT)
+    one, other = side(rows, [cat, dog], classes=classes), side(rows, [dog, cat], classes=classes)
+    after = side(rows, [owl], classes=classes)
+    assert pairs(compare(one, after).boxes, "label") == {(0, 0)}
+    assert pairs(compare(other, after).boxes, "label") == {(1, 0)}
+    assert pairs(compare(after, other).boxes, "label") == {(0, 1)}
+
+
 def test_the_same_class_comes_before_the_higher_overlap() -> None:
     # With the cat it shares 25 of 35 columns, with the dog 29 of 31.
     found = changes([box(1, 7, CAT, AT)], [box(2, 7, DOG, (11.5, 20, 30, 40)), box(3, 7, CAT, (15.5, 20, 30, 40))])

@@ -12,6 +12,7 @@ BEFORE = {2: "cat", 5: "dog", 9: "owl"}
     ("after", "expected", "names"),
     [
         pytest.param(BEFORE, {}, ["cat", "dog", "owl"], id="the same"),
+        pytest.param({7: "dog", **BEFORE}, {"came": 1}, ["cat", "dog", "dog", "owl"], id="another one of a name came"),
         pytest.param({9: "owl", 2: "cat", 5: "dog"}, {}, ["cat", "dog", "owl"], id="another order"),
         pytest.param({**BEFORE, 1: "ant"}, {"came": 1}, ["ant", "cat", "dog", "owl"], id="came"),
         pytest.param({2: "cat", 9: "owl"}, {"went": 1}, ["cat", "dog", "owl"], id="went"),
