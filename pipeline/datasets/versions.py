@@ -34,11 +34,15 @@ REQUIRED = {"images.parquet": schema.IMAGES, "boxes.parquet": schema.BOXES, "cat
 
 
 class Version(ABC):
-    """One state of the data. `name` is what messages call it, `datasets` those whose tables it has."""
+    """One state of the data. `name` is what messages call it, `datasets` those whose tables it has.
 
-    def __init__(self, name: str, datasets: list[str]) -> None:
+    is_folder: it is one folder of tables, and the only dataset in it is called as that.
+    """
+
+    def __init__(self, name: str, datasets: list[str], *, is_folder: bool = False) -> None:
         self.name = name
         self.datasets = datasets
+        self.is_folder = is_folder
 
     def tables(self, dataset: str) -> Tables:
         """Images, boxes and categories of one of its datasets, as `table` reads them."""
@@ -78,8 +82,8 @@ class Version(ABC):
 class Folders(Version):
     """Folders of tables on disk: by dataset the one with the tables and the one with the archives."""
 
-    def __init__(self, name: str, folders: dict[str, tuple[Path, Path]]) -> None:
-        super().__init__(name, list(folders))
+    def __init__(self, name: str, folders: dict[str, tuple[Path, Path]], *, is_folder: bool = False) -> None:
+        super().__init__(name, list(folders), is_folder=is_folder)
         self._folders = folders
 
     def archive(self, dataset: str, path: str) -> Path | None:
@@ -207,7 +211,7 @@ def folder_of_tables(path: Path) -> Version:
         raise BoxlineError(f"{path} is no folder of tables: {listed(missing)} not found, expected {listed(REQUIRED)}.")
     place = path.resolve()
     dataset = place.parent.name if place.name == TABLES else place.name
-    return Folders(str(path), {dataset: (path, place.parent / DOWNLOAD)})
+    return Folders(str(path), {dataset: (path, place.parent / DOWNLOAD)}, is_folder=True)
 
 
 @contextlib.contextmanager

@@ -83,6 +83,7 @@ class Leak:
 class Difference:
     """Both sides; images, boxes and classes side by side with what happened to them; counts per class; leaks.
 
+    boxes_before, boxes_after: the rows of the boxes, with images and classes as places in `images` and `classes`.
     leaks: image files that are in several splits now. into_train: places in `images` of those that moved there from
         another split.
     """
@@ -92,6 +93,8 @@ class Difference:
     images: Changes
     boxes: Changes
     classes: Changes
+    boxes_before: BoxRows
+    boxes_after: BoxRows
     counts: Counts
     leaks: list[Leak]
     into_train: Rows
@@ -107,16 +110,18 @@ def compare(before: Side, after: Side) -> Difference:
     """Match images, classes and boxes, in this order, and count."""
     images, classes = compare_images(before.images, after.images), compare_classes(before.categories, after.categories)
     (image_before, image_after), (class_before, class_after) = images.places(), classes.places()
-    rows_before = _box_rows(before, image_before, class_before)
-    rows_after = _box_rows(after, image_after, class_after)
+    boxes_before = _box_rows(before, image_before, class_before)
+    boxes_after = _box_rows(after, image_after, class_after)
     names = class_names(classes, before.categories, after.categories)
     return Difference(
         before,
         after,
         images,
-        compare_boxes(rows_before, rows_after),
+        compare_boxes(boxes_before, boxes_after),
         classes,
-        _counts(names, before, after, rows_before.classes, rows_after.classes),
+        boxes_before,
+        boxes_after,
+        _counts(names, before, after, boxes_before.classes, boxes_after.classes),
         _leaks(before.images, after.images),
         _into_train(images, before.images, after.images),
     )

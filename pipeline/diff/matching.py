@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 """Row numbers, int64 [N]."""
 
+MAX_CODE = 2**62  # int64 ends at 2**63
+
 Column: TypeAlias = "pa.Array | pa.ChunkedArray | NDArray[Any]"
 
 
@@ -102,13 +104,16 @@ def codes(before: Sequence[Column], after: Sequence[Column]) -> tuple[Rows, Rows
     """One whole number per row, the same on both sides where all columns are the same; -1 where one is null.
 
     >>> [side.tolist() for side in codes([["a", "b"], [1, 1]], [["b", None, "a"], [1, 1, 2]])]
-    [[0, 1], [1, -1, 3]]
+    [[0, 2], [2, -1, 1]]
     """
     columns = [_encoded(pa.concat_arrays([_flat(one), _flat(other)])) for one, other in zip(before, after, strict=True)]
-    together = columns[0]
+    together, size = columns[0], 1 + int(columns[0].max(initial=0))
     for column in columns[1:]:
-        # Encoded anew after each column, so that the product stays far below 2**63.
-        together = _encoded(pa.array(together * (column.max(initial=0) + 1) + column))
+        more = 1 + int(column.max(initial=0))
+        if size * more > MAX_CODE:  # numbered anew, from 0 without gaps
+            together = _encoded(pa.array(together))
+            size = 1 + int(together.max(initial=0))
+        together, size = together * more + column, size * more
     together = np.where(np.all([column >= 0 for column in columns], axis=0), together, -1)
     count = len(before[0])
     return together[:count], together[count:]
@@ -127,8 +132,8 @@ def _taken(column: Column, rows: Rows) -> pa.Array:
 
 def _encoded(column: pa.Array) -> Rows:
     """Numbers from 0 in order of first appearance; -1 for null."""
-    indices = pc.dictionary_encode(column).indices
-    return pc.fill_null(indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    indices = pc.dictionary_encode(column).indices.cast(pa.int64())
+    return (indices.fill_null(-1) if indices.null_count else indices).to_numpy()
 
 
 def _turns(keys: Rows) -> Rows:

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.datasets.tables import boxes_xywh_of
 from pipeline.diff.boxes import iou_of_pairs
 from pipeline.diff.difference import Difference
 from pipeline.diff.matching import Changes
@@ -40,7 +39,10 @@ NAME_CHARACTERS = 50
 
 @dataclass(frozen=True)
 class Total:
-    """Rows of one table before and after; `came` and `went` are None where rows are not followed one by one."""
+    """Rows of one table before and after, and what happened to those that stayed, in words.
+
+    came, went: None where rows are not followed one by one.
+    """
 
     name: str
     before: int
@@ -116,7 +118,7 @@ def shown(name: str) -> str:
 
 
 def _totals(difference: Difference) -> list[str]:
-    rows = [("", "before", "after", "came", "went", "changed")]
+    rows = [("", "before", "after", "came", "went", "")]
     for total in totals(difference):
         came, went = ("" if count is None else f"{count:,}" for count in (total.came, total.went))
         rows.append((total.name, f"{total.before:,}", f"{total.after:,}", came, went, total.changed))
@@ -148,7 +150,7 @@ def _total(name: str, before: pa.Table, after: pa.Table, changes: Changes, words
     counts = changes.counts()
     kept = changes.changed & ~changes.kinds["came"] & ~changes.kinds["went"]
     parts = [f"{counts[kind]:,} {word}" for kind, word in words.items() if counts[kind]]
-    changed = f"{kept.sum():,}: {', '.join(parts)}" if len(parts) > 1 else "".join(parts)
+    changed = f"{kept.sum():,} changed: {', '.join(parts)}" if len(parts) > 1 else "".join(parts)
     return Total(name, before.num_rows, after.num_rows, counts["came"], counts["went"], changed)
 
 
@@ -157,9 +159,8 @@ def _moved(difference: Difference) -> str:
     rows = np.flatnonzero(difference.boxes.kinds["moved"])
     if not len(rows):
         return BOX_KINDS["moved"]
-    before = boxes_xywh_of(difference.before.boxes)[difference.boxes.before[rows]]
-    after = boxes_xywh_of(difference.after.boxes)[difference.boxes.after[rows]]
-    iou = iou_of_pairs(before, after)
+    before, after = difference.boxes.before[rows], difference.boxes.after[rows]
+    iou = iou_of_pairs(difference.boxes_before.boxes_xywh[before], difference.boxes_after.boxes_xywh[after])
     return f"{BOX_KINDS['moved']} (IoU {iou.min():.2f} to {iou.max():.2f})"
 
 

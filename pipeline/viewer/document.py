@@ -8,10 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import BoxlineError
 from pipeline.storage.files import whole_file
 
 SKELETON = Path(__file__).with_name("document.html")
 """What the pages share: the permission that they give, colours, controls, pictures with boxes."""
+
+MARK = b'<meta name="generator" content="Boxline">'
 
 
 def write_document(path: Path, content: Path, title: str, data: dict[str, Any]) -> None:
@@ -33,6 +36,19 @@ def write_document(path: Path, content: Path, title: str, data: dict[str, Any]) 
     }
     with whole_file(path) as partial:
         partial.write_text(_filled(page, values), encoding="utf-8", newline="\n")
+
+
+def require_replaceable(path: Path) -> None:
+    """Raise BoxlineError where `path` is something that `write_document` did not write."""
+    try:
+        with path.open("rb") as file:
+            is_page = MARK in file.read(2000)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        is_page = False
+    if not is_page:
+        raise BoxlineError(f"{path} exists and is no page of Boxline. Give another name to --out.")
 
 
 def data_address(content: bytes, kind: str) -> str:
