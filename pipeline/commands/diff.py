@@ -88,7 +88,7 @@ def _paired_with_folder(before: Version, after: Version, names: list[str]) -> tu
     if before.is_folder and after.is_folder:
         if names:
             raise BoxlineError(
-                "A folder of tables is one dataset, without a name to choose it by. Leave out --dataset."
+                "A folder of tables is one dataset and has no name to choose it by. Leave out --dataset."
             )
         return before.datasets[0], after.datasets[0]
     folder, project = (before, after) if before.is_folder else (after, before)
