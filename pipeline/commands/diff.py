@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.datasets.versions import Version, open_version, working_tree
 from pipeline.diff.difference import Side, compare
-from pipeline.diff.page import Section, write_diff_page
+from pipeline.diff.page import section, write_diff_page
 from pipeline.diff.pictures import NUM_PICTURES, choose, draw, kinds_of_images
 from pipeline.diff.pixels import Pixels
 from pipeline.diff.summary import summary
@@ -52,7 +52,7 @@ def diff(before: str, after: str | None, dataset: list[str], out: Path) -> int:
             _say("", f"{name_after}: no differences" if difference.is_empty else f"{name_after}\n{summary(difference)}")
             places = choose(kinds_of_images(difference), NUM_PICTURES)
             pictures = draw(difference, places, Pixels(one, name_before), Pixels(other, name_after))
-            sections.append(Section(name_after, difference, list(pictures)))
+            sections.append(section(name_after, difference, list(pictures)))
         write_diff_page(out, one.name, other.name, sections, remarks)
     _say("", f"Page: {out}")
     return 0

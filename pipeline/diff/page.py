@@ -1,7 +1,7 @@
 """The page of a diff: one HTML file with counts, bars per class, and pictures of what changed."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +21,20 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Section:
-    """One dataset on the page."""
-
-    name: str
-    difference: Difference
-    pictures: list[Picture]
-
-
-def write_diff_page(path: Path, before: str, after: str, sections: Sequence[Section], remarks: Sequence[str]) -> None:
+def write_diff_page(
+    path: Path, before: str, after: str, sections: Sequence[Mapping[str, Any]], remarks: Sequence[str]
+) -> None:
     """Write the page, whole or not at all. before, after: what the versions are called. remarks: about all of it."""
-    data = {
-        "before": before,
-        "after": after,
-        "remarks": list(remarks),
-        "datasets": [_section(section) for section in sections],
-    }
+    data = {"before": before, "after": after, "remarks": remarks, "datasets": sections}
     write_document(path, CONTENT, f"Data diff: {before} → {after}", data)
 
 
-def _section(section: Section) -> dict[str, Any]:
-    difference = section.difference
+def section(name: str, difference: Difference, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """What the page holds of one dataset."""
     kinds = kinds_of_images(difference)
     reasons = sorted({*difference.before.quarantined, *difference.after.quarantined})
     return {
-        "name": section.name,
+        "name": name,
         "is_empty": difference.is_empty,
         "totals": [asdict(total) for total in totals(difference)],
         "notes": notes(difference),
@@ -64,5 +52,5 @@ def _section(section: Section) -> dict[str, Any]:
             if kinds[key].any()
         ],
         "images_changed": int(np.any(list(kinds.values()), axis=0).sum()),
-        "pictures": msgspec.to_builtins(section.pictures),
+        "pictures": msgspec.to_builtins(pictures),
     }

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from pipeline.datasets.versions import Version
 from pipeline.diff.difference import Side, compare
-from pipeline.diff.page import Section, write_diff_page
+from pipeline.diff.page import section, write_diff_page
 from pipeline.diff.pictures import choose, draw, kinds_of_images
 from pipeline.diff.pixels import Pixels
 from tests.diff import scene
@@ -30,7 +30,7 @@ def write(path: Path, before: Version, after: Version, num_pictures: int = 9) ->
     difference, none = compare(*sides), compare(sides[0], sides[0])
     places = choose(kinds_of_images(difference), num_pictures)
     pictures = list(draw(difference, places, Pixels(before, "old"), Pixels(after, "new")))
-    sections = [Section("shapes", difference, pictures), Section("<i>other", none, [])]
+    sections = [section("shapes", difference, pictures), section("<i>other", none, [])]
     write_diff_page(path, "v1 (1234567)", "working <b>tree", sections, ["digits is only in v1."])
 
 
