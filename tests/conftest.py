@@ -1,10 +1,26 @@
-"""Settings of all tests."""
+"""Settings of all tests, and the browser that opens pages."""
 
 import os
+import shutil
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, sync_playwright
 
 # No deadlines: how long an example takes says something about the machine and nothing about the code. In CI the
 # examples are the same in every run, so that a failure belongs to the change that it appears with.
 settings.register_profile("boxline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("boxline")
+
+
+@pytest.fixture(scope="module")  # not for all tests: Playwright keeps an event loop while it runs
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("There is no chromium on PATH, so nothing opens the page; `make browser` installs it on Debian.")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--headless=new", "--no-sandbox"])
+        yield launched
+        launched.close()

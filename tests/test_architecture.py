@@ -16,7 +16,7 @@ LAYERS = [
     {"params", "schema", "progress", "geometry", "colors"},
     {"storage", "drawing", "viewer"},
     {"datasets"},
-    {"checks", "systems"},
+    {"checks", "diff", "systems"},
     {"training", "evaluation"},
     {"prediction"},
     {"command"},

@@ -1,16 +1,11 @@
-"""One HTML file with everything in it: opened straight from disk, it asks no server for anything.
+"""The page of a training: one HTML file with images, boxes and curves.
 
 Sizes: an image is embedded once, as PNG; a predicted box takes about 50 bytes per epoch. With N images, E epochs and at
 most B boxes per image the file stays below `N x (PNG x 4/3) + N x E x B x 70` bytes: 16 photographs of 448 px, 100
 epochs and 30 boxes make about 10 MB.
 """
 
-import base64
-import hashlib
-import html
 import io
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +18,9 @@ from PIL import Image
 from pipeline.colors import class_color
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.geometry.marks import Marks
-from pipeline.storage.files import whole_file
+from pipeline.viewer.document import data_address, write_document
 
-TEMPLATE = Path(__file__).with_name("page.html")
+CONTENT = Path(__file__).with_name("page.html")
 
 DECIMALS = 5
 """Of coordinates and scores: a hundredth of a pixel in an image of 1000 px."""
@@ -71,7 +66,7 @@ def png_address(square: NDArray[np.uint8]) -> str:
     """uint8 [size, size, 1 or 3] as a `data:` address, lossless."""
     buffer = io.BytesIO()
     Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_address(buffer.getvalue(), "png")
 
 
 def true_boxes(marks: Marks) -> list[Box]:
@@ -106,18 +101,7 @@ def write_page(
         "truth": msgspec.to_builtins(truth),
         "epochs": msgspec.to_builtins(epochs),
     }
-    template = TEMPLATE.read_text(encoding="utf-8")
-    script = re.search(r"<script>(.*?)</script>", template, re.DOTALL)
-    assert script is not None, "the page has one script"
-    parts = {
-        "title": html.escape(title),
-        # Only this script may run, whatever stands in a name: its digest is the page's one permission for scripts.
-        "script-digest": base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode(),
-        "data": _inside_script(data),
-    }
-    page = re.sub(r"\{\{([a-z-]+)\}\}", lambda place: parts[place[1]], template)
-    with whole_file(path) as partial:
-        partial.write_text(page, encoding="utf-8", newline="\n")
+    write_document(path, CONTENT, title, data)
 
 
 def _class(label: int, names: Sequence[str]) -> dict[str, Any]:
@@ -127,9 +111,3 @@ def _class(label: int, names: Sequence[str]) -> dict[str, Any]:
     ink = "#000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else "#fff"
     shown = "#" + "".join(f"{round(part * 255):02x}" for part in color)
     return {"label": label, "name": name_of(label, names), "color": shown, "ink": ink}
-
-
-def _inside_script(data: dict[str, Any]) -> str:
-    """JSON that no HTML parser takes for markup: `<`, `>` and `&` occur in strings only and are written as escapes."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")

@@ -1,28 +1,16 @@
 """The page as a reader uses it: Debian's Chromium opens the file from disk."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 
 from pipeline.viewer.page import Answer, Box, Epoch, write_page
+from tests.pages import watch
 from tests.viewer import scene
 
 pytestmark = pytest.mark.slow
-
-CHROMIUM = shutil.which("chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("There is no chromium on PATH, so nothing opens the page; `make browser` installs it on Debian.")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless=new", "--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +30,6 @@ def page(browser: Browser, path: Path) -> Iterator[Page]:
     assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
     assert complaints == []
     opened.close()
-
-
-def watch(page: Page) -> tuple[list[str], list[str]]:
-    """Lists that fill with the addresses that the page asks for, and with errors and warnings."""
-    requests: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return requests, complaints
 
 
 def card(page: Page, number: int) -> Locator:

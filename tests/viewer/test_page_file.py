@@ -2,10 +2,8 @@
 
 import base64
 import io
-import json
 import math
 import zipfile
-from html.parser import HTMLParser
 from pathlib import Path
 
 import flit_core.buildapi
@@ -16,31 +14,10 @@ from PIL import Image
 from pipeline.colors import class_color
 from pipeline.geometry.marks import Marks
 from pipeline.viewer.page import Answer, Box, Epoch, png_address, true_boxes, write_page
+from tests.pages import Parts
 from tests.viewer import scene
 
 PROJECT = Path(__file__).parents[2]
-
-
-class Parts(HTMLParser):
-    """The text of each element, the attributes of each tag."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.texts: list[tuple[str, str]] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self._open = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._open = tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self._open, data))
-
-    def data(self) -> dict:  # type: ignore[type-arg]
-        [text] = [text for tag, text in self.texts if tag == "script" and text.startswith("{")]
-        return json.loads(text)
 
 
 @pytest.fixture

@@ -1,0 +1,291 @@
+"""Tables in folders, in the working tree, and at revisions of real Git repositories with real DVC."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline import schema
+from pipeline.datasets.tables import Tables
+from pipeline.datasets.versions import at_revision, folder_of_tables, open_version, working_tree
+from pipeline.errors import BoxlineError
+from pipeline.storage.tables import write_table
+from tests.e2e.tiny import run_dvc
+from tests.scenes import box, files_of, image, tables
+from tests.servers import serving_folder
+
+FIRST = tables([image(7), image(3, "train", width=100, height=80)], [box(1, 7, 5, (10.5, 20, 30, 40))])
+SECOND = tables([image(7)], [box(1, 7, 2, (10.5, 20, 30, 40)), box(2, 7, 5, (1, 2, 3, 4))])
+GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run([*GIT, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def record(project: Path, given: Tables, message: str) -> None:
+    """Write the dataset `shapes`, hand it to DVC and commit."""
+    folder = project / "data" / "shapes"
+    given.write(folder / "validate")
+    write_table(folder / "validate" / "files.parquet", files_of(given.images), schema.FILES)
+    (folder / "download" / "zips").mkdir(parents=True, exist_ok=True)
+    (folder / "download" / "zips" / "val2017.zip").write_text(message)
+    run_dvc(project, "add", "--quiet", "data/shapes/validate", "data/shapes/download")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", message)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose tables are `FIRST` at the tag `one` and `SECOND` at `two`; before them at `empty`, none."""
+    project = tmp_path_factory.mktemp("recorded") / "project"
+    project.mkdir()
+    git(project, "init", "--quiet", "--initial-branch", "main")
+    run_dvc(project, "init", "--quiet")
+    git(project, "commit", "--quiet", "--message", "empty")
+    git(project, "tag", "empty")
+    for name, given in (("one", FIRST), ("two", SECOND)):
+        record(project, given, name)
+        git(project, "tag", name)
+    return project
+
+
+@pytest.fixture
+def project(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, which is the current folder. DVC's index of the site is its own, so that none remembers another."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    copy = Path(shutil.copytree(recorded, tmp_path / "project", symlinks=True))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def same(given: Tables, expected: Tables) -> bool:
+    pairs = zip(vars(given).values(), vars(expected).values(), strict=True)
+    return all(one.equals(other) for one, other in pairs)
+
+
+def complaint(word: str) -> str:
+    with pytest.raises(BoxlineError) as raised, open_version(word) as version:
+        version.tables("shapes")
+    return str(raised.value)
+
+
+@pytest.mark.slow
+def test_a_revision_has_the_tables_of_its_time_and_the_working_tree_stays(project: Path) -> None:
+    changed = tables([image(7)], [])
+    changed.write(project / "data" / "shapes" / "validate")
+    for word, expected in (("one", FIRST), ("two", SECOND), ("HEAD", SECOND), ("main", SECOND), ("HEAD~1", FIRST)):
+        with at_revision(word) as version:
+            assert version.datasets == ["shapes"]
+            assert same(version.tables("shapes"), expected)
+    assert same(working_tree().tables("shapes"), changed)
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_a_revision_is_called_by_its_name_and_its_commit(project: Path) -> None:
+    commit = git(project, "rev-parse", "one")
+    for word, name in (("one", f"one ({commit[:7]})"), (commit[:9], commit[:9]), (commit, commit)):
+        with at_revision(word) as version:
+            assert version.name == name
+
+
+@pytest.mark.slow
+def test_other_tables_of_a_revision_are_read_by_the_columns_that_are_asked_for(project: Path) -> None:
+    with at_revision("one") as version:
+        files = version.table("shapes", "files.parquet", pa.schema([schema.FILES.field("sha256")]))
+        assert files is not None
+        assert files.to_pydict() == {"sha256": [f"{7:064x}", f"{3:064x}"]}
+        assert version.table("shapes", "quarantine.parquet", schema.QUARANTINE) is None
+
+
+@pytest.mark.slow
+def test_archives_of_a_revision_are_files_of_the_cache(project: Path) -> None:
+    with at_revision("one") as version:
+        archive = version.archive("shapes", "zips/val2017.zip")
+        assert archive is not None
+        assert archive.is_relative_to(project / ".dvc" / "cache")
+        assert archive.read_text() == "one"
+        assert version.archive("shapes", "zips/other.zip") is None
+
+
+@pytest.mark.slow
+def test_a_clone_reads_from_the_remote_without_pulling(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remote is named today, in a file that Git does not have: older revisions know nothing of it."""
+    run_dvc(project, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(project, "push", "--quiet", "--all-commits")
+    git(tmp_path, "clone", "--quiet", str(project), "clone")
+    clone = tmp_path / "clone"
+    run_dvc(clone, "remote", "add", "--local", "--default", "store", "../remote")
+    monkeypatch.chdir(clone)
+    for word, expected in (("one", FIRST), ("two", SECOND)):
+        with at_revision(word) as version:
+            assert same(version.tables("shapes"), expected)
+            archive = version.archive("shapes", "zips/val2017.zip")
+            assert archive is not None
+            assert archive.is_relative_to(tmp_path / "remote")
+    assert not (clone / "data" / "shapes" / "validate").exists()
+
+
+@pytest.mark.slow
+def test_of_a_remote_elsewhere_tables_are_kept_and_archives_are_not_fetched(project: Path, tmp_path: Path) -> None:
+    run_dvc(project, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(project, "push", "--quiet", "--all-commits")
+    shutil.rmtree(project / ".dvc" / "cache")
+    with serving_folder(tmp_path / "remote") as address:
+        run_dvc(project, "remote", "modify", "--local", "store", "url", address)
+        with at_revision("one") as version:
+            assert same(version.tables("shapes"), FIRST)
+            assert version.archive("shapes", "zips/val2017.zip") is None
+    kept = [path.read_bytes() for path in (project / ".dvc" / "cache" / "files").rglob("*") if path.is_file()]
+    assert sum(content.startswith(b"PAR1") for content in kept) == 3
+    assert b"one" not in kept
+    with at_revision("one") as version:  # the remote is gone
+        assert same(version.tables("shapes"), FIRST)
+
+
+@pytest.mark.slow
+def test_what_neither_cache_nor_remote_has_is_said_with_the_way_out(project: Path) -> None:
+    run_dvc(project, "gc", "--workspace", "--force", "--quiet")
+    commit = git(project, "rev-parse", "--short=7", "one")
+    assert complaint("one") == (
+        f"data/shapes/validate/images.parquet of one ({commit}) is neither in DVC's cache nor in its remote. Run "
+        f"`dvc push --all-commits` where it was built, or build it again: git checkout {commit} && "
+        "dvc repro validate@shapes"
+    )
+    with at_revision("one") as version:
+        assert version.archive("shapes", "zips/val2017.zip") is None
+    with at_revision("two") as version:
+        assert same(version.tables("shapes"), SECOND)
+
+
+@pytest.mark.slow
+def test_a_remote_that_does_not_answer_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    run_dvc(project, "remote", "add", "--default", "store", "s3://bucket/boxline")
+    run_dvc(project, "remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
+    shutil.rmtree(project / ".dvc" / "cache")
+    commit = git(project, "rev-parse", "--short=7", "two")
+    said = complaint("two")
+    assert said.startswith(
+        f"data/shapes/validate/images.parquet of two ({commit}) could not be read from DVC's remote (Could not connect"
+    )
+    assert said.endswith("). Check `dvc remote list` and the remote's credentials.")
+
+
+@pytest.mark.slow
+def test_a_revision_without_data_is_told_from_none(project: Path) -> None:
+    commit = git(project, "rev-parse", "--short=7", "empty")
+    assert complaint("empty") == (
+        f"empty ({commit}) has no tables: its dvc.lock is missing or names no data/<dataset>/validate. After "
+        "`dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
+    )
+    assert complaint("three") == (
+        "'three' is neither a Git revision nor a folder with images.parquet, boxes.parquet, categories.parquet. "
+        "`git log --oneline` lists revisions."
+    )
+
+
+@pytest.mark.slow
+def test_a_project_without_git_has_no_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert complaint("HEAD") == (
+        "'HEAD' is no folder of tables, and the current folder is no DVC project with revisions. Run this from the "
+        "project's root folder."
+    )
+    run_dvc(tmp_path, "init", "--quiet", "--no-scm")
+    assert complaint("HEAD").startswith("'HEAD' is neither a Git revision nor a folder with images.parquet, ")
+
+
+def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "shapes" / "validate")
+    version = folder_of_tables(tmp_path / "shapes" / "validate")
+    assert (version.name, version.datasets) == (f"{tmp_path}/shapes/validate", ["shapes"])
+    assert same(version.tables("shapes"), FIRST)
+    assert version.table("shapes", "files.parquet", schema.FILES) is None
+    assert version.archive("shapes", "zips/val2017.zip") is None
+    (tmp_path / "shapes" / "download" / "zips").mkdir(parents=True)
+    archive = tmp_path / "shapes" / "download" / "zips" / "val2017.zip"
+    archive.touch()
+    assert version.archive("shapes", "zips/val2017.zip") == archive
+
+
+def test_a_folder_is_told_from_a_revision_by_what_it_holds(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "mine")
+    with open_version(str(tmp_path / "mine")) as version:
+        assert (version.datasets, version.is_folder) == (["mine"], True)
+    (tmp_path / "mine" / "boxes.parquet").unlink()
+    assert complaint(str(tmp_path / "mine")) == (
+        f"{tmp_path}/mine is no folder of tables: boxes.parquet not found, expected images.parquet, boxes.parquet, "
+        "categories.parquet."
+    )
+
+
+def test_the_working_tree_has_the_datasets_that_were_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BoxlineError) as raised:
+        working_tree()
+    assert str(raised.value) == (
+        "The working tree has no data/<dataset>/validate. Run this from the project's root folder, after `dvc pull` or "
+        "`dvc repro`."
+    )
+    for name in ("shapes", "digits"):
+        FIRST.write(tmp_path / "data" / name / "validate")
+    (tmp_path / "data" / "shapes_yolo" / "pack").mkdir(parents=True)
+    version = working_tree()
+    assert (version.name, version.datasets, version.is_folder) == ("working tree", ["digits", "shapes"], False)
+    (tmp_path / "data" / "digits" / "validate" / "categories.parquet").unlink()
+    with pytest.raises(BoxlineError) as raised:
+        version.tables("digits")
+    assert (
+        str(raised.value) == "digits of working tree has no categories.parquet. `dvc repro validate@digits` makes it."
+    )
+
+
+def test_columns_of_another_version_of_boxline_are_left_out_or_named(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "mine")
+    more = FIRST.images.append_column("sha256", pa.array(["a", "b"]))
+    write_table(tmp_path / "mine" / "images.parquet", more.select(more.column_names[::-1]), more.schema)
+    version = folder_of_tables(tmp_path / "mine")
+    assert same(version.tables("mine"), FIRST)
+    for columns, fault in (
+        (FIRST.images.drop_columns("height"), "column height is missing, expected int32"),
+        (FIRST.images.set_column(3, "width", pa.array([1.5, 2])), "column width is double, expected int32"),
+    ):
+        write_table(tmp_path / "mine" / "images.parquet", columns, columns.schema)
+        with pytest.raises(BoxlineError) as raised:
+            version.tables("mine")
+        assert str(raised.value) == (
+            f"images.parquet of mine, {tmp_path}/mine: {fault}. Another version of Boxline wrote it, which this one "
+            "cannot read; `dvc repro` builds it again."
+        )
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "mine")
+    (tmp_path / "mine" / "boxes.parquet").write_text("boxes")
+    with pytest.raises(BoxlineError) as raised:
+        folder_of_tables(tmp_path / "mine").tables("mine")
+    assert str(raised.value).startswith(f"boxes.parquet of mine, {tmp_path}/mine: not a Parquet table (")
+    assert str(raised.value).endswith("). `dvc repro` builds it again.")
+
+
+def test_folders_and_the_working_tree_do_without_dvc(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "data" / "shapes" / "validate")
+    code = (
+        "import sys; from pipeline.datasets.versions import open_version, working_tree\n"
+        "with open_version('data/shapes/validate') as version: version.tables('shapes')\n"
+        "working_tree().tables('shapes'); import pipeline.cli, pipeline.commands.diff\n"
+        "print([name for name in ('dvc', 'tensorflow') if name in sys.modules])"
+    )
+    environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-c", code]
+    result = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True, env=environment)
+    assert result.stdout == "[]\n"

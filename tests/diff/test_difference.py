@@ -1,0 +1,267 @@
+"""What a difference counts, and what holds for any two versions."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.datasets.tables import Tables
+from pipeline.datasets.versions import folder_of_tables
+from pipeline.diff.difference import Difference, Leak, Side, compare
+from pipeline.errors import BoxlineError
+from tests.diff.sides import kinds, pairs, side
+from tests.scenes import box, image, tables
+
+A, B, C = image(7, "train"), image(3, "val", width=100, height=80), image(9, "test")
+CAT, DOG = 2, 5
+
+
+def test_boxes_are_counted_per_class_and_split() -> None:
+    before = side([A, B], [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, DOG, (5, 6, 7, 8)), box(3, 3, DOG, (1, 2, 3, 4))])
+    after = side(
+        [{**A, "split": "val"}, C],
+        [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, CAT, (5, 6, 7, 8)), box(4, 9, DOG, (1, 2, 3, 4))],
+    )
+    difference = compare(before, after)
+    counts = difference.counts
+    assert (counts.classes, counts.splits) == (["cat", "dog"], ["train", "val", "test"])
+    assert counts.before.tolist() == [[1, 0, 0], [1, 1, 0]]
+    assert counts.after.tolist() == [[0, 2, 0], [0, 0, 1]]
+    assert kinds(difference.images) == {"split": 1, "came": 1, "went": 1}
+    assert kinds(difference.boxes) == {"label": 1, "came": 1, "went": 1}
+
+
+def test_a_split_of_another_name_follows_the_known_ones() -> None:
+    given = side([image(1, "extra"), image(2, "test"), image(3, "train")])
+    assert compare(given, given).counts.splits == ["train", "test", "extra"]
+
+
+def test_one_file_in_two_splits_is_a_leak() -> None:
+    before = side([A, B, C], digests={7: "z", 3: "x", 9: "x"})
+    after = side([A, B, C, image(11, "val"), image(12, "val")], digests={7: "z", 3: "x", 9: "x", 11: "z", 12: "z"})
+    names = {row["image_id"]: row["file_name"] for row in after.images.to_pylist()}
+    assert compare(before, after).leaks == [
+        Leak([("train", names[7]), ("val", names[11]), ("val", names[12])], is_new=True),
+        Leak([("test", names[9]), ("val", names[3])], is_new=False),
+    ]
+    assert compare(after, before).leaks == [Leak([("test", names[9]), ("val", names[3])], is_new=False)]
+
+
+@pytest.mark.parametrize("digest", ["x", None])
+def test_the_same_file_twice_in_one_split_and_unknown_files_are_no_leak(digest: str | None) -> None:
+    twice = side([A, {**A, "image_id": 8, "file_name": "8.jpg"}], digests={7: digest, 8: digest})
+    assert compare(twice, twice).leaks == []
+    unknown = side([A, B], digests={7: None, 3: None})
+    assert compare(unknown, unknown).leaks == []
+
+
+def test_images_that_moved_into_train_are_named() -> None:
+    before = side([A, B, C, image(11, "val")])
+    after = side(
+        [{**A, "split": "val"}, {**B, "split": "train"}, {**C, "split": "val"}, image(11, "train")],
+        digests={7: "digest of 000000000007.jpg", 3: "digest of 000000000003.jpg", 9: None, 11: "another file"},
+    )
+    difference = compare(before, after)
+    assert kinds(difference.images) == {"split": 4, "pixels": 1}
+    assert difference.images.before[difference.into_train].tolist() == [1]
+
+
+def test_quarantine_alone_is_a_difference() -> None:
+    before, after = side([A], reasons=["a", "b", "a"]), side([A], reasons=["b", "a"])
+    assert compare(before, before).is_empty
+    assert not compare(before, after).is_empty
+    assert (before.quarantined, after.quarantined) == ({"a": 2, "b": 1}, {"a": 1, "b": 1})
+
+
+@pytest.mark.parametrize(
+    ("made", "fault"),
+    [
+        (
+            tables([A], [box(1, 8, CAT, (1, 2, 3, 4))]),
+            "boxes.parquet names image_id 8, which images.parquet does not have",
+        ),
+        (
+            tables([A], [box(1, 7, 4, (1, 2, 3, 4))]),
+            "boxes.parquet names category_id 4, which categories.parquet does not have",
+        ),
+        (tables([A, A, B], []), "images.parquet has image_id 7 more than once"),
+    ],
+)
+def test_tables_that_were_never_checked_are_refused(tmp_path: Path, made: Tables, fault: str) -> None:
+    made.write(tmp_path / "mine")
+    with pytest.raises(BoxlineError) as raised:
+        Side.read(folder_of_tables(tmp_path / "mine"), "mine")
+    assert str(raised.value) == f"mine of {tmp_path}/mine: {fault}. Compare tables that `validate` has checked."
+
+
+# --- what holds for any two versions ------------------------------------------------------------------------------
+
+NUMBERS = st.integers(0, 6)
+CLASSES = st.dictionaries(st.integers(1, 4), st.sampled_from(["ant", "bee", "cat", "dog"]), min_size=1)
+
+IMAGE_EDITS: list[dict[str, Any]] = [
+    {"file_name": "9.jpg"},
+    {"split": "test"},
+    {"width": 66},
+    {"height": 99},
+    {"sha256": "z"},
+    {"member": "elsewhere"},
+]
+BOX_EDITS: list[dict[str, Any]] = [
+    {"x": 7.0},
+    {"y": 1.0},
+    {"width": 8.0},
+    {"height": 6.0},
+    {"area": 2.0},
+    {"is_crowd": True},
+    {"box_id": 999},
+]
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> Side:
+    """Few names, digests and coordinates, so that two of them have much in common."""
+    classes = dict(sorted(draw(CLASSES).items()))
+    keys = draw(st.lists(st.tuples(st.sampled_from(["train", "val"]), NUMBERS), max_size=4, unique=True))
+    images, boxes, digests = [], [], {}
+    for number, (split, name) in enumerate(keys):
+        image_id = number + draw(st.sampled_from([1, 100]))
+        images.append({**image(image_id, split, width=draw(st.sampled_from([64, 65]))), "file_name": f"{name}.jpg"})
+        digests[image_id] = draw(st.sampled_from("pqrst"))
+        for _ in range(draw(st.integers(0, 4))):
+            xywh = draw(NUMBERS), draw(st.integers(0, 2)), 5 + draw(NUMBERS), 5 + draw(st.integers(0, 1))
+            made = box(len(boxes) + 1, image_id, draw(st.sampled_from(list(classes))), xywh)
+            boxes.append({**made, "is_crowd": draw(st.booleans()), "area": float(draw(st.integers(1, 2)))})
+    return side(
+        images, boxes, digests=digests, classes=classes, reasons=draw(st.lists(st.sampled_from("ab"), max_size=2))
+    )
+
+
+@st.composite
+def pairs_of_sides(draw: st.DrawFn) -> tuple[Side, Side]:
+    """Two of them, or one and what two edits of it make of it."""
+    before = draw(sides())
+    if draw(st.booleans()):
+        return before, draw(sides())
+    images, boxes = before.images.to_pylist(), before.boxes.to_pylist()
+    for _ in range(draw(st.integers(0, 2))):
+        rows, edits = draw(st.sampled_from([(images, IMAGE_EDITS), (boxes, BOX_EDITS)]))
+        if rows:
+            rows[draw(st.integers(0, len(rows) - 1))] |= draw(st.sampled_from(edits))
+    after = side(
+        images,
+        boxes,
+        digests={row["image_id"]: row["sha256"] for row in images},
+        classes={row["category_id"]: row["name"] for row in before.categories.to_pylist()},
+        reasons=list(Counter(before.quarantined).elements()),
+    )
+    return before, after
+
+
+def content(given: Side) -> Any:
+    """All that a version says, without order and the ids of images and boxes: an oracle in plain Python."""
+    names = {row["category_id"]: row["name"] for row in given.categories.to_pylist()}
+    boxes: dict[int, list[Any]] = {row["image_id"]: [] for row in given.images.to_pylist()}
+    for row in given.boxes.to_pylist():
+        place = [row[key] for key in ("x", "y", "width", "height", "area", "is_crowd")]
+        boxes[row["image_id"]].append((row["category_id"], *place))
+    images = Counter(
+        (
+            *(row[key] for key in ("split", "file_name", "sha256", "width", "height")),
+            tuple(sorted(boxes[row["image_id"]])),
+        )
+        for row in given.images.to_pylist()
+    )
+    return images, names, given.quarantined
+
+
+@given(sides(), st.randoms())
+def test_a_version_does_not_differ_from_itself_under_other_ids_and_in_another_order(version: Side, random: Any) -> None:
+    images, boxes = version.images.to_pylist(), version.boxes.to_pylist()
+    for rows in (images, boxes):
+        random.shuffle(rows)
+    ids = {row["image_id"]: 1000 - place for place, row in enumerate(images)}
+    renumbered = side(
+        [{**row, "image_id": ids[row["image_id"]]} for row in images],
+        [{**row, "box_id": place + 5, "image_id": ids[row["image_id"]]} for place, row in enumerate(boxes)],
+        digests={ids[row["image_id"]]: row["sha256"] for row in images},
+        classes={row["category_id"]: row["name"] for row in version.categories.to_pylist()},
+        reasons=list(Counter(version.quarantined).elements()),
+    )
+    assert compare(version, version).is_empty
+    assert compare(version, renumbered).is_empty
+    assert compare(renumbered, version).is_empty
+
+
+@given(pairs_of_sides())
+def test_two_versions_differ_where_their_content_does(versions: tuple[Side, Side]) -> None:
+    assert compare(*versions).is_empty == (content(versions[0]) == content(versions[1]))
+
+
+@given(pairs_of_sides())
+def test_the_other_way_round_everything_is_mirrored(versions: tuple[Side, Side]) -> None:
+    before, after = versions
+    there, back = compare(before, after), compare(after, before)
+    for one, other in ((there.images, back.images), (there.boxes, back.boxes), (there.classes, back.classes)):
+        for kind, mirrored in {**{kind: kind for kind in one.kinds}, "came": "went", "went": "came"}.items():
+            assert pairs(one, kind) == {(b, a) for a, b in pairs(other, mirrored)}
+    assert there.counts.classes == back.counts.classes or any(there.classes.kinds["renamed"])
+    assert there.counts.before.tolist() == back.counts.after.tolist()
+
+
+@given(pairs_of_sides(), st.randoms())
+def test_the_order_of_boxes_changes_no_match(versions: tuple[Side, Side], random: Any) -> None:
+    shuffled = []
+    for version in versions:
+        rows = list(range(version.boxes.num_rows))
+        random.shuffle(rows)
+        shuffled.append(replace(version, boxes=version.boxes.take(np.array(rows, int))))
+    assert matched_boxes(*shuffled) == matched_boxes(*versions)
+
+
+def matched_boxes(before: Side, after: Side) -> Counter[tuple[str, str]]:
+    """How often a box with that content, ids aside, was matched with one with that, of an image of that name."""
+    contents = []
+    for version in (before, after):
+        names = {row["image_id"]: (row["split"], row["file_name"]) for row in version.images.to_pylist()}
+        rows = [{**row, "box_id": 0, "image_id": names[row["image_id"]]} for row in version.boxes.to_pylist()]
+        contents.append([*map(str, rows), "none"])  # row -1
+    changes = compare(before, after).boxes
+    return Counter((contents[0][b], contents[1][a]) for b, a in zip(changes.before, changes.after, strict=True))
+
+
+@given(pairs_of_sides())
+def test_before_and_what_came_less_what_went_is_after(versions: tuple[Side, Side]) -> None:
+    before, after = versions
+    difference = compare(before, after)
+    for changes, rows_before, rows_after in (
+        (difference.images, before.images.num_rows, after.images.num_rows),
+        (difference.boxes, before.boxes.num_rows, after.boxes.num_rows),
+        (difference.classes, before.categories.num_rows, after.categories.num_rows),
+    ):
+        counts = changes.counts()
+        assert rows_before + counts["came"] - counts["went"] == rows_after
+        assert sorted(changes.before[changes.before >= 0].tolist()) == list(range(rows_before))
+        assert sorted(changes.after[changes.after >= 0].tolist()) == list(range(rows_after))
+    assert int(difference.counts.before.sum()) == before.boxes.num_rows
+    assert per_class(difference) == difference.counts.after.sum(axis=1).tolist()
+
+
+def per_class(difference: Difference) -> list[int]:
+    """The counts before, with each box that came, went or changed its label booked one by one."""
+    place_before, place_after = difference.classes.places()
+    row_before = {row["category_id"]: place for place, row in enumerate(difference.before.categories.to_pylist())}
+    row_after = {row["category_id"]: place for place, row in enumerate(difference.after.categories.to_pylist())}
+    totals = difference.counts.before.sum(axis=1)
+    boxes = difference.boxes
+    for row, other in pairs(boxes, "came") | pairs(boxes, "went") | pairs(boxes, "label"):
+        if row >= 0:
+            totals[place_before[row_before[difference.before.boxes["category_id"][row].as_py()]]] -= 1
+        if other >= 0:
+            totals[place_after[row_after[difference.after.boxes["category_id"][other].as_py()]]] += 1
+    return totals.tolist()

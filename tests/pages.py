@@ -1,0 +1,38 @@
+"""Pages as a parser and as a browser see them."""
+
+import json
+from html.parser import HTMLParser
+
+from playwright.sync_api import Page
+
+
+class Parts(HTMLParser):
+    """The text of each element, the attributes of each tag."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.texts: list[tuple[str, str]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open = tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self._open, data))
+
+    def data(self) -> dict:  # type: ignore[type-arg]
+        [text] = [text for tag, text in self.texts if tag == "script" and text.startswith("{")]
+        return json.loads(text)
+
+
+def watch(page: Page) -> tuple[list[str], list[str]]:
+    """Lists that fill with the addresses that the page asks for, and with errors and warnings."""
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return requests, complaints
