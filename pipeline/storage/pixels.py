@@ -130,9 +130,9 @@ def _empty(rows: int, pack: Pack) -> NDArray[np.uint8]:
 
 
 def _packed_images(shard: Path, batch: int) -> NDArray[np.uint8]:
-    """Read and not mapped: mapped pages count as memory of this process until the file is closed."""
-    with pa.OSFile(str(shard)) as file:
-        images: NDArray[np.uint8] = pa.ipc.open_file(file).get_batch(batch)["image"].to_numpy_ndarray()
+    """Mapped for this batch alone: all of a mapping that was read counts as memory of the process until it goes."""
+    reader = pa.ipc.open_file(pa.memory_map(str(shard)))
+    images: NDArray[np.uint8] = reader.get_batch(batch)["image"].to_numpy_ndarray()
     return images
 
 

@@ -296,13 +296,14 @@ def test_new_images_cost_themselves_and_leave_other_shards_alone(
         pytest.param(lambda photos: photos[1:], id="removed"),
         pytest.param(lambda photos: photos[::-1], id="in another order"),
         pytest.param(lambda photos: [replace(photos[0], split="val"), *photos[1:]], id="in another split"),
-        pytest.param(lambda photos: [replace(photos[0], image_id=40), *photos[1:]], id="under another id"),
+        pytest.param(lambda photos: [replace(photos[0], image_id=40), *photos[1:]], id="under an id far away"),
+        pytest.param(lambda photos: [*photos[:-1], replace(photos[-1], image_id=10)], id="under an id nearby"),
     ],
 )
 def test_what_changes_in_the_tables_alone_decodes_nothing(
     tmp_path: Path, change: Callable[[list[Photo]], list[Photo]]
 ) -> None:
-    photos = [drawn(i, value=10 * i) for i in range(1, 8)]
+    photos = [drawn(i, value=10 * i) for i in (1, 2, 3, 4, 5, 8, 9)]
     pack_photos(tmp_path, photos)
     changed = change(unreadable(photos))
     assert contents(pack_photos(tmp_path, changed)) == fresh(tmp_path, changed)
@@ -398,7 +399,15 @@ def without_rows(path: Path) -> None:
         pa.ipc.new_file(file, pixels.shard_schema(PACK)).close()
 
 
-DAMAGES = [truncated, emptied, overwritten, of_other_columns, of_other_rows, without_rows]
+def with_too_few_pixels(path: Path) -> None:
+    """Two rows, and pixels for less than one."""
+    values, fewer = ((count).to_bytes(8, "little") for count in (2 * 32 * 32 * 3, 100))
+    damaged = path.read_bytes().replace(values, fewer)
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+
+
+DAMAGES = [truncated, emptied, overwritten, of_other_columns, of_other_rows, without_rows, with_too_few_pixels]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
