@@ -7,7 +7,7 @@ import sys
 
 from pipeline.command import one_line_errors
 
-VERBS = ("predict",)
+VERBS = ("check", "predict")
 """Modules of pipeline/commands: each has HELP, DESCRIPTION, add_arguments and a function of its own name."""
 
 

@@ -15,7 +15,10 @@ XYWH = ("x", "y", "width", "height")
 
 
 class ImageQuarantined(BoxCheck, frozen=True):
-    """Not of its own fault: the box of a refused image, which goes with it. It is in no params.yaml."""
+    """The box of a refused image, which goes with it.
+
+    No check that params.yaml could switch: what belongs to nothing cannot stay.
+    """
 
     def faults(self, table: pa.Table) -> Faults:
         """Boxes of refused images."""

@@ -92,12 +92,3 @@ def marked(table: pa.Table, broken: pa.Array, *columns: str) -> Faults:
     """Faults where `broken`, bool [rows], is true; a null, which is what a comparison with nothing gives, is none."""
     rows = np.flatnonzero(pc.fill_null(broken, False).to_numpy(zero_copy_only=False))
     return Faults(rows, table.select(list(columns)).take(pa.array(rows)))
-
-
-def percent(share: float) -> str:
-    """A share as people read it, to three digits.
-
-    >>> percent(0.25), percent(0.000412), percent(0.0)
-    ('25 %', '0.0412 %', '0 %')
-    """
-    return f"{100 * share:.3g} %"

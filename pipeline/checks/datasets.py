@@ -4,8 +4,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from pipeline.checks.check import DatasetCheck, Findings, percent
+from pipeline.checks.check import DatasetCheck, Findings
 from pipeline.checks.overview import Overview
+from pipeline.checks.words import counted, percent
 from pipeline.params import NonNegativeFloat, PositiveInt, Share
 
 
@@ -19,7 +20,7 @@ class CategoryNameEmpty(DatasetCheck, frozen=True):
             for category_id, name in zip(overview.category_ids, overview.names, strict=True)
             if not name.strip()
         ]
-        return Findings(f"{len(overview.names)} categories", nameless)
+        return Findings(_categories(overview), nameless)
 
 
 class CategoryNameDuplicated(DatasetCheck, frozen=True):
@@ -35,7 +36,7 @@ class CategoryNameDuplicated(DatasetCheck, frozen=True):
             for name, ids in ids_by_name.items()
             if name and len(ids) > 1
         ]
-        return Findings(f"{len(overview.names)} categories", shared)
+        return Findings(_categories(overview), shared)
 
 
 class ClassWithoutBoxes(DatasetCheck, frozen=True):
@@ -47,7 +48,7 @@ class ClassWithoutBoxes(DatasetCheck, frozen=True):
             f"{overview.names[row]} has no box in {overview.splits[column]}"
             for row, column in np.argwhere(overview.objects == 0)
         ]
-        return Findings(f"{len(overview.names)} classes in {len(overview.splits)} splits", missing)
+        return Findings(f"{_categories(overview)} in {', '.join(overview.splits)}", missing)
 
 
 class ClassRare(DatasetCheck, frozen=True):
@@ -61,8 +62,12 @@ class ClassRare(DatasetCheck, frozen=True):
             return Findings("no classes", [])
         split, counts = overview.splits[0], overview.objects[:, 0]
         by_count = [(int(counts[row]), overview.names[row]) for row in np.argsort(counts, kind="stable")]
-        rare = [f"{name} has {count} boxes in {split}" for count, name in by_count if 0 < count < self.min_boxes]
-        return Findings(f"{by_count[0][1]} has {by_count[0][0]} boxes in {split}", rare)
+        rare = [
+            f"{name} has {counted(count, 'box', 'boxes')} in {split}"
+            for count, name in by_count
+            if 0 < count < self.min_boxes
+        ]
+        return Findings(f"{by_count[0][1]} has {counted(by_count[0][0], 'box', 'boxes')} in {split}", rare)
 
 
 class ClassDominant(DatasetCheck, frozen=True):
@@ -111,3 +116,7 @@ class TooManySmallBoxes(DatasetCheck, frozen=True):
         share = small.sum() / max(1, len(small))
         measured = f"{percent(share)} of the boxes"
         return Findings(measured, [measured] if share > self.max_share else [])
+
+
+def _categories(overview: Overview) -> str:
+    return counted(len(overview.names), "category", "categories")

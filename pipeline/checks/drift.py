@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.checks.check import DriftCheck, Findings, percent
+from pipeline.checks.check import DriftCheck, Findings
 from pipeline.checks.overview import Overview
+from pipeline.checks.words import percent
 from pipeline.params import NonNegativeFloat, Share
 
 SHOWN_CLASSES = 3

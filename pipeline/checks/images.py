@@ -121,11 +121,12 @@ class ImageDuplicatedAcrossSplits(ImageCheck, frozen=True):
 
 
 class ImageSimilarAcrossSplits(ImageCheck, frozen=True):
-    """Nearly an image of a later split, whatever its size, compression and brightness; see `similarity`.
+    """Nearly an image of a later split, in another size, compression or brightness.
 
-    Each image is compared with all of the later splits and reported with the most similar one, if that has at least
-    min_similarity (0..1). An image whose neighbouring thumbnail pixels differ by less than min_contrast grey levels is
-    too plain to compare. Identical files are left to image_duplicated_across_splits.
+    Similarity is explained in `similarity`. Each image is compared with all of the later splits and reported with the
+    most similar one, if that has at least min_similarity (0..1). An image whose neighbouring thumbnail pixels differ
+    by less than min_contrast grey levels is too plain to compare. Identical files are left to
+    image_duplicated_across_splits.
     """
 
     min_similarity: Annotated[float, Meta(gt=0, le=1)]

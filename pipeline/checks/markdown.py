@@ -3,25 +3,24 @@
 import html
 import re
 
-from pipeline.checks.check import percent
 from pipeline.checks.outcome import Outcome
 from pipeline.checks.validation import Validation
+from pipeline.checks.words import counted, percent
 
 QUIET = ("passed", "off", "not run")
 
 
 def as_markdown(dataset: str, validation: Validation) -> str:
     """Verdict, counts, what was found, and the other checks folded away."""
-    overview, failures = validation.overview, validation.failures()
+    failures = validation.failures()
     loud = [outcome for outcome in validation.outcomes if outcome.status not in QUIET]
     quiet = [outcome for outcome in validation.outcomes if outcome.status in QUIET]
     lines = [f"## {escaped(dataset)}: {'fails' if failures else 'passes'}", ""]
     lines += [f"- **{escaped(failure)}**" for failure in failures]
     lines += [
         "",
-        f"{overview.images.sum():,} images, {overview.boxes.sum():,} boxes, {len(overview.names)} categories; "
-        f"{validation.quarantine.num_rows:,} rows in quarantine ({percent(validation.quarantined_share)}, allowed are "
-        f"{percent(validation.max_quarantined_share)}).",
+        f"{validation.overview.counts()}; {counted(validation.quarantine.num_rows, 'row', 'rows')} in quarantine "
+        f"({percent(validation.quarantined_share)}, allowed are {percent(validation.max_quarantined_share)}).",
         "",
     ]
     if loud:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.checks.rows import split_names
+from pipeline.checks.words import counted
 from pipeline.datasets.tables import Tables
 
 
@@ -38,6 +39,15 @@ class Overview:
     """[N], the square root of the object's share of its image, 0..1: the side of a square that large."""
     boxes_per_image: NDArray[np.int64]
     """[images], crowds among them."""
+
+    def counts(self) -> str:
+        """How many images, boxes and categories there are, in words."""
+        numbers = [
+            counted(int(self.images.sum()), "image", "images"),
+            counted(int(self.boxes.sum()), "box", "boxes"),
+            counted(len(self.names), "category", "categories"),
+        ]
+        return ", ".join(numbers)
 
     @classmethod
     def of(cls, tables: Tables) -> "Overview":

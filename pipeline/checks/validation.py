@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 from pipeline import schema
 from pipeline.checks.boxes import ImageQuarantined
 from pipeline.checks.catalogue import Checks, Validate
-from pipeline.checks.check import BoxCheck, Check, DatasetCheck, DriftCheck, ImageCheck, percent
+from pipeline.checks.check import BoxCheck, Check, DatasetCheck, DriftCheck, ImageCheck
 from pipeline.checks.outcome import EXAMPLES, Outcome, Status
 from pipeline.checks.overview import Overview
 from pipeline.checks.rows import boxes_with_images, images_with_files
 from pipeline.checks.sifting import sift
+from pipeline.checks.words import percent
 from pipeline.datasets.tables import Tables
 from pipeline.errors import listed
 
@@ -94,7 +95,10 @@ def drift(checks: Checks, before: Tables | str, now: Overview) -> list[Outcome]:
     """The checks against an earlier version. Where there is none, `before` says why, and no check is run."""
     found = of_kind(checks, DriftCheck).items()
     if isinstance(before, str):
-        return [Outcome.of(name, check, "not run", measured=before) for name, check in found]
+        return [
+            Outcome.of(name, check, "off" if check.severity == "off" else "not run", measured=before)
+            for name, check in found
+        ]
     return [judged(name, check, Overview.of(before), now) for name, check in found]
 
 

@@ -15,8 +15,7 @@ from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
 from pipeline.geometry.marks import Marks
 from pipeline.systems.verbs import Arrays, Decoded
 from pipeline.training.wandb_run import log_pictures
-from pipeline.viewer.page import DECIMALS, Answer, Box, Epoch, name_of, true_boxes, write_page
-from pipeline.viewer.parts import png_address
+from pipeline.viewer.page import DECIMALS, Answer, Box, Epoch, name_of, png_address, true_boxes, write_page
 
 MAX_BOXES = 30
 """Predicted boxes that are kept per image and epoch, best scores first."""

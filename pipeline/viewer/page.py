@@ -7,6 +7,8 @@ epochs and 30 boxes make about 10 MB.
 
 import base64
 import hashlib
+import html
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline.colors import class_color
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.geometry.marks import Marks
 from pipeline.storage.files import whole_file
-from pipeline.viewer.parts import fill
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -63,6 +67,13 @@ class Epoch(msgspec.Struct, frozen=True):
     answers: list[Answer]
 
 
+def png_address(square: NDArray[np.uint8]) -> str:
+    """uint8 [size, size, 1 or 3] as a `data:` address, lossless."""
+    buffer = io.BytesIO()
+    Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def true_boxes(marks: Marks) -> list[Box]:
     """The true boxes of one image."""
     edges = xywh_to_xyxy(marks.boxes_rel_xywh).round(DECIMALS).tolist()
@@ -99,12 +110,14 @@ def write_page(
     script = re.search(r"<script>(.*?)</script>", template, re.DOTALL)
     assert script is not None, "the page has one script"
     parts = {
+        "title": html.escape(title),
         # Only this script may run, whatever stands in a name: its digest is the page's one permission for scripts.
         "script-digest": base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode(),
         "data": _inside_script(data),
     }
+    page = re.sub(r"\{\{([a-z-]+)\}\}", lambda place: parts[place[1]], template)
     with whole_file(path) as partial:
-        partial.write_text(fill(template, title, parts), encoding="utf-8", newline="\n")
+        partial.write_text(page, encoding="utf-8", newline="\n")
 
 
 def _class(label: int, names: Sequence[str]) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from pipeline.viewer.page import Answer, Box, Epoch
-from pipeline.viewer.parts import png_address
+from pipeline.viewer.page import Answer, Box, Epoch, png_address
 
 TITLE = "a </title><i>title & more"
 CAT, DOG, NAMELESS = 1, 2, 4
