@@ -124,12 +124,12 @@ class ImageSimilarAcrossSplits(ImageCheck, frozen=True):
     """Nearly an image of a later split, in another size, compression or brightness.
 
     Similarity is explained in `similarity`. Each image is compared with all of the later splits and reported with the
-    most similar one, if that has at least min_similarity (0..1). An image whose neighbouring thumbnail pixels differ
+    most similar one, if that has at least min_similarity. An image whose neighbouring thumbnail pixels differ
     by less than min_contrast grey levels is too plain to compare. Identical files are left to
     image_duplicated_across_splits.
     """
 
-    min_similarity: Annotated[float, Meta(gt=0, le=1)]
+    min_similarity: Annotated[float, Meta(gt=0, lt=1)]
     min_contrast: NonNegativeFloat
 
     def faults(self, table: pa.Table) -> Faults:

@@ -1,11 +1,14 @@
 """What a check found, as all reports tell it."""
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
 
 from pipeline.checks.check import Check, Severity
+from pipeline.checks.words import printable
 
 EXAMPLES = 5
 """Of each check, in reports; quarantine.parquet has every refused row."""
@@ -36,9 +39,20 @@ class Outcome:
     found: pa.Table | None = None
 
     @classmethod
-    def of(cls, name: str, check: Check, status: Status, **details: Any) -> "Outcome":
-        """The outcome of that check, with the fields after `status` in `details`."""
-        return cls(name, check.meaning(), check.severity, check.thresholds(), status, **details)
+    def of(
+        cls,
+        name: str,
+        check: Check,
+        status: Status,
+        count: int = 0,
+        measured: str = "",
+        examples: Iterable[str] = (),
+        found: pa.Table | None = None,
+    ) -> "Outcome":
+        """The outcome of that check, of whose `examples` the first are kept."""
+        texts = tuple(printable(text) for text in itertools.islice(examples, EXAMPLES))
+        words = printable(measured)
+        return cls(name, check.meaning(), check.severity, check.thresholds(), status, count, words, texts, found)
 
     def as_json(self) -> dict[str, Any]:
         """What differs between datasets and runs, without the rows; the name is the key."""

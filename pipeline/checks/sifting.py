@@ -77,8 +77,8 @@ def _found(name: str, rows: pa.Table, faults: Faults) -> pa.Table:
 
 def _outcome(name: str, check: RowCheck, found: pa.Table, note: str) -> Outcome:
     status: Status = "passed" if not found.num_rows else "quarantined" if check.severity == "error" else "warned"
-    examples = tuple(told(row) for row in found.slice(0, EXAMPLES).to_pylist())
-    return Outcome.of(name, check, status, count=found.num_rows, measured=note, examples=examples, found=found)
+    examples = map(told, found.slice(0, EXAMPLES).to_pylist())
+    return Outcome.of(name, check, status, found.num_rows, note, examples, found)
 
 
 def _quarantined(reason: str, found: pa.Table, rows: pa.Table) -> pa.Table:

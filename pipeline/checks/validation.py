@@ -11,7 +11,7 @@ from pipeline import schema
 from pipeline.checks.boxes import ImageQuarantined
 from pipeline.checks.catalogue import Checks, Validate
 from pipeline.checks.check import BoxCheck, Check, DatasetCheck, DriftCheck, ImageCheck
-from pipeline.checks.outcome import EXAMPLES, Outcome, Status
+from pipeline.checks.outcome import Outcome, Status
 from pipeline.checks.overview import Overview
 from pipeline.checks.rows import boxes_with_images, images_with_files
 from pipeline.checks.sifting import sift
@@ -117,5 +117,4 @@ def judged(name: str, check: DatasetCheck | DriftCheck, *overviews: Overview) ->
     findings = check.findings(*overviews)
     count = len(findings.broken)
     status: Status = "passed" if not count else "failed" if check.severity == "error" else "warned"
-    examples = tuple(findings.broken[:EXAMPLES])
-    return Outcome.of(name, check, status, count=count, measured=findings.measured, examples=examples)
+    return Outcome.of(name, check, status, count, findings.measured, findings.broken)

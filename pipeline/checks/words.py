@@ -17,3 +17,12 @@ def percent(share: float) -> str:
     ('25 %', '0.0412 %', '0 %')
     """
     return f"{100 * share:.3g} %"
+
+
+def printable(text: str) -> str:
+    r"""Text on one line: what a file is called must not begin a new one, which could pass for a line of ours.
+
+    >>> printable("café\n::error::x\x1b[31m")
+    'café\\n::error::x\\x1b[31m'
+    """
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

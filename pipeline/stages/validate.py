@@ -9,6 +9,7 @@ from pipeline.checks.markdown import as_markdown
 from pipeline.checks.page import write_page
 from pipeline.checks.report import as_json
 from pipeline.checks.validation import validate as run_checks
+from pipeline.checks.words import counted
 from pipeline.command import run_stage
 from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError
@@ -45,12 +46,12 @@ def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, s
         )
     warned = sum(outcome.status == "warned" for outcome in validation.outcomes)
     logger.info(
-        "accepted %d images and %d boxes of %s, %d rows quarantined, %d warnings",
-        validation.accepted.images.num_rows,
-        validation.accepted.boxes.num_rows,
+        "accepted %s and %s of %s, %s quarantined, %s",
+        counted(validation.accepted.images.num_rows, "image", "images"),
+        counted(validation.accepted.boxes.num_rows, "box", "boxes"),
         dataset,
-        validation.quarantine.num_rows,
-        warned,
+        counted(validation.quarantine.num_rows, "row", "rows"),
+        counted(warned, "warning", "warnings"),
     )
 
 
