@@ -3,7 +3,7 @@
 import sys
 
 from pipeline import params
-from pipeline.checks.validation import Validate
+from pipeline.checks.catalogue import checks_of
 from pipeline.datasets import registry
 from pipeline.errors import BoxlineError, listed
 from pipeline.evaluation.params import Evaluate
@@ -20,7 +20,7 @@ def check(loaded: Params) -> None:
     for name, dataset in loaded.datasets.items():
         where = f"datasets.{name}"
         params.section(dataset.sample, registry.sample(dataset.module).Sample, f"{where}.sample")
-        params.section(dataset.validate, Validate, f"{where}.validate")
+        checks_of(loaded, name)
     for name, system in loaded.systems.items():
         where = f"systems.{name}"
         targets, model = verbs.sections(system.module)

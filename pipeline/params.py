@@ -57,9 +57,10 @@ class System(Section, frozen=True):
 
 
 class Params(Section, frozen=True):
-    """The whole file."""
+    """The whole file. `checks` are those of all datasets; a dataset's `validate` says what is different there."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]
+    checks: dict[Name, dict[str, Any]]
     datasets: dict[Name, Dataset]
     systems: dict[Name, System]
 

@@ -69,9 +69,12 @@ CATEGORIES = pa.schema(
 QUARANTINE = pa.schema(
     [
         _field("table", pa.string(), "images or boxes"),
+        _field("row_number", pa.int64(), "row of that table, counted from 1 in the published order"),
         _field("row_id", pa.int64(), "image_id or box_id of the row"),
         _field("image_id", pa.int64(), "the image that the row belongs to"),
+        _field("file_name", pa.string(), "of that image; null where there is no such image", nullable=True),
         _field("reason", pa.string(), "name of the check that refused it"),
+        _field("values", pa.string(), "what breaks the check, as JSON"),
         _field("row", pa.string(), "the refused row as JSON"),
     ]
 )

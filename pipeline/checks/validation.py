@@ -1,115 +1,120 @@
-"""The tables, checked: what passes goes on, what fails goes to quarantine with its reason."""
+"""The tables, checked: what passes goes on, what fails goes to quarantine with its reason and its place."""
 
-import json
-import logging
-import math
-from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import schema
-from pipeline.checks.rules import BOX_RULES, IMAGE_RULES, Context, Rule
+from pipeline.checks.boxes import ImageQuarantined
+from pipeline.checks.catalogue import Checks, Validate
+from pipeline.checks.check import BoxCheck, Check, DatasetCheck, DriftCheck, ImageCheck
+from pipeline.checks.outcome import Outcome, Status
+from pipeline.checks.overview import Overview
+from pipeline.checks.rows import boxes_with_images, images_with_files
+from pipeline.checks.sifting import sift
+from pipeline.checks.words import percent
 from pipeline.datasets.tables import Tables
-from pipeline.errors import BoxlineError
-from pipeline.params import Section, Share
+from pipeline.errors import listed
 
-logger = logging.getLogger(__name__)
-
-FIRST_ROWS = 10
-"""How many refused rows the report names; quarantine.parquet has them all."""
-
-
-class Validate(Section, frozen=True):
-    """How much may fail. max_quarantined_share: of the rows of images and boxes together, 0..1."""
-
-    max_quarantined_share: Share
+IMAGE_QUARANTINED = "image_quarantined"
+"""Reason of the boxes of a refused image, which go with it."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What passed, with its files (schema.FILES), what did not (schema.QUARANTINE), and the counts for the report."""
+    """What passed, with its files (schema.FILES), what did not (schema.QUARANTINE), and what the checks found.
+
+    given_rows: images and boxes before the checks. max_quarantined_share: how many of them may be in quarantine, 0..1.
+    """
 
     accepted: Tables
     files: pa.Table
     quarantine: pa.Table
-    report: dict[str, Any]
+    overview: Overview
+    outcomes: list[Outcome]
+    given_rows: int
+    max_quarantined_share: float
+
+    @property
+    def quarantined_share(self) -> float:
+        """Of the rows of images and boxes together, 0..1."""
+        return self.quarantine.num_rows / max(1, self.given_rows)
+
+    def failures(self) -> list[str]:
+        """Why the dataset as a whole does not pass; empty where it does."""
+        found = []
+        if not self.accepted.boxes.num_rows:
+            found.append(f"no {'boxes' if self.accepted.images.num_rows else 'images'} passed the checks")
+        if self.quarantined_share > self.max_quarantined_share:
+            refusing = [outcome for outcome in self.outcomes if outcome.status == "quarantined"]
+            found.append(
+                f"{self.quarantine.num_rows} of {self.given_rows} rows ({percent(self.quarantined_share)}) are in "
+                f"quarantine, allowed are {percent(self.max_quarantined_share)} "
+                f"({', '.join(f'{outcome.name} {outcome.count}' for outcome in refusing)}; "
+                f"first: {refusing[0].examples[0]})"
+            )
+        return found + [
+            f"{outcome.name}: {listed(outcome.examples, 3)}" for outcome in self.outcomes if outcome.status == "failed"
+        ]
 
 
-def validate(tables: Tables, files: pa.Table) -> Validation:
-    """Run every rule; `files` (schema.FILES) says what `inspect` found.
+def validate(tables: Tables, files: pa.Table, limits: Validate, checks: Checks) -> Validation:
+    """Run all checks but those of drift; `files` (schema.FILES) says what `inspect` found.
 
-    A row is refused by the first rule that it breaks; a refused image takes its boxes with it.
+    A row is refused by the first check with severity "error" that it breaks; a refused image takes its boxes with it.
     """
-    images, refused_images = _sift(tables.images, IMAGE_RULES, Context(tables, files))
-    known_images = Tables(images, tables.boxes, tables.categories)
-    boxes, refused_boxes = _sift(tables.boxes, BOX_RULES, Context(known_images, files))
-    quarantine = pa.concat_tables(
-        [_quarantined("images", "image_id", refused_images), _quarantined("boxes", "box_id", refused_boxes)]
+    images = sift("images", images_with_files(tables.images, files), schema.IMAGES, of_kind(checks, ImageCheck))
+    accepted_images = images.table.select(schema.IMAGES.names)
+    boxes = sift(
+        "boxes",
+        boxes_with_images(tables, accepted_images),
+        schema.BOXES,
+        {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **of_kind(checks, BoxCheck)},
     )
-    reasons = Counter(quarantine["reason"].to_pylist())
-    report = {
-        "images": images.num_rows,
-        "boxes": boxes.num_rows,
-        "categories": tables.categories.num_rows,
-        "images_without_boxes": images.num_rows - len(pc.unique(boxes["image_id"])),
-        "crowd_boxes": pc.sum(boxes["is_crowd"].cast(pa.int64())).as_py() or 0,
-        "quarantined": quarantine.num_rows,
-        "quarantined_share": quarantine.num_rows / max(1, tables.images.num_rows + tables.boxes.num_rows),
-        "first": [
-            f"{row['table']} {row['row_id']}: {row['reason']}" for row in quarantine.slice(0, FIRST_ROWS).to_pylist()
+    accepted = Tables(accepted_images, boxes.table.select(schema.BOXES.names), tables.categories)
+    overview = Overview.of(accepted)
+    return Validation(
+        accepted=accepted,
+        files=files.filter(pc.is_in(files["image_id"], value_set=accepted_images["image_id"].combine_chunks())),
+        quarantine=pa.concat_tables([images.quarantine, boxes.quarantine]),
+        overview=overview,
+        outcomes=[
+            *images.outcomes,
+            *boxes.outcomes,
+            *(judged(name, check, overview) for name, check in of_kind(checks, DatasetCheck).items()),
         ],
-        "reasons": {rule.name: reasons.get(rule.name, 0) for rule in (*IMAGE_RULES, *BOX_RULES)},
-    }
-    accepted_files = files.filter(pc.is_in(files["image_id"], value_set=images["image_id"].combine_chunks()))
-    return Validation(Tables(images, boxes, tables.categories), accepted_files, quarantine, report)
-
-
-def require(validation: Validation, limits: Validate, report_path: object) -> None:
-    """Raise BoxlineError where too much was refused or nothing is left; log one line otherwise."""
-    report = validation.report
-    if not report["images"] or not report["boxes"]:
-        raise BoxlineError(f"No {'boxes' if report['images'] else 'images'} passed the checks; see {report_path}.")
-    if report["quarantined_share"] > limits.max_quarantined_share:
-        worst = {name: count for name, count in report["reasons"].items() if count}
-        raise BoxlineError(
-            f"{report['quarantined']} rows ({report['quarantined_share']:.2%}) failed the checks {worst}, "
-            f"allowed are {limits.max_quarantined_share:.2%}. First: {'; '.join(report['first'][:3])}. "
-            f"See {report_path}; correct the data, or raise "
-            "validate.max_quarantined_share in params.yaml."
-        )
-    logger.info(
-        "accepted %d images and %d boxes, %d rows quarantined", report["images"], report["boxes"], report["quarantined"]
+        given_rows=tables.images.num_rows + tables.boxes.num_rows,
+        max_quarantined_share=limits.max_quarantined_share,
     )
 
 
-def _sift(table: pa.Table, rules: list[Rule], context: Context) -> tuple[pa.Table, list[tuple[str, pa.Table]]]:
-    """The rows that break no rule, and per rule the rows that it refused."""
-    refused = []
-    for rule in rules:
-        broken = rule.broken(table, context)
-        refused.append((rule.name, table.filter(broken)))
-        table = table.filter(pc.invert(broken))
-    return table, refused
+def drift(checks: Checks, before: Tables | str, now: Overview) -> list[Outcome]:
+    """The checks against an earlier version. Where there is none, `before` says why, and no check is run."""
+    found = of_kind(checks, DriftCheck).items()
+    if isinstance(before, str):
+        return [
+            Outcome.of(name, check, "off" if check.severity == "off" else "not run", measured=before)
+            for name, check in found
+        ]
+    return [judged(name, check, Overview.of(before), now) for name, check in found]
 
 
-def _quarantined(name: str, key: str, refused: list[tuple[str, pa.Table]]) -> pa.Table:
-    rows = [
-        {
-            "table": name,
-            "row_id": row[key],
-            "image_id": row["image_id"],
-            "reason": reason,
-            "row": json.dumps({name: _finite(value) for name, value in row.items()}, allow_nan=False),
-        }
-        for reason, table in refused
-        for row in table.to_pylist()
-    ]
-    return pa.Table.from_pylist(rows, schema.QUARANTINE)
+Kind = TypeVar("Kind", bound=Check)
 
 
-def _finite(value: object) -> object:
-    """NaN and infinity as text, since JSON has no word for them."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+def of_kind(checks: Checks, kind: type[Kind]) -> dict[str, Kind]:
+    """The checks of that kind by name, in order."""
+    return {name: check for name, check in msgspec.structs.asdict(checks).items() if isinstance(check, kind)}
+
+
+def judged(name: str, check: DatasetCheck | DriftCheck, *overviews: Overview) -> Outcome:
+    """The outcome of a check of whole datasets."""
+    if check.severity == "off":
+        return Outcome.of(name, check, "off")
+    findings = check.findings(*overviews)
+    count = len(findings.broken)
+    status: Status = "passed" if not count else "failed" if check.severity == "error" else "warned"
+    return Outcome.of(name, check, status, count, findings.measured, findings.broken)

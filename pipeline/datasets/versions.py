@@ -166,9 +166,9 @@ def working_tree() -> Version:
 
 @contextlib.contextmanager
 def at_revision(revision: str) -> Iterator[Version]:
-    """The project as a branch, a tag, a commit or an experiment of DVC has it.
+    """The project as a branch, a tag, a commit or an experiment of DVC has it, without datasets where it has no data.
 
-    Raises BoxlineError where there is no such revision, or no data belongs to it.
+    Raises BoxlineError where there is no such revision.
     """
     # Here, because DVC takes a while to import and folders do without.
     from dvc.exceptions import DvcException, NotDvcRepoError
@@ -193,11 +193,6 @@ def at_revision(revision: str) -> Iterator[Version]:
             ) from None
         except DvcException as error:
             raise BoxlineError(f"DVC cannot read {revision!r}: {error}") from error
-        if not version.datasets:
-            raise BoxlineError(
-                f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. After "
-                "`dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
-            )
         yield version
 
 
@@ -222,6 +217,11 @@ def open_version(word: str) -> Iterator[Version]:
         yield folder_of_tables(folder)
     else:
         with at_revision(word) as version:
+            if not version.datasets:
+                raise BoxlineError(
+                    f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
+                    "After `dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
+                )
             yield version
 
 

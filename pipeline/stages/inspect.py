@@ -1,6 +1,7 @@
 """inspect: what the image files are: digest, size, orientation, a thumbnail, and what is wrong with them."""
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,8 +23,8 @@ def inspect(dataset: str, images: Path, download: Path, out: Path) -> None:
     An image that cannot be read is a finding and no error: whether it may stay is for `validate` to say.
     """
     table = read_table(images, schema.IMAGES)
-    # Threads suffice: hashing, Pillow and OpenCV release the interpreter.
-    with ThreadPoolExecutor() as executor:
+    # Threads suffice: hashing, Pillow and OpenCV release the interpreter. More of them than cores only hold memory.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         files = inspect_images(table, ArchiveFolder(download), executor)
     with whole_folder(out) as folder:
         write_table(folder / FILES, files, schema.FILES)

@@ -1,30 +1,59 @@
 """validate: the tables, checked. Good rows go on, bad ones to quarantine, too many of them fail the stage."""
 
+import logging
 from pathlib import Path
 
 from pipeline import params, schema
-from pipeline.checks.validation import Validate, require
+from pipeline.checks.catalogue import checks_of
+from pipeline.checks.markdown import as_markdown
+from pipeline.checks.page import write_page
+from pipeline.checks.report import as_json
 from pipeline.checks.validation import validate as run_checks
+from pipeline.checks.words import counted
 from pipeline.command import run_stage
 from pipeline.datasets.tables import Tables
-from pipeline.storage.files import whole_folder, write_json
-from pipeline.storage.tables import FILES, read_table, write_table
+from pipeline.errors import BoxlineError
+from pipeline.storage.files import whole_file, whole_folder, write_json
+from pipeline.storage.tables import FILES, QUARANTINE, read_table, write_table
+
+logger = logging.getLogger(__name__)
 
 
-def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path) -> None:
+def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, summary: Path, page: Path) -> None:
     """Check `tables`, and `files`, what `inspect` found of their images.
 
-    `out` gets the accepted rows and quarantine.parquet, `report` the counts.
+    `out` gets the accepted rows and quarantine.parquet. What was found is in `report` for machines, in `summary` for
+    pull requests and in `page` for people. Where the dataset as a whole does not pass, these and quarantine.parquet
+    are written all the same, since they say what to correct, and nothing else.
     """
-    limits = params.section(params.load().dataset(dataset).validate, Validate, f"datasets.{dataset}.validate")
-    validation = run_checks(Tables.read(tables), read_table(files, schema.FILES))
-    write_json(report, validation.report)  # before the verdict: it says what to correct
-    require(validation, limits, report)
+    limits, checks = checks_of(params.load(), dataset)
+    inspected = read_table(files, schema.FILES)
+    validation = run_checks(Tables.read(tables), inspected, limits, checks)
+    write_json(report, as_json(validation))
+    with whole_file(summary) as partial:
+        partial.write_text(as_markdown(dataset, validation), encoding="utf-8")
+    write_page(page, dataset, validation, inspected)
+    failures = validation.failures()
     with whole_folder(out) as folder:
-        validation.accepted.write(folder)
-        write_table(folder / FILES, validation.files, schema.FILES)
-        write_table(folder / "quarantine.parquet", validation.quarantine, schema.QUARANTINE)
+        write_table(folder / QUARANTINE, validation.quarantine, schema.QUARANTINE)
+        if not failures:
+            validation.accepted.write(folder)
+            write_table(folder / FILES, validation.files, schema.FILES)
+    if failures:
+        raise BoxlineError(
+            f"{dataset} does not pass: {'; '.join(failures)}. {page} and {out / QUARANTINE} show more. Correct the "
+            f"data, or change `checks` or datasets.{dataset}.validate in params.yaml."
+        )
+    warned = sum(outcome.status == "warned" for outcome in validation.outcomes)
+    logger.info(
+        "accepted %s and %s of %s, %s quarantined, %s",
+        counted(validation.accepted.images.num_rows, "image", "images"),
+        counted(validation.accepted.boxes.num_rows, "box", "boxes"),
+        dataset,
+        counted(validation.quarantine.num_rows, "row", "rows"),
+        counted(warned, "warning", "warnings"),
+    )
 
 
 if __name__ == "__main__":
-    run_stage(validate, "dataset", ["tables", "files", "out", "report"])
+    run_stage(validate, "dataset", ["tables", "files", "out", "report", "summary", "page"])

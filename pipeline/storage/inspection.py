@@ -19,6 +19,8 @@ from pipeline.storage.decoding import eight_bits, opened
 CHUNK_IMAGES = 64
 """Images of one task: enough that handing out tasks costs nothing, few enough that every core has some."""
 
+FINDINGS = pa.schema([field for field in schema.FILES if field.name != "image_id"])
+
 THUMBNAIL_SIDE = 16
 ORIENTATION_TAG = 0x0112
 
@@ -30,18 +32,18 @@ def inspect_images(images: pa.Table, archives: ArchiveFolder, executor: Executor
         for archive, member in zip(images["archive"].to_pylist(), images["member"].to_pylist(), strict=True)
     ]
     chunks = [members[start : start + CHUNK_IMAGES] for start in range(0, len(members), CHUNK_IMAGES)]
-    rows: list[dict[str, Any]] = []
+    findings = [FINDINGS.empty_table()]
     with bar("inspecting", len(members), "image") as progress:
-        for chunk in executor.map(_inspect, chunks):
-            rows += chunk
-            progress.update(len(chunk))
-    for row, image_id in zip(rows, images["image_id"].to_pylist(), strict=True):
-        row["image_id"] = image_id
-    return pa.Table.from_pylist(rows, schema.FILES)
+        for found in executor.map(_inspect, chunks):
+            findings.append(found)
+            progress.update(found.num_rows)
+    table = pa.concat_tables(findings)
+    return pa.table([images["image_id"], *table.columns], schema.FILES)
 
 
-def _inspect(members: Sequence[Member | None]) -> list[dict[str, Any]]:
-    return [_facts(member) if member else {"problem": "not in its archive"} for member in members]
+def _inspect(members: Sequence[Member | None]) -> pa.Table:
+    rows = [_facts(member) if member else {"problem": "not in its archive"} for member in members]
+    return pa.Table.from_pylist(rows, FINDINGS)
 
 
 def _facts(member: Member) -> dict[str, Any]:
@@ -50,22 +52,32 @@ def _facts(member: Member) -> dict[str, Any]:
     except BoxlineError as error:
         return {"problem": str(error)}
     facts: dict[str, Any] = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    if not content:
+        return facts | {"problem": "the file is empty"}
     try:
-        with opened(content, str(member), "") as image:
-            facts |= {
-                "format": image.format,
-                "mode": image.mode,
-                "width": image.width,
-                "height": image.height,
-                "orientation": image.getexif().get(ORIENTATION_TAG, 1),
-            }
-            facts["thumbnail"] = _thumbnail(image)
+        with opened(content, "the file", "") as image:
+            facts |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
+            facts |= {"thumbnail": _thumbnail(image), "orientation": _orientation(image)}
     except BoxlineError as error:
         facts["problem"] = str(error).strip()
+    # Decoders have many ways to fail at bytes that nobody meant; one file must not stop the look at all others.
+    except Exception as error:
+        facts["problem"] = f"the file does not decode ({type(error).__name__}: {error})."
     return facts
 
 
 def _thumbnail(image: Image.Image) -> bytes:
     """All pixels decoded, averaged to a small grey square; row by row."""
+    # JPEG keeps grey and colours apart: without the colours it decodes faster, and reads every byte all the same.
+    image.draft("L", image.size)
     grey = np.asarray(eight_bits(image).convert("L"))
     return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes()
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """The EXIF tag, 1 to 8: 1, upright, where there is none that viewers know, and None where EXIF is damaged."""
+    try:
+        tag = image.getexif().get(ORIENTATION_TAG)
+    except SyntaxError:
+        return None
+    return tag if tag in range(1, 9) else 1

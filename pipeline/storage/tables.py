@@ -11,6 +11,9 @@ from pipeline.storage.files import whole_file
 FILES = "files.parquet"
 """What `inspect` found, and of that what `validate` lets pass."""
 
+QUARANTINE = "quarantine.parquet"
+"""What `validate` does not let pass."""
+
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Parquet with zstd: the columns of `schema`, cast to its types. A null where none may be is an error."""

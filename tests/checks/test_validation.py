@@ -1,141 +1,189 @@
+"""What goes on, what goes to quarantine, and when a dataset as a whole fails."""
+
 import json
 import math
-from typing import Any
+from collections import Counter
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.checks.rules import BOX_RULES, IMAGE_RULES
-from pipeline.checks.validation import Validate, Validation, require, validate
+from pipeline import schema
+from pipeline.checks.rows import images_with_files
 from pipeline.errors import BoxlineError
-from tests.scenes import box, files_of, image, tables
+from tests.checks.scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, found, outcome
+from tests.scenes import box, files_of, image
 
-GOOD_IMAGES = [image(7), image(3, "train", width=100, height=80)]
-GOOD_BOXES = [box(1, 7, 5, (10.5, 20, 30, 40)), box(4, 3, 2, (0, 0, 100, 80)), box(9, 7, 2, (600, 400, 40, 27))]
-
-
-def checked(images: list[dict[str, Any]], boxes: list[dict[str, Any]], **facts: object) -> Validation:
-    """With `facts` of the last image's file."""
-    given = tables(images, boxes)
-    return validate(given, files_of(given.images, **facts))
-
-
-def reasons(images: list[dict[str, Any]], boxes: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
-    quarantine = checked(images, boxes).quarantine.to_pylist()
-    return [(row["table"], row["row_id"], row["reason"]) for row in quarantine]
+NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
 
 
 def test_good_tables_pass_unchanged() -> None:
-    given = tables(GOOD_IMAGES, GOOD_BOXES)
-    validation = validate(given, files_of(given.images))
-    assert validation.files.equals(files_of(given.images))
-    assert validation.accepted.images.equals(given.images)
-    assert validation.accepted.boxes.equals(given.boxes)
-    assert validation.accepted.categories.to_pylist() == given.categories.to_pylist()
+    validation = checked()
+    assert validation.accepted.images.equals(pa.Table.from_pylist(IMAGES, schema.IMAGES))
+    assert validation.accepted.boxes.equals(pa.Table.from_pylist(BOXES, schema.BOXES))
+    assert validation.accepted.categories["name"].to_pylist() == ["cat", "dog"]
+    assert validation.files.equals(files_of(validation.accepted.images))
     assert validation.quarantine.num_rows == 0
-    assert validation.report == {
-        "images": 2,
-        "boxes": 3,
-        "categories": 2,
-        "images_without_boxes": 0,
-        "crowd_boxes": 0,
-        "quarantined": 0,
-        "quarantined_share": 0.0,
-        "first": [],
-        "reasons": {rule.name: 0 for rule in (*IMAGE_RULES, *BOX_RULES)},
-    }
+    assert validation.failures() == []
+    assert {one.status for one in validation.outcomes} == {"passed"}
 
 
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        pytest.param(box(0, 7, 5, (1, 2, 3, 4)), "box_id_below_one", id="id 0 means no match to COCO tools"),
-        pytest.param(box(2, 8, 5, (1, 2, 3, 4)), "image_unknown", id="unknown image"),
-        pytest.param(box(2, 7, 4, (1, 2, 3, 4)), "category_unknown", id="a gap in the ids"),
-        pytest.param(box(2, 7, 5, (1, math.nan, 3, 4)), "box_not_finite", id="NaN"),
-        pytest.param(box(2, 7, 5, (1, 2, math.inf, 4)), "box_not_finite", id="infinite"),
-        pytest.param(box(2, 7, 5, (1, 2, -3, 4)), "box_size_not_positive", id="negative width"),
-        pytest.param(box(2, 7, 5, (296.65, 388.33, 1.03, 0.0)), "box_size_not_positive", id="zero height"),
-        pytest.param(box(2, 7, 5, (-1.5, 2, 3, 4)), "box_outside_image", id="left"),
-        pytest.param(box(2, 7, 5, (1, -1.5, 3, 4)), "box_outside_image", id="above"),
-        pytest.param(box(2, 7, 5, (600, 2, 41.5, 4)), "box_outside_image", id="right"),
-        pytest.param(box(2, 7, 5, (1, 400, 3, 28.5)), "box_outside_image", id="below"),
-    ],
-)
-def test_a_bad_box_goes_to_quarantine_and_the_good_ones_stay(bad: dict[str, Any], reason: str) -> None:
-    validation = checked(GOOD_IMAGES, [GOOD_BOXES[0], bad, *GOOD_BOXES[1:]])
-    assert validation.accepted.boxes["box_id"].to_pylist() == [1, 4, 9]
+def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
+    bad = box(2, 7, 5, (600, math.nan, 41.5, 4), is_crowd=True)
+    validation = checked(boxes=[*BOXES[:3], bad, BOXES[3]])
+    assert validation.quarantine.schema == schema.QUARANTINE
     [row] = validation.quarantine.to_pylist()
-    assert (row["table"], row["row_id"], row["image_id"]) == ("boxes", bad["box_id"], bad["image_id"])
-    assert row["reason"] == reason
-    # NaN and infinity have no word in JSON and stand there as text
-    assert float(json.loads(row["row"])["width"]) == bad["width"]
-    assert validation.report["quarantined"] == 1
-    assert validation.report["first"] == [f"boxes {bad['box_id']}: {reason}"]
-    assert validation.report["reasons"][reason] == 1
-    assert validation.report["quarantined_share"] == pytest.approx(1 / 6)
-
-
-def test_a_box_may_end_a_rounding_error_outside() -> None:
-    assert reasons(GOOD_IMAGES, [*GOOD_BOXES, box(2, 7, 5, (-0.5, 2, 641, 425.9))]) == []
-
-
-@pytest.mark.parametrize(
-    ("bad", "reason"),
-    [
-        pytest.param({**image(0)}, "image_id_below_one", id="id 0"),
-        pytest.param({**image(8), "height": 0}, "image_size_not_positive", id="no height"),
-    ],
-)
-def test_a_bad_image_takes_its_boxes_with_it(bad: dict[str, Any], reason: str) -> None:
-    image_id = bad["image_id"]
-    assert reasons([*GOOD_IMAGES, bad], [*GOOD_BOXES, box(2, image_id, 5, (1, 2, 3, 4))]) == [
-        ("images", image_id, reason),
-        ("boxes", 2, "image_unknown"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("facts", "reason"),
-    [
-        pytest.param({"sha256": None, "problem": "not in its archive"}, "image_file_missing", id="not in its archive"),
-        pytest.param({"thumbnail": None, "problem": "cut off"}, "image_not_decodable", id="cut off"),
-        pytest.param({"width": 427, "height": 640}, "image_size_differs", id="turned"),
-    ],
-)
-def test_a_bad_file_takes_its_image_with_it(facts: dict[str, object], reason: str) -> None:
-    validation = checked([*GOOD_IMAGES, image(8)], GOOD_BOXES, **facts)
-    assert [(row["row_id"], row["reason"]) for row in validation.quarantine.to_pylist()] == [(8, reason)]
-    assert validation.files["image_id"].to_pylist() == [7, 3]
-
-
-def test_of_rows_with_one_id_none_is_taken_for_the_right_one() -> None:
-    assert reasons([*GOOD_IMAGES, image(9), image(9)], [*GOOD_BOXES, box(4, 7, 5, (1, 2, 3, 4))]) == [
-        ("images", 9, "image_id_duplicated"),
-        ("images", 9, "image_id_duplicated"),
-        ("boxes", 4, "box_id_duplicated"),
-        ("boxes", 4, "box_id_duplicated"),
-    ]
-
-
-def test_empty_images_and_crowds_are_counted() -> None:
-    report = checked([*GOOD_IMAGES, image(8)], [*GOOD_BOXES, box(2, 7, 5, (1, 2, 3, 4), is_crowd=True)]).report
-    assert (report["images_without_boxes"], report["crowd_boxes"]) == (1, 1)
-
-
-def test_too_much_in_quarantine_fails_with_the_reasons() -> None:
-    validation = checked(GOOD_IMAGES, [*GOOD_BOXES, box(2, 7, 5, (1, 2, -3, 4))])
-    require(validation, Validate(max_quarantined_share=1 / 6), "report.json")
-    with pytest.raises(BoxlineError) as raised:
-        require(validation, Validate(max_quarantined_share=0.1), "report.json")
-    assert str(raised.value) == (
-        "1 rows (16.67%) failed the checks {'box_size_not_positive': 1}, allowed are 10.00%. "
-        "First: boxes 2: box_size_not_positive. See report.json; "
-        "correct the data, or raise validate.max_quarantined_share in params.yaml."
+    values, content = json.loads(row.pop("values")), json.loads(row.pop("row"))
+    assert row == {
+        "table": "boxes",
+        "row_number": 4,
+        "row_id": 2,
+        "image_id": 7,
+        "file_name": "000000000007.jpg",
+        "reason": "box_not_finite",
+    }
+    # JSON has no word for NaN
+    assert values == {"x": 600.0, "y": "nan", "width": 41.5, "height": 4.0, "area": 166.0}
+    assert content == bad | {"y": "nan"}
+    assert outcome(validation, "box_not_finite").examples == (
+        "boxes row 4, box 2 of 000000000007.jpg: x 600, y nan, width 41.5, height 4, area 166",
     )
 
 
-@pytest.mark.parametrize(("images", "missing"), [([], "images"), (GOOD_IMAGES, "boxes")])
-def test_nothing_left_fails(images: list[dict[str, Any]], missing: str) -> None:
+def test_what_inspect_says_of_a_file_is_the_reason_in_quarantine() -> None:
+    problem = "the file does not decode (image file is truncated (4 bytes not processed))."
+    validation = checked([*IMAGES, image(8)], files=[{"thumbnail": None, "problem": problem}])
+    [row] = validation.quarantine.to_pylist()
+    assert (row["table"], row["row_number"], row["row_id"], row["reason"]) == ("images", 3, 8, "image_not_decodable")
+    assert json.loads(row["values"]) == {"problem": problem}
+    assert json.loads(row["row"]) == image(8)
+    assert validation.files["image_id"].to_pylist() == [7, 3]
+
+
+def test_the_row_number_is_that_of_the_published_table_whatever_was_refused_before() -> None:
+    rows = [box(0, 7, 5, (1, 2, 3, 4)), NEGATIVE, *BOXES, box(3, 7, 5, (-9, 2, 3, 4))]
+    places = [(row["row_number"], row["reason"]) for row in checked(boxes=rows).quarantine.to_pylist()]
+    assert places == [(1, "box_id_below_one"), (2, "box_size_not_positive"), (7, "box_outside_image")]
+
+
+def test_a_box_of_an_image_that_is_not_there_has_no_file_name() -> None:
+    validation = checked(boxes=[*BOXES, box(2, 999, 5, (1, 2, 3, 4))])
+    assert validation.quarantine["file_name"].to_pylist() == [None]
+    assert outcome(validation, "image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "accepted", "quarantined"),
+    [("error", "quarantined", 4, 1), ("warning", "warned", 5, 0), ("off", "off", 5, 0)],
+)
+def test_the_severity_decides_what_becomes_of_a_row(
+    severity: str, status: str, accepted: int, quarantined: int
+) -> None:
+    rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
+    validation = checked(boxes=rows, box_outside_image={"severity": severity})
+    one = outcome(validation, "box_outside_image")
+    assert (one.status, one.count) == (status, int(severity != "off"))
+    assert len(one.examples) == one.count
+    assert (validation.accepted.boxes.num_rows, validation.quarantine.num_rows) == (accepted, quarantined)
+
+
+def test_thresholds_decide_what_breaks_a_check() -> None:
+    rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
+    assert found(checked(boxes=rows, box_outside_image={"tolerance_pixels": 8.9})) == {"box_outside_image": 1}
+    assert found(checked(boxes=rows, box_outside_image={"tolerance_pixels": 9})) == {}
+
+
+def test_examples_are_the_first_ones_and_the_count_is_of_all() -> None:
+    rows = [*BOXES, *(box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(9))]
+    one = outcome(checked(boxes=rows), "box_size_not_positive")
+    assert one.count == 9
+    assert [example.partition(",")[0] for example in one.examples] == [f"boxes row {number}" for number in range(5, 10)]
+
+
+def test_too_much_in_quarantine_fails_with_the_reasons_and_the_first_place() -> None:
+    rows = [*BOXES, NEGATIVE, box(0, 7, 5, (1, 2, 3, 4))]
+    assert checked(boxes=rows, allowed=0.25).failures() == []
+    assert checked(boxes=rows, allowed=0.24).failures() == [
+        "2 of 8 rows (25 %) are in quarantine, allowed are 24 % (box_id_below_one 1, box_size_not_positive 1; "
+        "first: boxes row 6, box 0 of 000000000007.jpg: box_id 0)"
+    ]
+
+
+def test_nothing_left_fails_whatever_is_allowed() -> None:
+    assert checked([], []).failures() == ["no images passed the checks"]
+    assert checked(boxes=[]).failures() == ["no boxes passed the checks"]
+    refused = [image | {"width": -1} for image in IMAGES]
+    assert checked(refused, files=[{"width": -1}] * 2).failures() == ["no images passed the checks"]
+
+
+def test_findings_of_other_images_are_refused() -> None:
+    files = files_of(pa.Table.from_pylist([TRAIN, VAL], schema.IMAGES))
     with pytest.raises(BoxlineError) as raised:
-        require(checked(images, []), Validate(max_quarantined_share=1), "report.json")
-    assert str(raised.value) == f"No {missing} passed the checks; see report.json."
+        images_with_files(pa.Table.from_pylist([VAL, TRAIN], schema.IMAGES), files)
+    assert str(raised.value) == (
+        "files.parquet describes 2 images, and not the 2 of images.parquet. Run `dvc repro inspect`, which looks at "
+        "them anew."
+    )
+
+
+# --- whatever the tables hold -----------------------------------------------------------------------------------------
+
+ids = st.integers(-1, 5)
+numbers = st.sampled_from([-9.0, -0.0, 0.0, 1.5, 30.0, 700.0, math.nan, math.inf, -math.inf])
+any_image = st.builds(
+    lambda image_id, split, width: image(image_id, split, width=width),
+    ids,
+    st.sampled_from(["train", "val", "test"]),
+    st.sampled_from([-5, 0, 20, 640]),
+)
+any_box = st.builds(
+    lambda box_id, image_id, category_id, xywh, is_crowd: box(box_id, image_id, category_id, xywh, is_crowd=is_crowd),
+    ids,
+    ids,
+    st.integers(1, 6),
+    st.tuples(numbers, numbers, numbers, numbers),
+    st.booleans(),
+)
+any_file = st.fixed_dictionaries(
+    {},
+    optional={
+        "problem": st.just("cut off"),
+        "sha256": st.sampled_from([None, "a", "b"]),
+        "orientation": st.sampled_from([None, 1, 6]),
+        "thumbnail": st.sampled_from([None, bytes(256), bytes(range(256))]),
+    },
+)
+
+
+@given(
+    st.lists(any_image, max_size=8).flatmap(
+        lambda images: st.tuples(st.just(images), st.lists(any_file, min_size=len(images), max_size=len(images)))
+    ),
+    st.lists(any_box, max_size=12),
+    st.sampled_from(["error", "warning", "off"]),
+)
+def test_every_row_is_accepted_or_in_quarantine_and_never_both(
+    images_and_files: tuple[list[Row], list[Row]], boxes: list[Row], severity: str
+) -> None:
+    images, files = images_and_files
+    softer = ("box_not_finite", "box_size_not_positive", "image_size_not_positive", "image_file_missing")
+    validation = checked(images, boxes, files=files, **{name: {"severity": severity} for name in softer})
+    given = Counter(json.dumps(row, sort_keys=True) for row in [*images, *boxes])
+    accepted = [*validation.accepted.images.to_pylist(), *validation.accepted.boxes.to_pylist()]
+    kept = Counter(json.dumps(row, sort_keys=True) for row in accepted)
+    quarantined = validation.quarantine.to_pylist()
+    assert len(accepted) + len(quarantined) == len(images) + len(boxes)
+    places = [(row["table"], row["row_number"]) for row in quarantined]
+    assert len(set(places)) == len(places)
+    for row in quarantined:
+        source = {"images": images, "boxes": boxes}[row["table"]][row["row_number"] - 1]
+        assert json.loads(row["row"]) == {name: _without_nan(value) for name, value in source.items()}
+        kept[json.dumps(source, sort_keys=True)] += 1
+    assert kept == given
+    assert validation.files["image_id"].to_pylist() == validation.accepted.images["image_id"].to_pylist()
+    assert set(validation.accepted.boxes["image_id"].to_pylist()) <= set(validation.files["image_id"].to_pylist())
+
+
+def _without_nan(value: object) -> object:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -182,6 +182,7 @@ def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
 
 PARAMS = """
 seed: 1
+checks: {{}}
 datasets:
   rectangles:
     module: rectangles

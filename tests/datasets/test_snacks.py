@@ -9,12 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.checks.validation import Validate, require, validate
+from pipeline import params
+from pipeline.checks.catalogue import checks_of
+from pipeline.checks.validation import validate
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
 from pipeline.errors import BoxlineError
 from pipeline.storage.archives import write_archive
+from tests.e2e.tiny import PROJECT
 from tests.scenes import files_of
 from tests.stages import run_stage
 
@@ -208,15 +211,12 @@ def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinate
     """As the checks refuse such boxes of every dataset."""
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
     tables = reader.read(tmp_path)
-    validation = validate(tables, files_of(tables.images))
-    [refused] = validation.quarantine.to_pylist()
-    assert (refused["table"], refused["row_id"], refused["image_id"], refused["reason"]) == ("boxes", 4, 4, reason)
-    with pytest.raises(BoxlineError) as raised:
-        require(validation, Validate(max_quarantined_share=0.0), "validate.json")
-    assert str(raised.value) == (
-        f"1 rows (10.00%) failed the checks {{'{reason}': 1}}, allowed are 0.00%. First: boxes 4: {reason}. "
-        "See validate.json; correct the data, or raise validate.max_quarantined_share in params.yaml."
-    )
+    refused = validate(
+        tables, files_of(tables.images), *checks_of(params.load(PROJECT / "params.yaml"), "snacks")
+    ).quarantine
+    assert [(row["table"], row["row_id"], row["image_id"], row["reason"]) for row in refused.to_pylist()] == [
+        ("boxes", 4, 4, reason)
+    ]
 
 
 def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
@@ -278,12 +278,13 @@ def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> N
     sizes = {(row["width"], row["height"]) for row in tables.images.to_pylist()}
     assert {min(size) for size in sizes} == {256}
     assert {width > height for width, height in sizes} == {True, False}
-    checked = validate(tables, files_of(tables.images))
-    assert checked.report["quarantined"] == 0
+    checked = validate(tables, files_of(tables.images), *checks_of(params.load(PROJECT / "params.yaml"), "snacks"))
+    assert checked.quarantine.num_rows == 0
 
 
 PARAMS = """
 seed: 1
+checks: {{}}
 datasets:
   snacks:
     module: snacks

@@ -104,7 +104,8 @@ def write_version(
     ).write(tables)
     files = [{"image_id": one["image_id"], "sha256": digest(pixels[one["image_id"]])} for one in images]
     write_table(tables / "files.parquet", pa.Table.from_pylist(files, schema.FILES), schema.FILES)
-    refused = [{"table": "boxes", "row_id": 99, "image_id": 7, "reason": reason, "row": "{}"} for reason in reasons]
+    row = {"table": "boxes", "row_number": 1, "row_id": 99, "image_id": 7, "values": "{}", "row": "{}"}
+    refused = [{**row, "reason": reason} for reason in reasons]
     write_table(tables / "quarantine.parquet", pa.Table.from_pylist(refused, schema.QUARANTINE), schema.QUARANTINE)
     members = [(one["member"], pixels[one["image_id"]]) for one in images]
     write_archive(folder / "download" / "zips" / "all.zip", members)
