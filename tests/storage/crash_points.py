@@ -82,9 +82,12 @@ def dies(point: int) -> bool:
     assert code in (0, -signal.SIGKILL), code
     standing = Path("out") if Path("out").exists() else Path(".out.former")
     assert content_of(standing) in (FORMER, NEW), f"point {point}: neither the former folder nor the new one"
+    is_new = content_of(standing) == NEW
+    inodes = {path: (standing / path).stat().st_ino for path in NEW} if is_new else {}
     exit_code(dying_at(point, lambda: renew(NEW)))
     assert exit_code(lambda: renew(NEW)) == 0
     assert content_of(Path("out")) == NEW, f"point {point}"
+    assert not is_new or inodes == {path: (Path("out") / path).stat().st_ino for path in NEW}, f"point {point}: anew"
     assert content_of(Path("state")) == {}, f"point {point}"
     assert not Path(".out.former").exists(), f"point {point}"
     return code != 0

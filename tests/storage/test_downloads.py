@@ -264,6 +264,16 @@ def test_a_damaged_part_is_found_by_the_digest_and_fetched_anew(renew: Renew) ->
     assert server.ranges == ["bytes=100000-", None]
 
 
+def test_what_does_not_match_is_not_kept_for_later(renew: Renew) -> None:
+    server = BadServer(FILES)
+    with server.running() as address:
+        assert failure(renew, address, assets=[Asset("labels.csv", None, "md5:0")]) == (
+            f"{address}/labels.csv has md5 {md5(FILES['labels.csv']).hexdigest()}, expected 0. "
+            "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
+        )
+    assert content_of(Path("state")) == {}
+
+
 def test_what_was_collected_and_not_installed_is_not_asked_for_again(renew: Renew) -> None:
     server = BadServer(FILES)
     with server.running() as address:

@@ -1,14 +1,20 @@
+import contextlib
 import hashlib
+import itertools
 import os
 import random
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import BoxlineError
 from pipeline.storage.assets import Asset
-from pipeline.storage.patience import Patience
-from pipeline.storage.transfer import fetch
+from pipeline.storage.origins.origin import Answer, Version
+from pipeline.storage.parts import Part
+from pipeline.storage.patience import Patience, StoppedError
+from pipeline.storage.transfer import fetch, receive
 from tests.servers import BadServer, Fault, chunked, etag, gzipped
 
 CONTENT = random.Random(2017).randbytes(300_000)  # more than one chunk
@@ -109,6 +115,12 @@ TAIL = CONTENT[70_000:]
         pytest.param([CUT, Fault(cut=30_000)], [None, FROM_CUT, "bytes=100000-"], id="cut twice"),
         pytest.param([CUT, Fault(ignores_range=True)], [None, FROM_CUT], id="no ranges"),
         pytest.param([CUT, Fault(shift=5)], [None, FROM_CUT, None], id="another range"),
+        pytest.param(
+            [CUT, Fault(shift=5, headers={"Content-Length": None})],
+            [None, FROM_CUT, None],
+            id="another range, no length",
+        ),
+        pytest.param([CUT, Fault(body=b"short")], [None, FROM_CUT, None], id="a range shorter than it says"),
         pytest.param([CUT, Fault(headers={"Content-Range": None})], [None, FROM_CUT, None], id="range unsaid"),
         pytest.param([CUT, Fault(headers={"Content-Range": "bytes x"})], [None, FROM_CUT, None], id="range in words"),
         pytest.param([CUT, Fault(status=416, body=b"")], [None, FROM_CUT, None], id="416"),
@@ -159,6 +171,13 @@ def test_an_announced_length_that_is_too_long(tmp_path: Path) -> None:
     with server.running() as address:
         assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=300000-", None]
+
+
+def test_a_length_that_is_told_late_is_believed(tmp_path: Path) -> None:
+    server = BadServer({NAME: CONTENT}, chunked(CONTENT, cut=50_000), Fault(cut=0))
+    with server.running() as address:
+        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
+    assert len(server.ranges) == 3
 
 
 def test_a_connection_that_is_torn_down(tmp_path: Path) -> None:
@@ -309,6 +328,35 @@ def test_bytes_that_come_again_are_no_progress(tmp_path: Path) -> None:
     with server.running() as address:
         failure(Asset(NAME), address, tmp_path, patience)
     assert server.ranges == [None, "bytes=40000-"]
+
+
+class Endless:
+    """An origin whose file has no end. Somebody says stop after its third chunk."""
+
+    shown = "endless"
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def look(self) -> Version:
+        return Version(None, None)
+
+    @contextlib.contextmanager
+    def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
+        yield Answer(self.look(), 0, self._chunks())
+
+    def _chunks(self) -> Iterator[bytes]:
+        for number in itertools.count(1):
+            if number == 4:
+                self._stop.set()
+            yield b"five!"
+
+
+def test_a_transfer_ends_when_it_is_told_to_and_keeps_what_came(tmp_path: Path) -> None:
+    stop, part = threading.Event(), Part(tmp_path / "part")
+    with pytest.raises(StoppedError):
+        receive(Endless(stop), part, QUICK, stop)
+    assert part.path.read_bytes() == b"five!" * 3
 
 
 def test_pieces_that_do_not_fit_are_fetched_anew_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
