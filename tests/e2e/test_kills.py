@@ -1,0 +1,98 @@
+"""Stages killed at seeded moments: the next run ends as an undisturbed one does."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
+from tests.kills import StageCommand, digests, moments, unfinished
+
+pytestmark = pytest.mark.slow
+
+PACK = "data/coco_yolo/pack"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose datasets are checked and packed; `former` beside it is a pack of fewer images."""
+    project = make_tiny_project(tmp_path_factory.mktemp("killed"))
+    params = tiny_params()
+    params["systems"]["coco_yolo"]["pack"]["shard_images"] = 4
+    params["datasets"]["coco"]["sample"]["train_images"] = 34
+    write_params(project, params)
+    run_dvc(project, "repro", "pack@coco_yolo")
+    (project / PACK).rename(project / "former")
+    params["datasets"]["coco"]["sample"]["train_images"] = 40
+    write_params(project, params)
+    run_dvc(project, "repro", "pack@coco_yolo", "validate@digits", "validate@snacks")
+    return project
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "copy", symlinks=True))
+
+
+def kill_and_run_again(command: StageCommand, kills: int, go_back: Callable[[], None]) -> None:
+    """From the state that `go_back` makes, each time."""
+    expected = digests(command.project)
+    go_back()
+    for moment in moments(command.events(), kills, seed=2017):
+        go_back()
+        assert command.run(kill_at_event=moment).killed, moment
+        command.run()
+        assert digests(command.project) == expected, moment
+        assert unfinished(command.project) == [], moment
+
+
+@pytest.mark.parametrize(
+    ("stage", "kills"),
+    [
+        ("tables@coco", 5),
+        ("tables@digits", 5),
+        ("tables@snacks", 5),
+        ("inspect@coco", 4),
+        ("validate@coco", 4),
+    ],
+)
+def test_a_killed_stage_ends_like_an_undisturbed_one(project: Path, stage: str, kills: int) -> None:
+    command = StageCommand.of(project, stage)
+    kill_and_run_again(command, kills, command.remove_outs)
+
+
+def test_a_killed_pack_ends_like_an_undisturbed_one(project: Path) -> None:
+    command = StageCommand.of(project, "pack@coco_yolo")
+    kill_and_run_again(command, 7, command.remove_outs)
+
+
+def test_a_pack_killed_over_a_former_one_ends_like_an_undisturbed_one(project: Path) -> None:
+    command = StageCommand.of(project, "pack@coco_yolo")
+
+    def go_back() -> None:
+        command.remove_outs()
+        shutil.copytree(project / "former", project / PACK)
+
+    kill_and_run_again(command, 7, go_back)
+
+
+def test_a_pack_that_is_killed_again_and_again_gets_done(project: Path) -> None:
+    expected = digests(project)
+    command = StageCommand.of(project, "pack@coco_yolo")
+    command.remove_outs()
+    moment = command.events() // 3
+    command.remove_outs()
+    # Always at the same event: what is finished causes none again, so the moment comes later in the work each time.
+    kills = 0
+    while (ended := command.run(kill_at_event=moment)).killed:
+        kills += 1
+        assert kills < 10
+    assert kills > 1
+    [found] = re.findall(r"(\d+) decoded, (\d+) copied, (\d+) in shards that did not change", ended.log)
+    decoded, copied, kept = map(int, found)
+    assert (copied, decoded + kept) == (0, 48)
+    assert kept > decoded
+    assert digests(project) == expected
+    assert unfinished(project) == []
