@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.checks.validation import Validate, require, validate
 from pipeline.datasets.digits import reader as digits_reader
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.source import ASSETS, SPLITS
@@ -15,6 +14,7 @@ from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError
 from pipeline.storage.archives import write_archive
 from pipeline.storage.transfer import fetch
+from tests.checks.scene import validated
 from tests.datasets.test_snacks import run_stages
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -60,7 +60,7 @@ def test_the_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.M
         "pizza",
         "sandwich",
     ]
-    assert validate(tables).report["quarantined"] == 0
+    assert validated(tables).quarantine.num_rows == 0
     with zipfile.ZipFile(tmp_path / "download" / "snacks.zip") as archive:
         assert archive.namelist() == sorted(archive.namelist())
         assert len(archive.namelist()) == 61 + 25 + 19 + 3
@@ -154,14 +154,12 @@ def test_a_valid_file_is_read(packed: Path, tmp_path: Path, name: str) -> None:
 )
 def test_a_box_that_cannot_be_goes_to_quarantine(packed: Path, tmp_path: Path, name: str, reason: str) -> None:
     tables = reader.read(with_annotations(packed, name, tmp_path))
-    checked = validate(tables.with_digests(["0"] * len(tables.images)))
-    [refused] = checked.quarantine.to_pylist()
-    assert (refused["table"], refused["row_id"], refused["reason"]) == ("boxes", 3, reason)
-    with pytest.raises(BoxlineError) as raised:
-        require(checked, Validate(max_quarantined_share=0.001), "validate.json")
-    assert str(raised.value) == (
-        f"1 rows (0.43%) failed the checks {{'{reason}': 1}}, allowed are 0.10%. First: boxes 3: {reason}. "
-        "See validate.json; correct the data, or raise validate.max_quarantined_share in params.yaml."
+    validation = validated(tables, allowed=0.001)
+    [refused] = validation.quarantine.to_pylist()
+    assert (refused["table"], refused["row_number"], refused["row_id"], refused["reason"]) == ("boxes", 3, 3, reason)
+    [failure] = validation.failures()
+    assert failure.startswith(
+        f"1 of 230 rows (0.435 %) are in quarantine, allowed are 0.1 % ({reason} 1; first: boxes row 3, box 3 of "
     )
 
 
@@ -197,9 +195,9 @@ def test_a_fault_in_the_layout_of_the_digits_is_told(tmp_path: Path, name: str, 
 def test_digits_valid_and_swapped(tmp_path: Path) -> None:
     tables = digits_reader.read(write_digits(tmp_path, "mnist_valid.csv"))
     assert tables.boxes["category_id"].to_pylist() == [5, 9, 6, 1, 1, 10]
-    assert validate(tables.with_digests(["0"] * 6)).report["quarantined"] == 0
+    assert validated(tables).quarantine.num_rows == 0
     tables = digits_reader.read(write_digits(tmp_path, "mnist_xmin_greater_than_xmax.csv"))
-    [refused] = validate(tables.with_digests(["0"] * 6)).quarantine.to_pylist()
+    [refused] = validated(tables).quarantine.to_pylist()
     assert (refused["row_id"], refused["reason"]) == (3, "box_size_not_positive")
 
 

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.checks.validation import Validate, require, validate
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
@@ -18,7 +17,7 @@ from pipeline.stages.download import download
 from pipeline.stages.sample import sample
 from pipeline.stages.tables import tables as tables_stage
 from pipeline.storage.archives import write_archive
-from tests.scenes import files_of
+from tests.checks.scene import validated
 
 SAMPLE = Sample(seed=11, train_images=60, val_images=25, test_images=3)
 
@@ -209,14 +208,12 @@ def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinate
     """As the checks refuse such boxes of every dataset."""
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
     tables = reader.read(tmp_path)
-    validation = validate(tables, files_of(tables.images))
+    validation = validated(tables, allowed=0.0)
     [refused] = validation.quarantine.to_pylist()
     assert (refused["table"], refused["row_id"], refused["image_id"], refused["reason"]) == ("boxes", 4, 4, reason)
-    with pytest.raises(BoxlineError) as raised:
-        require(validation, Validate(max_quarantined_share=0.0), "validate.json")
-    assert str(raised.value) == (
-        f"1 rows (10.00%) failed the checks {{'{reason}': 1}}, allowed are 0.00%. First: boxes 4: {reason}. "
-        "See validate.json; correct the data, or raise validate.max_quarantined_share in params.yaml."
+    [failure] = validation.failures()
+    assert failure.startswith(
+        f"1 of 10 rows (10 %) are in quarantine, allowed are 0 % ({reason} 1; first: boxes row 4, "
     )
 
 
@@ -279,8 +276,7 @@ def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> N
     sizes = {(row["width"], row["height"]) for row in tables.images.to_pylist()}
     assert {min(size) for size in sizes} == {256}
     assert {width > height for width, height in sizes} == {True, False}
-    checked = validate(tables, files_of(tables.images))
-    assert checked.report["quarantined"] == 0
+    assert validated(tables).quarantine.num_rows == 0
 
 
 PARAMS = """
