@@ -56,11 +56,13 @@ class System(Section, frozen=True):
     evaluate: dict[str, Any]
 
 
-class Params(Section, frozen=True):
-    """The whole file. `checks` are those of all datasets; a dataset's `validate` says what is different there."""
+class Params(Section, frozen=True, kw_only=True):
+    """The whole file. `checks` are those of all datasets, needed where one is validated; a dataset's `validate` says
+    what is different there.
+    """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]
-    checks: dict[Name, dict[str, Any]]
+    checks: dict[Name, dict[str, Any]] = msgspec.field(default_factory=dict)
     datasets: dict[Name, Dataset]
     systems: dict[Name, System]
 

@@ -69,7 +69,8 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         pytest.param(
             "seed: 2017",
             "seeds: 2017",
-            "params.yaml: the file: unknown key 'seeds', expected one of seed, datasets, systems. Did you mean seed?",
+            "params.yaml: the file: unknown key 'seeds', expected one of seed, checks, datasets, systems. "
+            "Did you mean seed?",
             id="unknown key at the top",
         ),
         pytest.param(
@@ -122,6 +123,22 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "params.yaml: systems.digits_localizer.train.phases.all: unknown key 'epo-chs', expected one of epochs, "
             "learning_rate, patience, drop. Did you mean epochs?",
             id="unknown key with a dash",
+        ),
+        pytest.param(
+            "  image_tiny: {severity: warning,",
+            "  image_tiny: {severity: warnings,",
+            "params.yaml: checks.image_tiny.severity: received 'warnings', expected one of error, warning, off.",
+            id="a severity that is none",
+        ),
+        pytest.param(
+            "image_similar_across_splits: {severity: off} #",
+            "image_similar_across_split: {severity: off} #",
+            "params.yaml: datasets.digits.validate.checks: unknown key 'image_similar_across_split', expected one of "
+            "image_id_below_one, image_id_duplicated, image_file_missing, image_not_decodable, "
+            "image_size_not_positive, image_size_differs, image_turned_by_viewers, image_tiny, "
+            "image_duplicated_within_split, image_duplicated_across_splits and 23 more. "
+            "Did you mean image_similar_across_splits?",
+            id="a check of a dataset that is none",
         ),
         pytest.param(
             "  digits_localizer:",

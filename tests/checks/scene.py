@@ -24,6 +24,8 @@ BOXES = [
     box(6, 3, 5, (5, 7, 30, 21)),
 ]
 
+SHARED = params.load(PROJECT / "params.yaml").checks
+
 # What would speak up in every small scene. The tests of these checks set their own.
 SMALL_SCENE = {
     "class_rare": {"min_boxes": 1},
@@ -35,9 +37,8 @@ SMALL_SCENE = {
 
 def checks(**changed: Row) -> Checks:
     """Those of params.yaml, with keys changed by name."""
-    shared = params.load(PROJECT / "params.yaml").checks
     changed = {name: SMALL_SCENE.get(name, {}) | changed.get(name, {}) for name in SMALL_SCENE | changed}
-    return params.section(shared | {name: shared[name] | keys for name, keys in changed.items()}, Checks, "checks")
+    return params.section(SHARED | {name: SHARED[name] | keys for name, keys in changed.items()}, Checks, "checks")
 
 
 def checked(
@@ -57,6 +58,12 @@ def checked(
         row |= changes
     limits = Validate(max_quarantined_share=allowed)
     return validate(tables, pa.Table.from_pylist(facts, schema.FILES), limits, checks(**changed))
+
+
+def validated(tables: Tables, allowed: float = 1.0) -> Validation:
+    """The checks of params.yaml over any tables whose files are as the rows say."""
+    limits = Validate(max_quarantined_share=allowed)
+    return validate(tables, files_of(tables.images), limits, params.section(SHARED, Checks, "checks"))
 
 
 def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = ("cat", "dog")) -> Tables:

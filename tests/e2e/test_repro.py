@@ -126,7 +126,7 @@ def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
             {f"{s}@{n}_localizer" for s in ("targets", "evaluate") for n in ("digits", "rectangle", "snack")},
         ),
         ("pipeline/storage/downloads.py", {f"download@{n}" for n in DATASETS}),
-        ("pipeline/checks/rules.py", {f"validate@{n}" for n in DATASETS}),
+        ("pipeline/checks/rows.py", {f"validate@{n}" for n in DATASETS}),
         ("pipeline/summary.py", set()),
     ],
 )
