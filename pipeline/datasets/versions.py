@@ -134,7 +134,7 @@ class Revision(Version):
             if isinstance(cause, FileNotFoundError):
                 raise BoxlineError(
                     f"{place.relative_to('/')} of {self.name} is neither in DVC's cache nor in its remote. Run "
-                    f"`dvc push --all-commits` where it was built, or build it again: "
+                    f"`dvc push` at that commit where it was built, or build it again: "
                     f"git checkout {self._commit[:7]} && dvc repro {stage}"
                 ) from None
             raise BoxlineError(
