@@ -229,6 +229,11 @@ def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
     archive = tmp_path / "shapes" / "download" / "zips" / "val2017.zip"
     archive.touch()
     assert version.archive("shapes", "zips/val2017.zip") == archive
+    (tmp_path / "private.zip").touch()
+    for name in ("../../private.zip", str(tmp_path / "private.zip"), "zips"):
+        assert version.archive("shapes", name) is None
+    shutil.copytree(tmp_path / "shapes" / "validate", tmp_path / "shapes" / "tables")
+    assert folder_of_tables(tmp_path / "shapes" / "tables").datasets == ["shapes"]
 
 
 def test_a_folder_is_told_from_a_revision_by_what_it_holds(tmp_path: Path) -> None:
