@@ -13,7 +13,8 @@ VERBS = ("check", "diff", "export", "predict")
 
 def main() -> None:
     """Run the command line's words. Exit code 1 says that something was not done, 130 that Ctrl-C stopped it."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("pipeline").setLevel(logging.INFO)  # libraries are heard where they warn
     parser = argparse.ArgumentParser(prog="boxline", description=__doc__)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
     for name in VERBS:

@@ -86,7 +86,8 @@ def test_data_stages_start_without_tensorflow() -> None:
     light += [f"drawing.{name}" for name in ("tiles", "detection", "localization", "samples", "photograph", "curves")]
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += [*(f"systems.{name}.targets" for name in SYSTEMS), "summary", "check_params"]
-    light += ["cli", "commands.check", "commands.predict", "prediction.inputs", "prediction.answers"]
+    light += ["cli", "commands.check", "commands.export", "commands.predict", "prediction.inputs", "prediction.answers"]
+    light += ["commands.diff", "datasets.versions", "diff.difference", "diff.page"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)

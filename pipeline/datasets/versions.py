@@ -36,7 +36,7 @@ REQUIRED = {"images.parquet": schema.IMAGES, "boxes.parquet": schema.BOXES, "cat
 class Version(ABC):
     """One state of the data. `name` is what messages call it, `datasets` those whose tables it has.
 
-    is_folder: it is one folder of tables, and the only dataset in it is called as that.
+    is_folder: it is one folder of tables, which is its only dataset.
     """
 
     def __init__(self, name: str, datasets: list[str], *, is_folder: bool = False) -> None:
@@ -87,9 +87,10 @@ class Folders(Version):
         self._folders = folders
 
     def archive(self, dataset: str, path: str) -> Path | None:
-        """An archive of the dataset, where it is there."""
+        """An archive of the dataset, where it is there. A path that leads out of the folder names none."""
         found = self._folders[dataset][1] / path
-        return found if found.is_file() else None
+        leads_out = PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
+        return found if found.is_file() and not leads_out else None
 
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None:
         try:
@@ -134,12 +135,12 @@ class Revision(Version):
             if isinstance(cause, FileNotFoundError):
                 raise BoxlineError(
                     f"{place.relative_to('/')} of {self.name} is neither in DVC's cache nor in its remote. Run "
-                    f"`dvc push --all-commits` where it was built, or build it again: "
+                    "`dvc push` at that commit where it was built, or build it again: "
                     f"git checkout {self._commit[:7]} && dvc repro {stage}"
                 ) from None
             raise BoxlineError(
                 f"{place.relative_to('/')} of {self.name} could not be read from DVC's remote ({cause}). Check "
-                f"`dvc remote list` and the remote's credentials."
+                "`dvc remote list` and the remote's credentials."
             ) from error
 
     def _exists(self, place: PurePosixPath) -> bool:
@@ -199,13 +200,14 @@ def at_revision(revision: str) -> Iterator[Version]:
 def folder_of_tables(path: Path) -> Version:
     """A folder with images.parquet, boxes.parquet, categories.parquet and maybe files.parquet and quarantine.parquet.
 
-    It is one dataset. Archives are looked for in `download` beside it, as the pipeline has them.
+    It is one dataset, called as the folder or, where that is one of the pipeline's, as the folder around it. Archives
+    are looked for in `download` beside it.
     """
     missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing:
         raise BoxlineError(f"{path} is no folder of tables: {listed(missing)} not found, expected {listed(REQUIRED)}.")
     place = path.resolve()
-    dataset = place.parent.name if place.name == TABLES else place.name
+    dataset = place.parent.name if place.name in (TABLES, "tables") else place.name
     return Folders(str(path), {dataset: (path, place.parent / DOWNLOAD)}, is_folder=True)
 
 

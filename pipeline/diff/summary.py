@@ -178,7 +178,8 @@ def _leaks(difference: Difference) -> Iterator[str]:
 
 
 def _classes(difference: Difference) -> Iterator[str]:
-    before, after = difference.before.categories.to_pylist(), difference.after.categories.to_pylist()
+    # Row -1, of a class that is not there, is the one that is added at the end.
+    before, after = ([*side.categories.to_pylist(), {}] for side in (difference.before, difference.after))
     classes = difference.classes
     for kind, (words, tell) in CLASS_NOTES.items():
         places = np.flatnonzero(classes.kinds[kind])

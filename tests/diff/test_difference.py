@@ -180,6 +180,7 @@ def content(given: Side) -> Any:
     return images, names, given.quarantined
 
 
+@pytest.mark.slow
 @given(sides(), st.randoms())
 def test_a_version_does_not_differ_from_itself_under_other_ids_and_in_another_order(version: Side, random: Any) -> None:
     images, boxes = version.images.to_pylist(), version.boxes.to_pylist()
@@ -198,11 +199,13 @@ def test_a_version_does_not_differ_from_itself_under_other_ids_and_in_another_or
     assert compare(renumbered, version).is_empty
 
 
+@pytest.mark.slow
 @given(pairs_of_sides())
 def test_two_versions_differ_where_their_content_does(versions: tuple[Side, Side]) -> None:
     assert compare(*versions).is_empty == (content(versions[0]) == content(versions[1]))
 
 
+@pytest.mark.slow
 @given(pairs_of_sides())
 def test_the_other_way_round_everything_is_mirrored(versions: tuple[Side, Side]) -> None:
     before, after = versions
@@ -214,6 +217,7 @@ def test_the_other_way_round_everything_is_mirrored(versions: tuple[Side, Side])
     assert there.counts.before.tolist() == back.counts.after.tolist()
 
 
+@pytest.mark.slow
 @given(pairs_of_sides(), st.randoms())
 def test_the_order_of_boxes_changes_no_match(versions: tuple[Side, Side], random: Any) -> None:
     shuffled = []
@@ -235,6 +239,7 @@ def matched_boxes(before: Side, after: Side) -> Counter[tuple[str, str]]:
     return Counter((contents[0][b], contents[1][a]) for b, a in zip(changes.before, changes.after, strict=True))
 
 
+@pytest.mark.slow
 @given(pairs_of_sides())
 def test_before_and_what_came_less_what_went_is_after(versions: tuple[Side, Side]) -> None:
     before, after = versions

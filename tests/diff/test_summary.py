@@ -49,6 +49,20 @@ def test_classes_are_named() -> None:
     ]
 
 
+def test_a_version_may_have_no_classes() -> None:
+    empty, one = side([], classes={}), side([], classes={2: "cat"})
+    assert summary(compare(empty, one)).splitlines()[1:] == [
+        "classes       0      1     1     0",
+        "",
+        "Classes that came: cat.",
+    ]
+    assert summary(compare(one, empty)).splitlines()[1:] == [
+        "classes       1      0     0     1",
+        "",
+        "Classes that went: cat.",
+    ]
+
+
 def test_names_and_counts_are_bounded_and_the_rest_is_counted() -> None:
     classes = {number: f"class {number:02d}" for number in range(1, NUM_COUNTS + 3)}
     rows = [image(number, "val") for number in range(1, 9)]

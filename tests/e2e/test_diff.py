@@ -163,19 +163,20 @@ def test_data_that_was_cleaned_up_is_named_with_the_way_to_get_it(project: Path)
     assert (result.returncode, result.stdout) == (1, f"{named(project, 'drawn')} -> working tree\n")
     assert result.stderr == (
         f"Error: data/coco/validate/images.parquet of {named(project, 'drawn')} is neither in DVC's cache nor in its "
-        f"remote. Run `dvc push --all-commits` where it was built, or build it again: git checkout {hint} && "
+        f"remote. Run `dvc push` at that commit where it was built, or build it again: git checkout {hint} && "
         "dvc repro validate@coco\n"
     )
     assert not (project / "diff.html").exists()
 
 
 def test_a_clone_compares_what_only_the_remote_has(project: Path, tmp_path: Path) -> None:
-    run_dvc(project, "remote", "add", "--default", "store", str(tmp_path / "remote"))
-    run_dvc(project, "push", "--quiet", "--all-tags")
-    commit(project, "with-a-remote")
+    remote = ("remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(project, *remote)
+    run_dvc(project, "push", "--quiet", "--all-commits")
     git(tmp_path, "clone", "--quiet", str(project), "clone")
     clone = tmp_path / "clone"
-    lines = boxline_diff(clone, "drawn", "edited").stdout.splitlines()  # neither of them knows the remote
+    run_dvc(clone, *remote)
+    lines = boxline_diff(clone, "drawn", "edited").stdout.splitlines()
     assert lines[2:6] == expected(project)
     [coco] = page_of(clone)["datasets"]
     assert all(frame["source"] for one in coco["pictures"] for frame in one["frames"])
