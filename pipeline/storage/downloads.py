@@ -71,7 +71,6 @@ def collect(
     version of `report` and its digest is the one there. Raises BoxlineError as `bring` does, and where the disk has too
     little room, before anything is written; what has come until then stays.
     """
-    stop = threading.Event()
     restore_folder(out)
     _drop_strangers(state / "files", {asset.path for asset in assets})
     former = _read(report)
@@ -79,10 +78,10 @@ def collect(
         _Download(asset, origin, _part(state, asset), out / asset.path, former.get(asset.path))
         for asset, origin in zip(assets, origins_below(root, assets, patience), strict=True)
     ]
-    versions = at_once(lambda download: persevere(download.origin.look, patience, stop), downloads, FILES_AT_ONCE, stop)
+    versions = at_once(lambda download, stop: persevere(download.origin.look, patience, stop), downloads, FILES_AT_ONCE)
     plan = list(zip(downloads, versions, strict=True))
     _require_room(state, sum(download.missing_bytes(version) for download, version in plan))
-    received = at_once(lambda step: step[0].run(step[1], patience, stop), plan, FILES_AT_ONCE, stop)
+    received = at_once(lambda step, stop: step[0].run(step[1], patience, stop), plan, FILES_AT_ONCE)
     return {asset.path: file for asset, file in zip(assets, received, strict=True)}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.errors import BoxlineError
+from pipeline.storage.threads import StoppedError
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +53,6 @@ class PassingError(Exception):
         super().__init__(message)
         self.advice = advice
         self.asked_seconds = asked_seconds
-
-
-class StoppedError(Exception):
-    """Another thread asked this one to end."""
 
 
 def persevere(

@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,16 +12,20 @@ Result = TypeVar("Result")
 FAREWELL_SECONDS = 1
 
 
-def at_once(
-    function: Callable[[Item], Result], items: Sequence[Item], threads: int, stop: threading.Event
-) -> list[Result]:
-    """`function` of each item, in their order. The first exception, Ctrl-C included, sets `stop` and is raised.
+class StoppedError(Exception):
+    """Another thread asked this one to end."""
 
-    The function is to end soon after `stop` is set. Not a ThreadPoolExecutor: Python waits for its threads before it
-    exits, so that Ctrl-C would last as long as a server keeps silent. A thread that hangs so is left behind here.
+
+def at_once(function: Callable[[Item, threading.Event], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """`function` of each item and of an event that asks it to end soon, by StoppedError. Results in the items' order.
+
+    An exception, Ctrl-C included, ends all of them and is raised; of several exceptions that of the first item.
+    Not a ThreadPoolExecutor: Python waits for its threads before it exits, so that Ctrl-C would take as long as a
+    server keeps silent. A thread that hangs so is left behind here.
     """
     futures: list[Future[Result]] = [Future() for _ in items]
     todo: queue.SimpleQueue[tuple[Item, Future[Result]]] = queue.SimpleQueue()
+    stop = threading.Event()
     for pair in zip(items, futures, strict=True):
         todo.put(pair)
 
@@ -32,19 +36,21 @@ def at_once(
             except queue.Empty:
                 return
             try:
-                future.set_result(function(item))
+                future.set_result(function(item, stop))
             except BaseException as error:
                 future.set_exception(error)
+                stop.set()
 
     workers = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(items)))]
     for worker in workers:
         worker.start()
     try:
-        for future in as_completed(futures):
-            future.result()
-    except BaseException:
+        wait(futures, return_when=FIRST_EXCEPTION)
+        if all(future.done() and future.exception() is None for future in futures):
+            return [future.result() for future in futures]
+    finally:
         stop.set()
         for worker in workers:
             worker.join(FAREWELL_SECONDS / len(workers))
-        raise
-    return [future.result() for future in futures]
+    errors = [future.exception() for future in futures if future.done()]
+    raise next(error for error in errors if error is not None and not isinstance(error, StoppedError))

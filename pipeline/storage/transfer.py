@@ -15,7 +15,8 @@ from pipeline.storage.origins.origin import NETWORK_ADVICE, ChangedError, Origin
 from pipeline.storage.origins.roots import origins_below
 from pipeline.storage.origins.unpacked import UnpackedFolder
 from pipeline.storage.parts import Part
-from pipeline.storage.patience import PATIENCE, PassingError, Patience, StoppedError, persevere
+from pipeline.storage.patience import PATIENCE, PassingError, Patience, persevere
+from pipeline.storage.threads import StoppedError
 
 logger = logging.getLogger(__name__)
 
