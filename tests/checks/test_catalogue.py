@@ -112,3 +112,10 @@ def test_every_check_says_what_it_means_in_a_short_sentence() -> None:
 
 def test_names_are_in_the_order_of_params_yaml() -> None:
     assert list(PROJECTS.checks) == [field.name for field in msgspec.structs.fields(Checks)]
+
+
+def test_every_check_has_its_line_in_the_documentation() -> None:
+    lines = (PROJECT / "docs" / "data.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    for name in PROJECTS.checks:
+        assert len([row for row in rows if f"`{name}`" in row.split(" | ")[0]]) == 1, name

@@ -1,0 +1,157 @@
+"""`boxline check` as a user and as CI run it, on a project that DVC built."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from pipeline import schema
+from pipeline.storage.tables import read_table, write_table
+from tests.e2e.test_repro import change_params
+from tests.e2e.tiny import run_dvc
+
+pytestmark = pytest.mark.slow
+
+DATASETS = ("digits", "coco", "rectangles", "snacks")
+
+
+@pytest.fixture
+def copy(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "copy", symlinks=True))
+
+
+def check(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline.cli", "check", *words]
+    environment = {**os.environ, "GITHUB_STEP_SUMMARY": "", "DVC_NO_ANALYTICS": "1", **variables}
+    return subprocess.run(command, cwd=project, check=False, capture_output=True, text=True, env=environment)
+
+
+def git(project: Path, *words: str) -> None:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    subprocess.run(["git", *identity, *words], cwd=project, check=True, capture_output=True)
+
+
+def commit(project: Path) -> None:
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "built")
+
+
+def states(project: Path) -> dict[str, tuple[int, int]]:
+    """Of every file, what a write would change."""
+    files = (path for path in project.rglob("*") if path.is_file() and ".git" not in path.parts)
+    return {str(path): (path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.suffix != ".pyc"}
+
+
+def statuses(output: str) -> dict[str, str]:
+    """By check its line, with single spaces, from the output for one dataset."""
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in output.splitlines() if line.strip()}
+
+
+def test_a_built_project_passes_and_nothing_is_written(built: Path) -> None:
+    before = states(built)
+    result = check(built)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1].startswith("4 of 4 datasets pass. Warnings: ")
+    for dataset in DATASETS:
+        assert f"\n{dataset}: " in f"\n{result.stdout}"
+    assert states(built) == before
+
+
+def test_the_stage_and_the_command_find_the_same(built: Path) -> None:
+    output = check(built, "coco").stdout
+    for line in (built / "reports" / "coco" / "validate.md").read_text().splitlines():
+        if line.startswith("| ") and "---" not in line and not line.startswith("| check"):
+            name, severity, status, *_ = (cell.strip() for cell in line.strip("|").split(" | "))
+            assert statuses(output)[name].startswith(f"{severity} {status}")
+
+
+def test_bad_rows_fail_it_and_github_gets_the_report(copy: Path) -> None:
+    path = copy / "data" / "coco" / "tables" / "boxes.parquet"
+    boxes = read_table(path, schema.BOXES)
+    negative = pc.if_else(pa.array([at in (2, 5) for at in range(boxes.num_rows)]), -3.0, boxes["width"])
+    write_table(path, boxes.set_column(boxes.schema.get_field_index("width"), "width", negative), schema.BOXES)
+    summary = copy.parent / "summary.md"
+    result = check(copy, "coco", "snacks", "--github", GITHUB_STEP_SUMMARY=str(summary))
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    assert lines[-1].startswith("1 of 2 datasets pass. Failing: coco. Warnings: ")
+    [error] = [line for line in lines if line.startswith("::error ")]
+    assert error.startswith("::error title=coco fails::2 of ")
+    assert "box_size_not_positive 2; first: boxes row 3, box " in error
+    assert summary.read_text().startswith("## coco: fails\n")
+    assert "\n## snacks: passes\n" in summary.read_text()
+
+
+def test_without_tables_one_line_says_what_to_type(copy: Path) -> None:
+    shutil.rmtree(copy / "data" / "coco" / "inspect")
+    result = check(copy)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "Error: data/ has no tables of coco. `dvc repro tables@coco inspect@coco` makes them, `dvc pull tables@coco "
+        "inspect@coco` fetches those of this commit.\n"
+    )
+    run_dvc(copy, "repro", "tables@coco", "inspect@coco")
+    assert check(copy).returncode == 0
+
+
+def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
+    assert statuses(check(copy, "digits", "--against").stdout)["drift_of_image_count"] == (
+        "warning not run HEAD has no data/digits/validate that DVC's cache or remote holds"
+    )
+    commit(copy)
+    same = statuses(check(copy, "digits", "--against").stdout)
+    assert same["drift_of_image_count"] == "warning passed 0 56 → 56"
+    assert same["drift_of_class_shares"] == "warning passed 0 0.000"
+    change_params(copy, datasets__digits__sample__train_images=96)
+    run_dvc(copy, "repro", "inspect@digits")
+    moved = check(copy, "digits", "--against", "HEAD")
+    assert statuses(moved.stdout)["drift_of_image_count"] == "warning warned 1 56 → 104"
+    assert moved.returncode == 0
+    checks = {"severity": "error", "max_change": 0.5}
+    change_params(copy, datasets__digits__validate__checks={"drift_of_image_count": checks})
+    moved = check(copy, "digits", "--against", "HEAD")
+    assert statuses(moved.stdout)["drift_of_image_count"] == "error failed 1 56 → 104"
+    assert "\nFAILS: drift_of_image_count: 56 → 104\n" in moved.stdout
+    assert moved.returncode == 1
+
+
+def test_a_revision_that_does_not_exist_is_a_mistake(built: Path) -> None:
+    result = check(built, "digits", "--against", "yesterday")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Error: yesterday: unknown Git revision 'yesterday'. `git log --oneline` lists revisions.\n"
+    )
+
+
+def test_a_clone_gets_tables_and_findings_without_the_archives(copy: Path, tmp_path: Path) -> None:
+    """As the workflow does it where a team has a remote: nobody waits for a download of 20 GB to check tables."""
+    run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(copy, "push")
+    commit(copy)
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(copy), str(clone))
+    output = run_dvc(clone, "repro", "--pull", "--allow-missing", "inspect").stdout
+    assert "Running stage" not in output
+    assert not (clone / "data" / "coco" / "download").exists()
+    result = check(clone, "--against", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert "not run" not in result.stdout
+
+
+def test_a_clone_without_a_remote_builds_them(copy: Path, tmp_path: Path) -> None:
+    """As the workflow does it in this repository: samples are drawn, and the remote is a folder of one machine."""
+    git(copy, "add", "--all", ":!dvc.lock")
+    run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "nowhere"))
+    git(copy, "commit", "--quiet", "--all", "--message", "a remote that is not here")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(copy), str(clone))
+    run_dvc(clone, "repro", "--pull", "--allow-missing", "inspect@coco")
+    result = check(clone, "coco", "--against", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert statuses(result.stdout)["drift_of_box_count"].startswith("warning not run ")
