@@ -1,0 +1,40 @@
+"""The one look at image files: what it takes beyond decoding them."""
+
+import io
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.packing import THREADS, write_dataset
+from benchmarks.photographs import Photograph, photographs
+from benchmarks.timing import ratio
+from pipeline.storage.archives import ArchiveFolder
+from pipeline.storage.decoding import FORMATS
+from pipeline.storage.inspection import inspect_images
+
+IMAGES = 2000
+
+
+def inspection_benchmark() -> dict[str, float]:
+    """Bare decoding, from memory and with as many threads, against digest, decoding and thumbnail from the archive."""
+    with tempfile.TemporaryDirectory() as temporary:
+        made = list(photographs(range(1, IMAGES + 1)))
+        images, _ = write_dataset(Path(temporary), made)
+
+        def inspected() -> None:
+            with ThreadPoolExecutor(THREADS) as executor:
+                inspect_images(images, ArchiveFolder(Path(temporary)), executor)
+
+        return ratio(lambda: _decode(made), inspected)
+
+
+def _decode(made: list[Photograph]) -> None:
+    def share(first: int) -> None:
+        for photograph in made[first::THREADS]:
+            with Image.open(io.BytesIO(photograph.content), formats=FORMATS) as image:
+                image.load()
+
+    with ThreadPoolExecutor(THREADS) as executor:
+        list(executor.map(share, range(THREADS)))
