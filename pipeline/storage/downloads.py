@@ -80,6 +80,8 @@ def collect(
     ]
     versions = at_once(lambda download, stop: persevere(download.origin.look, patience, stop), downloads, FILES_AT_ONCE)
     plan = list(zip(downloads, versions, strict=True))
+    for download, version in plan:
+        download.forget_others(version)
     _require_room(state, sum(download.missing_bytes(version) for download, version in plan))
     received = at_once(lambda step, stop: step[0].run(step[1], patience, stop), plan, FILES_AT_ONCE)
     return {asset.path: file for asset, file in zip(assets, received, strict=True)}
@@ -105,10 +107,13 @@ class _Download:
     former_path: Path
     former: Received | None
 
-    def missing_bytes(self, version: Version) -> int:
-        """Bytes still to come, as far as the origin tells. Forgets bytes of another version."""
+    def forget_others(self, version: Version) -> None:
+        """Throw away what has come of another version."""
         if not self.part.belongs_to(self.origin.shown, version):
             self.part.clear()
+
+    def missing_bytes(self, version: Version) -> int:
+        """Bytes still to come, as far as the origin tells."""
         if self._may_be_kept(version):
             return 0
         return max((version.size_bytes or 0) - self.part.size_bytes, 0)

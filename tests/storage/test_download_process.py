@@ -147,3 +147,11 @@ def test_a_download_that_dies_at_any_change_of_the_disk_is_made_good_by_the_next
     result = subprocess.run(words, cwd=PROJECT, check=False, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert int(result.stdout) > 30
+
+
+def test_only_a_bucket_waits_for_its_client() -> None:
+    code = (
+        "import pipeline.stages.download, sys; print([name for name in ('boto3', 'botocore') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert result.stdout == "[]\n"
