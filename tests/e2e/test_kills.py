@@ -17,15 +17,16 @@ PACK = "data/coco_yolo/pack"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose datasets are checked and packed; `former` beside it is a pack of fewer images."""
+    """A project whose datasets are checked and packed; `former` is a pack with other shards and evaluation images."""
     project = make_tiny_project(tmp_path_factory.mktemp("killed"))
     params = tiny_params()
-    params["systems"]["coco_yolo"]["pack"]["shard_images"] = 4
-    params["datasets"]["coco"]["sample"]["train_images"] = 34
+    params["systems"]["coco_yolo"]["pack"]["shard_images"] = 3
+    params["datasets"]["coco"]["sample"]["val_images"] = 6
     write_params(project, params)
     run_dvc(project, "repro", "pack@coco_yolo")
     (project / PACK).rename(project / "former")
-    params["datasets"]["coco"]["sample"]["train_images"] = 40
+    params["systems"]["coco_yolo"]["pack"]["shard_images"] = 4
+    params["datasets"]["coco"]["sample"]["val_images"] = 8
     write_params(project, params)
     run_dvc(project, "repro", "pack@coco_yolo", "validate@digits", "validate@snacks")
     return project

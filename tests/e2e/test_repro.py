@@ -1,6 +1,7 @@
 """The whole line with real DVC: built, left alone, changed in one place, forced, broken."""
 
 import csv
+import hashlib
 import json
 import re
 import shutil
@@ -106,6 +107,20 @@ def test_other_pictures_and_other_evaluation_images_do_not_retrain(copy: Path) -
     assert "targets@coco_yolo" in ran
     assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet"}
     assert not [stage for stage in ran if stage.startswith(("train@", "preset@"))]
+
+
+def test_other_evaluation_images_leave_packed_training_images_as_they_are(copy: Path) -> None:
+    """Where the pack is linked into DVC's cache, too: nothing is written there."""
+    run_dvc(copy, "config", "cache.type", "hardlink")
+    run_dvc(copy, "checkout", "--relink")
+    change_params(copy, datasets__coco__sample__val_images=9)
+    log = run_dvc(copy, "repro", "pack@coco_yolo").stderr
+    [found] = re.findall(r"packed 49 images .*: (\d+) decoded, (\d+) copied, (\d+) in shards that did not change", log)
+    assert tuple(map(int, found)) == (9, 0, 40)
+    for path in (copy / ".dvc" / "cache" / "files" / "md5").rglob("*"):
+        if path.is_file():
+            name = (path.parent.name + path.name).removesuffix(".dir")
+            assert hashlib.md5(path.read_bytes()).hexdigest() == name, path
 
 
 def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
