@@ -93,8 +93,8 @@ def _require_tables(loaded: Params, names: list[str]) -> None:
     if missing:
         targets = " ".join(f"tables@{name} inspect@{name}" for name in missing)
         raise BoxlineError(
-            f"{DATA}/ has no tables of {listed(missing)}. `dvc repro {targets}` makes them, `dvc pull {targets}` "
-            "fetches those of this commit."
+            f"{DATA}/ has no tables of {listed(missing)}. `dvc repro {targets}` makes them; `dvc pull {targets}` "
+            "fetches those of this commit, once `dvc push` has stored them."
         )
 
 

@@ -77,8 +77,8 @@ def test_without_tables_it_says_what_to_type(capsys: pytest.CaptureFixture[str])
         check(["digits", "coco", "snacks"], against=None, github=False)
     targets = "tables@digits inspect@digits tables@snacks inspect@snacks"
     assert str(raised.value) == (
-        f"data/ has no tables of digits, snacks. `dvc repro {targets}` makes them, `dvc pull {targets}` fetches those "
-        "of this commit."
+        f"data/ has no tables of digits, snacks. `dvc repro {targets}` makes them; `dvc pull {targets}` fetches those "
+        "of this commit, once `dvc push` has stored them."
     )
     assert capsys.readouterr().out == ""
 
