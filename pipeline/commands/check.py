@@ -12,6 +12,7 @@ from pipeline import params, schema
 from pipeline.checks.catalogue import checks_of
 from pipeline.checks.markdown import as_markdown
 from pipeline.checks.outcome import Outcome
+from pipeline.checks.overview import Overview
 from pipeline.checks.validation import Validation, drift, validate
 from pipeline.datasets.tables import Tables
 from pipeline.datasets.versions import tables_of_revision
@@ -106,14 +107,14 @@ def _checked(loaded: Params, name: str, against: str | None) -> Validation:
     return replace(validation, outcomes=[*validation.outcomes, *drift(checks, before, validation.overview)])
 
 
-def _before(revision: str, name: str) -> Tables | str:
-    """The tables that passed at that revision, or why there are none."""
+def _before(revision: str, name: str) -> Overview | str:
+    """Of the tables that passed at that revision, or why there are none."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = tables_of_revision(revision, name, Path(temporary))
         if folder is None:
             return f"{revision} has no data/{name}/validate that DVC's cache or remote holds"
         try:
-            return Tables.read(folder)
+            return Overview.of(Tables.read(folder))
         except BoxlineError:
             return f"the tables of {revision} were written by another version of Boxline"
 

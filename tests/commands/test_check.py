@@ -134,7 +134,8 @@ def test_what_would_end_an_annotation_is_escaped() -> None:
     validation = checked(categories=("50%,: a\nb", "50%,: A\nB"))
     [error, *_] = annotations({"coco": validation})
     assert error == (
-        r"::error title=coco fails::category_name_duplicated: '50%25,: a\nb' is the name of the categories 2, 5"
+        r"::error title=coco fails::category_name_duplicated found 1, first: '50%25,: a\nb' is the name of the "
+        "categories 2, 5"
     )
 
 

@@ -119,7 +119,7 @@ def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
     change_params(copy, datasets__digits__validate__checks={"drift_of_image_count": checks})
     moved = check(copy, "digits", "--against", "HEAD")
     assert statuses(moved.stdout)["drift_of_image_count"] == "error failed 1 56 → 104"
-    assert "\nFAILS: drift_of_image_count: 56 → 104\n" in moved.stdout
+    assert "\nFAILS: drift_of_image_count found 1, first: 56 → 104\n" in moved.stdout
     assert moved.returncode == 1
 
 
