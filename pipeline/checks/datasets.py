@@ -112,7 +112,7 @@ class TooManySmallBoxes(DatasetCheck, frozen=True):
     def findings(self, overview: Overview) -> Findings:
         """The share of small ones."""
         small = overview.shorter_sides < self.below_pixels
-        small |= overview.relative_sides**2 < self.below_image_share
+        small |= overview.relative_sides < np.sqrt(self.below_image_share)
         share = small.sum() / max(1, len(small))
         measured = f"{percent(share)} of the boxes"
         return Findings(measured, [measured] if share > self.max_share else [])

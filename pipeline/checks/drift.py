@@ -1,5 +1,7 @@
 """The checks of a dataset against an earlier version of it: how far it has moved."""
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,8 +88,10 @@ def largest_gap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
 
 
 def _class_shares(overview: Overview) -> dict[str, float]:
-    counts = overview.objects.sum(axis=1)
-    return dict(zip(overview.names, (counts / max(1, counts.sum())).tolist(), strict=True))
+    counts: Counter[str] = Counter()
+    for name, count in zip(overview.names, overview.objects.sum(axis=1).tolist(), strict=True):
+        counts[name] += count
+    return {name: count / max(1, counts.total()) for name, count in counts.items()}
 
 
 def _distance(distance: float, allowed: float, details: list[str]) -> Findings:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.checks.check import Faults, ImageCheck, marked
 from pipeline.checks.rows import repeated, split_names
 from pipeline.checks.similarity import edges, most_similar, thumbnails_of
+from pipeline.checks.words import counted
 from pipeline.params import NonNegativeFloat, PositiveInt
 
 SIMILAR = ("split", "similar_to", "similar_to_id", "similar_to_split", "similarity")
@@ -151,8 +152,8 @@ class ImageSimilarAcrossSplits(ImageCheck, frozen=True):
         )
         another_file = pc.not_equal(table["sha256"], table["sha256"].take(twin_rows))
         faults = marked(table, another_file, *SIMILAR)
-        too_plain = int(plain.sum())
-        return replace(faults, note=f"{too_plain} images are too plain to compare" if too_plain else "")
+        too_plain = counted(int(plain.sum()), "image is", "images are")
+        return replace(faults, note=f"{too_plain} too plain to compare" if plain.any() else "")
 
 
 def split_pairs(table: pa.Table) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:

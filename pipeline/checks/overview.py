@@ -17,28 +17,25 @@ class Overview:
     """Counts and sizes. S splits, training first; C classes in the order of class_index; N objects.
 
     A crowd is a region to ignore and no object; it counts as a box all the same.
+    images, images_without_boxes, boxes: by split, [S].
+    crowds: how many of the boxes are crowds.
+    objects: by class and split, [C, S].
+    shorter_sides: of each object, pixels, [N].
+    relative_sides: the square root of each object's share of its image, [N]: the side of a square that large.
+    boxes_per_image: of each image, [images].
     """
 
     splits: list[str]
     category_ids: list[int]
-    """[C]"""
     names: list[str]
-    """[C]"""
     images: NDArray[np.int64]
-    """[S]"""
     images_without_boxes: NDArray[np.int64]
-    """[S]"""
     boxes: NDArray[np.int64]
-    """[S], crowds among them."""
     crowds: int
     objects: NDArray[np.int64]
-    """[C, S]"""
     shorter_sides: NDArray[np.float64]
-    """[N], pixels."""
     relative_sides: NDArray[np.float64]
-    """[N], the square root of the object's share of its image, 0..1: the side of a square that large."""
     boxes_per_image: NDArray[np.int64]
-    """[images], crowds among them."""
 
     def counts(self) -> str:
         """How many images, boxes and categories there are, in words."""
@@ -74,7 +71,7 @@ class Overview:
             crowds=int(crowd.sum()),
             objects=np.bincount(class_and_split, minlength=num_classes * len(splits)).reshape(num_classes, len(splits)),
             shorter_sides=size[:, sized].min(axis=0),
-            relative_sides=np.sqrt((size[:, sized] / image_size[:, sized]).prod(axis=0)),
+            relative_sides=np.sqrt(size[:, sized] / image_size[:, sized]).prod(axis=0),
             boxes_per_image=boxes_per_image,
         )
 

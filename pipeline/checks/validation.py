@@ -17,7 +17,6 @@ from pipeline.checks.rows import boxes_with_images, images_with_files
 from pipeline.checks.sifting import sift
 from pipeline.checks.words import percent
 from pipeline.datasets.tables import Tables
-from pipeline.errors import listed
 
 IMAGE_QUARANTINED = "image_quarantined"
 """Reason of the boxes of a refused image, which go with it."""
@@ -57,7 +56,9 @@ class Validation:
                 f"first: {refusing[0].examples[0]})"
             )
         return found + [
-            f"{outcome.name}: {listed(outcome.examples, 3)}" for outcome in self.outcomes if outcome.status == "failed"
+            f"{outcome.name} found {outcome.count}, first: {outcome.examples[0]}"
+            for outcome in self.outcomes
+            if outcome.status == "failed"
         ]
 
 
@@ -91,7 +92,7 @@ def validate(tables: Tables, files: pa.Table, limits: Validate, checks: Checks) 
     )
 
 
-def drift(checks: Checks, before: Tables | str, now: Overview) -> list[Outcome]:
+def drift(checks: Checks, before: Overview | str, now: Overview) -> list[Outcome]:
     """The checks against an earlier version. Where there is none, `before` says why, and no check is run."""
     found = of_kind(checks, DriftCheck).items()
     if isinstance(before, str):
@@ -99,7 +100,7 @@ def drift(checks: Checks, before: Tables | str, now: Overview) -> list[Outcome]:
             Outcome.of(name, check, "off" if check.severity == "off" else "not run", measured=before)
             for name, check in found
         ]
-    return [judged(name, check, Overview.of(before), now) for name, check in found]
+    return [judged(name, check, before, now) for name, check in found]
 
 
 Kind = TypeVar("Kind", bound=Check)

@@ -12,6 +12,7 @@ from pipeline import params, schema
 from pipeline.checks.catalogue import checks_of
 from pipeline.checks.markdown import as_markdown
 from pipeline.checks.outcome import Outcome
+from pipeline.checks.overview import Overview
 from pipeline.checks.validation import Validation, drift, validate
 from pipeline.datasets.tables import Tables
 from pipeline.datasets.versions import Version, at_revision
@@ -94,8 +95,8 @@ def _require_tables(loaded: Params, names: list[str]) -> None:
     if missing:
         targets = " ".join(f"tables@{name} inspect@{name}" for name in missing)
         raise BoxlineError(
-            f"{DATA}/ has no tables of {listed(missing)}. `dvc repro {targets}` makes them, `dvc pull {targets}` "
-            "fetches those of this commit."
+            f"{DATA}/ has no tables of {listed(missing)}. `dvc repro {targets}` makes them; `dvc pull {targets}` "
+            "fetches those of this commit, once `dvc push` has stored them."
         )
 
 
@@ -103,18 +104,18 @@ def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
     limits, checks = checks_of(loaded, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
     validation = validate(Tables.read(DATA / name / "tables"), files, limits, checks)
-    drifted = drift(checks, _tables_of(before, name), validation.overview)
+    drifted = drift(checks, _overview_of(before, name), validation.overview)
     return replace(validation, outcomes=[*validation.outcomes, *drifted])
 
 
-def _tables_of(version: Version | None, name: str) -> Tables | str:
-    """The tables that passed in that version, or why there are none."""
+def _overview_of(version: Version | None, name: str) -> Overview | str:
+    """Of the tables that passed in that version, or why there are none."""
     if version is None:
         return "not asked for: --against REV"
     if name not in version.datasets:
         return f"{version.name} has no tables of {name}"
     try:
-        return version.tables(name)
+        return Overview.of(version.tables(name))
     except BoxlineError as error:  # they cannot be had any more, or not be read
         return str(error)
 

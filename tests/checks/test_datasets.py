@@ -124,7 +124,7 @@ def test_an_error_of_a_whole_dataset_fails_it_and_refuses_no_row() -> None:
     validation = checked(**broken, class_without_boxes={"severity": "error"})
     assert outcome(validation, "class_without_boxes").status == "failed"
     assert validation.quarantine.num_rows == 0
-    assert validation.failures() == ["class_without_boxes: dog has no box in val"]
+    assert validation.failures() == ["class_without_boxes found 1, first: dog has no box in val"]
     assert checked(**broken).failures() == []
     assert outcome(checked(**broken), "class_without_boxes").status == "warned"
     off = checked(**broken, class_without_boxes={"severity": "off"})

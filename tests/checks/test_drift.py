@@ -20,7 +20,7 @@ BEFORE: dict[str, Any] = {"boxes": boxes((4, 2), (2, 2))}
 
 
 def drifted(name: str, now: dict[str, Any], before: dict[str, Any] | None = None, **changed: Any) -> Outcome:
-    found = drift(checks(**changed), checked(**(before or BEFORE)).accepted, checked(**now).overview)
+    found = drift(checks(**changed), checked(**(before or BEFORE)).overview, checked(**now).overview)
     [one] = [one for one in found if one.name == name]
     return one
 

@@ -77,8 +77,8 @@ def test_without_tables_it_says_what_to_type(capsys: pytest.CaptureFixture[str])
         check(["digits", "coco", "snacks"], against=None, github=False)
     targets = "tables@digits inspect@digits tables@snacks inspect@snacks"
     assert str(raised.value) == (
-        f"data/ has no tables of digits, snacks. `dvc repro {targets}` makes them, `dvc pull {targets}` fetches those "
-        "of this commit."
+        f"data/ has no tables of digits, snacks. `dvc repro {targets}` makes them; `dvc pull {targets}` fetches those "
+        "of this commit, once `dvc push` has stored them."
     )
     assert capsys.readouterr().out == ""
 
@@ -134,7 +134,8 @@ def test_what_would_end_an_annotation_is_escaped() -> None:
     validation = checked(categories=("50%,: a\nb", "50%,: A\nB"))
     [error, *_] = annotations({"coco": validation})
     assert error == (
-        r"::error title=coco fails::category_name_duplicated: '50%25,: a\nb' is the name of the categories 2, 5"
+        r"::error title=coco fails::category_name_duplicated found 1, first: '50%25,: a\nb' is the name of the "
+        "categories 2, 5"
     )
 
 

@@ -1,6 +1,7 @@
 """`boxline check` as a user and as CI run it, on a project that DVC built."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,11 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from ruamel.yaml import YAML
 
 from pipeline import schema
 from pipeline.storage.tables import read_table, write_table
 from tests.e2e.test_repro import change_params
-from tests.e2e.tiny import run_dvc
+from tests.e2e.tiny import PROJECT, run_dvc
 
 pytestmark = pytest.mark.slow
 
@@ -93,8 +95,8 @@ def test_without_tables_one_line_says_what_to_type(copy: Path) -> None:
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "Error: data/ has no tables of coco. `dvc repro tables@coco inspect@coco` makes them, `dvc pull tables@coco "
-        "inspect@coco` fetches those of this commit.\n"
+        "Error: data/ has no tables of coco. `dvc repro tables@coco inspect@coco` makes them; `dvc pull tables@coco "
+        "inspect@coco` fetches those of this commit, once `dvc push` has stored them.\n"
     )
     run_dvc(copy, "repro", "tables@coco", "inspect@coco")
     assert check(copy).returncode == 0
@@ -117,7 +119,7 @@ def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
     change_params(copy, datasets__digits__validate__checks={"drift_of_image_count": checks})
     moved = check(copy, "digits", "--against", "HEAD")
     assert statuses(moved.stdout)["drift_of_image_count"] == "error failed 1 56 → 104"
-    assert "\nFAILS: drift_of_image_count: 56 → 104\n" in moved.stdout
+    assert "\nFAILS: drift_of_image_count found 1, first: 56 → 104\n" in moved.stdout
     assert moved.returncode == 1
 
 
@@ -129,29 +131,53 @@ def test_a_revision_that_does_not_exist_is_a_mistake(built: Path) -> None:
     )
 
 
-def test_a_clone_gets_tables_and_findings_without_the_archives(copy: Path, tmp_path: Path) -> None:
-    """As the workflow does it where a team has a remote: nobody waits for a download of 20 GB to check tables."""
+def cloned(project: Path, folder: Path) -> Path:
+    git(folder, "clone", "--quiet", str(project), str(folder / "clone"))
+    return folder / "clone"
+
+
+def run_workflow(project: Path) -> str:
+    """What the steps of the workflow print, up to the check."""
+    workflow = YAML(typ="safe", pure=True).load(PROJECT / ".github" / "workflows" / "data-validation.yml")
+    commands = [step.get("run", "").split() for step in workflow["jobs"]["check"]["steps"]]
+    words = [command[1:] for command in commands if command[:1] == [".venv/bin/dvc"] and "||" not in command]
+    assert [command[0] for command in words] == ["pull", "repro"]
+    return "".join(run_dvc(project, *command).stdout for command in words)
+
+
+def test_the_workflow_gets_tables_and_findings_without_the_archives(copy: Path, tmp_path: Path) -> None:
+    """Nobody waits for a download of 20 GB to check tables."""
     run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
     run_dvc(copy, "push")
     commit(copy)
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", str(copy), str(clone))
-    output = run_dvc(clone, "repro", "--pull", "--allow-missing", "inspect").stdout
-    assert "Running stage" not in output
+    clone = cloned(copy, tmp_path)
+    assert "Running stage" not in run_workflow(clone)
     assert not (clone / "data" / "coco" / "download").exists()
+    assert (clone / "reports" / "coco" / "validate.html").exists()
     result = check(clone, "--against", "HEAD")
     assert result.returncode == 0, result.stderr
     assert "not run" not in result.stdout
 
 
-def test_a_clone_without_a_remote_builds_them(copy: Path, tmp_path: Path) -> None:
-    """As the workflow does it in this repository: samples are drawn, and the remote is a folder of one machine."""
-    git(copy, "add", "--all", ":!dvc.lock")
+def test_the_workflow_makes_what_a_pull_request_changed(copy: Path, tmp_path: Path) -> None:
+    run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(copy, "push")
+    commit(copy)
+    clone = cloned(copy, tmp_path)
+    change_params(clone, datasets__digits__sample__train_images=96)
+    stages = re.findall(r"Running stage '(.+)'", run_workflow(clone))
+    assert stages == ["sample@digits", "download@digits", "tables@digits", "inspect@digits"]
+    drift = statuses(check(clone, "digits", "--against", "HEAD").stdout)["drift_of_image_count"]
+    assert drift == "warning warned 1 56 → 104"
+
+
+def test_the_workflow_draws_the_samples_where_there_is_no_remote(copy: Path, tmp_path: Path) -> None:
+    """As in this repository: without dvc.lock, and with a remote that is a folder of one machine."""
     run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "nowhere"))
     git(copy, "commit", "--quiet", "--all", "--message", "a remote that is not here")
-    clone = tmp_path / "clone"
-    git(tmp_path, "clone", "--quiet", str(copy), str(clone))
-    run_dvc(clone, "repro", "--pull", "--allow-missing", "inspect@coco")
-    result = check(clone, "coco", "--against", "HEAD")
+    clone = cloned(copy, tmp_path)
+    assert not (clone / "dvc.lock").exists()
+    run_workflow(clone)
+    result = check(clone, "--against", "HEAD")
     assert result.returncode == 0, result.stderr
     assert statuses(result.stdout)["drift_of_box_count"].startswith("warning not run ")
