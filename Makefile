@@ -7,6 +7,7 @@
 PYTHON ?= python3
 LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
+TWO_AT_ONCE := --numprocesses 2 --dist loadgroup # tests train and pack with every core themselves
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: run test check bench lock environment browser
@@ -17,13 +18,13 @@ run: environment
 	@$(VENV)/python -m pipeline.summary
 
 test: environment browser
-	@$(VENV)/python -m pytest
+	@$(VENV)/python -m pytest $(TWO_AT_ONCE)
 
 check: environment
 	@$(VENV)/python -m ruff check
 	@$(VENV)/python -m ruff format --check
 	@$(VENV)/python -m mypy
-	@$(VENV)/python -m pytest -m "not slow and not real_data"
+	@$(VENV)/python -m pytest $(TWO_AT_ONCE) -m "not slow and not real_data"
 
 bench: environment
 	@$(VENV)/python -m benchmarks.run
