@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pipeline.checks.catalogue import checks_of
 
 from benchmarks.ways import compare
 from pipeline import params, schema
+from pipeline.checks.catalogue import checks_of
 from pipeline.checks.validation import validate
 from pipeline.datasets.coco import reader
 from pipeline.datasets.tables import Tables
