@@ -14,6 +14,7 @@ settings.register_profile("boxline", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("boxline")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What several processes share out between them, where `make` runs several: whole files, so that each fixture of a
     module is made once, and as one piece everything that needs the project that is built once for all.
