@@ -14,16 +14,6 @@ settings.register_profile("boxline", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("boxline")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What several processes share out between them, where `make` runs several: whole files, so that each fixture of a
-    module is made once, and as one piece everything that needs the project that is built once for all.
-    """
-    for item in items:
-        needs_built = "recorded" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("built" if needs_built else item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(scope="module")  # not for all tests: Playwright keeps an event loop while it runs
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
