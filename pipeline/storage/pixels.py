@@ -158,7 +158,7 @@ def _decoded(member: Member, width: int, height: int, mode: str) -> NDArray[np.u
 def _array(image: Image.Image) -> NDArray[np.uint8]:
     """The pixels of an RGB or grey image, uint8 [height, width, channels].
 
-    np.asarray would copy them twice, and let no other thread run meanwhile.
+    np.asarray would copy them twice, and keep other threads waiting.
     """
     try:
         stored = pa.array(image)

@@ -116,7 +116,8 @@ def test_other_evaluation_images_leave_packed_training_images_as_they_are(copy: 
     change_params(copy, datasets__coco__sample__val_images=9)
     log = run_dvc(copy, "repro", "pack@coco_yolo").stderr
     [found] = re.findall(r"packed 49 images .*: (\d+) decoded, (\d+) copied, (\d+) in shards that did not change", log)
-    assert tuple(map(int, found)) == (9, 0, 40)
+    # The evaluation images are drawn anew; one of them, 4, was there before.
+    assert tuple(map(int, found)) == (8, 1, 40)
     for path in (copy / ".dvc" / "cache" / "files" / "md5").rglob("*"):
         if path.is_file():
             name = (path.parent.name + path.name).removesuffix(".dir")
