@@ -151,8 +151,9 @@ def test_identical_files_are_left_to_their_own_check() -> None:
 
 
 def test_plain_images_are_alike_and_say_nothing() -> None:
-    faint = {"thumbnail": thumbnail(1, contrast=0.02)}, {"thumbnail": thumbnail(1, contrast=0.03)}
-    validation = with_thumbnails(["train", "val"], *faint)
+    faint = np.frombuffer(thumbnail(1, contrast=0.02), np.uint8)
+    files = {"thumbnail": faint.tobytes()}, {"thumbnail": (faint + 1).tobytes()}
+    validation = with_thumbnails(["train", "val"], *files)
     assert found(validation) == {}
     # and the two images of the scene, which are all black
     assert outcome(validation, "image_similar_across_splits").measured == "4 images are too plain to compare"
