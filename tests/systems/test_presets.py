@@ -90,8 +90,8 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_a_name_that_no_hub_knows(tmp_path: Path) -> None:
     assert message_of("resnet_51", tmp_path) == (
         "params.yaml: systems.coco_yolo.preset.source: 'resnet_51' could not be fetched (Unknown preset identifier. A "
-        "preset must be a one of). Check the name and the network, or give a folder or an http(s) address that holds "
-        "config.json, model.weights.h5, or `sample` for random weights."
+        "preset must be a one of). Check the name and the network, or give a folder or an http(s) or s3 address that "
+        "holds config.json, model.weights.h5, or `sample` for random weights."
     )
 
 
