@@ -105,8 +105,8 @@ def test_a_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(verbs.recipe("coco_yolo"), "upstream", upstream)
     assert message_of("upstream", tmp_path) == (
         "params.yaml: systems.coco_yolo.preset.source: 'upstream' could not be fetched (Name or service not known). "
-        "Check the name and the network, or give a folder or an http(s) address that holds config.json, "
-        "model.weights.h5, or `sample` for random weights."
+        "Check the name and the network, or give a folder or an http(s) or s3 address that holds "
+        "config.json, model.weights.h5, or `sample` for random weights."
     )
 
 
