@@ -3,23 +3,22 @@
 import base64
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from pipeline.checks.markdown import as_markdown, escaped
 from pipeline.checks.page import write_page
 from pipeline.checks.report import as_json
 from pipeline.checks.validation import Validation, drift
 from tests.checks.scene import BOXES, IMAGES, checked, checks
+from tests.pages import watch
 from tests.scenes import box, image
 
-CHROMIUM = shutil.which("chromium")
 NAME = "</td><script>alert(1)</script>|*.jpg"
 RINGS = np.uint8(np.add.outer(np.arange(16), np.arange(16)) * 8).tobytes()
 STEPS = np.uint8(np.add.outer(np.arange(16), np.arange(16)) * 7 + 3).tobytes()
@@ -191,25 +190,11 @@ def test_the_same_findings_give_the_same_bytes(path: Path, validation: Validatio
     assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("There is no chromium on PATH, so nothing opens the page; `make browser` installs it on Debian.")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--headless=new", "--no-sandbox"])
-        yield launched
-        launched.close()
-
-
 @pytest.fixture(params=[1280, 390], ids=["wide", "narrow"])
 def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The open page. Whatever the test did, it asked for no other address and had nothing to complain about."""
     opened = browser.new_page(viewport={"width": request.param, "height": 900})
-    requests: list[str] = []
-    complaints: list[str] = []
-    opened.on("request", lambda one: requests.append(one.url))
-    opened.on("console", lambda one: complaints.append(one.text))
-    opened.on("pageerror", lambda one: complaints.append(str(one)))
+    requests, complaints = watch(opened)
     opened.goto(path.as_uri())
     yield opened
     assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]

@@ -383,20 +383,22 @@ def test_each_further_try_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureF
 
 def test_what_is_secret_in_an_address_is_sent_and_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     faults = [CUT, Fault(status=503, body=b"", headers={"no header": "x"}), Fault(status=404, body=b"")]
-    server = BadServer({f"root/{NAME}": CONTENT}, *faults)
+    server = BadServer({f"mirror/{NAME}": CONTENT}, *faults)
     with server.running() as address, caplog.at_level("INFO"):
         host = address.removeprefix("http://")
-        message = failure(Asset(NAME), f"http://me:pass%2Fword@{host}/root/?token=abc#part", tmp_path)
-    assert message == f"{address}/root/{NAME} answered 404 Not Found. Check the address under `source` in params.yaml."
+        message = failure(Asset(NAME), f"http://me:pass%2Fword@{host}/mirror/?token=abc#part", tmp_path)
+    assert (
+        message == f"{address}/mirror/{NAME} answered 404 Not Found. Check the address under `source` in params.yaml."
+    )
     assert {headers["Authorization"] for headers in server.received_headers} == {"Basic bWU6cGFzcy93b3Jk"}
-    assert server.targets == [f"/root/{NAME}?token=abc"] * 3
+    assert server.targets == [f"/mirror/{NAME}?token=abc"] * 3
     assert caplog.messages == [
-        f"{address}/root/{NAME} broke off after 70000 of 300000 bytes; try 2 of 3 in 0.0 s",
-        f"{address}/root/{NAME} answered 503 Service Unavailable; try 3 of 3 in 0.0 s",
+        f"{address}/mirror/{NAME} broke off after 70000 of 300000 bytes; try 2 of 3 in 0.0 s",
+        f"{address}/mirror/{NAME} answered 503 Service Unavailable; try 3 of 3 in 0.0 s",
     ]
 
 
-@pytest.mark.parametrize("root", ["http://me:pass/word@host/root", "https://[half/root?token=abc"])
+@pytest.mark.parametrize("root", ["http://me:pass/word@host/mirror", "https://[half/mirror?token=abc"])
 def test_an_address_whose_secrets_nobody_can_tell_apart_is_not_shown(tmp_path: Path, root: str) -> None:
     assert failure(Asset(NAME), root, tmp_path) == (
         f"The address that begins with {root.partition(':')[0]}:// cannot be read. "
@@ -405,8 +407,8 @@ def test_an_address_whose_secrets_nobody_can_tell_apart_is_not_shown(tmp_path: P
 
 
 def test_an_address_without_a_host_shows_no_secrets(tmp_path: Path) -> None:
-    assert failure(Asset(NAME), "http://me:word@/root?token=abc", tmp_path) == (
-        f"http:///root/{NAME} could not be read: Invalid URL 'http:///root/{NAME}': No host supplied. "
+    assert failure(Asset(NAME), "http://me:word@/mirror?token=abc", tmp_path) == (
+        f"http:///mirror/{NAME} could not be read: Invalid URL 'http:///mirror/{NAME}': No host supplied. "
         "Check the address under `source` in params.yaml."
     )
 
