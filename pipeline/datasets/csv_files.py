@@ -90,6 +90,20 @@ def headed_rows(file: str, content: bytes, columns: Sequence[str], *, only: bool
     return rows
 
 
+def image_row(image_id: int, split: str, file_name: str, archive: str, member: Member) -> dict[str, object]:
+    """A row of schema.IMAGES, sized by the image. `archive` is the path of its archive below the download folder."""
+    width, height = image_size(member)
+    return {
+        "image_id": image_id,
+        "split": split,
+        "file_name": file_name,
+        "width": width,
+        "height": height,
+        "archive": archive,
+        "member": member.name,
+    }
+
+
 def image_size(member: Member) -> tuple[int, int]:
     """Width and height in pixels from the image's header, for annotations that do not tell them.
 

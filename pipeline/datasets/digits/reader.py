@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import schema
-from pipeline.datasets.csv_files import Row, bare_rows, file_content, image_size
+from pipeline.datasets.csv_files import Row, bare_rows, file_content, image_row
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
 from pipeline.datasets.tables import Tables, boxes_table, categories_table
 from pipeline.geometry.boxes import xyxy_to_xywh
@@ -30,19 +30,10 @@ def read(download: Path) -> Tables:
             member = image_member(split, row["file name"])
             if member not in archive:
                 raise row.error("file name", f"an image in {archive.path}")
-            width, height = image_size(archive[member])
-            images.append(
-                {
-                    "image_id": len(images) + 1,
-                    "split": split,
-                    "file_name": row["file name"],
-                    "width": width,
-                    "height": height,
-                    "archive": IMAGE_ARCHIVES[split],
-                    "member": member,
-                }
-            )
-            boxes_xywh.append(xyxy_to_xywh(np.array(corners_rel_xyxy) * [width, height, width, height])[0])
+            image = image_row(len(images) + 1, split, row["file name"], IMAGE_ARCHIVES[split], archive[member])
+            images.append(image)
+            scale = [image["width"], image["height"]] * 2
+            boxes_xywh.append(xyxy_to_xywh(np.array(corners_rel_xyxy) * scale)[0])
             digits.append(digit)
     return Tables(
         images=pa.Table.from_pylist(images, schema.IMAGES),

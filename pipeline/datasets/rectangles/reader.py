@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline import schema
-from pipeline.datasets.csv_files import file_content, headed_rows, image_size
+from pipeline.datasets.csv_files import file_content, headed_rows, image_row
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
 from pipeline.datasets.tables import Tables, boxes_table, categories_table
 from pipeline.storage.archives import Archive
@@ -27,18 +27,7 @@ def read(download: Path) -> Tables:
             member = image_member(split, row["file_name"])
             if member not in archive:
                 raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
-            width, height = image_size(archive[member])
-            images.append(
-                {
-                    "image_id": len(images) + 1,
-                    "split": split,
-                    "file_name": row["file_name"],
-                    "width": width,
-                    "height": height,
-                    "archive": IMAGE_ARCHIVES[split],
-                    "member": member,
-                }
-            )
+            images.append(image_row(len(images) + 1, split, row["file_name"], IMAGE_ARCHIVES[split], archive[member]))
     return Tables(
         images=pa.Table.from_pylist(images, schema.IMAGES),
         boxes=boxes_table(range(1, len(images) + 1), [RECTANGLE] * len(images), boxes_xywh),
