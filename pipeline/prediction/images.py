@@ -117,7 +117,7 @@ def _items(names: Sequence[str], saved: Saved, progress: Any) -> Iterator[_Item]
             progress.update()
             continue
         yield _Item(
-            name,
+            photograph.name,
             picture_stem(name, stems),
             ".jpg" if photograph.is_jpeg else ".png",
             BOX_PLACEMENTS[saved.resize](photograph.width, photograph.height, saved.image_size),

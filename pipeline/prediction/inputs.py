@@ -30,7 +30,10 @@ PATIENCE = Patience(tries=3)
 
 @dataclass(frozen=True)
 class Photograph:
-    """A decoded image: its `name` as the user wrote it, and upright uint8 `pixels` [height, width, 3]."""
+    """A decoded image: its `name` as the user wrote it, and upright uint8 `pixels` [height, width, 3].
+
+    An address is without user, password and query, which may be a key.
+    """
 
     name: str
     pixels: NDArray[np.uint8]
@@ -63,11 +66,12 @@ def read_photograph(name: str) -> Photograph:
     Raises BoxlineError where it cannot be read, is no image, is damaged, or is larger than 64 MiB or than Pillow's
     limit of 89 million pixels; the latter are never decoded.
     """
+    shown = without_secrets(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with opened(_read(name), without_secrets(name), "Give another image.") as image:
+        with opened(_read(name), shown, "Give another image.") as image:
             upright = eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
-            return Photograph(name, np.asarray(upright), image.format in JPEG_FORMATS)
+            return Photograph(shown, np.asarray(upright), image.format in JPEG_FORMATS)
 
 
 def is_address(text: str) -> bool:

@@ -292,8 +292,9 @@ def server() -> Iterator[str]:
 
 
 def test_addresses(run: Run, localizer: str, server: str) -> None:
-    good = f"{server}/album/photo.png?size=large"
-    code, lines = run(localizer, good, f"{server}/page", f"{server}/gone.jpg", f"{server}/huge")
+    good = f"{server}/album/photo.png"
+    secret = good.replace("://", "://me:password@") + "?token=abc"
+    code, lines = run(localizer, secret, f"{server}/page", f"{server}/gone.jpg", f"{server}/huge")
     assert code == 1
     assert lines == [
         f"{server}/page is a web page, not a file. Give the address of an image.",
