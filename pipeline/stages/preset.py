@@ -8,6 +8,7 @@ import keras
 from pipeline import params
 from pipeline.command import run_stage
 from pipeline.storage.files import whole_folder
+from pipeline.storage.origins.origin import without_secrets
 from pipeline.systems import verbs
 from pipeline.systems.params import Preset
 from pipeline.systems.preset_sources import fetch_preset
@@ -27,7 +28,7 @@ def preset(system: str, out: Path) -> None:
         section = params.section(chosen.preset, Preset, where)
         keras.utils.set_random_seed(loaded.seed)
         parameters = fetch_preset(section, chosen.module, where, folder)
-    logger.info("fetched the preset of %s from %s: %d parameters", system, section.source, parameters)
+    logger.info("fetched the preset of %s from %s: %d parameters", system, without_secrets(section.source), parameters)
 
 
 if __name__ == "__main__":

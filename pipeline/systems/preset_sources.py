@@ -6,6 +6,7 @@ import keras
 
 from pipeline.errors import BoxlineError, listed
 from pipeline.storage.assets import Asset
+from pipeline.storage.origins.origin import spoken, without_secrets
 from pipeline.storage.origins.roots import SCHEMES
 from pipeline.storage.transfer import fetch
 from pipeline.systems import verbs
@@ -51,9 +52,9 @@ def _from_hub(source: str, module: str, where: str) -> keras.Model:
         return recipe.KIND.from_preset(source)
     except Exception as error:  # each hub's client raises its own
         raise BoxlineError(
-            f"params.yaml: {where}.source: {source!r} could not be fetched ({reason_of(error)}). Check the name and "
-            "the network, or give a folder or an http(s) or s3 address that holds "
-            f"{listed(verbs.preset_files(module))}, or `sample` for random weights."
+            f"params.yaml: {where}.source: {without_secrets(source)!r} could not be fetched "
+            f"({spoken(reason_of(error))}). Check the name and the network, or give a folder or an http(s) or s3 "
+            f"address that holds {listed(verbs.preset_files(module))}, or `sample` for random weights."
         ) from None
 
 

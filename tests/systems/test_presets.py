@@ -95,6 +95,13 @@ def test_a_name_that_no_hub_knows(tmp_path: Path) -> None:
     )
 
 
+def test_keys_in_a_handle_are_not_shown(tmp_path: Path) -> None:
+    message = message_of("gs://me:password@bucket/preset?key=abc", tmp_path)
+    assert message.startswith("params.yaml: systems.coco_yolo.preset.source: 'gs://bucket/preset' could not be fetched")
+    assert "password" not in message
+    assert "abc" not in message
+
+
 def test_a_hub_out_of_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def upstream() -> None:
         try:

@@ -17,17 +17,16 @@ from pipeline.storage.origins.origin import (
     Answer,
     ChangedError,
     Version,
+    file_chunks,
     refusal,
     spoken,
+    web_page,
     whole_size,
     without_secrets,
 )
 from pipeline.storage.patience import PassingError, Patience
 
 PASSING_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError)
-PAGE_STARTS = (b"<!doctype html", b"<html")
-HEAD_BYTES = 64
-"""Enough of a body to know a web page by, with the blanks that may stand before it."""
 
 # It would print whole addresses, secrets included, about a server's malformed headers.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -67,7 +66,8 @@ class HttpOrigin:
                 start, version = offset, Version(size_bytes, version.validator)
             # A length that is known is checked for all origins alike; others, such as an encoded body's, only here.
             response.raw.enforce_content_length = version.size_bytes is None
-            yield Answer(version, start, self._chunks(response, start))
+            chunks = iter(lambda: response.raw.read1(CHUNK_BYTES, decode_content=True), b"")
+            yield Answer(version, start, chunks if start else file_chunks(chunks, web_page(self.shown, self._advice)))
 
     @contextlib.contextmanager
     def _request(self, method: str, **headers: str | None) -> Iterator[Any]:
@@ -94,21 +94,7 @@ class HttpOrigin:
             retry_after = response.headers.get("Retry-After")
             raise refusal(self.shown, response.status_code, "", self._advice, retry_after)
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-            raise self._page()
-
-    def _chunks(self, response: Any, start: int) -> Iterator[bytes]:
-        """As they come: what was received before a cut is not waited for and not lost."""
-        head = b""
-        while len(head) < HEAD_BYTES and (chunk := response.raw.read1(CHUNK_BYTES, decode_content=True)):
-            head += chunk
-        if start == 0 and head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGE_STARTS):
-            raise self._page()
-        yield head
-        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-            yield chunk
-
-    def _page(self) -> BoxlineError:
-        return BoxlineError(f"{self.shown} is a web page, not a file. {self._advice}")
+            raise web_page(self.shown, self._advice)
 
 
 def _leave_redirect_unread(response: Any, **_: Any) -> None:

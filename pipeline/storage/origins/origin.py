@@ -17,6 +17,9 @@ from pipeline.storage.patience import PassingError
 CHUNK_BYTES = 1 << 18
 NETWORK_ADVICE = "Check the network, then run it again."
 BUSY_STATUSES = (408, 429)
+PAGE_STARTS = (b"<!doctype html", b"<html")
+HEAD_BYTES = 64
+"""Enough of a body to know a web page by, with the blanks that may stand before it."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def without_secrets(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def spoken(error: BaseException) -> str:
+def spoken(error: BaseException | str) -> str:
     """What an error of a library says, without the secrets of an address in it.
 
     >>> spoken(ValueError("Failed to parse: http://me:secret@host/a?token=abc"))
@@ -105,6 +108,25 @@ def refusal(shown: str, status: int, reason: str, advice: str, retry_after: str 
     if status in BUSY_STATUSES or status >= 500:
         return PassingError(message, "The server is busy or broken; run it again later.", _seconds(retry_after))
     return BoxlineError(f"{message}. {advice}")
+
+
+def file_chunks(chunks: Iterator[bytes], page: BoxlineError) -> Iterator[bytes]:
+    """The chunks of a file from its start, which is no web page: what portals and consoles answer to everything.
+
+    What was received before a cut is not waited for and not lost. Raises `page` where it is one.
+    """
+    head = b""
+    while len(head) < HEAD_BYTES and (chunk := next(chunks, b"")):
+        head += chunk
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGE_STARTS):
+        raise page
+    yield head
+    yield from chunks
+
+
+def web_page(shown: str, advice: str) -> BoxlineError:
+    """What to raise for a page in place of a file."""
+    return BoxlineError(f"{shown} is a web page, not a file. {advice}")
 
 
 def whole_size(shown: str, content_range: str, length_bytes: int | None, offset: int) -> int:

@@ -11,8 +11,10 @@ from pipeline.storage.origins.origin import (
     Answer,
     ChangedError,
     Version,
+    file_chunks,
     refusal,
     spoken,
+    web_page,
     whole_size,
 )
 from pipeline.storage.patience import PassingError, Patience
@@ -30,6 +32,8 @@ def s3_origins(root: str, paths: Sequence[str], patience: Patience, advice: str)
     bucket, _, prefix = root.partition("://")[2].partition("/")
     if not bucket:
         raise BoxlineError(f"{root} names no bucket. {advice}")
+    if "@" in bucket or ":" in bucket:  # as of an access key and its secret, so none of it is shown
+        raise BoxlineError(f"An s3 address begins with the name of a bucket and nothing else. {CREDENTIALS_ADVICE}")
     client = _client(patience)
     return [S3Origin(client, bucket, f"{prefix.strip('/')}/{path}".lstrip("/"), advice) for path in paths]
 
@@ -53,7 +57,7 @@ class S3Origin:
             except ClientError:  # an answer to HEAD has no body that says why
                 found = self._client.get_object(**self._object)
                 found["Body"].close()
-            return Version(found["ContentLength"], found.get("ETag"))
+            return Version(found.get("ContentLength"), found.get("ETag"))
 
     @contextlib.contextmanager
     def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
@@ -62,10 +66,13 @@ class S3Origin:
         with self._explained():
             found = self._client.get_object(**self._object, **condition)
             with contextlib.closing(found["Body"]) as body:
-                start, size_bytes = 0, found["ContentLength"]
+                start, size_bytes = 0, found.get("ContentLength")
                 if "ContentRange" in found:
                     start, size_bytes = offset, whole_size(self.shown, found["ContentRange"], size_bytes, offset)
-                yield Answer(Version(size_bytes, found.get("ETag")), start, body.iter_chunks(CHUNK_BYTES))
+                chunks = body.iter_chunks(CHUNK_BYTES)
+                if start == 0:
+                    chunks = file_chunks(chunks, web_page(self.shown, self._advice))
+                yield Answer(Version(size_bytes, found.get("ETag")), start, chunks)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -95,7 +102,7 @@ class S3Origin:
 
 
 def _reason(error: Exception) -> str:
-    return spoken(error).rstrip(".")
+    return " ".join(spoken(error).split()).rstrip(".")
 
 
 def _client(patience: Patience) -> Any:

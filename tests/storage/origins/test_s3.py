@@ -63,9 +63,15 @@ def test_what_is_wrong_is_said(bucket: Any, tmp_path: Path, monkeypatch: pytest.
     )
     assert failure("s3://nowhere", ASSET, tmp_path) == f"s3://nowhere/sub/good.bin answered 404 NoSuchBucket. {ADVICE}"
     assert failure("s3:///mirror", ASSET, tmp_path) == f"s3:///mirror names no bucket. {ADVICE}"
-    assert failure("s3://no_such bucket", ASSET, tmp_path).startswith(
-        "s3://no_such bucket/sub/good.bin could not be read: Parameter validation failed"
+    message = failure("s3://no_such bucket", ASSET, tmp_path)
+    assert message.startswith(
+        "s3://no_such bucket/sub/good.bin could not be read: Parameter validation failed: Invalid"
     )
+    assert "\n" not in message
+    for address in ("s3://key:secret@data/mirror", "s3://key:sec/ret@data/mirror"):
+        assert failure(address, ASSET, tmp_path) == (
+            f"An s3 address begins with the name of a bucket and nothing else. {CREDENTIALS_ADVICE}"
+        )
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     assert failure("s3://data/mirror", ASSET, tmp_path) == (
         f"s3://data/{KEY} answered 403 SignatureDoesNotMatch. {CREDENTIALS_ADVICE}"
@@ -135,6 +141,7 @@ FROM_CUT = "bytes=70000-"
         ([Fault(status=429, body=b"")], [None, None]),
         ([Fault(stall=70_000)], [None, "bytes=65536-"]),  # whole chunks
         ([Fault(cut=0)], [None, None]),
+        ([Fault(headers={"Content-Length": None})], [None]),
     ],
 )
 def test_a_bad_server_is_asked_for_the_rest(
@@ -147,3 +154,11 @@ def test_a_bad_server_is_asked_for_the_rest(
         path = fetch(ASSET, "s3://data/mirror", tmp_path, Patience(silence_seconds=0.5, first_pause_seconds=0.001))
     assert path.read_bytes() == CONTENT
     assert server.ranges == ranges
+
+
+def test_a_web_page_is_no_object(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What consoles and portals answer to everything."""
+    server = BadServer({f"data/{KEY}": b" <!DOCTYPE html><title>Console</title>" + bytes(99)})
+    with server.running() as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+        assert failure("s3://data/mirror", ASSET, tmp_path) == f"s3://data/{KEY} is a web page, not a file. {ADVICE}"
