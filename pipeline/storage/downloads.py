@@ -113,10 +113,12 @@ class _Download:
             self.part.clear()
 
     def missing_bytes(self, version: Version) -> int:
-        """Bytes still to come, as far as the origin tells."""
+        """Bytes still to come, as far as the origin or the publisher tells."""
         if self._may_be_kept(version):
             return 0
-        return max((version.size_bytes or 0) - self.part.size_bytes, 0)
+        if isinstance(self.origin, UnpackedFolder):
+            return 0 if self.part.is_whole else self.origin.content_bytes()
+        return max((version.size_bytes or self.asset.size_bytes or 0) - self.part.size_bytes, 0)
 
     def run(self, version: Version, patience: Patience, stop: threading.Event) -> Received:
         """Take the former file over, go on with a part, or begin."""

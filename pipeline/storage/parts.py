@@ -63,10 +63,14 @@ class Part:
         return self._digests
 
     def belongs_to(self, origin: str, version: Version) -> bool:
-        """Whether the bytes are of that version of that file, and something proves it."""
+        """Whether the bytes are of that version of that file, and something proves it.
+
+        Another size contradicts only a whole file: what is asked for the rest of one tells its true size.
+        """
         if self._record is None or self._record.origin != origin or version.validator is None:
             return False
-        return self._record.validator == version.validator and not self.version.contradicts(version)
+        same = self._record.validator == version.validator
+        return same and not (self.is_whole and self.version.contradicts(version))
 
     def clear(self) -> None:
         """Throw away what has come. The file is unlinked and never cut: its bytes may have another name elsewhere."""
@@ -86,18 +90,18 @@ class Part:
     def append(self, chunk: bytes) -> None:
         """Add bytes, at once, so that a kill loses none. Raises BoxlineError where the disk takes no more."""
         digests, rest = self.digests, memoryview(chunk)
-        with self.path.open("ab", buffering=0) as file:
-            while rest:
-                try:
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                while rest:
                     written_bytes = file.write(rest)
-                except OSError as error:
-                    raise BoxlineError(
-                        f"{self.path} could not be written after {self.size_bytes} bytes: {error.strerror}. "
-                        "Make room or grant access, then run it again."
-                    ) from None
-                digests.update(rest[:written_bytes])
-                rest = rest[written_bytes:]
-                self.size_bytes += written_bytes
+                    digests.update(rest[:written_bytes])
+                    rest = rest[written_bytes:]
+                    self.size_bytes += written_bytes
+        except OSError as error:
+            raise BoxlineError(
+                f"{self.path} could not be written after {self.size_bytes} bytes: {error.strerror}. "
+                "Make room or grant access, then run it again."
+            ) from None
         self.furthest_bytes = max(self.furthest_bytes, self.size_bytes)
 
     def finish(self) -> None:

@@ -321,6 +321,60 @@ def test_the_disk_has_too_little_room(renew: Renew) -> None:
     assert server.ranges == []
 
 
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 0, 10))
+
+
+def test_the_publishers_size_counts_where_the_server_tells_none(renew: Renew, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_room(monkeypatch)
+    server = BadServer(FILES)
+    server.head = Fault(headers={"Content-Length": None})
+    with server.running() as address:
+        message = failure(renew, address, assets=[Asset("labels.csv", size_bytes=3_000)])
+    assert message.startswith("state: 3,000 bytes are still to come, and the disk has 10 free.")
+    assert server.ranges == []
+
+
+def test_an_unpacked_folder_needs_room_for_its_members(
+    renew: Renew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mirror/train").mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "mirror/train" / name).write_bytes(bytes(1_000))
+    no_room(monkeypatch)
+    message = failure(renew, str(tmp_path / "mirror"), assets=[Asset("snacks.zip", unpacked=("train/*.jpg",))])
+    assert message.startswith("state: 2,000 bytes are still to come, and the disk has 10 free.")
+
+
+def test_a_head_that_lies_about_the_length_costs_nothing(renew: Renew) -> None:
+    server = BadServer(FILES, Fault(cut=70_000), Fault(status=403))
+    with server.running() as address:
+        failure(renew, address, assets=ASSETS[:1])
+        server.head = Fault(headers={"Content-Length": "0"})
+        renew(address, assets=ASSETS[:1])
+    assert server.ranges == [None, "bytes=70000-", "bytes=70000-"]
+    assert content_of(Path("out")) == {"zips/val.zip": FILES["zips/val.zip"]}
+
+
+def test_a_fault_of_the_copy_is_not_blamed_on_the_folder(
+    renew: Renew, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "mirror/zips").mkdir(parents=True)
+    (tmp_path / "mirror/zips/val.zip").write_bytes(FILES["zips/val.zip"])
+    most_file_bytes = request.getfixturevalue("most_file_bytes")  # from here on
+    assert failure(renew, str(tmp_path / "mirror"), assets=ASSETS[:1]) == (
+        f"state/files/zips/val.zip could not be written after {most_file_bytes} bytes: File too large. "
+        "Make room or grant access, then run it again."
+    )
+
+
+def test_a_home_that_nobody_has(renew: Renew) -> None:
+    assert failure(renew, "~nobody_of_that_name/mirror") == (
+        "~nobody_of_that_name/mirror begins with a user that this machine does not know. "
+        "Check the address under `source` in params.yaml."
+    )
+
+
 def test_what_is_kept_needs_no_room(renew: Renew) -> None:
     server = BadServer(FILES)
     with server.running() as address:

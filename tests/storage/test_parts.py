@@ -25,21 +25,23 @@ def test_a_later_process_knows_how_far_the_former_one_came(paths: tuple[Path, Pa
 
 
 @pytest.mark.parametrize(
-    ("origin", "version", "belongs"),
+    ("come", "origin", "version", "belongs"),
     [
-        ("here", OLD, True),
-        ("here", Version(None, '"old"'), True),
-        ("there", OLD, False),
-        ("here", Version(5, '"new"'), False),
-        ("here", Version(6, '"old"'), False),
-        ("here", Version(5, None), False),
+        (b"abc", "here", OLD, True),
+        (b"abc", "here", Version(None, '"old"'), True),
+        (b"abc", "there", OLD, False),
+        (b"abc", "here", Version(5, '"new"'), False),
+        (b"abc", "here", Version(6, '"old"'), True),  # whoever is asked for the rest tells the true size
+        (b"abcde", "here", Version(6, '"old"'), False),
+        (b"abc", "here", Version(5, None), False),
     ],
 )
 def test_bytes_belong_to_a_version_that_nothing_contradicts(
-    paths: tuple[Path, Path], origin: str, version: Version, belongs: bool
+    paths: tuple[Path, Path], come: bytes, origin: str, version: Version, belongs: bool
 ) -> None:
     part = Part(*paths)
     part.begin("here", OLD)
+    part.append(come)
     assert part.belongs_to(origin, version) == belongs
 
 

@@ -32,16 +32,24 @@ class FolderOrigin:
             version = _version(file)
             start = offset if validator == version.validator else 0
             file.seek(start)
-            yield Answer(version, start, iter(lambda: file.read(CHUNK_BYTES), b""))
+            yield Answer(version, start, iter(lambda: self._read(file), b""))
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        try:
+    def _opened(self) -> BinaryIO:
+        with self._explained():
             mode = self._path.stat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a pipe would wait forever
                 raise BoxlineError(f"{self._path} is not a regular file. Put the file itself there.")
-            with self._path.open("rb") as file:
-                yield file
+            return self._path.open("rb")
+
+    def _read(self, file: BinaryIO) -> bytes:
+        with self._explained():
+            return file.read(CHUNK_BYTES)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Around nothing but what is asked of this file: writing its copy has faults of its own."""
+        try:
+            yield
         except (FileNotFoundError, NotADirectoryError):
             raise BoxlineError(f"{self._path} not found. {LAYOUT_ADVICE}") from None
         except OSError as error:

@@ -25,7 +25,10 @@ def origins_below(root: str, assets: Sequence[Asset], patience: Patience) -> lis
     """
     scheme = root.partition("://")[0].lower() if "://" in root else None
     if scheme is None:
-        folder = Path(root).expanduser()
+        try:
+            folder = Path(root).expanduser()
+        except RuntimeError:
+            raise BoxlineError(f"{root} begins with a user that this machine does not know. {SOURCE_ADVICE}") from None
         return [_in_folder(folder, asset) for asset in assets]
     if scheme == "s3":
         return [*s3_origins(root, [asset.path for asset in assets], patience, SOURCE_ADVICE)]

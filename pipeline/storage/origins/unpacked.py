@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,13 @@ class UnpackedFolder:
         """Names, sizes and times of all members; the size of their archive shows when it is made."""
         digest = hashlib.sha256()
         for name in self._names():
-            try:
-                facts = (self._root / name).stat()
-            except OSError as error:
-                raise BoxlineError(f"{self._root / name} could not be read: {error.strerror}.") from None
+            facts = self._facts(name)
             digest.update(f"{name!r} {facts.st_size} {facts.st_mtime_ns}\n".encode())
         return Version(None, f"members sha256:{digest.hexdigest()}")
+
+    def content_bytes(self) -> int:
+        """Of all members; their archive has a little more."""
+        return sum(self._facts(name).st_size for name in self._names())
 
     def pack(self, target: Path) -> None:
         """Write the members as one archive, in order of their names."""
@@ -43,6 +45,12 @@ class UnpackedFolder:
                     progress.update()
 
             write_archive(target, members())
+
+    def _facts(self, name: str) -> os.stat_result:
+        try:
+            return (self._root / name).stat()
+        except OSError as error:
+            raise BoxlineError(f"{self._root / name} could not be read: {error.strerror}.") from None
 
     def _names(self) -> list[str]:
         names: list[str] = []
