@@ -20,7 +20,12 @@ SIMILAR = ("split", "similar_to", "similar_to_id", "similar_to_split", "similari
 
 
 class ImageIdBelowOne(ImageCheck, frozen=True):
-    """An id of 0 or less; COCO tools take 0 for "nothing"."""
+    """An id of 0 or less; COCO tools take 0 for "nothing".
+
+    An error always: packed images lie in ranges of ids.
+    """
+
+    severity: Literal["error"]
 
     def faults(self, table: pa.Table) -> Faults:
         """Ids below 1."""
@@ -41,7 +46,12 @@ class ImageIdDuplicated(ImageCheck, frozen=True):
 
 
 class ImageFileMissing(ImageCheck, frozen=True):
-    """No file of that name in the archive, or one that cannot be read from it."""
+    """No file of that name in the archive, or one that cannot be read from it.
+
+    An error always: there is nothing to pack.
+    """
+
+    severity: Literal["error"]
 
     def faults(self, table: pa.Table) -> Faults:
         """Images without a file."""
@@ -49,7 +59,12 @@ class ImageFileMissing(ImageCheck, frozen=True):
 
 
 class ImageNotDecodable(ImageCheck, frozen=True):
-    """A file that is no image, a damaged one, or one of more pixels than is safe to decode."""
+    """A file that is no image, a damaged one, or one of more pixels than is safe to decode.
+
+    An error always: there is nothing to pack.
+    """
+
+    severity: Literal["error"]
 
     def faults(self, table: pa.Table) -> Faults:
         """Images whose file has a problem."""
@@ -57,7 +72,12 @@ class ImageNotDecodable(ImageCheck, frozen=True):
 
 
 class ImageSizeNotPositive(ImageCheck, frozen=True):
-    """A stated width or height of 0 or less."""
+    """A stated width or height of 0 or less.
+
+    An error always: every box is placed by it.
+    """
+
+    severity: Literal["error"]
 
     def faults(self, table: pa.Table) -> Faults:
         """Images without a size."""
