@@ -1,7 +1,9 @@
-"""Stages that die at a chosen moment, as by a power cut: SIGKILL to their whole process group, without a clock.
+"""Stages that die at a chosen moment, without a clock.
 
-A moment is the n-th time that a stage opens, makes, renames, links or removes something below data/. The undisturbed
-run says how many there are; a fixed seed draws some of them.
+A moment is the n-th time that Python opens, makes, renames, links or removes something below data/: SIGKILL ends the
+whole process group just before it. The undisturbed run says how many there are; a fixed seed draws some of them.
+
+Or it is the middle of a write, of whatever library: the system ends a process whose file grows beyond a limit.
 """
 
 import hashlib
@@ -20,11 +22,12 @@ from dvc.repo import Repo
 # Python runs a module of this name at every start. In a stage it counts what happens to files below data/, and ends
 # everything just before the n-th. What is removed with its folder is named relative to an open folder.
 COUNT_AND_KILL = """
-import atexit, os, signal, sys
+import atexit, os, resource, signal, sys
 
 KINDS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
 DATA = os.path.join(os.getcwd(), "data") + os.sep
 LAST = int(os.environ["KILL_AT_EVENT"])
+LARGEST_FILE_BYTES = int(os.environ["LARGEST_FILE_BYTES"])
 seen = 0
 
 def watch(event, words):
@@ -44,6 +47,9 @@ def report():
 if any(word.startswith("pipeline.stages.") for word in sys.orig_argv):
     sys.addaudithook(watch)
     atexit.register(report)
+    if LARGEST_FILE_BYTES:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and goes on with an error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
 """
 NEVER = 0
 
@@ -80,8 +86,11 @@ class StageCommand:
             else:
                 out.unlink(missing_ok=True)
 
-    def run(self, kill_at_event: int = NEVER) -> Ended:
-        """To its end, or to that event, counted from 1. A run that fails by itself is an AssertionError."""
+    def run(self, kill_at_event: int = NEVER, largest_file_bytes: int = NEVER) -> Ended:
+        """To its end, to that event, counted from 1, or to the write that makes a file larger than that.
+
+        A run that fails by itself is an AssertionError.
+        """
         with tempfile.TemporaryDirectory() as temporary:
             (Path(temporary) / "sitecustomize.py").write_text(COUNT_AND_KILL)
             events = Path(temporary) / "events"
@@ -90,6 +99,7 @@ class StageCommand:
                 "VIRTUAL_ENV": sys.prefix,
                 "PYTHONPATH": temporary,
                 "KILL_AT_EVENT": str(kill_at_event),
+                "LARGEST_FILE_BYTES": str(largest_file_bytes),
                 "EVENTS_FILE": str(events),
             }
             process = subprocess.run(
@@ -101,7 +111,7 @@ class StageCommand:
                 capture_output=True,
                 text=True,
             )
-            assert process.returncode in (0, -signal.SIGKILL), process.stderr
+            assert process.returncode in (0, -signal.SIGKILL, 128 + signal.SIGXFSZ), process.stderr  # as sh tells it
             counted = int(events.read_text()) if events.exists() else None
             return Ended(process.returncode != 0, counted, process.stderr)
 
@@ -123,6 +133,13 @@ def digests(project: Path) -> dict[str, str]:
     return {str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
 
 
+def largest_file_bytes(outs: list[Path]) -> int:
+    """The size of the largest file in them."""
+    return max(path.stat().st_size for out in outs for path in [out, *out.rglob("*")] if path.is_file())
+
+
 def unfinished(project: Path) -> list[str]:
-    """Files and folders with the names that they have before they are whole."""
-    return sorted(path.name for path in (project / "data").rglob(".*.partial*"))
+    """Files and folders with the names that they have before they are whole, or when they are given up."""
+    return sorted(
+        path.name for kind in ("partial*", "former", "waste") for path in (project / "data").rglob(f".*.{kind}")
+    )

@@ -13,7 +13,8 @@ from pipeline.errors import BoxlineError
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """A folder to fill. It takes the place of `path` when the block ends well and vanishes when it does not."""
-    partial = _partial_folder(path)
+    path = path.resolve()  # it may be a link to another disk
+    partial = _beside(path, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     restore_folder(path)
@@ -26,22 +27,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 def replace_folder(path: Path, new: Path) -> None:
     """Put `new` in the place of `path`. At every moment one of the two is whole; see `restore_folder`."""
-    former = _former(path)
-    shutil.rmtree(former, ignore_errors=True)
+    path = path.resolve()
+    former = _beside(path, "former")
+    _remove(former)
     if path.exists():
         path.rename(former)
     new.rename(path)
-    shutil.rmtree(former, ignore_errors=True)
+    _remove(former)
 
 
 def restore_folder(path: Path) -> None:
     """Put right what a process leaves that was killed between the two renames of `replace_folder`."""
-    if _former(path).exists() and not path.exists():
-        _former(path).rename(path)
-
-
-def _former(path: Path) -> Path:
-    return path.with_name(f".{path.name}.former")
+    path = path.resolve()
+    former = _beside(path, "former")
+    if former.exists() and not path.exists():
+        former.rename(path)
 
 
 @contextlib.contextmanager
@@ -51,7 +51,8 @@ def resumed_folder(path: Path) -> Iterator[Path]:
     It takes the place of `path` when the block ends well. When it does not, it waits for the next run where there are
     files in it.
     """
-    partial = _partial_folder(path)
+    path = path.resolve()
+    partial = _beside(path, "partial")
     partial.mkdir(parents=True, exist_ok=True)
     restore_folder(path)
     try:
@@ -91,5 +92,14 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _partial_folder(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
+def _remove(former: Path) -> None:
+    """Under another name, since what has the name of a former folder is taken for a whole one."""
+    waste = former.with_suffix(".waste")
+    shutil.rmtree(waste, ignore_errors=True)
+    if former.exists():
+        former.rename(waste)
+        shutil.rmtree(waste, ignore_errors=True)
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f".{path.name}.{what}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
-from tests.kills import StageCommand, digests, moments, unfinished
+from tests.kills import StageCommand, digests, largest_file_bytes, moments, unfinished
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +62,20 @@ def kill_and_run_again(command: StageCommand, kills: int, go_back: Callable[[], 
 def test_a_killed_stage_ends_like_an_undisturbed_one(project: Path, stage: str, kills: int) -> None:
     command = StageCommand.of(project, stage)
     kill_and_run_again(command, kills, command.remove_outs)
+
+
+@pytest.mark.parametrize("stage", ["tables@coco", "inspect@coco", "pack@coco_yolo"])
+def test_a_stage_killed_in_the_middle_of_a_write_ends_like_an_undisturbed_one(project: Path, stage: str) -> None:
+    expected = digests(project)
+    command = StageCommand.of(project, stage)
+    largest = largest_file_bytes(command.outs)
+    for share in (0.3, 0.95):
+        command.remove_outs()
+        assert command.run(largest_file_bytes=int(share * largest)).killed, share
+        assert unfinished(project) != [], share
+        command.run()
+        assert digests(project) == expected, share
+        assert unfinished(project) == [], share
 
 
 def test_a_killed_pack_ends_like_an_undisturbed_one(project: Path) -> None:

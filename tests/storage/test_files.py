@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,41 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     with whole_folder(tmp_path / "out") as folder:
         assert names(folder) == []
     assert names(tmp_path) == ["out"]
+
+
+def test_a_link_to_another_disk_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "data")
+    for fill, content in ((whole_folder, "first"), (resumed_folder, "second"), (whole_folder, "third")):
+        with fill(tmp_path / "out") as folder:
+            (folder / content).touch()
+        assert names(tmp_path / "disk" / "data") == [content]
+    assert (tmp_path / "out").is_symlink()
+    assert names(tmp_path / "disk") == ["data"]
+
+
+def test_what_a_kill_leaves_of_the_former_folder_never_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it was removed, the new folder taken away after that, and the next run a failure."""
+    out = tmp_path / "out"
+    with whole_folder(out) as folder:
+        (folder / "a").touch()
+        (folder / "b").touch()
+
+    def killed(path: Path, ignore_errors: bool) -> None:
+        if path.exists() and "partial" not in path.name:
+            (path / "b").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt), whole_folder(out):
+            pass
+    shutil.rmtree(out)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_fill(out)
+    assert not out.exists()
 
 
 def interrupted_work(out: Path, name: str | None) -> None:
