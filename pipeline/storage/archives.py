@@ -6,6 +6,7 @@ path on this machine.
 
 import io
 import os
+import re
 import stat
 import zipfile
 import zlib
@@ -52,7 +53,8 @@ class Member:
     def read(self, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
         """The member's bytes, checked against the archive's own CRC.
 
-        Raises BoxlineError where it is damaged or claims more than `max_bytes`, before unpacking it.
+        Raises BoxlineError where it is damaged or claims more than `max_bytes`, before unpacking it. A fault of the
+        disk stays an OSError: it says nothing about the member.
         """
         if self.size_bytes > max_bytes:
             raise BoxlineError(f"{self} claims {self.size_bytes} bytes, more than {max_bytes} allowed.")
@@ -60,7 +62,7 @@ class Member:
             content = self._content()
         except FileNotFoundError:
             raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
-        except (OSError, ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub calls a class an instance
+        except (ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub calls a class an instance
             raise self._damaged(str(error)) from None
         if len(content) != self.size_bytes:
             raise self._damaged(f"it has {len(content)} bytes, expected {self.size_bytes}")
@@ -110,7 +112,7 @@ class Archive:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+                entries = archive.infolist()
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
@@ -121,6 +123,8 @@ class Archive:
         for entry in entries:
             if fault := _fault(entry, self._members):
                 raise BoxlineError(f"{path}: member {entry.filename!r} {fault}. Get the archive from its publisher.")
+            if _is_folder(entry):
+                continue
             self._members[entry.filename] = Member(
                 path,
                 entry.filename,
@@ -181,13 +185,19 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
 
 
+def _is_folder(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith("/")
+
+
 def _fault(entry: zipfile.ZipInfo, earlier: dict[str, Member]) -> str | None:
     """What is wrong with an entry of the table of contents, or None."""
     path = PurePosixPath(entry.filename)
+    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or re.match("[A-Za-z]:", entry.filename):
+        return "has a name that leads out of the archive"
+    if _is_folder(entry):
+        return None
     if not path.parts:
         return "has no name"
-    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in path.parts[0]:
-        return "has a name that leads out of the archive"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a link"
     if entry.filename in earlier:

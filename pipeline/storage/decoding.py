@@ -36,7 +36,12 @@ def opened(content: bytes, name: str, advice: str) -> Iterator[Image.Image]:
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """The same image; 16-bit grey scaled to 8 bits. Pillow would clip it at 255."""
+    """The same image; 16-bit grey scaled to 8 bits. Pillow would clip it at 255.
+
+    Raises ValueError for numbers of 32 bits, whole or not: nobody says which of them is white.
+    """
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode} have no range; save it with 8 or 16 bits")
     if not image.mode.startswith("I;16"):
         return image
     return Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8))

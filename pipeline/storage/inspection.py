@@ -60,6 +60,8 @@ def _facts(member: Member) -> dict[str, Any]:
             facts |= {"thumbnail": _thumbnail(image), "orientation": _orientation(image)}
     except BoxlineError as error:
         facts["problem"] = str(error).strip()
+    except MemoryError:  # says nothing about the image
+        raise
     # Decoders have many ways to fail at bytes that nobody meant; one file must not stop the look at all others.
     except Exception as error:
         facts["problem"] = f"the file does not decode ({type(error).__name__}: {error})."

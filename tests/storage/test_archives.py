@@ -1,5 +1,6 @@
 """Archives are read in place, and what no honest archive holds is refused by name."""
 
+import errno
 import pickle
 import stat
 import struct
@@ -154,7 +155,24 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked(tmp_path: Path) -> None
     )
 
 
-@pytest.mark.parametrize("name", ["../evil.jpg", "a/../../evil.jpg", "/tmp/evil.jpg", "..\\evil.jpg", "C:/evil.jpg"])
+def test_a_time_of_day_in_a_name(tmp_path: Path) -> None:
+    write_archive(tmp_path / "good.zip", [("12:30:00.jpg", b"noon"), ("./", b"")])
+    assert Archive(tmp_path / "good.zip")["12:30:00.jpg"].read() == b"noon"
+
+
+def test_a_fault_of_the_disk_is_no_fault_of_the_member(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_many(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    member = Archive(path)["folder/a.txt"]
+    monkeypatch.setattr(Path, "open", too_many)
+    with pytest.raises(OSError, match="Too many open files"):
+        member.read()
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.jpg", "a/../../evil.jpg", "/tmp/evil.jpg", "..\\evil.jpg", "C:/evil.jpg", "../../evil/"]
+)
 def test_names_that_lead_out_of_the_archive(tmp_path: Path, name: str) -> None:
     write_archive(tmp_path / "evil.zip", [("good.jpg", b"good"), (name, b"evil")])
     assert failure(tmp_path / "evil.zip") == (

@@ -75,6 +75,8 @@ CONTENTS = {
     "cut.jpg": encoded(SCENE, "JPEG")[:-20],
     "bomb.png": huge_png(30_000),
     "word.tif": bad_tiff(),
+    "deep.pgm": b"P5 2 1 65535\n\x9c\x40\x00\x00",
+    "share.tif": encoded(np.full((20, 30), 0.5, np.float32), "TIFF"),
 }
 
 
@@ -145,6 +147,8 @@ def test_thumbnails_are_means_of_all_pixels(rows: Rows) -> None:
             "bomb.png",
             "the file does not decode (Image size (900000000 pixels) exceeds limit of 178956970 pixels).",
         ),
+        ("deep.pgm", "the file does not decode (pixels of mode I have no range; save it with 8 or 16 bits)."),
+        ("share.tif", "the file does not decode (pixels of mode F have no range; save it with 8 or 16 bits)."),
         ("word.tif", "the file does not decode (TypeError: 'str' object cannot be interpreted as an integer)."),
     ],
 )
@@ -158,6 +162,15 @@ def test_files_that_do_not_decode(rows: Rows, name: str, problem: str) -> None:
 def test_a_file_that_is_not_there(rows: Rows) -> None:
     assert rows["none.jpg"]["problem"] == "not in its archive"
     assert rows["none.jpg"]["sha256"] is None
+
+
+def test_a_lack_of_memory_says_nothing_about_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("pipeline.storage.inspection.eight_bits", exhausted)
+    with ThreadPoolExecutor(1) as executor, pytest.raises(MemoryError):
+        inspect_images(images_of(tmp_path), ArchiveFolder(tmp_path), executor)
 
 
 @settings(max_examples=60)
