@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline import schema
+from pipeline.checks.rows import split_names
 from pipeline.datasets.tables import Tables, boxes_xywh_of
 from pipeline.datasets.versions import Version
 from pipeline.diff.boxes import BoxRows, compare_boxes
@@ -17,11 +18,9 @@ from pipeline.diff.classes import class_names, compare_classes
 from pipeline.diff.images import compare_images
 from pipeline.diff.matching import Changes, Rows
 from pipeline.errors import BoxlineError, listed
-from pipeline.storage.tables import FILES
+from pipeline.storage.tables import FILES, QUARANTINE
 
 TRAIN = "train"
-SPLITS = (TRAIN, "val", "test")
-"""In this order; any others follow."""
 
 DIGESTS = pa.schema([schema.FILES.field(name) for name in ("image_id", "sha256")])
 REASONS = pa.schema([schema.QUARANTINE.field("reason")])
@@ -57,7 +56,7 @@ class Side:
         return cls.of(
             tables,
             version.table(dataset, FILES, DIGESTS),
-            version.table(dataset, "quarantine.parquet", REASONS),
+            version.table(dataset, QUARANTINE, REASONS),
         )
 
 
@@ -143,10 +142,7 @@ def _rows_of(keys: pa.ChunkedArray, of_table: pa.ChunkedArray) -> Rows:
 
 
 def _counts(names: list[str], before: Side, after: Side, classes_before: Rows, classes_after: Rows) -> Counts:
-    splits = sorted(
-        {*_splits(before), *_splits(after)},
-        key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split),
-    )
+    splits = split_names(before.images, after.images)
     sides = []
     for side, classes in ((before, classes_before), (after, classes_after)):
         of_images = np.array([splits.index(split) for split in side.images["split"].to_pylist()], np.int64)
@@ -154,10 +150,6 @@ def _counts(names: list[str], before: Side, after: Side, classes_before: Rows, c
         cells = np.bincount(classes * len(splits) + of_boxes, minlength=len(names) * len(splits))
         sides.append(cells.reshape(len(names), len(splits)))
     return Counts(names, splits, *sides)
-
-
-def _splits(side: Side) -> list[str]:
-    return side.images["split"].unique().to_pylist()
 
 
 def _leaks(before: pa.Table, after: pa.Table) -> list[Leak]:
