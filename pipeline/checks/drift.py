@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.checks.check import DriftCheck, Findings
 from pipeline.checks.overview import Overview
-from pipeline.checks.words import percent
 from pipeline.params import NonNegativeFloat, Share
+from pipeline.words import percent
 
 SHOWN_CLASSES = 3
 

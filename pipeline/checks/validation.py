@@ -15,8 +15,8 @@ from pipeline.checks.outcome import Outcome, Status
 from pipeline.checks.overview import Overview
 from pipeline.checks.rows import boxes_with_images, images_with_files
 from pipeline.checks.sifting import sift
-from pipeline.checks.words import percent
 from pipeline.datasets.tables import Tables
+from pipeline.words import percent
 
 IMAGE_QUARANTINED = "image_quarantined"
 """Reason of the boxes of a refused image, which go with it."""

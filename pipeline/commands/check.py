@@ -19,6 +19,7 @@ from pipeline.datasets.versions import Version, at_revision
 from pipeline.errors import BoxlineError, listed
 from pipeline.params import Params
 from pipeline.storage.tables import FILES, read_table
+from pipeline.words import aligned
 
 logger = logging.getLogger(__name__)
 
@@ -123,17 +124,11 @@ def _overview_of(version: Version | None, name: str) -> Overview | str:
 def _shown(name: str, validation: Validation) -> str:
     """The counts, and a table of all checks."""
     rows = [HEADER, *(_row(outcome) for outcome in validation.outcomes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER) - 1)]
-    rows.insert(1, tuple("-" * width for width in (*widths, len(HEADER[-1]))))
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    ]
     return "\n".join(
         [
             f"{name}: {validation.overview.counts()}",
             "",
-            *lines,
+            *aligned(rows, "<" * len(HEADER), ruled=True),
             "",
             *(f"FAILS: {one}\n" for one in validation.failures()),
         ]

@@ -130,6 +130,16 @@ def test_nothing_in_a_file_name_passes_for_a_line_of_ours(capsys: pytest.Capture
     assert place.replace("%25", "%") in output
 
 
+def test_nothing_in_a_file_name_passes_for_an_order_of_the_old_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    """GitHub's runner still obeys ##[command], and looks for it anywhere in a line."""
+    build("coco", images=[IMAGES[0], IMAGES[1] | {"file_name": "###[stop-commands]x.jpg", "width": 99}])
+    check(["coco"], against=None, github=True)
+    output = capsys.readouterr().out
+    assert "##[" not in output
+    place = r"images row 2, image 3, ##\x23[stop-commands]x.jpg: width 99, height 80, file_width 100"
+    assert f"::warning title=coco%3A image_size_differs::1 found. {place}" in output
+
+
 def test_what_would_end_an_annotation_is_escaped() -> None:
     validation = checked(categories=("50%,: a\nb", "50%,: A\nB"))
     [error, *_] = annotations({"coco": validation})
