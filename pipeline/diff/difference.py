@@ -1,7 +1,7 @@
 """What changed in one dataset between two versions of it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,7 @@ class Side:
     def read(cls, version: Version, dataset: str) -> "Side":
         """The dataset in that version. Raises BoxlineError where its tables cannot be had or name what is not there."""
         tables = version.tables(dataset)
-        _require_keys(tables, f"{dataset} of {version.name}")
+        _require_comparable(tables, f"{dataset} of {version.name}")
         return cls.of(
             tables,
             version.table(dataset, FILES, DIGESTS),
@@ -178,15 +178,29 @@ def _into_train(images: Changes, before: pa.Table, after: pa.Table) -> Rows:
     return moved[now == TRAIN]
 
 
-def _require_keys(tables: Tables, where: str) -> None:
-    """Raise BoxlineError unless ids of images and categories are unique and boxes name those that are there."""
+def _require_comparable(tables: Tables, where: str) -> None:
+    """Raise BoxlineError unless ids of images and categories are unique, boxes name those that are there, and all
+    numbers are finite: NaN differs from itself.
+    """
+    faults = [*_faulty_keys(tables), *_faulty_numbers(tables.boxes)]
+    if faults:
+        raise BoxlineError(f"{where}: {faults[0]}. Compare tables that `validate` has checked.")
+
+
+def _faulty_keys(tables: Tables) -> Iterator[str]:
     for owner, key in (("images", "image_id"), ("categories", "category_id")):
         ids, named = getattr(tables, owner)[key], tables.boxes[key]
         counts = ids.value_counts()
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
         unknown = named.filter(pc.invert(pc.is_in(named, value_set=ids.combine_chunks()))).unique().to_pylist()
-        fault = f"{owner}.parquet has {key} {listed(twice)} more than once" if twice else None
         if unknown:
-            fault = f"boxes.parquet names {key} {listed(unknown)}, which {owner}.parquet does not have"
-        if fault:
-            raise BoxlineError(f"{where}: {fault}. Compare tables that `validate` has checked.")
+            yield f"boxes.parquet names {key} {listed(unknown)}, which {owner}.parquet does not have"
+        if twice:
+            yield f"{owner}.parquet has {key} {listed(twice)} more than once"
+
+
+def _faulty_numbers(boxes: pa.Table) -> Iterator[str]:
+    for name in ("x", "y", "width", "height", "area"):
+        bad = boxes.filter(pc.invert(pc.is_finite(boxes[name])))
+        if bad.num_rows:
+            yield f"boxes.parquet has {name} {bad[name][0]} in box_id {listed(bad['box_id'].to_pylist())}"

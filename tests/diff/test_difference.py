@@ -1,5 +1,6 @@
 """What a difference counts, and what holds for any two versions."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,14 @@ def test_quarantine_alone_is_a_difference() -> None:
             "boxes.parquet names category_id 4, which categories.parquet does not have",
         ),
         (tables([A, A, B], []), "images.parquet has image_id 7 more than once"),
+        (
+            tables([A], [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, CAT, (math.nan, 2, 3, 4))]),
+            "boxes.parquet has x nan in box_id 2",
+        ),
+        (
+            tables([A], [box(3, 7, CAT, (1, 2, 3, 4)) | {"area": -math.inf}]),
+            "boxes.parquet has area -inf in box_id 3",
+        ),
     ],
 )
 def test_tables_that_were_never_checked_are_refused(tmp_path: Path, made: Tables, fault: str) -> None:
