@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError, listed
+from pipeline.storage.tables import damage_told, type_and_unit
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -240,17 +241,30 @@ def _remotes_of_today() -> dict[str, Any]:
 
 
 def _read_columns(file: BinaryIO, columns: pa.Schema, where: str) -> pa.Table:
-    try:
+    with damage_told(where, "`dvc repro` builds it again."):
         table = pq.ParquetFile(file)
-        present = table.schema_arrow
         for field in columns:
-            place = present.get_field_index(field.name)
-            if place < 0 or present.field(place).type != field.type:
-                received = "is missing" if place < 0 else f"is {present.field(place).type}"
-                raise BoxlineError(
-                    f"{where}: column {field.name} {received}, expected {field.type}. Another version of Boxline wrote "
-                    "it, which this one cannot read; `dvc repro` builds it again."
-                )
-        return table.read(columns.names).cast(columns)
-    except pa.ArrowInvalid as error:
-        raise BoxlineError(f"{where}: not a Parquet table ({error}). `dvc repro` builds it again.") from None
+            _require_column(table.schema_arrow, field, where)
+        found = table.read(columns.names)
+    for field in columns:
+        missing = found[field.name].null_count
+        if missing and not field.nullable:
+            raise BoxlineError(
+                f"{where}: column {field.name} has no value in {missing} of {found.num_rows} rows, expected one in "
+                "each. Correct the table, or build it again with `dvc repro`."
+            )
+    return found.cast(columns)
+
+
+def _require_column(present: pa.Schema, field: pa.Field, where: str) -> None:
+    """Raise BoxlineError where the column is missing, or of another type or unit.
+
+    Whether it may hold nulls is not compared: a table that others wrote says so of every column.
+    """
+    place, expected = present.get_field_index(field.name), type_and_unit(field)
+    received = None if place < 0 else type_and_unit(present.field(place).with_nullable(field.nullable))
+    if received != expected:
+        raise BoxlineError(
+            f"{where}: column {field.name} is {received or 'missing'}, expected {expected}. Another version of Boxline "
+            "wrote it, which this one cannot read; `dvc repro` builds it again."
+        )
