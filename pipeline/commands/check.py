@@ -67,9 +67,10 @@ def check(datasets: list[str], against: str | None, github: bool) -> int:
             sys.stdout.flush()
     if github:
         sys.stdout.writelines(line + "\n" for line in annotations(found))
-        _write_summary(found)
     failing = [name for name, validation in found.items() if validation.failures()]
     sys.stdout.write(_closing(found, failing) + "\n")
+    if github:
+        _write_summary(found)
     return 1 if failing else 0
 
 
@@ -177,5 +178,11 @@ def _write_summary(found: dict[str, Validation]) -> None:
     if not path:
         logger.info("%s is not set, so the report was written nowhere.", SUMMARY_VARIABLE)
         return
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.writelines(as_markdown(name, validation) + "\n" for name, validation in found.items())
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.writelines(as_markdown(name, validation) + "\n" for name, validation in found.items())
+    except OSError as error:
+        raise BoxlineError(
+            f"{SUMMARY_VARIABLE} is {path}, which cannot be written to ({error.strerror}). Expected the file that "
+            "GitHub's runner has made. Correct the variable, or unset it to do without the report."
+        ) from None

@@ -116,6 +116,23 @@ def test_without_a_summary_to_write_to_it_says_so(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == ["GITHUB_STEP_SUMMARY is not set, so the report was written nowhere."]
 
 
+@pytest.mark.parametrize(
+    ("place", "fault"), [("nowhere/summary.md", "No such file or directory"), ("data", "Is a directory")]
+)
+def test_a_summary_that_cannot_be_written_is_named_after_the_verdict(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: str, fault: str
+) -> None:
+    build("coco")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", place)
+    with pytest.raises(BoxlineError) as raised:
+        check(["coco"], against=None, github=True)
+    assert str(raised.value) == (
+        f"GITHUB_STEP_SUMMARY is {place}, which cannot be written to ({fault}). Expected the file that GitHub's runner "
+        "has made. Correct the variable, or unset it to do without the report."
+    )
+    assert capsys.readouterr().out.endswith("\n1 of 1 datasets pass. Warnings: 1.\n")
+
+
 def test_nothing_in_a_file_name_passes_for_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     """Names come from archives, and a line that starts with :: is an order to GitHub's runner."""
     images = [IMAGES[0], IMAGES[1] | {"file_name": "a\n::stop-commands::x\r%0A.jpg", "width": 99}]
