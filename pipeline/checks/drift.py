@@ -38,8 +38,10 @@ class DriftOfBoxSizes(DriftCheck, frozen=True):
     def findings(self, before: Overview, now: Overview) -> Findings:
         """The distance, and the medians."""
         old, new = before.relative_sides, now.relative_sides
-        medians = [f"median {percent(np.median(old))} → {percent(np.median(new))} of the image's side"]
-        return _distance(largest_gap(old, new), self.max_distance, medians if len(old) and len(new) else [])
+        medians = []
+        if len(old) and len(new):
+            medians = [f"median {percent(np.median(old))} → {percent(np.median(new))} of the image's side"]
+        return _distance(largest_gap(old, new), self.max_distance, medians)
 
 
 class DriftOfImageCount(DriftCheck, frozen=True):
