@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pipeline.checks.outcome import Outcome
 from pipeline.checks.overview import Overview
 from pipeline.checks.validation import Validation, drift, validate
 from pipeline.datasets.tables import Tables
-from pipeline.datasets.versions import Version, at_revision
+from pipeline.datasets.versions import NoRevisionError, Version, at_revision
 from pipeline.errors import BoxlineError, listed
 from pipeline.params import Params
 from pipeline.storage.tables import FILES, read_table
@@ -60,7 +61,8 @@ def check(datasets: list[str], against: str | None, github: bool) -> int:
     names = datasets or list(loaded.datasets)
     _require_tables(loaded, names)
     found = {}
-    with at_revision(against) if against else contextlib.nullcontext() as before:
+    with contextlib.ExitStack() as opened:
+        before = opened.enter_context(_earlier(against, loaded)) if against else None
         for name in names:
             found[name] = _checked(loaded, name, before)
             sys.stdout.write(_shown(name, found[name]) + "\n")
@@ -102,6 +104,20 @@ def _require_tables(loaded: Params, names: list[str]) -> None:
         )
 
 
+@contextlib.contextmanager
+def _earlier(revision: str, loaded: Params) -> Iterator[Version]:
+    try:
+        with at_revision(revision) as version:
+            yield version
+    except NoRevisionError:
+        if revision not in loaded.datasets:
+            raise
+        raise BoxlineError(
+            f"{revision!r} is no Git revision but a dataset. Name datasets before the revision: "
+            f"boxline check {revision} --against"
+        ) from None
+
+
 def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
     limits, checks = checks_of(loaded, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
@@ -110,16 +126,16 @@ def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
     return replace(validation, outcomes=[*validation.outcomes, *drifted])
 
 
-def _overview_of(version: Version | None, name: str) -> Overview | str:
-    """Of the tables that passed in that version, or why there are none."""
+def _overview_of(version: Version | None, name: str) -> Overview | BoxlineError | str:
+    """Of the tables that passed in that version, or why there are none, or why they cannot be read."""
     if version is None:
         return "not asked for: --against REV"
     if name not in version.datasets:
         return f"{version.name} has no tables of {name}"
     try:
         return Overview.of(version.tables(name))
-    except BoxlineError as error:  # they cannot be had any more, or not be read
-        return str(error)
+    except BoxlineError as error:
+        return error
 
 
 def _shown(name: str, validation: Validation) -> str:

@@ -34,6 +34,10 @@ DOWNLOAD = "download"
 REQUIRED = {"images.parquet": schema.IMAGES, "boxes.parquet": schema.BOXES, "categories.parquet": schema.CATEGORIES}
 
 
+class NoRevisionError(BoxlineError):
+    """A word that names no revision of the project."""
+
+
 class Version(ABC):
     """One state of the data. `name` is what messages call it, `datasets` those whose tables it has.
 
@@ -170,7 +174,7 @@ def working_tree() -> Version:
 def at_revision(revision: str) -> Iterator[Version]:
     """The project as a branch, a tag, a commit or an experiment of DVC has it, without datasets where it has no data.
 
-    Raises BoxlineError where there is no such revision.
+    Raises NoRevisionError where there is no such revision.
     """
     # Here, because DVC takes a while to import and folders do without.
     from dvc.exceptions import DvcException, NotDvcRepoError
@@ -184,15 +188,12 @@ def at_revision(revision: str) -> Iterator[Version]:
             name = revision if commit.startswith(revision) else f"{revision} ({commit[:7]})"
             version = Revision(name, commit, repo)
         except NotDvcRepoError:
-            raise BoxlineError(
-                f"{revision!r} is no folder of tables, and the current folder is no DVC project with revisions. Run "
-                "this from the project's root folder."
+            raise NoRevisionError(
+                f"{revision!r} is no Git revision, since the current folder is no DVC project. Run this from the "
+                "project's root folder."
             ) from None
         except SCMError:
-            raise BoxlineError(
-                f"{revision!r} is neither a Git revision nor a folder with {listed(REQUIRED)}. `git log --oneline` "
-                "lists revisions."
-            ) from None
+            raise NoRevisionError(f"{revision!r} is no Git revision. `git log --oneline` lists them.") from None
         except DvcException as error:
             raise BoxlineError(f"DVC cannot read {revision!r}: {error}") from error
         yield version
@@ -218,14 +219,18 @@ def open_version(word: str) -> Iterator[Version]:
     folder = Path(word)
     if (folder / "images.parquet").is_file():
         yield folder_of_tables(folder)
-    else:
-        with at_revision(word) as version:
-            if not version.datasets:
-                raise BoxlineError(
-                    f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
-                    "After `dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
-                )
-            yield version
+        return
+    with contextlib.ExitStack() as opened:
+        try:
+            version = opened.enter_context(at_revision(word))
+        except NoRevisionError as error:
+            raise BoxlineError(f"{word!r} is no folder with {listed(REQUIRED)}, and {error}") from None
+        if not version.datasets:
+            raise BoxlineError(
+                f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
+                "After `dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
+            )
+        yield version
 
 
 def _remotes_of_today() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`boxline check` on small tables: what it prints, what it tells GitHub, and the exit code."""
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline import schema
 from pipeline.commands.check import annotations, check
+from pipeline.datasets.versions import Folders
 from pipeline.errors import BoxlineError
 from pipeline.storage.tables import write_table
 from tests.checks.scene import BOXES, IMAGES, Row, checked, tables_of
@@ -86,6 +88,50 @@ def test_without_tables_it_says_what_to_type(capsys: pytest.CaptureFixture[str])
 def test_an_unknown_dataset_is_named() -> None:
     with pytest.raises(BoxlineError, match="datasets has no entry 'cocoa'; known are digits, coco"):
         check(["cocoa"], against=None, github=False)
+
+
+def test_a_dataset_that_passes_for_a_revision_is_told_its_place(project: Path) -> None:
+    """`--against` takes the word behind it, where one is."""
+    build("coco")
+    with pytest.raises(BoxlineError) as raised:
+        check(["coco"], against="coco", github=False)
+    assert str(raised.value) == (
+        "'coco' is no Git revision but a dataset. Name datasets before the revision: boxline check coco --against"
+    )
+    with pytest.raises(BoxlineError) as raised:
+        check(["coco"], against="../tables", github=False)
+    assert str(raised.value) == (
+        "'../tables' is no Git revision, since the current folder is no DVC project. Run this from the project's root "
+        "folder."
+    )
+
+
+def test_drift_that_cannot_be_told_fails_where_it_is_an_error(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("coco")
+    tables_of(IMAGES, BOXES).write(project / "before")
+    (project / "before" / "boxes.parquet").unlink()
+    earlier = Folders("v1", {"coco": (project / "before", project)})
+    monkeypatch.setattr("pipeline.commands.check.at_revision", lambda _: contextlib.nullcontext(earlier))
+    reason = "coco of v1 has no boxes.parquet. `dvc repro validate@coco` makes it."
+    assert check(["coco"], against="v1", github=False) == 0
+    assert f"drift_of_box_count warning not run {reason}" in unpadded(capsys.readouterr().out)
+    params = tiny_params()
+    params["checks"]["drift_of_box_count"]["severity"] = "error"
+    write_params(project, params)
+    assert check(["coco"], against="v1", github=False) == 1
+    lines = unpadded(capsys.readouterr().out)
+    assert f"FAILS: drift_of_box_count found 1, first: {reason}" in lines
+    assert f"drift_of_box_count error failed 1 {reason}" in lines
+    assert f"drift_of_image_count warning not run {reason}" in lines
+    earlier.datasets.clear()
+    assert check(["coco"], against="v1", github=False) == 0
+    assert "drift_of_box_count error not run v1 has no tables of coco" in unpadded(capsys.readouterr().out)
+
+
+def unpadded(output: str) -> list[str]:
+    return [" ".join(line.split()) for line in output.splitlines()]
 
 
 def test_github_gets_annotations_and_the_summary(

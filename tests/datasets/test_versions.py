@@ -205,20 +205,24 @@ def test_a_revision_without_data_is_told_from_none(project: Path) -> None:
         "`dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
     )
     assert complaint("three") == (
-        "'three' is neither a Git revision nor a folder with images.parquet, boxes.parquet, categories.parquet. "
-        "`git log --oneline` lists revisions."
+        "'three' is no folder with images.parquet, boxes.parquet, categories.parquet, and 'three' is no Git revision. "
+        "`git log --oneline` lists them."
     )
+    with pytest.raises(BoxlineError) as raised, at_revision("three"):
+        pass
+    assert str(raised.value) == "'three' is no Git revision. `git log --oneline` lists them."
 
 
 @pytest.mark.slow
 def test_a_project_without_git_has_no_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    no_folder = "'HEAD' is no folder with images.parquet, boxes.parquet, categories.parquet, and"
     assert complaint("HEAD") == (
-        "'HEAD' is no folder of tables, and the current folder is no DVC project with revisions. Run this from the "
+        f"{no_folder} 'HEAD' is no Git revision, since the current folder is no DVC project. Run this from the "
         "project's root folder."
     )
     run_dvc(tmp_path, "init", "--quiet", "--no-scm")
-    assert complaint("HEAD").startswith("'HEAD' is neither a Git revision nor a folder with images.parquet, ")
+    assert complaint("HEAD") == f"{no_folder} 'HEAD' is no Git revision. `git log --oneline` lists them."
 
 
 def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
