@@ -14,7 +14,8 @@ logger = logging.getLogger(__name__)
 HELP = "write tables as a COCO instances file"
 DESCRIPTION = (
     "Write the tables of one split in COCO's instances format, which annotation tools and other trainers read: the "
-    "same ids, order and numbers, without outlines."
+    "same ids and numbers, images and boxes in their order, categories by id. Outlines are not in tables, and so not "
+    "in the file."
 )
 
 
