@@ -59,10 +59,10 @@ def check(datasets: list[str], against: str | None, github: bool) -> int:
     """Check datasets; return the exit code."""
     loaded = params.load()
     names = datasets or list(loaded.datasets)
-    _require_tables(loaded, names)
     found = {}
     with contextlib.ExitStack() as opened:
         before = opened.enter_context(_earlier(against, loaded)) if against else None
+        _require_tables(loaded, names)
         for name in names:
             found[name] = _checked(loaded, name, before)
             sys.stdout.write(_shown(name, found[name]) + "\n")

@@ -91,10 +91,10 @@ def test_an_unknown_dataset_is_named() -> None:
 
 
 def test_a_dataset_that_passes_for_a_revision_is_told_its_place(project: Path) -> None:
-    """`--against` takes the word behind it, where one is."""
+    """`--against` takes the word behind it, where one is, and all datasets are asked for then."""
     build("coco")
     with pytest.raises(BoxlineError) as raised:
-        check(["coco"], against="coco", github=False)
+        check([], against="coco", github=False)
     assert str(raised.value) == (
         "'coco' is no Git revision but a dataset. Name datasets before the revision: boxline check coco --against"
     )
