@@ -13,8 +13,12 @@ from pipeline.errors import BoxlineError
 
 logger = logging.getLogger(__name__)
 
-MACHINE_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
-"""The disk is full, or the files belong to somebody else: nothing that a traceback would explain."""
+MACHINE_FAULTS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE),
+}
+"""The disk is full or fails, or the files belong to somebody else: nothing that a traceback would explain."""
 
 
 @contextlib.contextmanager
@@ -36,7 +40,7 @@ def one_line_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in MACHINE_FAULTS:
             raise
-        message = "Error: %s: %s. Make room or grant access, then run it again."
+        message = "Error: %s: %s. Make room, grant access or mend the disk, then run it again."
         logger.error(message, error.filename or "disk", error.strerror)
         sys.exit(1)
     except KeyboardInterrupt:
