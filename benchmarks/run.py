@@ -6,7 +6,7 @@ Absolute seconds depend on the machine; the ratios should not. The results are w
 import tempfile
 from pathlib import Path
 
-from benchmarks.checks import checks_benchmark
+from benchmarks.checks import checks_benchmark, refused_benchmark
 from benchmarks.feeding import feeding_benchmark
 from benchmarks.inspection import inspection_benchmark
 from benchmarks.packing import packing_benchmarks
@@ -23,6 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         results["COCO's annotations: json.load and loops / Parquet tables"] = tables_benchmark(Path(temporary))
         results["COCO's tables: loops over rows / all checks"] = checks_benchmark(Path(temporary))
+        results["COCO's tables: all checks, every box refused / none refused"] = refused_benchmark(Path(temporary))
     results["image files: bare decoding / inspect"] = inspection_benchmark()
     results |= packing_benchmarks()
     results["batches at 448 px: files by tf.data / packed"] = feeding_benchmark()

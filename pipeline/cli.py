@@ -25,7 +25,9 @@ def main() -> None:
     words = vars(parser.parse_args())
     run = words.pop("run")
     with one_line_errors():
-        sys.exit(run(**words))
+        code = run(**words)
+        sys.stdout.flush()  # here, where it is known what to do if nobody reads on
+    sys.exit(code)
 
 
 if __name__ == "__main__":

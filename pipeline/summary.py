@@ -8,6 +8,7 @@ from pipeline.errors import BoxlineError
 from pipeline.evaluation.scores import task
 from pipeline.params import Params
 from pipeline.storage.files import read_json
+from pipeline.words import aligned
 
 REPORTS = Path("reports")
 HEADER = ("system", "score", "baseline", "ceiling", "seconds", "where to look")
@@ -19,11 +20,7 @@ def summary(loaded: Params, reports: Path) -> str:
     Systems that have not been evaluated say so; nothing is hidden.
     """
     rows = [HEADER, *(_row(name, task(system.task).HEADLINE, reports) for name, system in loaded.systems.items())]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    rows.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(aligned(rows, "<" * len(HEADER), ruled=True))
 
 
 def _row(system: str, headline: str, reports: Path) -> tuple[str, ...]:

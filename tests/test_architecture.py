@@ -12,7 +12,7 @@ PROJECT = Path(__file__).parents[1]
 
 # From the ground up. A module imports from its own layer and the layers below.
 LAYERS = [
-    {"errors"},
+    {"errors", "words"},
     {"params", "schema", "progress", "geometry", "colors"},
     {"storage", "drawing", "viewer"},
     {"datasets"},

@@ -1,4 +1,6 @@
 import logging
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,6 +47,36 @@ def test_what_a_user_can_put_right_is_one_line(
     assert ended.value.code == code
     assert caplog.messages == [line]
     assert caplog.records[0].exc_info is None
+
+
+def test_a_reader_that_has_left_is_no_error_to_tell() -> None:
+    """As after `| head`: whatever is printed then, the last words that Python itself flushes among it."""
+    for code in ("print('a line', flush=True)", "print('a line')"):
+        result = run_into_closed_pipe(
+            "import sys\n"
+            "from pipeline import cli\n"
+            "from pipeline.commands import check\n"
+            f"check.check = lambda **_: {code}\n"
+            "sys.argv = ['boxline', 'check']\n"
+            "cli.main()"
+        )
+        assert (result.returncode, result.stderr) == (1, "")
+
+
+def run_into_closed_pipe(code: str) -> subprocess.CompletedProcess[str]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            check=False,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+        )
+    finally:
+        os.close(writing)
 
 
 def test_a_bug_keeps_its_traceback() -> None:

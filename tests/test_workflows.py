@@ -13,6 +13,9 @@ from pipeline import cli
 from tests.e2e.tiny import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+STAGES = ("sample", "download", "tables", "inspect", "validate")
+"""What its steps run."""
+
 DATA_VALIDATION = PROJECT / ".github" / "workflows" / "data-validation.yml"
 
 
@@ -70,9 +73,27 @@ def test_no_word_of_a_pull_request_reaches_a_shell() -> None:
 
 
 def test_it_runs_where_what_it_checks_has_changed() -> None:
-    for pattern in content()["on"]["pull_request"]["paths"]:
-        place = PROJECT / pattern.removesuffix("/**")
-        assert place.exists() or pattern == "dvc.lock", pattern  # a project of one's own commits dvc.lock
+    for pattern in paths():
+        # A project of one's own commits dvc.lock.
+        assert any(PROJECT.glob(pattern.removesuffix("/**"))) or pattern == "dvc.lock", pattern
+
+
+def test_it_runs_where_anything_has_changed_that_its_stages_depend_on() -> None:
+    stages = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"]
+    needed = {dep for stage in STAGES for dep in stages[stage]["do"]["deps"]}
+    assert {"pipeline/geometry/boxes.py", "pipeline/viewer/document.html", "pipeline/checks"} <= needed
+    for dependency in needed:
+        changed = dependency if Path(dependency).suffix else f"{dependency}/any"
+        assert any(re.fullmatch(as_expression(pattern), changed) for pattern in paths()), dependency
+
+
+def paths() -> list[str]:
+    return content()["on"]["pull_request"]["paths"]
+
+
+def as_expression(pattern: str) -> str:
+    """** is anything, * anything but a slash."""
+    return re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
 
 
 def test_the_command_that_it_runs_is_one_of_boxlines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 
 from pipeline.checks.check import DatasetCheck, Findings
 from pipeline.checks.overview import Overview
-from pipeline.checks.words import counted, percent
 from pipeline.params import NonNegativeFloat, PositiveInt, Share
+from pipeline.words import counted, percent
 
 
 class CategoryNameEmpty(DatasetCheck, frozen=True):

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.checks.check import DriftCheck, Findings
 from pipeline.checks.overview import Overview
-from pipeline.checks.words import percent
 from pipeline.params import NonNegativeFloat, Share
+from pipeline.words import percent
 
 SHOWN_CLASSES = 3
 
@@ -38,8 +38,10 @@ class DriftOfBoxSizes(DriftCheck, frozen=True):
     def findings(self, before: Overview, now: Overview) -> Findings:
         """The distance, and the medians."""
         old, new = before.relative_sides, now.relative_sides
-        medians = [f"median {percent(np.median(old))} → {percent(np.median(new))} of the image's side"]
-        return _distance(largest_gap(old, new), self.max_distance, medians if len(old) and len(new) else [])
+        medians = []
+        if len(old) and len(new):
+            medians = [f"median {percent(np.median(old))} → {percent(np.median(new))} of the image's side"]
+        return _distance(largest_gap(old, new), self.max_distance, medians)
 
 
 class DriftOfImageCount(DriftCheck, frozen=True):

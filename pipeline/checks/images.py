@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pipeline.checks.check import Faults, ImageCheck, marked
 from pipeline.checks.rows import repeated, split_names
 from pipeline.checks.similarity import edges, most_similar, thumbnails_of
-from pipeline.checks.words import counted
 from pipeline.params import NonNegativeFloat, PositiveInt
+from pipeline.words import counted
 
 SIMILAR = ("split", "similar_to", "similar_to_id", "similar_to_split", "similarity")
 

@@ -5,7 +5,7 @@ import re
 
 from pipeline.checks.outcome import Outcome
 from pipeline.checks.validation import Validation
-from pipeline.checks.words import counted, percent
+from pipeline.words import counted, percent
 
 QUIET = ("passed", "off", "not run")
 

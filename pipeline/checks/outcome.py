@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from pipeline.checks.check import Check, Severity
-from pipeline.checks.words import printable
+from pipeline.words import printable
 
 EXAMPLES = 5
 """Of each check, in reports; quarantine.parquet has every refused row."""

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.checks.rows import split_names
-from pipeline.checks.words import counted
 from pipeline.datasets.tables import Tables
+from pipeline.words import counted
 
 
 @dataclass(frozen=True)

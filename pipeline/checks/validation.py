@@ -15,8 +15,9 @@ from pipeline.checks.outcome import Outcome, Status
 from pipeline.checks.overview import Overview
 from pipeline.checks.rows import boxes_with_images, images_with_files
 from pipeline.checks.sifting import sift
-from pipeline.checks.words import percent
 from pipeline.datasets.tables import Tables
+from pipeline.errors import BoxlineError
+from pipeline.words import percent
 
 IMAGE_QUARANTINED = "image_quarantined"
 """Reason of the boxes of a refused image, which go with it."""
@@ -92,15 +93,22 @@ def validate(tables: Tables, files: pa.Table, limits: Validate, checks: Checks) 
     )
 
 
-def drift(checks: Checks, before: Overview | str, now: Overview) -> list[Outcome]:
-    """The checks against an earlier version. Where there is none, `before` says why, and no check is run."""
+def drift(checks: Checks, before: Overview | BoxlineError | str, now: Overview) -> list[Outcome]:
+    """The checks against an earlier version. Where there is none, `before` says why, and no check is run.
+
+    Where there is one that cannot be read, `before` is what went wrong, and a check of severity "error" fails: nobody
+    knows then whether the data has moved.
+    """
     found = of_kind(checks, DriftCheck).items()
-    if isinstance(before, str):
-        return [
-            Outcome.of(name, check, "off" if check.severity == "off" else "not run", measured=before)
-            for name, check in found
-        ]
-    return [judged(name, check, before, now) for name, check in found]
+    if isinstance(before, Overview):
+        return [judged(name, check, before, now) for name, check in found]
+    return [_not_run(name, check, str(before), is_fault=isinstance(before, BoxlineError)) for name, check in found]
+
+
+def _not_run(name: str, check: DriftCheck, reason: str, *, is_fault: bool) -> Outcome:
+    if is_fault and check.severity == "error":
+        return Outcome.of(name, check, "failed", 1, reason, [reason])
+    return Outcome.of(name, check, "off" if check.severity == "off" else "not run", measured=reason)
 
 
 Kind = TypeVar("Kind", bound=Check)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from pipeline.checks.outcome import Outcome
 from pipeline.checks.overview import Overview
 from pipeline.checks.validation import Validation, drift, validate
 from pipeline.datasets.tables import Tables
-from pipeline.datasets.versions import Version, at_revision
+from pipeline.datasets.versions import NoRevisionError, Version, at_revision
 from pipeline.errors import BoxlineError, listed
 from pipeline.params import Params
 from pipeline.storage.tables import FILES, read_table
+from pipeline.words import aligned
 
 logger = logging.getLogger(__name__)
 
@@ -57,18 +59,20 @@ def check(datasets: list[str], against: str | None, github: bool) -> int:
     """Check datasets; return the exit code."""
     loaded = params.load()
     names = datasets or list(loaded.datasets)
-    _require_tables(loaded, names)
     found = {}
-    with at_revision(against) if against else contextlib.nullcontext() as before:
+    with contextlib.ExitStack() as opened:
+        before = opened.enter_context(_earlier(against, loaded)) if against else None
+        _require_tables(loaded, names)
         for name in names:
             found[name] = _checked(loaded, name, before)
             sys.stdout.write(_shown(name, found[name]) + "\n")
             sys.stdout.flush()
     if github:
         sys.stdout.writelines(line + "\n" for line in annotations(found))
-        _write_summary(found)
     failing = [name for name, validation in found.items() if validation.failures()]
     sys.stdout.write(_closing(found, failing) + "\n")
+    if github:
+        _write_summary(found)
     return 1 if failing else 0
 
 
@@ -100,6 +104,20 @@ def _require_tables(loaded: Params, names: list[str]) -> None:
         )
 
 
+@contextlib.contextmanager
+def _earlier(revision: str, loaded: Params) -> Iterator[Version]:
+    try:
+        with at_revision(revision) as version:
+            yield version
+    except NoRevisionError:
+        if revision not in loaded.datasets:
+            raise
+        raise BoxlineError(
+            f"{revision!r} is no Git revision but a dataset. Name datasets before the revision: "
+            f"boxline check {revision} --against"
+        ) from None
+
+
 def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
     limits, checks = checks_of(loaded, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
@@ -108,32 +126,26 @@ def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
     return replace(validation, outcomes=[*validation.outcomes, *drifted])
 
 
-def _overview_of(version: Version | None, name: str) -> Overview | str:
-    """Of the tables that passed in that version, or why there are none."""
+def _overview_of(version: Version | None, name: str) -> Overview | BoxlineError | str:
+    """Of the tables that passed in that version, or why there are none, or why they cannot be read."""
     if version is None:
         return "not asked for: --against REV"
     if name not in version.datasets:
         return f"{version.name} has no tables of {name}"
     try:
         return Overview.of(version.tables(name))
-    except BoxlineError as error:  # they cannot be had any more, or not be read
-        return str(error)
+    except BoxlineError as error:
+        return error
 
 
 def _shown(name: str, validation: Validation) -> str:
     """The counts, and a table of all checks."""
     rows = [HEADER, *(_row(outcome) for outcome in validation.outcomes)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER) - 1)]
-    rows.insert(1, tuple("-" * width for width in (*widths, len(HEADER[-1]))))
-    lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in rows
-    ]
     return "\n".join(
         [
             f"{name}: {validation.overview.counts()}",
             "",
-            *lines,
+            *aligned(rows, "<" * len(HEADER), ruled=True),
             "",
             *(f"FAILS: {one}\n" for one in validation.failures()),
         ]
@@ -182,5 +194,11 @@ def _write_summary(found: dict[str, Validation]) -> None:
     if not path:
         logger.info("%s is not set, so the report was written nowhere.", SUMMARY_VARIABLE)
         return
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.writelines(as_markdown(name, validation) + "\n" for name, validation in found.items())
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.writelines(as_markdown(name, validation) + "\n" for name, validation in found.items())
+    except OSError as error:
+        raise BoxlineError(
+            f"{SUMMARY_VARIABLE} is {path}, which cannot be written to ({error.strerror}). Expected the file that "
+            "GitHub's runner has made. Correct the variable, or unset it to do without the report."
+        ) from None

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from pathlib import Path
 
+from pipeline.command import require_file_place
 from pipeline.datasets.versions import Version, open_version, working_tree
 from pipeline.diff.difference import Side, compare
 from pipeline.diff.page import section, write_diff_page
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def diff(before: str, after: str | None, dataset: list[str], out: Path) -> int:
     """Print what changed and write the page; return the exit code."""
+    require_file_place(out, "--out")
     require_replaceable(out)
     with contextlib.ExitStack() as opened:
         one = opened.enter_context(open_version(before))

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from pipeline.command import require_file_place
 from pipeline.datasets.coco_writer import write_instances
 from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError, listed
@@ -13,7 +14,8 @@ logger = logging.getLogger(__name__)
 HELP = "write tables as a COCO instances file"
 DESCRIPTION = (
     "Write the tables of one split in COCO's instances format, which annotation tools and other trainers read: the "
-    "same ids, order and numbers, without outlines."
+    "same ids and numbers, images and boxes in their order, categories by id. Outlines are not in tables, and so not "
+    "in the file."
 )
 
 
@@ -26,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export(tables: Path, out: Path, split: str) -> int:
     """Write the images of that split with their boxes, and all categories; return the exit code."""
+    require_file_place(out, "FILE")
     read = Tables.read(tables)
     known = read.images["split"].unique().to_pylist()
     if split not in known:

@@ -18,7 +18,7 @@ Entries = Iterator[Image | Annotation | Category]
 
 
 def write_instances(path: Path, tables: Tables) -> None:
-    """Images, boxes and categories of `tables` in their order, with the published ids and unrounded numbers.
+    """Images and boxes of `tables` in the published order, with their ids and unrounded numbers; categories by id.
 
     Reading the file gives the same tables. Outlines are not in tables, so annotations have no `segmentation`.
     """

@@ -64,12 +64,14 @@ def file_content(path: Path) -> bytes:
 
 
 def bare_rows(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
-    """The rows of a file without header, whose columns are `columns` in that order. Empty lines are skipped."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BoxlineError(f"{file}: byte {error.start} is not UTF-8. Save the file as UTF-8.") from None
-    return [_row(file, line, fields, columns) for line, fields in _lines(file, text)]
+    """The rows, at least one, of a file without header, whose columns are `columns` in that order.
+
+    Empty lines are skipped.
+    """
+    rows = [_row(file, line, fields, columns) for line, fields in _lines(file, content)]
+    if not rows:
+        raise BoxlineError(f"{file} has no rows, expected at least one box.")
+    return rows
 
 
 def headed_rows(file: str, content: bytes, columns: Sequence[str], *, only: bool = False) -> list[Row]:
@@ -77,16 +79,12 @@ def headed_rows(file: str, content: bytes, columns: Sequence[str], *, only: bool
 
     Raises BoxlineError where one of `columns` is missing or, with `only`, where there are others.
     """
-    # A byte that is not UTF-8 goes through as a stand-in, so that its line and column can be named.
-    lines = _lines(file, content.decode("utf-8-sig", "surrogateescape"))
+    lines = _lines(file, content)
     first_line, header = next(lines, (1, []))
     _check_header(f"{file}, line {first_line}", header, columns, only=only)
     rows = [_row(file, line, fields, header) for line, fields in lines]
     if not rows:
         raise BoxlineError(f"{file} has a header and no rows, expected at least one box.")
-    for row in rows:
-        for column, text in row.fields.items():
-            _check_utf8(row, column, text)
     return rows
 
 
@@ -116,8 +114,12 @@ def image_size(member: Member) -> tuple[int, int]:
         return 0, 0
 
 
-def _lines(file: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    """The number of each line that is not empty, from 1, and its fields."""
+def _lines(file: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not empty, from 1, and its fields.
+
+    A byte that is not UTF-8 goes through as a stand-in, so that its line and column can be named.
+    """
+    text = content.decode("utf-8-sig", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for fields in reader:
@@ -133,7 +135,10 @@ def _row(file: str, line: int, fields: list[str], columns: Sequence[str]) -> Row
             f"{file}, line {line}: received {len(fields)} fields ({shortened(','.join(fields))}), "
             f"expected {len(columns)}: {', '.join(columns)}."
         )
-    return Row(file, line, dict(zip(columns, fields, strict=True)))
+    row = Row(file, line, dict(zip(columns, fields, strict=True)))
+    for column, text in row.fields.items():
+        _check_utf8(row, column, text)
+    return row
 
 
 def _check_header(where: str, header: list[str], columns: Sequence[str], *, only: bool) -> None:

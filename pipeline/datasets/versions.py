@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from pipeline import schema
 from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError, listed
+from pipeline.storage.tables import damage_told, type_and_unit
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -31,6 +32,10 @@ TABLES = "validate"
 
 DOWNLOAD = "download"
 REQUIRED = {"images.parquet": schema.IMAGES, "boxes.parquet": schema.BOXES, "categories.parquet": schema.CATEGORIES}
+
+
+class NoRevisionError(BoxlineError):
+    """A word that names no revision of the project."""
 
 
 class Version(ABC):
@@ -169,7 +174,7 @@ def working_tree() -> Version:
 def at_revision(revision: str) -> Iterator[Version]:
     """The project as a branch, a tag, a commit or an experiment of DVC has it, without datasets where it has no data.
 
-    Raises BoxlineError where there is no such revision.
+    Raises NoRevisionError where there is no such revision.
     """
     # Here, because DVC takes a while to import and folders do without.
     from dvc.exceptions import DvcException, NotDvcRepoError
@@ -183,15 +188,12 @@ def at_revision(revision: str) -> Iterator[Version]:
             name = revision if commit.startswith(revision) else f"{revision} ({commit[:7]})"
             version = Revision(name, commit, repo)
         except NotDvcRepoError:
-            raise BoxlineError(
-                f"{revision!r} is no folder of tables, and the current folder is no DVC project with revisions. Run "
-                "this from the project's root folder."
+            raise NoRevisionError(
+                f"{revision!r} is no Git revision, since the current folder is no DVC project. Run this from the "
+                "project's root folder."
             ) from None
         except SCMError:
-            raise BoxlineError(
-                f"{revision!r} is neither a Git revision nor a folder with {listed(REQUIRED)}. `git log --oneline` "
-                "lists revisions."
-            ) from None
+            raise NoRevisionError(f"{revision!r} is no Git revision. `git log --oneline` lists them.") from None
         except DvcException as error:
             raise BoxlineError(f"DVC cannot read {revision!r}: {error}") from error
         yield version
@@ -217,14 +219,18 @@ def open_version(word: str) -> Iterator[Version]:
     folder = Path(word)
     if (folder / "images.parquet").is_file():
         yield folder_of_tables(folder)
-    else:
-        with at_revision(word) as version:
-            if not version.datasets:
-                raise BoxlineError(
-                    f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
-                    "After `dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
-                )
-            yield version
+        return
+    with contextlib.ExitStack() as opened:
+        try:
+            version = opened.enter_context(at_revision(word))
+        except NoRevisionError as error:
+            raise BoxlineError(f"{word!r} is no folder with {listed(REQUIRED)}, and {error}") from None
+        if not version.datasets:
+            raise BoxlineError(
+                f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
+                "After `dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
+            )
+        yield version
 
 
 def _remotes_of_today() -> dict[str, Any]:
@@ -240,17 +246,30 @@ def _remotes_of_today() -> dict[str, Any]:
 
 
 def _read_columns(file: BinaryIO, columns: pa.Schema, where: str) -> pa.Table:
-    try:
+    with damage_told(where, "`dvc repro` builds it again."):
         table = pq.ParquetFile(file)
-        present = table.schema_arrow
         for field in columns:
-            place = present.get_field_index(field.name)
-            if place < 0 or present.field(place).type != field.type:
-                received = "is missing" if place < 0 else f"is {present.field(place).type}"
-                raise BoxlineError(
-                    f"{where}: column {field.name} {received}, expected {field.type}. Another version of Boxline wrote "
-                    "it, which this one cannot read; `dvc repro` builds it again."
-                )
-        return table.read(columns.names).cast(columns)
-    except pa.ArrowInvalid as error:
-        raise BoxlineError(f"{where}: not a Parquet table ({error}). `dvc repro` builds it again.") from None
+            _require_column(table.schema_arrow, field, where)
+        found = table.read(columns.names)
+    for field in columns:
+        missing = found[field.name].null_count
+        if missing and not field.nullable:
+            raise BoxlineError(
+                f"{where}: column {field.name} has no value in {missing} of {found.num_rows} rows, expected one in "
+                "each. Correct the table, or build it again with `dvc repro`."
+            )
+    return found.cast(columns)
+
+
+def _require_column(present: pa.Schema, field: pa.Field, where: str) -> None:
+    """Raise BoxlineError where the column is missing, or of another type or unit.
+
+    Whether it may hold nulls is not compared: a table that others wrote says so of every column.
+    """
+    place, expected = present.get_field_index(field.name), type_and_unit(field)
+    received = None if place < 0 else type_and_unit(present.field(place).with_nullable(field.nullable))
+    if received != expected:
+        raise BoxlineError(
+            f"{where}: column {field.name} is {received or 'missing'}, expected {expected}. Another version of Boxline "
+            "wrote it, which this one cannot read; `dvc repro` builds it again."
+        )

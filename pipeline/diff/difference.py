@@ -1,7 +1,7 @@
 """What changed in one dataset between two versions of it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline import schema
+from pipeline.checks.rows import split_names
 from pipeline.datasets.tables import Tables, boxes_xywh_of
 from pipeline.datasets.versions import Version
 from pipeline.diff.boxes import BoxRows, compare_boxes
@@ -17,11 +18,9 @@ from pipeline.diff.classes import class_names, compare_classes
 from pipeline.diff.images import compare_images
 from pipeline.diff.matching import Changes, Rows
 from pipeline.errors import BoxlineError, listed
-from pipeline.storage.tables import FILES
+from pipeline.storage.tables import FILES, QUARANTINE
 
 TRAIN = "train"
-SPLITS = (TRAIN, "val", "test")
-"""In this order; any others follow."""
 
 DIGESTS = pa.schema([schema.FILES.field(name) for name in ("image_id", "sha256")])
 REASONS = pa.schema([schema.QUARANTINE.field("reason")])
@@ -53,11 +52,11 @@ class Side:
     def read(cls, version: Version, dataset: str) -> "Side":
         """The dataset in that version. Raises BoxlineError where its tables cannot be had or name what is not there."""
         tables = version.tables(dataset)
-        _require_keys(tables, f"{dataset} of {version.name}")
+        _require_comparable(tables, f"{dataset} of {version.name}")
         return cls.of(
             tables,
             version.table(dataset, FILES, DIGESTS),
-            version.table(dataset, "quarantine.parquet", REASONS),
+            version.table(dataset, QUARANTINE, REASONS),
         )
 
 
@@ -143,10 +142,7 @@ def _rows_of(keys: pa.ChunkedArray, of_table: pa.ChunkedArray) -> Rows:
 
 
 def _counts(names: list[str], before: Side, after: Side, classes_before: Rows, classes_after: Rows) -> Counts:
-    splits = sorted(
-        {*_splits(before), *_splits(after)},
-        key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split),
-    )
+    splits = split_names(before.images, after.images)
     sides = []
     for side, classes in ((before, classes_before), (after, classes_after)):
         of_images = np.array([splits.index(split) for split in side.images["split"].to_pylist()], np.int64)
@@ -154,10 +150,6 @@ def _counts(names: list[str], before: Side, after: Side, classes_before: Rows, c
         cells = np.bincount(classes * len(splits) + of_boxes, minlength=len(names) * len(splits))
         sides.append(cells.reshape(len(names), len(splits)))
     return Counts(names, splits, *sides)
-
-
-def _splits(side: Side) -> list[str]:
-    return side.images["split"].unique().to_pylist()
 
 
 def _leaks(before: pa.Table, after: pa.Table) -> list[Leak]:
@@ -186,15 +178,29 @@ def _into_train(images: Changes, before: pa.Table, after: pa.Table) -> Rows:
     return moved[now == TRAIN]
 
 
-def _require_keys(tables: Tables, where: str) -> None:
-    """Raise BoxlineError unless ids of images and categories are unique and boxes name those that are there."""
+def _require_comparable(tables: Tables, where: str) -> None:
+    """Raise BoxlineError unless ids of images and categories are unique, boxes name those that are there, and all
+    numbers are finite: NaN differs from itself.
+    """
+    faults = [*_faulty_keys(tables), *_faulty_numbers(tables.boxes)]
+    if faults:
+        raise BoxlineError(f"{where}: {faults[0]}. Compare tables that `validate` has checked.")
+
+
+def _faulty_keys(tables: Tables) -> Iterator[str]:
     for owner, key in (("images", "image_id"), ("categories", "category_id")):
         ids, named = getattr(tables, owner)[key], tables.boxes[key]
         counts = ids.value_counts()
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
         unknown = named.filter(pc.invert(pc.is_in(named, value_set=ids.combine_chunks()))).unique().to_pylist()
-        fault = f"{owner}.parquet has {key} {listed(twice)} more than once" if twice else None
         if unknown:
-            fault = f"boxes.parquet names {key} {listed(unknown)}, which {owner}.parquet does not have"
-        if fault:
-            raise BoxlineError(f"{where}: {fault}. Compare tables that `validate` has checked.")
+            yield f"boxes.parquet names {key} {listed(unknown)}, which {owner}.parquet does not have"
+        if twice:
+            yield f"{owner}.parquet has {key} {listed(twice)} more than once"
+
+
+def _faulty_numbers(boxes: pa.Table) -> Iterator[str]:
+    for name in ("x", "y", "width", "height", "area"):
+        bad = boxes.filter(pc.invert(pc.is_finite(boxes[name])))
+        if bad.num_rows:
+            yield f"boxes.parquet has {name} {bad[name][0]} in box_id {listed(bad['box_id'].to_pylist())}"

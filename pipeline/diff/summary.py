@@ -1,6 +1,6 @@
 """What changed in a dataset, counted and put into words: lines for a terminal, rows for the page."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipeline.diff.boxes import iou_of_pairs
 from pipeline.diff.difference import Difference
 from pipeline.diff.matching import Changes
 from pipeline.errors import listed
+from pipeline.words import aligned, counted, printable
 
 IMAGE_KINDS = {"pixels": "other pixels", "size": "other size", "split": "other split", "renamed": "renamed"}
 BOX_KINDS = {"moved": "moved", "label": "other class", "crowd": "other crowd flag", "area": "other outline"}
@@ -113,7 +114,7 @@ def shown(name: str) -> str:
     >>> print(shown("a\x1b[31mb"), len(shown("long" * 100)))
     a\x1b[31mb 50
     """
-    plain = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name)
+    plain = printable(name)
     return plain if len(plain) <= NAME_CHARACTERS else plain[: NAME_CHARACTERS - 1] + "…"
 
 
@@ -122,7 +123,7 @@ def _totals(difference: Difference) -> list[str]:
     for total in totals(difference):
         came, went = ("" if count is None else f"{count:,}" for count in (total.came, total.went))
         rows.append((total.name, f"{total.before:,}", f"{total.after:,}", came, went, total.changed))
-    return _aligned(rows, "<>>>><")
+    return aligned(rows, "<>>>><")
 
 
 def _counts(difference: Difference) -> list[str]:
@@ -134,16 +135,7 @@ def _counts(difference: Difference) -> list[str]:
         gained = f"{count.after - count.before:+,}"
         rows.append((shown(count.name), count.split, f"{count.before:,}", f"{count.after:,}", gained))
     more = len(counts) - NUM_COUNTS
-    return [*_aligned(rows, "<<>>>"), *([f"and {more} more"] if more > 0 else [])]
-
-
-def _aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Rows as columns, "<" at the left and ">" at the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return [*aligned(rows, "<<>>>"), *([f"and {more} more"] if more > 0 else [])]
 
 
 def _total(name: str, before: pa.Table, after: pa.Table, changes: Changes, words: Mapping[str, str]) -> Total:
@@ -168,13 +160,14 @@ def _leaks(difference: Difference) -> Iterator[str]:
     new = [leak for leak in difference.leaks if leak.is_new]
     if new:
         files = (" = ".join(f"{split}/{shown(name)}" for split, name in leak.places) for leak in new)
-        yield f"Leak: {_counted(len(new), 'image file')} now in several splits: {listed(files, NUM_NAMES)}."
+        count = counted(len(new), "image file", "image files")
+        yield f"Leak: {count} now in several splits: {listed(files, NUM_NAMES)}."
     if len(difference.into_train):
         before, after = difference.images.before[difference.into_train], difference.images.after[difference.into_train]
         names = difference.after.images["file_name"].take(after).to_pylist()
         splits = difference.before.images["split"].take(before).to_pylist()
         files = (f"{shown(name)} from {split}" for name, split in zip(names, splits, strict=True))
-        yield f"Leak: {_counted(len(before), 'image')} moved into train: {listed(files, NUM_NAMES)}."
+        yield f"Leak: {counted(len(before), 'image', 'images')} moved into train: {listed(files, NUM_NAMES)}."
 
 
 def _classes(difference: Difference) -> Iterator[str]:
@@ -196,8 +189,5 @@ def _unknown(difference: Difference) -> Iterator[str]:
     ]
     count = int(np.logical_or(*without).sum())
     if count:
-        yield f"{_counted(count, 'image')} without a digest on one side: whether the pixels changed is not known."
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+        images = counted(count, "image", "images")
+        yield f"{images} without a digest on one side: whether the pixels changed is not known."

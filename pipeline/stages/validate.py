@@ -9,12 +9,12 @@ from pipeline.checks.markdown import as_markdown
 from pipeline.checks.page import write_page
 from pipeline.checks.report import as_json
 from pipeline.checks.validation import validate as run_checks
-from pipeline.checks.words import counted
 from pipeline.command import run_stage
 from pipeline.datasets.tables import Tables
 from pipeline.errors import BoxlineError
 from pipeline.storage.files import whole_file, whole_folder, write_json
 from pipeline.storage.tables import FILES, QUARANTINE, read_table, write_table
+from pipeline.words import counted
 
 logger = logging.getLogger(__name__)
 

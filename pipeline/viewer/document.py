@@ -45,8 +45,6 @@ def require_replaceable(path: Path) -> None:
             is_page = MARK in file.read(2000)
     except FileNotFoundError:
         return
-    except IsADirectoryError:
-        is_page = False
     if not is_page:
         raise BoxlineError(f"{path} exists and is no page of Boxline. Give another name to --out.")
 

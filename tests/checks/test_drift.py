@@ -88,6 +88,12 @@ def test_without_an_earlier_version_nothing_is_run_and_the_reason_is_told() -> N
     }
 
 
+def test_where_no_boxes_are_left_there_is_no_median() -> None:
+    for now, before in (({"boxes": []}, BEFORE), (BEFORE, {"boxes": []})):
+        assert drifted("drift_of_box_sizes", now, before).measured == "1.000"
+    assert drifted("drift_of_box_sizes", {"boxes": []}, {"boxes": []}).measured == "0.000"
+
+
 values = st.lists(st.floats(0, 1, width=16), min_size=1, max_size=20).map(np.array)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import schema
+from pipeline.checks import sifting
 from pipeline.checks.rows import images_with_files
 from pipeline.errors import BoxlineError
 from tests.checks.scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, found, outcome
@@ -49,6 +50,31 @@ def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
     assert outcome(validation, "box_not_finite").examples == (
         "boxes row 4, box 2 of 000000000007.jpg: x 600, y nan, width 41.5, height 4, area 166",
     )
+
+
+def test_rows_of_several_slices_are_kept_each_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quarantine is made some rows at a time; line breaks, nulls and what is no number may be in any of them."""
+    monkeypatch.setattr(sifting, "SLICE_ROWS", 2)
+    bad = [box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(3)]
+    bad.append(box(23, 7, 5, (-math.inf, 2, math.inf, math.nan)))
+    images = [image(40 + number) | {"file_name": f"{number}\n\u2028é.jpg"} for number in range(3)]
+    validation = checked(
+        [*IMAGES, *images], [*BOXES, *bad], files=[{"sha256": None, "problem": None}, *[{"problem": "a\nb"}] * 2]
+    )
+    rows = validation.quarantine.to_pylist()
+    assert [json.loads(row["row"]) for row in rows] == [
+        *images,
+        bad[3] | {"x": "-inf", "width": "inf", "height": "nan", "area": str(bad[3]["area"])},
+        *bad[:3],
+    ]
+    assert [json.loads(row["values"]) for row in rows] == [
+        {"archive": images[0]["archive"], "member": images[0]["member"], "problem": None},
+        {"problem": "a\nb"},
+        {"problem": "a\nb"},
+        {"x": "-inf", "y": 2.0, "width": "inf", "height": "nan", "area": str(bad[3]["area"])},
+        *[{"width": -3.0, "height": 4.0}] * 3,
+    ]
+    assert rows[-1]["values"] == '{"width":-3.0,"height":4.0}'
 
 
 def test_what_inspect_says_of_a_file_is_the_reason_in_quarantine() -> None:
@@ -167,7 +193,7 @@ def test_every_row_is_accepted_or_in_quarantine_and_never_both(
     images_and_files: tuple[list[Row], list[Row]], boxes: list[Row], severity: str
 ) -> None:
     images, files = images_and_files
-    softer = ("box_not_finite", "box_size_not_positive", "image_size_not_positive", "image_file_missing")
+    softer = ("box_not_finite", "box_size_not_positive", "image_size_differs", "image_duplicated_within_split")
     validation = checked(images, boxes, files=files, **{name: {"severity": severity} for name in softer})
     given = Counter(json.dumps(row, sort_keys=True) for row in [*images, *boxes])
     accepted = [*validation.accepted.images.to_pylist(), *validation.accepted.boxes.to_pylist()]

@@ -1,5 +1,6 @@
 """`boxline check` on small tables: what it prints, what it tells GitHub, and the exit code."""
 
+import contextlib
 import logging
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline import schema
 from pipeline.commands.check import annotations, check
+from pipeline.datasets.versions import Folders
 from pipeline.errors import BoxlineError
 from pipeline.storage.tables import write_table
 from tests.checks.scene import BOXES, IMAGES, Row, checked, tables_of
@@ -88,6 +90,50 @@ def test_an_unknown_dataset_is_named() -> None:
         check(["cocoa"], against=None, github=False)
 
 
+def test_a_dataset_that_passes_for_a_revision_is_told_its_place(project: Path) -> None:
+    """`--against` takes the word behind it, where one is, and all datasets are asked for then."""
+    build("coco")
+    with pytest.raises(BoxlineError) as raised:
+        check([], against="coco", github=False)
+    assert str(raised.value) == (
+        "'coco' is no Git revision but a dataset. Name datasets before the revision: boxline check coco --against"
+    )
+    with pytest.raises(BoxlineError) as raised:
+        check(["coco"], against="../tables", github=False)
+    assert str(raised.value) == (
+        "'../tables' is no Git revision, since the current folder is no DVC project. Run this from the project's root "
+        "folder."
+    )
+
+
+def test_drift_that_cannot_be_told_fails_where_it_is_an_error(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build("coco")
+    tables_of(IMAGES, BOXES).write(project / "before")
+    (project / "before" / "boxes.parquet").unlink()
+    earlier = Folders("v1", {"coco": (project / "before", project)})
+    monkeypatch.setattr("pipeline.commands.check.at_revision", lambda _: contextlib.nullcontext(earlier))
+    reason = "coco of v1 has no boxes.parquet. `dvc repro validate@coco` makes it."
+    assert check(["coco"], against="v1", github=False) == 0
+    assert f"drift_of_box_count warning not run {reason}" in unpadded(capsys.readouterr().out)
+    params = tiny_params()
+    params["checks"]["drift_of_box_count"]["severity"] = "error"
+    write_params(project, params)
+    assert check(["coco"], against="v1", github=False) == 1
+    lines = unpadded(capsys.readouterr().out)
+    assert f"FAILS: drift_of_box_count found 1, first: {reason}" in lines
+    assert f"drift_of_box_count error failed 1 {reason}" in lines
+    assert f"drift_of_image_count warning not run {reason}" in lines
+    earlier.datasets.clear()
+    assert check(["coco"], against="v1", github=False) == 0
+    assert "drift_of_box_count error not run v1 has no tables of coco" in unpadded(capsys.readouterr().out)
+
+
+def unpadded(output: str) -> list[str]:
+    return [" ".join(line.split()) for line in output.splitlines()]
+
+
 def test_github_gets_annotations_and_the_summary(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +162,23 @@ def test_without_a_summary_to_write_to_it_says_so(caplog: pytest.LogCaptureFixtu
     assert caplog.messages == ["GITHUB_STEP_SUMMARY is not set, so the report was written nowhere."]
 
 
+@pytest.mark.parametrize(
+    ("place", "fault"), [("nowhere/summary.md", "No such file or directory"), ("data", "Is a directory")]
+)
+def test_a_summary_that_cannot_be_written_is_named_after_the_verdict(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, place: str, fault: str
+) -> None:
+    build("coco")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", place)
+    with pytest.raises(BoxlineError) as raised:
+        check(["coco"], against=None, github=True)
+    assert str(raised.value) == (
+        f"GITHUB_STEP_SUMMARY is {place}, which cannot be written to ({fault}). Expected the file that GitHub's runner "
+        "has made. Correct the variable, or unset it to do without the report."
+    )
+    assert capsys.readouterr().out.endswith("\n1 of 1 datasets pass. Warnings: 1.\n")
+
+
 def test_nothing_in_a_file_name_passes_for_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     """Names come from archives, and a line that starts with :: is an order to GitHub's runner."""
     images = [IMAGES[0], IMAGES[1] | {"file_name": "a\n::stop-commands::x\r%0A.jpg", "width": 99}]
@@ -128,6 +191,16 @@ def test_nothing_in_a_file_name_passes_for_a_line_of_ours(capsys: pytest.Capture
     place = r"images row 2, image 3, a\n::stop-commands::x\r%250A.jpg: width 99, height 80, file_width 100"
     assert f"::warning title=coco%3A image_size_differs::1 found. {place}" in output
     assert place.replace("%25", "%") in output
+
+
+def test_nothing_in_a_file_name_passes_for_an_order_of_the_old_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    """GitHub's runner still obeys ##[command], and looks for it anywhere in a line."""
+    build("coco", images=[IMAGES[0], IMAGES[1] | {"file_name": "###[stop-commands]x.jpg", "width": 99}])
+    check(["coco"], against=None, github=True)
+    output = capsys.readouterr().out
+    assert "##[" not in output
+    place = r"images row 2, image 3, ##\x23[stop-commands]x.jpg: width 99, height 80, file_width 100"
+    assert f"::warning title=coco%3A image_size_differs::1 found. {place}" in output
 
 
 def test_what_would_end_an_annotation_is_escaped() -> None:

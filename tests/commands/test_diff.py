@@ -57,11 +57,20 @@ def test_a_page_of_before_is_replaced_and_no_other_file(folder: Path) -> None:
         assert diff("old/validate", "new/validate", [], Path("diff.html")) == 0
     Path("diff.html").unlink()
     Path("mine.html").write_text("<!DOCTYPE html><title>My notes</title>")
-    for name in ("mine.html", "old"):
-        assert complaint("old/validate", "new/validate", [], Path(name)) == (
-            f"{name} exists and is no page of Boxline. Give another name to --out."
-        )
+    assert complaint("old/validate", "new/validate", [], Path("mine.html")) == (
+        "mine.html exists and is no page of Boxline. Give another name to --out."
+    )
     assert Path("mine.html").read_text() == "<!DOCTYPE html><title>My notes</title>"
+
+
+def test_a_page_needs_a_place(folder: Path) -> None:
+    Path("notes").touch()
+    assert complaint("old/validate", "new/validate", [], Path("old")) == (
+        "--out is old, a folder; expected a file. Name one in it: old/NAME"
+    )
+    assert complaint("old/validate", "new/validate", [], Path("notes/more/mine.html")) == (
+        "--out is notes/more/mine.html, but notes is no folder. Name a file in a folder."
+    )
 
 
 def test_datasets_of_the_project_are_compared_by_name(folder: Path) -> None:

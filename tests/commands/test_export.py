@@ -47,6 +47,29 @@ def test_one_split_as_coco_reads_it(
     assert [c["name"] for c in json.loads(out.read_text())["categories"]] == ["cat", "dog"]
 
 
+def test_its_help_says_what_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(monkeypatch, "--help") == 0
+    assert (
+        "the same ids and numbers, images and boxes in their order, categories by id. Outlines are not in tables, and "
+        "so not in the file."
+    ) in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_file_needs_a_place(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    images = folder / "images.parquet"
+    before = images.read_bytes()
+    for out, message in (
+        (folder, f"FILE is {folder}, a folder; expected a file. Name one in it: {folder}/NAME"),
+        (images / "x.json", f"FILE is {images}/x.json, but {images} is no folder. Name a file in a folder."),
+    ):
+        caplog.clear()
+        assert export(monkeypatch, folder, out, "--split", "val") == 1
+        assert caplog.messages == [f"Error: {message}"]
+    assert images.read_bytes() == before
+
+
 def test_a_split_that_is_not_there(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

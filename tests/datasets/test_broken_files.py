@@ -3,12 +3,14 @@
 Each goes through the stages `tables`, `inspect` and `validate` as a part of a download that is otherwise in order.
 """
 
+import io
 import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -29,9 +31,9 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Kept:
-    """How many images and boxes went on, and what was refused: table, id and reason.
+    """How many images and boxes of the split went on, and what was refused: table, id and reason.
 
-    Without any image, `validate` fails.
+    Without any box, `validate` fails.
     """
 
     images: int
@@ -56,6 +58,9 @@ def not_instances(reason: str) -> str:
 def no_archive(reason: str) -> str:
     return f"{IMAGES} is not a readable zip archive ({reason}). Delete it and download it again."
 
+
+OTHER, OTHER_ID = "other.png", 999_999
+"""The only image of the other split, in which everything is in order."""
 
 FIRST_IMAGE, FIRST_BOX = 403385, 1131709
 
@@ -214,9 +219,17 @@ def lay_out_archive(path: Path, download: Path) -> None:
 
 
 def write_instances(download: Path, categories: Any, val: bytes) -> None:
-    train = json.dumps({"images": [], "annotations": [], "categories": categories}).encode()
+    image = {"id": OTHER_ID, "file_name": OTHER, "width": 100, "height": 50}
+    train = json.dumps({"images": [image], "annotations": [], "categories": categories}).encode()
     members = [("annotations/instances_train2017.json", train), ("annotations/instances_val2017.json", val)]
     write_archive(download / "annotations/annotations_trainval2017.zip", members)
+    write_archive(download / "zips/train2017.zip", [(f"train2017/{OTHER}", drawn())])
+
+
+def drawn() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (100, 50)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def lay_out_snacks(path: Path, download: Path) -> None:
@@ -229,9 +242,9 @@ def lay_out_digits(path: Path, download: Path) -> None:
     names = [f"MNIST_Converted_Training/converted_training{number}.png" for number in range(1, 7)]
     with zipfile.ZipFile(BROKEN.parent / "mnist" / "MNIST" / "MNIST_Converted_Training.zip") as archive:
         write_archive(download / "MNIST/MNIST_Converted_Training.zip", [(name, archive.read(name)) for name in names])
-    write_archive(download / "MNIST/MNIST_Converted_Testing.zip", [])
+    write_archive(download / "MNIST/MNIST_Converted_Testing.zip", [(f"MNIST_Converted_Testing/{OTHER}", drawn())])
     (download / "MNIST/training_data.csv").write_bytes(path.read_bytes())
-    (download / "MNIST/test_data.csv").write_bytes(b"")
+    (download / "MNIST/test_data.csv").write_text(f"{OTHER},4,0.2,0.5,0.48,0.81\n")
 
 
 LAYOUTS = {
@@ -277,10 +290,12 @@ def run_stages(folder: Path) -> Kept | str:
     tables = {path.stem: pq.read_table(path) for path in (folder / "validate").iterdir()}
     refused = tuple((row["table"], row["row_id"], row["reason"]) for row in tables["quarantine"].to_pylist())
     if failure:
-        assert failure.startswith(f"{folder.name} does not pass: no images passed the checks. ")
+        assert failure.startswith(f"{folder.name} does not pass: no boxes passed the checks. ")
         assert list(tables) == ["quarantine"]
         return Kept(0, 0, refused)
-    return Kept(tables["images"].num_rows, tables["boxes"].num_rows, refused)
+    images = tables["images"].filter(pc.not_equal(tables["images"]["file_name"], OTHER))
+    boxes = pc.is_in(tables["boxes"]["image_id"], value_set=images["image_id"].combine_chunks())
+    return Kept(images.num_rows, pc.sum(boxes).as_py(), refused)
 
 
 def test_no_file_was_forgotten() -> None:

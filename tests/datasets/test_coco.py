@@ -171,15 +171,33 @@ def test_a_file_that_is_no_instances_file(tmp_path: Path, change: Any, reason: s
     assert failure(tmp_path, change) == f"{START} is not a COCO instances file: {reason}. {END}"
 
 
-def write_splits(folder: Path, train: list[dict[str, Any]], val: list[dict[str, Any]]) -> None:
+IMAGES = [{"id": 1, "file_name": "a.jpg", "width": 10, "height": 10}]
+
+
+def write_splits(
+    folder: Path,
+    train: list[dict[str, Any]],
+    val: list[dict[str, Any]],
+    val_images: list[dict[str, Any]] = IMAGES,
+) -> None:
     members = [
         (
             f"annotations/instances_{split}2017.json",
-            json.dumps({"images": [], "annotations": [], "categories": categories}).encode(),
+            json.dumps({"images": images, "annotations": [], "categories": categories}).encode(),
         )
-        for split, categories in (("train", train), ("val", val))
+        for split, categories, images in (("train", train, IMAGES), ("val", val, val_images))
     ]
     write_archive(folder / "annotations" / "annotations_trainval2017.zip", members)
+
+
+def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
+    write_splits(tmp_path, [{"id": 1, "name": "cat"}], [{"id": 1, "name": "cat"}], val_images=[])
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}/annotations/annotations_trainval2017.zip: member annotations/instances_val2017.json lists no "
+        "images, expected at least one. Correct the file, or download the archive again."
+    )
 
 
 @pytest.mark.parametrize(

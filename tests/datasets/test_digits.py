@@ -80,11 +80,11 @@ def test_tables_follow_the_csv(sample_folder: Path) -> None:
 def write_digits(folder: Path, csv: bytes, image: bytes | None = None) -> None:
     buffer = io.BytesIO()
     Image.new("L", (100, 50)).save(buffer, "PNG")
-    members = [("MNIST_Converted_Training/a.png", image or buffer.getvalue())]
-    write_archive(folder / ARCHIVE, members)
+    write_archive(folder / ARCHIVE, [("MNIST_Converted_Training/a.png", image or buffer.getvalue())])
     (folder / "MNIST" / "training_data.csv").write_bytes(csv)
-    write_archive(folder / "MNIST" / "MNIST_Converted_Testing.zip", [])
-    (folder / "MNIST" / "test_data.csv").write_bytes(b"")
+    test_members = [("MNIST_Converted_Testing/a.png", buffer.getvalue())]
+    write_archive(folder / "MNIST" / "MNIST_Converted_Testing.zip", test_members)
+    (folder / "MNIST" / "test_data.csv").write_bytes(GOOD)
 
 
 def failure(folder: Path, csv: bytes) -> str:
@@ -100,7 +100,7 @@ CSV = "MNIST/training_data.csv"
 
 def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     write_digits(tmp_path, b"\xef\xbb\xbf" + GOOD)
-    [box] = reader.read(tmp_path).boxes.to_pylist()
+    box, _ = reader.read(tmp_path).boxes.to_pylist()
     assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx([20, 25, 28, 15.5])
 
 
@@ -134,8 +134,11 @@ def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_p
             id="nan",
         ),
         pytest.param(
-            b"a.png,4,0.2,0.5,0.48,\xe9\n", f"{CSV}: byte 21 is not UTF-8. Save the file as UTF-8.", id="latin"
+            b"a.png,4,0.2,0.5,0.48,0.81\na.png,4,0.2,0.5,0.48,\xe9\n",
+            rf"{CSV}, line 2, column ymax: received the bytes b'\xe9', which are not UTF-8. Save the file as UTF-8.",
+            id="latin",
         ),
+        pytest.param(b"\n", f"{CSV} has no rows, expected at least one box.", id="no rows"),
         pytest.param(
             b"b.png,4,0.2,0.5,0.48,0.81\n",
             f"{CSV}, line 1, column file name: received 'b.png', expected an image in {ARCHIVE}.",
@@ -152,6 +155,15 @@ def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
     write_digits(tmp_path, GOOD, b"<html>")
     [image, *_] = reader.read(tmp_path).images.to_pylist()
     assert (image["file_name"], image["width"], image["height"]) == ("a.png", 0, 0)
+
+
+def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
+    write_digits(tmp_path, GOOD)
+    test = tmp_path / "MNIST" / "test_data.csv"
+    test.write_bytes(b"")
+    with pytest.raises(BoxlineError) as raised:
+        reader.read(tmp_path)
+    assert str(raised.value) == f"{test} has no rows, expected at least one box."
 
 
 def test_a_missing_label_file(sample_folder: Path, tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from tests.servers import serving_folder
 
 FIRST = tables([image(7), image(3, "train", width=100, height=80)], [box(1, 7, 5, (10.5, 20, 30, 40))])
 SECOND = tables([image(7)], [box(1, 7, 2, (10.5, 20, 30, 40)), box(2, 7, 5, (1, 2, 3, 4))])
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""What a piece of a Parquet file begins with that zstd has made smaller."""
+
 GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
 
 
@@ -202,20 +205,24 @@ def test_a_revision_without_data_is_told_from_none(project: Path) -> None:
         "`dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
     )
     assert complaint("three") == (
-        "'three' is neither a Git revision nor a folder with images.parquet, boxes.parquet, categories.parquet. "
-        "`git log --oneline` lists revisions."
+        "'three' is no folder with images.parquet, boxes.parquet, categories.parquet, and 'three' is no Git revision. "
+        "`git log --oneline` lists them."
     )
+    with pytest.raises(BoxlineError) as raised, at_revision("three"):
+        pass
+    assert str(raised.value) == "'three' is no Git revision. `git log --oneline` lists them."
 
 
 @pytest.mark.slow
 def test_a_project_without_git_has_no_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    no_folder = "'HEAD' is no folder with images.parquet, boxes.parquet, categories.parquet, and"
     assert complaint("HEAD") == (
-        "'HEAD' is no folder of tables, and the current folder is no DVC project with revisions. Run this from the "
+        f"{no_folder} 'HEAD' is no Git revision, since the current folder is no DVC project. Run this from the "
         "project's root folder."
     )
     run_dvc(tmp_path, "init", "--quiet", "--no-scm")
-    assert complaint("HEAD").startswith("'HEAD' is neither a Git revision nor a folder with images.parquet, ")
+    assert complaint("HEAD") == f"{no_folder} 'HEAD' is no Git revision. `git log --oneline` lists them."
 
 
 def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
@@ -275,8 +282,12 @@ def test_columns_of_another_version_of_boxline_are_left_out_or_named(tmp_path: P
     version = folder_of_tables(tmp_path / "mine")
     assert same(version.tables("mine"), FIRST)
     for columns, fault in (
-        (FIRST.images.drop_columns("height"), "column height is missing, expected int32"),
-        (FIRST.images.set_column(3, "width", pa.array([1.5, 2])), "column width is double, expected int32"),
+        (FIRST.images.drop_columns("height"), "column height is missing, expected int32 in px"),
+        (FIRST.images.set_column(3, "width", pa.array([1.5, 2])), "column width is double, expected int32 in px"),
+        (
+            FIRST.images.cast(schema.IMAGES.set(3, schema.IMAGES.field("width").with_metadata({"unit": "mm"}))),
+            "column width is int32 in mm, expected int32 in px",
+        ),
     ):
         write_table(tmp_path / "mine" / "images.parquet", columns, columns.schema)
         with pytest.raises(BoxlineError) as raised:
@@ -292,8 +303,37 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine" / "boxes.parquet").write_text("boxes")
     with pytest.raises(BoxlineError) as raised:
         folder_of_tables(tmp_path / "mine").tables("mine")
-    assert str(raised.value).startswith(f"boxes.parquet of mine, {tmp_path}/mine: not a Parquet table (")
+    assert str(raised.value).startswith(f"boxes.parquet of mine, {tmp_path}/mine is not a Parquet table (")
     assert str(raised.value).endswith("). `dvc repro` builds it again.")
+
+
+def test_a_table_whose_content_is_damaged_is_named(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "mine")
+    path = tmp_path / "mine" / "boxes.parquet"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(ZSTD, ZSTD[::-1], 1))
+    with pytest.raises(BoxlineError) as raised:
+        folder_of_tables(tmp_path / "mine").tables("mine")
+    assert str(raised.value) == (
+        f"boxes.parquet of mine, {tmp_path}/mine is not a Parquet table (ZSTD decompression failed: Unknown frame "
+        "descriptor). `dvc repro` builds it again."
+    )
+
+
+def test_what_may_be_null_is_not_compared_and_nulls_are_named(tmp_path: Path) -> None:
+    FIRST.write(tmp_path / "mine")
+    loose = pa.schema([field.with_nullable(True) for field in schema.IMAGES])
+    write_table(tmp_path / "mine" / "images.parquet", FIRST.images.cast(loose), loose)
+    version = folder_of_tables(tmp_path / "mine")
+    assert same(version.tables("mine"), FIRST)
+    without = FIRST.images.cast(loose).set_column(1, loose.field("split"), pa.array(["val", None]))
+    write_table(tmp_path / "mine" / "images.parquet", without, loose)
+    with pytest.raises(BoxlineError) as raised:
+        version.tables("mine")
+    assert str(raised.value) == (
+        f"images.parquet of mine, {tmp_path}/mine: column split has no value in 1 of 2 rows, expected one in each. "
+        "Correct the table, or build it again with `dvc repro`."
+    )
 
 
 def test_folders_and_the_working_tree_do_without_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

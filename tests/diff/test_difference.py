@@ -1,5 +1,6 @@
 """What a difference counts, and what holds for any two versions."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -36,9 +37,9 @@ def test_boxes_are_counted_per_class_and_split() -> None:
     assert kinds(difference.boxes) == {"label": 1, "came": 1, "went": 1}
 
 
-def test_a_split_of_another_name_follows_the_known_ones() -> None:
-    given = side([image(1, "extra"), image(2, "test"), image(3, "train")])
-    assert compare(given, given).counts.splits == ["train", "test", "extra"]
+def test_a_split_of_another_name_stands_before_test_as_it_does_in_the_checks() -> None:
+    before, after = side([image(1, "test"), image(2, "train")]), side([image(1, "more"), image(2, "train")])
+    assert compare(before, after).counts.splits == ["train", "more", "test"]
 
 
 def test_one_file_in_two_splits_is_a_leak() -> None:
@@ -90,6 +91,14 @@ def test_quarantine_alone_is_a_difference() -> None:
             "boxes.parquet names category_id 4, which categories.parquet does not have",
         ),
         (tables([A, A, B], []), "images.parquet has image_id 7 more than once"),
+        (
+            tables([A], [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, CAT, (math.nan, 2, 3, 4))]),
+            "boxes.parquet has x nan in box_id 2",
+        ),
+        (
+            tables([A], [box(3, 7, CAT, (1, 2, 3, 4)) | {"area": -math.inf}]),
+            "boxes.parquet has area -inf in box_id 3",
+        ),
     ],
 )
 def test_tables_that_were_never_checked_are_refused(tmp_path: Path, made: Tables, fault: str) -> None:

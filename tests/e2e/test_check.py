@@ -125,10 +125,7 @@ def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
 def test_a_revision_that_does_not_exist_is_a_mistake(built: Path) -> None:
     result = check(built, "digits", "--against", "yesterday")
     assert result.returncode == 1
-    assert result.stderr == (
-        "Error: 'yesterday' is neither a Git revision nor a folder with images.parquet, boxes.parquet, "
-        "categories.parquet. `git log --oneline` lists revisions.\n"
-    )
+    assert result.stderr == "Error: 'yesterday' is no Git revision. `git log --oneline` lists them.\n"
 
 
 def cloned(project: Path, folder: Path) -> Path:

@@ -58,12 +58,18 @@ def _decode(archive: Archive, split: str) -> _Split:
     member = annotation_member(split)
     content = archive[member].read()
     try:
-        return _Split(*decode(content))
+        found = _Split(*decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BoxlineError(
             f"{archive.path}: member {member} is not a COCO instances file: {error}{_context(content, str(error))}. "
             "Correct the file, or download the archive again."
         ) from None
+    if not found.images:
+        raise BoxlineError(
+            f"{archive.path}: member {member} lists no images, expected at least one. Correct the file, or download "
+            "the archive again."
+        )
+    return found
 
 
 def _context(content: bytes, message: str) -> str:
