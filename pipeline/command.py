@@ -6,15 +6,26 @@ import errno
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.errors import BoxlineError
 
 logger = logging.getLogger(__name__)
 
+BUG = 70
+OUT_OF_MEMORY = 12
+DISK_FULL = 28
+"""Exit codes beside those of `errors`; flows/failures.py tells kinds of failures by them."""
+
+MEMORY_ERRORS = {"MemoryError", "ArrowMemoryError", "ResourceExhaustedError", "OutOfMemoryError"}
+"""By name, since each framework has its own and none is imported here."""
+
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 MACHINE_FAULTS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *FULL_DISK,
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EIO, errno.EMFILE, errno.ENFILE, errno.ESTALE),
 }
@@ -23,31 +34,42 @@ MACHINE_FAULTS = {
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A BoxlineError and a full disk become one line on stderr and exit code 1, Ctrl-C becomes exit code 130.
+    """What a user can put right becomes one line on stderr, and an exit code that tells its kind; Ctrl-C becomes 130.
 
     Where nobody reads on what is printed, as after `| head`, the exit code is 1 and nothing is said. Other exceptions
-    are bugs and keep their traceback.
+    are bugs, which keep their traceback, or a lack of memory.
     """
     try:
         yield
     except BoxlineError as error:
         logger.error("Error: %s", error)
-        sys.exit(1)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         # Python flushes stdout once more when it ends; what is left goes nowhere, instead of raising this again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         if error.errno not in MACHINE_FAULTS:
-            raise
+            _end_with_traceback(error)
         message = "Error: %s: %s. Make room, grant access or mend the disk, then run it again."
         logger.error(message, error.filename or "disk", error.strerror)
-        sys.exit(1)
+        sys.exit(DISK_FULL if error.errno in FULL_DISK else 1)
     except KeyboardInterrupt:
         logger.error(
             "Interrupted. No output was left half-written; the same command starts again, or goes on where it can."
         )
         sys.exit(130)
+    except Exception as error:
+        _end_with_traceback(error)
+
+
+def _end_with_traceback(error: Exception) -> NoReturn:
+    traceback.print_exc()
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & MEMORY_ERRORS or "RESOURCE_EXHAUSTED" in str(error):
+        logger.error("Error: out of memory. A smaller batch_size, image_size or shard_images needs less.")
+        sys.exit(OUT_OF_MEMORY)
+    sys.exit(BUG)
 
 
 def require_file_place(path: Path, word: str) -> None:

@@ -7,8 +7,19 @@ class BoxlineError(Exception):
     """A fault in parameters, data, network or machine, told in one sentence that a user can act on.
 
     The message says what is wrong, where, what was received, what was expected and what to do next.
-    A stage prints it without a traceback and ends with exit code 1.
+    A stage prints it without a traceback and ends with `exit_code`.
     """
+
+    exit_code = 1
+
+
+class NetworkError(BoxlineError):
+    """A server or a network that failed again and again; it may have recovered later.
+
+    The exit code is that of `sysexits.h` for a failure that may pass.
+    """
+
+    exit_code = 75
 
 
 def listed(values: Iterable[object], limit: int = 10) -> str:

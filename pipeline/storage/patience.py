@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.errors import BoxlineError
+from pipeline.errors import NetworkError
 from pipeline.storage.threads import StoppedError
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def persevere(
 ) -> Result:
     """What `attempt` returns, as soon as it raises no PassingError. `furthest_bytes` tells how far the best one came.
 
-    Raises BoxlineError after the last try, and StoppedError where `stop` is set in a pause.
+    Raises NetworkError after the last try, and StoppedError where `stop` is set in a pause.
     """
     stop = stop or threading.Event()
     failures, mark_bytes = 0, furthest_bytes()
@@ -76,7 +76,7 @@ def persevere(
             failures, mark_bytes = 0, furthest_bytes()
         failures += 1
         if failures >= patience.tries:
-            raise BoxlineError(f"{fault} ({failures} tries). {fault.advice}")
+            raise NetworkError(f"{fault} ({failures} tries). {fault.advice}")
         seconds = patience.pause_seconds(failures, fault.asked_seconds)
         logger.info("%s; try %d of %d in %.1f s", fault, failures + 1, patience.tries, seconds)
         if stop.wait(seconds):

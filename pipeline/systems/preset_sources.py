@@ -30,7 +30,7 @@ def fetch_preset(preset: Preset, module: str, where: str, folder: Path) -> int:
             try:
                 fetch(Asset(name), preset.source, folder)
             except BoxlineError as error:
-                raise BoxlineError(f"{error} A preset of this system consists of {listed(files)}.") from None
+                raise type(error)(f"{error} A preset of this system consists of {listed(files)}.") from None
     return int(load_preset(folder, module).count_params())
 
 

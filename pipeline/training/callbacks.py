@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from pipeline import progress
 from pipeline.training.resume import Checkpoint, State
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Saver(keras.callbacks.Callback):
         state.variables = values_of(self._whole.variables)
         state.optimizer = values_of(self.model.optimizer.variables)
         self._checkpoint.save(state)
+        progress.tell(f"{state.rows[-1]['phase']} (epochs)", epoch + 1, self.params["epochs"])
         if not sys.stderr.isatty():  # on a terminal the bar tells the numbers
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in state.rows[-1].items() if name not in ROW_KEYS)
             logger.info("%s: epoch %d of %d: %s", state.rows[-1]["phase"], epoch + 1, self.params["epochs"], numbers)

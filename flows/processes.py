@@ -1,0 +1,156 @@
+"""Commands in process groups of their own, which end with everything that they started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+GRACE_SECONDS = 5
+"""Between the request to end and the end. A training keeps its last epoch whatever the moment."""
+
+TAIL_LINES = 60
+"""What is kept of the output to tell kinds of failures by."""
+
+_groups: set[int] = set()
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended. `tail` is the end of its output."""
+
+    return_code: int
+    tail: str
+    timed_out: bool = False
+    oom_kills: int = 0
+
+
+def run(
+    words: Sequence[str | Path],
+    folder: Path,
+    log: Path,
+    tell: Callable[[str], None],
+    timeout_seconds: float,
+    variables: Mapping[str, str] | None = None,
+) -> Ended:
+    """Run a command in `folder`, its output appended whole to the file `log` and told line by line.
+
+    Output and errors come in one stream, in their order. A command that takes longer is ended with all its children.
+    """
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    kills_before = _oom_kills()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        process = subprocess.Popen(
+            [str(word) for word in words],
+            cwd=folder,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # its process id is that of its group
+        )
+        with _known(process.pid):
+            timer = _Timer(timeout_seconds, process.pid)
+            assert process.stdout is not None
+            with timer, process.stdout as output:
+                for line in output:
+                    file.write(line)
+                    file.flush()
+                    tail.append(line)
+                    tell(line.rstrip("\n"))
+                return_code = process.wait()
+            end_group(process.pid)  # what a command leaves behind would write into the next one's outputs
+    return Ended(return_code, "".join(tail), timer.ran_out, _oom_kills() - kills_before)
+
+
+def end_all() -> None:
+    """End every command that runs, of all threads."""
+    with _lock:
+        groups = list(_groups)
+    threads = [threading.Thread(target=end_group, args=(group,)) for group in groups]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def end_group(group: int, grace_seconds: float = GRACE_SECONDS) -> None:
+    """Ask all processes of a group to end, wait, and kill what is left: a training may ignore the request."""
+    members = _members(group)
+    _signal_group(group, signal.SIGTERM)
+    _, left = psutil.wait_procs(members, timeout=grace_seconds)
+    if left or _members(group):
+        _signal_group(group, signal.SIGKILL)
+        psutil.wait_procs(_members(group), timeout=grace_seconds)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still does something: a zombie only waits to be counted."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@contextlib.contextmanager
+def _known(group: int) -> Iterator[None]:
+    with _lock:
+        _groups.add(group)
+    try:
+        yield
+    finally:
+        with _lock:
+            _groups.discard(group)
+
+
+class _Timer:
+    """Ends a group after some seconds. `ran_out` tells whether it had to."""
+
+    def __init__(self, seconds: float, group: int) -> None:
+        self.ran_out = False
+        self._group = group
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _end(self) -> None:
+        self.ran_out = True
+        end_group(self._group)
+
+
+def _members(group: int) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getpgid(process.pid) == group and is_alive(process):
+                found.append(process)
+    return found
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _oom_kills() -> int:
+    """How many processes Linux has killed for lack of memory since its start; 0 where that is not told."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0

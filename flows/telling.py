@@ -1,0 +1,100 @@
+"""What a stage says and how far it is, as the run's page shows it."""
+
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+
+LINES_PER_SECOND = 20
+"""More would hide what matters, and the server keeps every line. The log file has all of them."""
+
+PROGRESS_VARIABLE = "BOXLINE_PROGRESS"
+"""Names the file in which a stage says how far it is: pipeline/progress.py."""
+
+LONG_SECONDS = 10
+"""From when on a stage has a progress artifact."""
+
+
+class Lines:
+    """Tells lines to a log, at most some per second; says in the end how many it left out, and where they are."""
+
+    def __init__(self, logger: Logger, log: Path, per_second: float = LINES_PER_SECOND) -> None:
+        self._logger = logger
+        self._log = log
+        self._per_second = per_second
+        self._allowance = per_second
+        self._last = time.monotonic()
+        self._left_out = 0
+
+    def tell(self, line: str) -> None:
+        """One line, or silence."""
+        now = time.monotonic()
+        self._allowance = min(self._allowance + (now - self._last) * self._per_second, self._per_second)
+        self._last = now
+        if self._allowance < 1:
+            self._left_out += 1
+            return
+        self._allowance -= 1
+        self._logger.info("%s", line)
+
+    def close(self) -> None:
+        """Say what was left out."""
+        if self._left_out:
+            self._logger.info("%d more lines are in %s", self._left_out, self._log)
+
+
+class Progress:
+    """A progress artifact that follows the file in which a stage says how far it is, while the block runs."""
+
+    def __init__(self, stage: str, file: Path, long_seconds: float = LONG_SECONDS) -> None:
+        self._stage = stage
+        self._file = file
+        self._long_seconds = long_seconds
+        self._end = threading.Event()
+        self._artifact: UUID | None = None
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> None:
+        self._file.unlink(missing_ok=True)
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        if self._artifact:
+            update_progress_artifact(self._artifact, 100.0)
+
+    def _follow(self) -> None:
+        if self._end.wait(self._long_seconds):
+            return
+        while not self._end.wait(2):
+            self._show()
+
+    def _show(self) -> None:
+        try:
+            told = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        percent = round(100 * told["done"] / max(told["total"], 1), 1)
+        description = f"{self._stage}: {told['what']}, {told['done']:,} of {told['total']:,}"
+        if self._artifact is None:
+            key = key_of("progress", self._stage)
+            self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=description))
+        else:
+            update_progress_artifact(self._artifact, percent, description=description)
+
+
+def key_of(*words: str) -> str:
+    """The key of an artifact: lower-case letters, digits and dashes.
+
+    >>> key_of("metrics", "coco_yolo"), key_of("progress", "train@coco_yolo")
+    ('metrics-coco-yolo', 'progress-train-coco-yolo')
+    """
+    return "-".join("".join(letter if letter.isalnum() else "-" for letter in word.lower()) for word in words)
