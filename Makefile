@@ -2,6 +2,7 @@
 # each makes .venv from the lock when it is missing or stale.
 #   make run      build, train and score every system of params.yaml; GPU=1 takes the CUDA build of TensorFlow
 #   make test     every test                  make check    lint, types and fast tests, under a minute
+#   make server   a Prefect server and worker that run the deployments of prefect.yaml on this machine
 #   make bench    the benchmarks              make lock     resolve the dependencies anew (needs uv)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV := .venv/bin
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile # by files, so that what a file needs is made once
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: run test check bench lock environment browser
+.PHONY: run test check server bench lock environment browser
 
 run: environment
 	@$(VENV)/python -m pipeline.check_params
@@ -25,6 +26,9 @@ check: environment
 	@$(VENV)/python -m ruff format --check
 	@$(VENV)/python -m mypy
 	@$(VENV)/python -m pytest $(TWO_AT_ONCE) -m "not slow and not real_data"
+
+server: environment
+	@$(VENV)/python -m flows.server
 
 bench: environment
 	@$(VENV)/python -m benchmarks.run

@@ -63,6 +63,18 @@ class Step:
     name: str
     state: State[Any]
 
+    @classmethod
+    def of(cls, name: str, future: Future) -> "Step":
+        """Once it has ended."""
+        future.wait()
+        return cls(name, future.state)
+
+    @property
+    def reason(self) -> str:
+        """Why it failed."""
+        error = self.state.result(raise_on_failure=False)
+        return str(error) if isinstance(error, TaskError | OverrideError) else f"{self.name}: {self.state.message}"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -89,9 +101,7 @@ class Run:
 
     def finished(self, name: str, work: Callable[[], State[Any]]) -> Step:
         """Run `work` as a task of that name to its end."""
-        future = self.submit(name, work)
-        future.wait()
-        return Step(name, future.state)
+        return Step.of(name, self.submit(name, work))
 
     def may_try_again(self, name: str) -> bool:
         """Whether the last failure of a task is worth another try."""
@@ -216,7 +226,7 @@ def _run_stages(run: Run, plan: Mapping[str, set[str]], forced: set[str], side_b
             running[name].add_done_callback(partial(_put, ended, name))
         name = ended.get()
         done[name] = running.pop(name)
-    return [Step(name, done[name].state) for name in plan]
+    return [Step.of(name, done[name]) for name in plan]
 
 
 def _put(ended: "queue.SimpleQueue[str]", name: str, _: Future) -> None:
@@ -263,7 +273,14 @@ def _push(run: Run, remote: str | None) -> State[Any]:
 
 def _record(run: Run, holder: Holder, git_remote: str | None) -> State[Any]:
     """Put what ran and what it made on the branch of runs."""
-    words = [BIN / "boxline", "record", "--flow-run-id", str(holder.flow_run_id), "--started", holder.since]
+    words: list[str | Path] = [
+        BIN / "boxline",
+        "record",
+        "--flow-run-id",
+        str(holder.flow_run_id),
+        "--started",
+        holder.since,
+    ]
     pushed = ["--push", git_remote] if git_remote else []
     ended = run.command("record", [*words, *pushed])
     return Completed(message=ended.tail.strip().splitlines()[-1])
@@ -295,7 +312,7 @@ def _outcome(steps: Sequence[Step]) -> State[Any]:
     failed = [step for step in steps if step.state.is_failed() or step.state.is_crashed()]
     not_run = [step.name for step in steps if not step.state.is_final()]
     if failed or not_run:
-        reasons = "; ".join(f"{step.state.message}" for step in failed)
+        reasons = "; ".join(step.reason for step in failed)
         after = f" Not run after that: {', '.join(not_run)}." if not_run else ""
         return Failed(message=f"{reasons}{after}")
     skipped = sum(step.state.name == "Skipped" for step in steps)

@@ -35,6 +35,8 @@ class Lines:
 
     def tell(self, line: str) -> None:
         """One line, or silence."""
+        if not line.strip():
+            return
         now = time.monotonic()
         self._allowance = min(self._allowance + (now - self._last) * self._per_second, self._per_second)
         self._last = now

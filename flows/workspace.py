@@ -33,6 +33,9 @@ WORKSPACE_VARIABLE = "BOXLINE_WORKSPACE"
 
 LOCK = "dvc.lock"
 
+BRIEF_SECONDS = 60
+"""How long a run waits for housekeeping to end."""
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -43,12 +46,14 @@ class Holder:
     host: str
     process_id: int
     since: str
+    is_brief: bool = False
+    """Whether it is worth waiting for: housekeeping, which takes a moment."""
 
     @classmethod
-    def here(cls, flow_run_id: str | None, name: str) -> "Holder":
+    def here(cls, flow_run_id: str | None, name: str, *, is_brief: bool = False) -> "Holder":
         """Held by this process, from now on."""
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(flow_run_id, name, socket.gethostname(), os.getpid(), since)
+        return cls(flow_run_id, name, socket.gethostname(), os.getpid(), since, is_brief)
 
     def __str__(self) -> str:
         return f"{self.name} (process {self.process_id} on {self.host}) since {self.since}"
@@ -81,15 +86,10 @@ class Workspace:
     def held(self, holder: Holder) -> Iterator[Holder | None]:
         """Hold the workspace; yields the killed run that held it before, if there is one, once all is put right.
 
-        Raises HeldError at once where another process holds it.
+        Raises HeldError where another process holds it: at once, unless that one is brief.
         """
         self.state.mkdir(parents=True, exist_ok=True)
-        lease = FileLock(self.state / "lease")
-        try:
-            lease.acquire(blocking=False)
-        except Timeout:
-            raise HeldError(self._read_holder()) from None
-        with lease:
+        with self._leased():
             killed = self._heal()
             self._write_holder(holder)
             try:
@@ -97,6 +97,24 @@ class Workspace:
             finally:
                 self._restore_params()
                 self._holder.unlink()
+
+    @contextlib.contextmanager
+    def _leased(self) -> Iterator[None]:
+        lease = FileLock(self.state / "lease")
+        try:
+            lease.acquire(blocking=False)
+        except Timeout:
+            other = self._read_holder()
+            if other is None or not other.is_brief:
+                raise HeldError(other) from None
+            try:
+                lease.acquire(timeout=BRIEF_SECONDS)
+            except Timeout:
+                raise HeldError(self._read_holder()) from None
+        try:
+            yield
+        finally:
+            lease.release()
 
     def override(self, overrides: Sequence[str]) -> None:
         """Other values in params.yaml until the run ends."""

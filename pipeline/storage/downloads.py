@@ -97,6 +97,28 @@ def install(received: Mapping[str, Received], state: Path, out: Path, report: Pa
     shutil.rmtree(state / "records")
 
 
+def changed_since(report: Path, assets: Sequence[Asset], root: str, patience: Patience = PATIENCE) -> bool:
+    """Whether a file below `root` is another one than a former run reported, as far as its origin tells.
+
+    Without a report there was no download that could be outdated.
+    """
+    former = _read(report)
+    if not former:
+        return False
+    origins = origins_below(root, assets, patience)
+    versions = at_once(lambda origin, stop: persevere(origin.look, patience, stop), origins, FILES_AT_ONCE)
+    return any(
+        asset.path not in former
+        or former[asset.path].origin != origin.shown
+        or _told(former[asset.path]).contradicts(new)
+        for asset, origin, new in zip(assets, origins, versions, strict=True)
+    )
+
+
+def _told(received: Received) -> Version:
+    return Version(received.size_bytes, received.validator)
+
+
 @dataclass(frozen=True)
 class _Download:
     """One asset: where it comes from, what has come of it, and what a former run made of it."""
