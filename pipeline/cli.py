@@ -7,7 +7,7 @@ import sys
 
 from pipeline.command import one_line_errors
 
-VERBS = ("check", "diff", "export", "outdated", "predict")
+VERBS = ("check", "diff", "export", "outdated", "predict", "record", "repair", "trace", "verify")
 """Modules of pipeline/commands: each has HELP, DESCRIPTION, add_arguments and a function of its own name."""
 
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"params", "schema", "progress", "geometry", "colors"},
     {"storage", "drawing", "viewer"},
     {"datasets"},
-    {"checks", "diff", "systems"},
+    {"checks", "diff", "systems", "records"},
     {"training", "evaluation"},
     {"prediction"},
     {"command"},
