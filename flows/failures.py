@@ -69,7 +69,7 @@ class Failure:
 def failure_of(ended: Ended) -> Failure | None:
     """None for a command that did what it should."""
     if ended.timed_out:
-        return Failure(Kind.TIME, "it was ended with everything that it had started")
+        return Failure(Kind.TIME, "It was ended with everything that it had started")
     if ended.return_code == 0:
         return None
     return Failure(_kind(ended), _last_words(ended.tail))

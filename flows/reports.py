@@ -72,7 +72,7 @@ def _metrics(folder: Path, system: str, before: Mapping[str, Any]) -> None:
     metrics = json.loads((folder / path).read_text(encoding="utf-8"))
     rows = metric_rows(metrics, before.get(path.as_posix(), {}))
     create_table_artifact(
-        rows, key=key_of("metrics", system), description=f"Scores of {system}, with what they stand beside"
+        rows, key=key_of("metrics", system), description=f"Scores of {system} beside their baselines"
     )
 
 
