@@ -94,18 +94,11 @@ def end_group(group: int, grace_seconds: float = GRACE_SECONDS) -> None:
     """Ask all processes of a group to end, wait, and kill what is left: a training may ignore the request."""
     members = _members(group)
     _signal_group(group, signal.SIGTERM)
-    _wait_for(members, grace_seconds)
+    wait_for(members, grace_seconds)
     left = _members(group)
     if left:
         _signal_group(group, signal.SIGKILL)
-        _wait_for(left, grace_seconds)
-
-
-def _wait_for(processes: Sequence[psutil.Process], seconds: float) -> None:
-    # psutil.wait_procs would take the exit codes of our own children away from subprocess, which then tells a 0.
-    deadline = time.monotonic() + seconds
-    while any(map(is_alive, processes)) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        wait_for(left, grace_seconds)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -113,6 +106,15 @@ def is_alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def wait_for(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Until none of them is alive, at most that long."""
+    # psutil.wait_procs would take the exit codes of our own children away from subprocess, which then tells a 0,
+    # and would wait for zombies.
+    deadline = time.monotonic() + seconds
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _end_rest(process: "subprocess.Popen[str]") -> None:
