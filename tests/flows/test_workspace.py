@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,10 +55,12 @@ def holding(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def killed_holder(folder: Path, *words: str) -> None:
@@ -132,22 +135,37 @@ def test_folders_do_not_hold_each_other(folder: Path, tmp_path_factory: pytest.T
         assert killed is None
 
 
-def test_housekeeping_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class AskingWorkspace(Workspace):
+    """Says when it has found another holder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.has_asked = threading.Event()
+
+    def _read_holder(self) -> Holder | None:
+        holder = super()._read_holder()
+        self.has_asked.set()
+        return holder
+
+
+def test_housekeeping_is_waited_for(folder: Path) -> None:
+    workspace = AskingWorkspace(folder)
+
+    def hold() -> Holder | None:
+        with workspace.held(OURS) as killed:
+            return killed
+
     with holding(folder, "brief") as process, ThreadPoolExecutor() as threads:
-        refused = monkeypatch.context()
-        with refused as patched:
-            patched.setattr("flows.workspace.BRIEF_SECONDS", 0.05)
-            with pytest.raises(HeldError, match="held by bold-fox"), Workspace(folder).held(OURS):
-                pass
-
-        def hold() -> Holder | None:
-            with Workspace(folder).held(OURS) as killed:
-                return killed
-
         waiting = threads.submit(hold)
-        assert not waiting.done()
+        workspace.has_asked.wait()
         process.communicate("\n")
         assert waiting.result() is None
+
+
+def test_housekeeping_is_not_waited_for_forever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.workspace.BRIEF_SECONDS", 0.05)
+    with holding(folder, "brief"), pytest.raises(HeldError, match="held by bold-fox"), Workspace(folder).held(OURS):
+        pass
 
 
 def test_the_next_one_learns_whom_it_follows_when_that_one_was_killed(folder: Path) -> None:
@@ -164,10 +182,12 @@ def sleeping(**variables: str) -> Iterator[psutil.Process]:
     words = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
     environment = {**os.environ, **variables}
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        yield psutil.Process(process.pid)
-        process.kill()
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield psutil.Process(process.pid)
+        finally:
+            process.kill()
 
 
 def test_what_a_killed_run_started_is_ended_and_nothing_else(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
