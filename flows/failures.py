@@ -1,6 +1,7 @@
 """What kind of failure ended a command, and how often it is worth another try.
 
-The kind follows from the exit code of our own stages (pipeline/command.py) and from what DVC is known to say.
+The kind follows from the exit code of our own stages and commands (pipeline/command.py), and where DVC itself fails,
+from what it is known to say.
 """
 
 import re
@@ -32,27 +33,37 @@ EXIT_CODES = {
     12: Kind.OUT_OF_MEMORY,
     28: Kind.DISK_FULL,
     75: Kind.NETWORK,
-    -9: Kind.KILLED,
-    137: Kind.KILLED,
+    **{code: Kind.KILLED for number in (2, 9, 15) for code in (-number, 128 + number)},
 }
-"""Of our stages, see pipeline/command.py, and of processes that were killed."""
+"""Of our stages and commands, see pipeline/command.py, and of processes that were killed, as Python and sh tell it."""
 
-STAGE_FAILED = re.compile(r"failed to run: .*, exited with (-?\d+)")
+OUR_ERROR = re.compile(r"^Error: ", re.MULTILINE)
+STAGE_FAILED = re.compile(r"failed to run: .*, exited with (-?\d+)", re.DOTALL)
 
 SAYINGS = [
     (r"Unable to acquire lock|it is being blocked by:", Kind.LOCKED),
-    (r"No space left on device|Disk quota exceeded|\[Errno 28\]", Kind.DISK_FULL),
     (
-        r"Unable to locate credentials|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Forbidden|Access Denied"
-        r"|Permission denied|\b40[13]\b|NoSuchBucket|bucket does not exist|PermissionDenied|ProfileNotFound",
+        r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error",
+        Kind.DISK_FULL,
+    ),
+    (
+        r"Unable to locate credentials|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Access Denied|Forbidden"
+        r"|Unauthorized|ExpiredToken|Permission denied|PermissionDenied|\(40[13]\)|NoSuchBucket|bucket does not exist"
+        r"|config profile \(.*\) could not be found|Host key is not trusted",
         Kind.DENIED,
     ),
     (
-        r"Could not connect|Connection (?:refused|reset|lost|closed|aborted)|[Tt]imed? ?out|Temporary failure in name"
-        r"|Name or service not known|Network is unreachable|No route to host|SlowDown|ServiceUnavailable|InternalError"
-        r"|\b50[0234]\b|EndpointConnectionError|IncompleteRead|Broken pipe|failed to (?:push|pull|transfer)"
-        r"|Some of the cache files do not exist",
+        r"Could not connect|Cannot connect|Connect call failed|Connection (?:refused|reset|lost|closed|aborted)"
+        r"|[Tt]imed out|TimeoutError|(?:Connect|Read) timeout|Server disconnected|Temporary failure in name"
+        r"|Name or service not known|Network is unreachable|No route to host|SlowDown|InternalError"
+        r"|Internal Server Error|Service ?Unavailable|Bad Gateway|\(50[0234]\)|IncompleteRead|Broken pipe"
+        r"|failed to transfer|files failed to (?:up|down)load",
         Kind.NETWORK,
+    ),
+    (
+        r"config(?:uration)? (?:file )?error|Checkout failed for following targets|missing data 'source'"
+        r"|dependency '.*' does not exist|not found inside '|dvc\.yaml' is invalid",
+        Kind.INPUT,
     ),
 ]
 """What DVC and the clients of its remotes say. The first that is found counts."""
@@ -76,16 +87,28 @@ def failure_of(ended: Ended) -> Failure | None:
 
 
 def _kind(ended: Ended) -> Kind:
-    stage = STAGE_FAILED.search(ended.tail)
+    said = _said_by_dvc(ended.tail)
+    stage = STAGE_FAILED.search(said)
     code = int(stage[1]) if stage else ended.return_code
-    if stage or code in (-9, 137):
-        kind = EXIT_CODES.get(code, Kind.CODE)
-        return Kind.OUT_OF_MEMORY if kind is Kind.KILLED and ended.oom_kills else kind
-    return next((kind for pattern, kind in SAYINGS if re.search(pattern, ended.tail)), Kind.CODE)
+    kind = EXIT_CODES.get(code, Kind.CODE)
+    if kind is Kind.KILLED:
+        return Kind.OUT_OF_MEMORY if ended.oom_kills else kind
+    if stage or not said:
+        # Python itself ends with 1 where not even the first lines of a command could run.
+        return Kind.CODE if kind is Kind.INPUT and not OUR_ERROR.search(ended.tail) else kind
+    return next((kind for pattern, kind in SAYINGS if re.search(pattern, said)), Kind.CODE)
+
+
+def _said_by_dvc(tail: str) -> str:
+    """From its last line on a stage to the end, or else from its first error; what a stage prints says nothing here."""
+    text = f"\n{tail}"
+    starts = [text.rfind("\nERROR: failed to reproduce"), text.find("\nERROR: ")]
+    return next((text[start:] for start in starts if start >= 0), "")
 
 
 def _last_words(tail: str) -> str:
-    """The line that says why: an error's, or the last one."""
+    """The line that says why: the last error of ours or of a traceback, DVC's first one, or the last line of all."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    told = [line for line in lines if re.match(r"(?:Error|ERROR): ", line)]
-    return (told or lines or ["it said nothing"])[0 if told else -1]
+    ours = [line for line in lines if re.match(r"[\w.]*Error: ", line)]
+    of_dvc = [line for line in lines if line.startswith("ERROR: ")]
+    return (ours[-1:] or of_dvc[:1] or lines[-1:] or ["it said nothing"])[0]

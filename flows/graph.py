@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import networkx
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 
 
 class UnknownTargetError(ValueError):
@@ -18,16 +19,25 @@ def stages_of(folder: Path, targets: Sequence[str]) -> dict[str, set[str]]:
     A target is a stage, such as train@coco_yolo, or all stages of a name, such as train; none stands for all.
     """
     with Repo(str(folder)) as repo:
-        graph = repo.index.graph
-        try:
-            chosen = {stage for target in targets for stage in repo.stage.collect(target)}
-        except DvcException as error:
-            names = sorted({stage.name.partition("@")[0] for stage in graph})
-            raise UnknownTargetError(f"targets: {error}. Expected stages of dvc.yaml: {', '.join(names)}.") from None
-        wanted = set(graph) if not targets else chosen.union(*(networkx.descendants(graph, stage) for stage in chosen))
+        graph = repo.index.graph.subgraph(_named(repo.index.graph))
+        chosen = set(graph) if not targets else set().union(*(_of_name(graph, target) for target in targets))
+        wanted = chosen.union(*(networkx.descendants(graph, stage) for stage in chosen))
         needed = graph.subgraph(wanted)
         order = networkx.lexicographical_topological_sort(needed.reverse(copy=False), key=lambda stage: stage.name)
         return {stage.name: {before.name for before in needed.successors(stage)} for stage in order}
+
+
+def _named(stages: Iterable[Any]) -> list[Any]:
+    """Those of dvc.yaml: files that `dvc add` watches over are made by nobody."""
+    return [stage for stage in stages if isinstance(stage, PipelineStage)]
+
+
+def _of_name(stages: Iterable[Any], target: str) -> set[Any]:
+    found = {stage for stage in stages if target in (stage.name, stage.name.partition("@")[0])}
+    if not found:
+        names = sorted({stage.name.partition("@")[0] for stage in stages})
+        raise UnknownTargetError(f"targets: {target} is no stage of dvc.yaml; expected {', '.join(names)}.")
+    return found
 
 
 def incomplete(folder: Path, stages: Iterable[str]) -> list[str]:
@@ -36,7 +46,7 @@ def incomplete(folder: Path, stages: Iterable[str]) -> list[str]:
         names = set(stages)
         return [
             stage.name
-            for stage in repo.index.stages
+            for stage in _named(repo.index.stages)
             if stage.name in names and any(out.hash_info and not out.exists for out in stage.outs)
         ]
 

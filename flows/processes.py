@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,18 +60,23 @@ def run(
             errors="replace",
             start_new_session=True,  # its process id is that of its group
         )
-        with _known(process.pid):
-            timer = _Timer(timeout_seconds, process.pid)
-            assert process.stdout is not None
-            with timer, process.stdout as output:
+        rest = threading.Thread(target=_end_rest, args=(process,))
+        timer = _Timer(timeout_seconds, process.pid)
+        assert process.stdout is not None
+        with _known(process.pid), timer, process.stdout as output:
+            rest.start()
+            try:
                 for line in output:
                     file.write(line)
                     file.flush()
                     tail.append(line)
                     tell(line.rstrip("\n"))
-                return_code = process.wait()
-            end_group(process.pid)  # what a command leaves behind would write into the next one's outputs
-    return Ended(return_code, "".join(tail), timer.ran_out, _oom_kills() - kills_before)
+            except BaseException:  # nobody reads on, as where the disk of the log is full or the run is cancelled
+                end_group(process.pid)
+                raise
+            finally:
+                rest.join()
+    return Ended(process.returncode, "".join(tail), timer.ran_out, _oom_kills() - kills_before)
 
 
 def end_all() -> None:
@@ -88,10 +94,11 @@ def end_group(group: int, grace_seconds: float = GRACE_SECONDS) -> None:
     """Ask all processes of a group to end, wait, and kill what is left: a training may ignore the request."""
     members = _members(group)
     _signal_group(group, signal.SIGTERM)
-    _, left = psutil.wait_procs(members, timeout=grace_seconds)
-    if left or _members(group):
+    wait_for(members, grace_seconds)
+    left = _members(group)
+    if left:
         _signal_group(group, signal.SIGKILL)
-        psutil.wait_procs(_members(group), timeout=grace_seconds)
+        wait_for(left, grace_seconds)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -99,6 +106,21 @@ def is_alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def wait_for(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Until none of them is alive, at most that long."""
+    # psutil.wait_procs would take the exit codes of our own children away from subprocess, which then tells a 0,
+    # and would wait for zombies.
+    deadline = time.monotonic() + seconds
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _end_rest(process: "subprocess.Popen[str]") -> None:
+    """End what a command leaves behind: it would keep the output open, and write into the next command's outputs."""
+    process.wait()
+    end_group(process.pid)
 
 
 @contextlib.contextmanager

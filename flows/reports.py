@@ -117,6 +117,6 @@ def tags_of(stages: Iterable[str], datasets: Iterable[str], commit: str | None) 
     ['commit:abc1234', 'dataset:coco', 'system:coco_yolo']
     """
     known = set(datasets)
-    subjects = {name.partition("@")[2] for name in stages}
+    subjects = {name.partition("@")[2] for name in stages} - {""}
     tags = [f"{'dataset' if subject in known else 'system'}:{subject}" for subject in sorted(subjects)]
     return sorted([*tags, *([f"commit:{commit}"] if commit else [])])

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 from uuid import UUID
@@ -25,19 +27,26 @@ LONG_SECONDS = 10
 class Lines:
     """Tells lines to a log, at most some per second; says in the end how many it left out, and where they are."""
 
-    def __init__(self, logger: Logger, log: Path, per_second: float = LINES_PER_SECOND) -> None:
+    def __init__(
+        self,
+        logger: Logger,
+        log: Path,
+        per_second: float = LINES_PER_SECOND,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._logger = logger
         self._log = log
         self._per_second = per_second
         self._allowance = per_second
-        self._last = time.monotonic()
+        self._clock = clock
+        self._last = clock()
         self._left_out = 0
 
     def tell(self, line: str) -> None:
         """One line, or silence."""
         if not line.strip():
             return
-        now = time.monotonic()
+        now = self._clock()
         self._allowance = min(self._allowance + (now - self._last) * self._per_second, self._per_second)
         self._last = now
         if self._allowance < 1:
@@ -94,9 +103,9 @@ class Progress:
 
 
 def key_of(*words: str) -> str:
-    """The key of an artifact: lower-case letters, digits and dashes.
+    """The key of an artifact: lower-case letters of ASCII, digits and dashes.
 
     >>> key_of("metrics", "coco_yolo"), key_of("progress", "train@coco_yolo")
     ('metrics-coco-yolo', 'progress-train-coco-yolo')
     """
-    return "-".join("".join(letter if letter.isalnum() else "-" for letter in word.lower()) for word in words)
+    return re.sub("[^a-z0-9]", "-", "-".join(words).lower())

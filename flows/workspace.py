@@ -24,7 +24,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.overrides import PARAMS, overridden
-from flows.processes import is_alive
+from flows.processes import is_alive, wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +128,8 @@ class Workspace:
         """The user's own parameters, unless somebody has edited params.yaml since the run wrote it."""
         if not self._params.exists():
             return
-        now = (self.folder / PARAMS).read_text(encoding="utf-8")
-        if self._params_of_run.exists() and now == self._params_of_run.read_text(encoding="utf-8"):
+        now, of_run = (_text(path) for path in (self.folder / PARAMS, self._params_of_run))
+        if now is None or now == of_run:
             _copy(self._params, self.folder / PARAMS)
         elif now != self._params.read_text(encoding="utf-8"):
             logger.warning("params.yaml was edited while a run had other values in it, so it stays as it is now")
@@ -159,7 +159,7 @@ class Workspace:
             logger.warning("ended process %d, which a killed run left behind", process.pid)
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(orphans, timeout=10)
+        wait_for(orphans, seconds=10)
 
     def _is_orphan(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
@@ -205,6 +205,10 @@ def _is_whole(lock: Path) -> bool:
         return text.endswith("\n") and isinstance(YAML(typ="safe").load(text), dict)
     except (OSError, UnicodeDecodeError, YAMLError):
         return False
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 def _copy(source: Path, target: Path) -> None:

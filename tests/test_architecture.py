@@ -32,6 +32,10 @@ def modules() -> list[Path]:
     return sorted((PROJECT / "pipeline").rglob("*.py"))
 
 
+def flows() -> list[Path]:
+    return sorted((PROJECT / "flows").rglob("*.py"))
+
+
 def imported_names(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -99,3 +103,21 @@ def test_models_and_losses_use_no_backend_of_their_own() -> None:
     for path in (PROJECT / "pipeline" / "systems").rglob("*.py"):
         backends = {name.split(".")[0] for name in imported_names(path)} & {"tensorflow", "jax", "torch"}
         assert not backends, path
+
+
+def test_flows_and_pipeline_do_not_know_each_other() -> None:
+    """They meet in commands, exit codes and files: a stage runs without Prefect, a flow without what stages need."""
+    assert len(flows()) > 10
+    for paths, other in [(flows(), "pipeline"), (modules(), "flows")]:
+        for path in paths:
+            assert not any(name.split(".")[0] == other for name in imported_names(path)), path
+
+
+@pytest.mark.slow
+def test_flows_start_without_tensorflow() -> None:
+    """Each run is a process of its own, and those of a schedule come every few minutes."""
+    names = [path.relative_to(PROJECT).with_suffix("").as_posix().replace("/", ".") for path in flows()]
+    code = "import sys\n" + "\n".join(f"import {name}" for name in names if not name.endswith("__init__"))
+    code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch', 'pipeline') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert result.stdout == "[]\n"

@@ -79,9 +79,11 @@ def run_into_closed_pipe(code: str) -> subprocess.CompletedProcess[str]:
         os.close(writing)
 
 
-def test_a_bug_keeps_its_traceback() -> None:
+def test_a_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     def stage(**_: object) -> None:
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as ended:
         run_stage(stage, "dataset", ["download", "out"])
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.startswith("Traceback"), said.endswith("\nZeroDivisionError\n")) == (70, True, True)
