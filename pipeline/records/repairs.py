@@ -1,5 +1,6 @@
 """Mending a remote: from the cache, from the workspace, or by running the stage again that made what is lost."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,9 +8,8 @@ from pathlib import Path
 
 from pipeline.records.store import FOLDER, Fault, Store, Survey, Wanted, file_has_content, open_store
 
-REBUILD = ("repro", "--single-item", "--force", "--pull", "--no-run-cache")
-"""Words for DVC: the stage runs whatever is there, and what it needs comes from the remote. A forced stage takes
-nothing from the run cache, so none is fetched."""
+REBUILD = ("repro", "--single-item", "--force")
+"""Words for DVC: the stage runs whatever is there. With --force, DVC takes no notice of --pull."""
 
 Say = Callable[[str], None]
 
@@ -21,6 +21,7 @@ def repair(remote: str | None, say: Say) -> bool:
     files, once it is back, may name more that is missing, and one stage may bring several things back.
     """
     rebuilt: dict[str, list[Fault]] = {}
+    mended: set[str] = set()
     different: set[str] = set()
     while True:
         with open_store(remote) as store:
@@ -28,43 +29,56 @@ def repair(remote: str | None, say: Say) -> bool:
             for fault in _different(survey, rebuilt):
                 different.add(fault.wanted.oid)
                 say(_told_different(fault.wanted))
-            told = store.parallel(lambda fault: _mended(store, fault, set(rebuilt)), survey.faults)
-            left = [fault for fault, message in zip(survey.faults, told, strict=True) if message is None]
-            for message in filter(None, told):
-                say(message)
-            if len(left) < len(survey.faults):
+            todo = [fault for fault in survey.faults if fault.wanted.oid not in mended]
+            done = _mend(store, todo, set(rebuilt), say)
+            mended |= done
+            if done:
                 continue
+            left = survey.faults
             stage = _next_stage(store, left, set(rebuilt))
+            lacking = store.lacking(stage) if stage else []
+            source = store.name
         if stage is None:
             for fault in left:
                 say(_told_lost(fault.wanted))
             return not different and not left
         rebuilt[stage] = [fault for fault in left if fault.wanted.places[0].stage == stage]
-        _rebuild(stage, rebuilt[stage], say)
+        for fault in rebuilt[stage]:
+            say(f"{fault.wanted.shown()} {fault.reason}: neither in the cache nor in the workspace; building it again")
+        if not lacking or _dvc("pull", "--remote", source, *lacking, say=say):
+            _dvc(*REBUILD, stage, say=say)
 
 
-def _mended(store: Store, fault: Fault, rebuilt: set[str]) -> str | None:
-    """Upload an object from this machine and tell from where; None where no good copy of it is here."""
-    wanted = fault.wanted
+def _mend(store: Store, faults: list[Fault], rebuilt: set[str], say: Say) -> set[str]:
+    """Upload what this machine has and say from where; return the hashes."""
+    _remove_damaged(store, faults, say)
+    sources = store.parallel(lambda fault: _upload(store, fault.wanted, rebuilt), faults) if faults else []
+    found = {fault.wanted.oid: source for fault, source in zip(faults, sources, strict=True) if source}
+    for fault in faults:
+        if fault.wanted.oid in found:
+            say(f"{fault.wanted.shown()} {fault.reason}: {found[fault.wanted.oid]}")
+    return set(found)
+
+
+def _remove_damaged(store: Store, faults: list[Fault], say: Say) -> None:
+    """Remove what the cache keeps under a hash that its bytes do not have: DVC would go on using it."""
+    for fault in faults:
+        cached = store.cached(fault.wanted.oid)
+        if cached.is_file() and not file_has_content(cached, fault.wanted.oid):
+            cached.unlink()
+            say(f"{fault.wanted.shown()}: the cache's copy is damaged; removed")
+
+
+def _upload(store: Store, wanted: Wanted, rebuilt: set[str]) -> str | None:
+    """Upload an object and tell from where; None where no good copy of it is here."""
     cached = store.cached(wanted.oid)
-    removed = _remove_damaged(cached, wanted.oid)
-    if not removed and cached.is_file():
+    if cached.is_file() and file_has_content(cached, wanted.oid):
         store.upload(cached, wanted.oid)
         makers = rebuilt & {place.stage for place in wanted.places}
-        source = f"built again by {makers.pop()}, equal" if makers else "uploaded from the cache"
-        return f"{wanted.shown()} {fault.reason}: {source}"
-    for place in wanted.places:
-        if _upload_from(store, Path(place.path), wanted.oid):
-            return f"{wanted.shown()} {fault.reason}: uploaded from the workspace{removed}"
+        return f"built again by {makers.pop()}, equal" if makers else "uploaded from the cache"
+    if any(_upload_from(store, Path(place.path), wanted.oid) for place in wanted.places):
+        return "uploaded from the workspace"
     return None
-
-
-def _remove_damaged(cached: Path, oid: str) -> str:
-    """Remove what the cache keeps under a hash that its bytes do not have, and tell it: DVC would go on using it."""
-    if not cached.is_file() or file_has_content(cached, oid):
-        return ""
-    cached.unlink()
-    return ", since the cache's copy was damaged; it is removed"
 
 
 def _upload_from(store: Store, path: Path, oid: str) -> bool:
@@ -78,16 +92,16 @@ def _upload_from(store: Store, path: Path, oid: str) -> bool:
 
 def _next_stage(store: Store, left: list[Fault], rebuilt: set[str]) -> str | None:
     makers = {place.stage for fault in left for place in fault.wanted.places[:1] if place.has_command}
-    return next(iter(store.in_order(makers - rebuilt)), None)
+    todo = makers - rebuilt
+    return next(iter(store.in_order(todo))) if todo else None
 
 
-def _rebuild(stage: str, faults: list[Fault], say: Say) -> None:
-    for fault in faults:
-        say(f"{fault.wanted.shown()} {fault.reason}: neither in the cache nor in the workspace; building it again")
-    command = [sys.executable, "-m", "dvc", *REBUILD, stage]
-    result = subprocess.run(command, check=False, stdout=sys.stderr)
+def _dvc(*words: str, say: Say) -> bool:
+    """Whether DVC did it. What it prints is shown as it comes: a stage takes its time."""
+    result = subprocess.run([sys.executable, "-m", "dvc", *words], check=False, stdout=sys.stderr)
     if result.returncode:
-        say(f"{stage} failed: `dvc {' '.join(REBUILD)} {stage}` ended with exit code {result.returncode}, see above.")
+        say(f"`dvc {shlex.join(words)}` ended with exit code {result.returncode}, see above.")
+    return result.returncode == 0
 
 
 def _different(survey: Survey, rebuilt: dict[str, list[Fault]]) -> list[Fault]:

@@ -152,6 +152,11 @@ class Store:
 
         return [stage.addressing for stage in plan_repro(self._repo.index.graph) if stage.addressing in stages]
 
+    def lacking(self, stage: str) -> list[str]:
+        """What the stage reads and the workspace does not have."""
+        [found] = self._repo.stage.collect(stage)
+        return [self._repo.fs.relpath(dep.fs_path, self._repo.root_dir) for dep in found.deps if not dep.exists]
+
     def parallel(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
         """Of each item, as many at once as the remote's setting `jobs` allows."""
 
@@ -250,8 +255,10 @@ def open_store(remote: str | None) -> Iterator[Store]:
             raise BoxlineError(
                 f"There is no remote {remote!r}. Expected one that `dvc remote list` shows; correct --remote."
             ) from None
-        except DvcException as error:
-            raise BoxlineError(f"DVC cannot use the remote: {spoken(error)}. See `dvc remote list`.") from None
+        except (DvcException, ImportError) as error:  # the latter for a kind of remote whose package is not there
+            raise BoxlineError(
+                f"DVC cannot use the remote: {spoken(error).rstrip('.')}. See `dvc remote list`."
+            ) from None
         yield store
 
 
@@ -268,13 +275,13 @@ def open_project() -> Iterator["Repo"]:
             "The current folder is no DVC project: it has no .dvc. Run this from the project's root folder."
         ) from None
     except DvcException as error:
-        raise BoxlineError(f"DVC cannot read its settings: {spoken(error)}. See .dvc/config.") from None
+        raise BoxlineError(f"DVC cannot read its settings: {spoken(error).rstrip('.')}. See .dvc/config.") from None
     with repo:
         try:
             _ = repo.index.outs
         except DvcException as error:
             raise BoxlineError(
-                f"DVC cannot read dvc.yaml and {LOCK}: {spoken(error)}. `dvc status` says more."
+                f"DVC cannot read dvc.yaml and {LOCK}: {spoken(error).rstrip('.')}. `dvc status` says more."
             ) from None
         yield repo
 

@@ -1,0 +1,108 @@
+"""Runs kept in a remote and in Git, by commands as users type them, with real Git, DVC, S3 and SSH."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.e2e.tiny import run_dvc
+from tests.records.project import DRAW, METRICS, SECOND, TOTAL, boxline, git, make_project, stored
+from tests.servers import seaweed, sshd
+
+pytestmark = pytest.mark.slow
+
+ACCESS_KEY, SECRET_KEY = "boxline", "only-for-this-test"
+
+
+@dataclass
+class Remote:
+    """A remote of DVC: its address, what else DVC has to know, and a way to lose an object."""
+
+    address: str
+    settings: dict[str, str]
+    lose: Callable[[str], None]
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def join(self, project: Path) -> None:
+        """Make it the default remote of a project."""
+        run_dvc(project, "remote", "add", "--local", "--default", "store", self.address)
+        for name, value in self.settings.items():
+            run_dvc(project, "remote", "modify", "--local", "store", name, value)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("built") / "project")
+
+
+@pytest.fixture
+def project(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))  # what DVC remembers of remotes
+    return Path(shutil.copytree(built, tmp_path / "project", symlinks=True))
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    with seaweed(tmp_path_factory.mktemp("s3"), "bucket", ACCESS_KEY, SECRET_KEY) as address:
+        keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+        client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **keys)
+
+        def lose(oid: str) -> None:
+            client.delete_object(Bucket="bucket", Key=f"numbers/files/md5/{oid[:2]}/{oid[2:]}")
+
+        variables = {name.upper(): value for name, value in keys.items()}
+        yield Remote("s3://bucket/numbers", {"endpointurl": address, "region": "us-east-1"}, lose, variables)
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
+    folder = tmp_path_factory.mktemp("ssh")
+    with sshd(tmp_path_factory.mktemp("sshd")) as server:
+        address = f"ssh://{server.user}@127.0.0.1:{server.port}{folder}"
+        yield Remote(address, {"keyfile": str(server.key)}, lambda oid: stored(folder, oid).unlink())
+
+
+def names_and_mends_what_was_lost(project: Path, remote: Remote, shown: str) -> None:
+    remote.join(project)
+    run_dvc(project, "push", **remote.variables)
+    whole = f"All 6 objects of dvc.lock are in the remote 'store' ({shown}): 0.0 MB.\n"
+    assert boxline(project, "verify", **remote.variables).stdout == whole
+    for oid in (TOTAL, DRAW, SECOND):
+        remote.lose(oid)
+    result = boxline(project, "verify", check=False, **remote.variables)
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout == (
+        f"data/total.txt of total ({TOTAL}): missing\n"
+        f"data/draw of draw ({DRAW}): missing\n"
+        f"data/draw/1.txt of draw ({SECOND}): missing\n"
+        f"3 of 6 objects of dvc.lock are missing or damaged in the remote 'store' ({shown}). `boxline repair` mends "
+        "what it can.\n"
+    )
+    assert boxline(project, "repair", **remote.variables).stdout == (
+        f"data/total.txt of total ({TOTAL}) missing: uploaded from the cache\n"
+        f"data/draw of draw ({DRAW}) missing: uploaded from the cache\n"
+        f"data/draw/1.txt of draw ({SECOND}) missing: uploaded from the cache\n" + whole
+    )
+    shutil.rmtree(project / ".dvc" / "cache")
+    assert boxline(project, "verify", **remote.variables).stdout == whole  # lists of files come from the remote
+    shutil.rmtree(project / "data")
+    run_dvc(project, "pull", **remote.variables)
+    assert run_dvc(project, "status", **remote.variables).stdout == "Data and pipelines are up to date.\n"
+
+
+def test_what_a_bucket_has_lost_is_named_and_mended(project: Path, s3: Remote) -> None:
+    names_and_mends_what_was_lost(project, s3, "s3://bucket/numbers")
+
+
+def test_what_a_folder_behind_ssh_has_lost_is_named_and_mended(project: Path, ssh: Remote) -> None:
+    names_and_mends_what_was_lost(project, ssh, ssh.address.replace(f"{os.environ.get('USER', 'root')}@", ""))
