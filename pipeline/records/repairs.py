@@ -14,102 +14,109 @@ REBUILD = ("repro", "--single-item", "--force")
 Say = Callable[[str], None]
 
 
-def repair(remote: str | None, say: Say) -> bool:
-    """Mend what is missing or damaged in the remote and say what was done; whether all of it came back as it was.
+class Repair:
+    """Mends what is missing or damaged in the remote, and says what it did.
 
-    Rebuilding goes stage by stage, first those that others need, and looks again after each: the list of a folder's
-    files, once it is back, may name more that is missing, and one stage may bring several things back.
+    It goes stage by stage, first those that others need, and looks again after each: the list of a folder's files, once
+    it is back, may name more that is missing, and one stage may bring several things back. Before a stage runs, which
+    removes its outputs, everything that this machine has of them is in the remote.
     """
-    rebuilt: dict[str, list[Fault]] = {}
-    mended: set[str] = set()
-    different: set[str] = set()
-    while True:
-        with open_store(remote) as store:
-            survey = store.survey()
-            for fault in _different(survey, rebuilt):
-                different.add(fault.wanted.oid)
-                say(_told_different(fault.wanted))
-            todo = [fault for fault in survey.faults if fault.wanted.oid not in mended]
-            done = _mend(store, todo, set(rebuilt), say)
-            mended |= done
-            if done:
-                continue
-            left = survey.faults
-            stage = _next_stage(store, left, set(rebuilt))
-            lacking = store.lacking(stage) if stage else []
-            source = store.name
-        if stage is None:
-            for fault in left:
-                say(_told_lost(fault.wanted))
-            return not different and not left
-        rebuilt[stage] = [fault for fault in left if fault.wanted.places[0].stage == stage]
-        for fault in rebuilt[stage]:
-            say(f"{fault.wanted.shown()} {fault.reason}: neither in the cache nor in the workspace; building it again")
-        if not lacking or _dvc("pull", "--remote", source, *lacking, say=say):
-            _dvc(*REBUILD, stage, say=say)
+
+    def __init__(self, remote: str | None, say: Say) -> None:
+        self._remote = remote
+        self._say = say
+        self._uploaded: set[str] = set()
+        self._rebuilt: dict[str, list[Wanted]] = {}
+        self._is_as_before = True
+
+    def run(self) -> bool:
+        """Whether everything came back as it was."""
+        while True:
+            with open_store(self._remote) as store:
+                survey = store.survey()
+                self._tell_different(survey)
+                if self._upload_all(store, survey):
+                    continue
+                stage = self._next_stage(store, survey)
+                if stage is None:
+                    for fault in survey.faults:
+                        self._say(_told_lost(fault.wanted))
+                    return self._is_as_before and not survey.faults
+                self._announce(stage, survey)
+                lacking, name = store.lacking(stage), store.name
+            if not lacking or self._dvc("pull", "--remote", name, *lacking):
+                self._dvc(*REBUILD, stage)
+
+    def _upload_all(self, store: Store, survey: Survey) -> bool:
+        """Upload what this machine has; whether that was anything. Nothing is uploaded twice, were it of no use."""
+        faults = [fault for fault in survey.faults if fault.wanted.oid not in self._uploaded]
+        if not faults:
+            return False
+        self._remove_damaged(store, faults)
+        sources = store.parallel(lambda fault: _upload(store, fault.wanted), faults)
+        makers = {wanted.oid: stage for stage, lost in self._rebuilt.items() for wanted in lost}
+        for fault, source in zip(faults, sources, strict=True):
+            if source:
+                oid = fault.wanted.oid
+                self._uploaded.add(oid)
+                done = f"built again by {makers[oid]}, equal" if oid in makers else f"uploaded from the {source}"
+                self._say(f"{fault.wanted.shown()} {fault.reason}: {done}")
+        return any(sources)
+
+    def _remove_damaged(self, store: Store, faults: list[Fault]) -> None:
+        """Remove what the cache keeps under a hash that its bytes do not have: DVC would go on using it."""
+        for fault in faults:
+            cached = store.cached(fault.wanted.oid)
+            if cached.is_file() and not file_has_content(cached, fault.wanted.oid):
+                cached.unlink()
+                self._say(f"{fault.wanted.shown()}: the cache's copy is damaged; removed")
+
+    def _next_stage(self, store: Store, survey: Survey) -> str | None:
+        makers = {fault.wanted.maker for fault in survey.faults} - {None, *self._rebuilt}
+        return store.first_of(makers) if makers else None
+
+    def _announce(self, stage: str, survey: Survey) -> None:
+        faults = [fault for fault in survey.faults if fault.wanted.maker == stage]
+        for fault in faults:
+            self._say(f"{fault.wanted.shown()} {fault.reason}: nowhere on this machine; building it again")
+        self._rebuilt[stage] = [fault.wanted for fault in faults]
+
+    def _tell_different(self, survey: Survey) -> None:
+        """Tell what dvc.lock names no more, since the stage that was to bring it back made something else."""
+        for stage, lost in self._rebuilt.items():
+            for wanted in lost:
+                if wanted.oid not in survey.objects:
+                    self._is_as_before = False
+                    self._say(_told_different(wanted))
+            self._rebuilt[stage] = [wanted for wanted in lost if wanted.oid in survey.objects]
+
+    def _dvc(self, *words: str) -> bool:
+        """Whether DVC did it. What it prints is shown as it comes: a stage takes its time."""
+        result = subprocess.run([sys.executable, "-m", "dvc", *words], check=False, stdout=sys.stderr)
+        if result.returncode:
+            self._say(f"`dvc {shlex.join(words)}` ended with exit code {result.returncode}, see above.")
+        return result.returncode == 0
 
 
-def _mend(store: Store, faults: list[Fault], rebuilt: set[str], say: Say) -> set[str]:
-    """Upload what this machine has and say from where; return the hashes."""
-    _remove_damaged(store, faults, say)
-    sources = store.parallel(lambda fault: _upload(store, fault.wanted, rebuilt), faults) if faults else []
-    found = {fault.wanted.oid: source for fault, source in zip(faults, sources, strict=True) if source}
-    for fault in faults:
-        if fault.wanted.oid in found:
-            say(f"{fault.wanted.shown()} {fault.reason}: {found[fault.wanted.oid]}")
-    return set(found)
-
-
-def _remove_damaged(store: Store, faults: list[Fault], say: Say) -> None:
-    """Remove what the cache keeps under a hash that its bytes do not have: DVC would go on using it."""
-    for fault in faults:
-        cached = store.cached(fault.wanted.oid)
-        if cached.is_file() and not file_has_content(cached, fault.wanted.oid):
-            cached.unlink()
-            say(f"{fault.wanted.shown()}: the cache's copy is damaged; removed")
-
-
-def _upload(store: Store, wanted: Wanted, rebuilt: set[str]) -> str | None:
+def _upload(store: Store, wanted: Wanted) -> str | None:
     """Upload an object and tell from where; None where no good copy of it is here."""
     cached = store.cached(wanted.oid)
     if cached.is_file() and file_has_content(cached, wanted.oid):
         store.upload(cached, wanted.oid)
-        makers = rebuilt & {place.stage for place in wanted.places}
-        return f"built again by {makers.pop()}, equal" if makers else "uploaded from the cache"
+        return "cache"
     if any(_upload_from(store, Path(place.path), wanted.oid) for place in wanted.places):
-        return "uploaded from the workspace"
+        return "workspace"
     return None
 
 
 def _upload_from(store: Store, path: Path, oid: str) -> bool:
+    """Whether that file or folder of the workspace is the object."""
     if oid.endswith(FOLDER):
         return store.upload_list(path, oid)
     if not path.is_file() or not file_has_content(path, oid):
         return False
     store.upload(path, oid)
     return True
-
-
-def _next_stage(store: Store, left: list[Fault], rebuilt: set[str]) -> str | None:
-    makers = {place.stage for fault in left for place in fault.wanted.places[:1] if place.has_command}
-    todo = makers - rebuilt
-    return next(iter(store.in_order(todo))) if todo else None
-
-
-def _dvc(*words: str, say: Say) -> bool:
-    """Whether DVC did it. What it prints is shown as it comes: a stage takes its time."""
-    result = subprocess.run([sys.executable, "-m", "dvc", *words], check=False, stdout=sys.stderr)
-    if result.returncode:
-        say(f"`dvc {shlex.join(words)}` ended with exit code {result.returncode}, see above.")
-    return result.returncode == 0
-
-
-def _different(survey: Survey, rebuilt: dict[str, list[Fault]]) -> list[Fault]:
-    """What dvc.lock names no more, since the stage that was to bring it back made something else."""
-    gone = [fault for faults in rebuilt.values() for fault in faults if fault.wanted.oid not in survey.objects]
-    for stage in rebuilt:
-        rebuilt[stage] = [fault for fault in rebuilt[stage] if fault not in gone]
-    return gone
 
 
 def _told_different(wanted: Wanted) -> str:
@@ -121,9 +128,9 @@ def _told_different(wanted: Wanted) -> str:
 
 
 def _told_lost(wanted: Wanted) -> str:
+    if wanted.maker:
+        return f"{wanted.shown()} is still missing. Once its stage works again: dvc repro {wanted.maker} && dvc push"
     [place, *_] = wanted.places
-    if place.has_command:
-        return f"{wanted.shown()} is still missing. Once its stage works again: dvc repro {place.stage} && dvc push"
     return (
         f"{wanted.shown()} is lost: no stage makes it. Put {place.path} back as it was, then: "
         f"dvc commit {place.stage} && dvc push"

@@ -46,6 +46,11 @@ class Wanted:
     size_bytes: int | None
     places: list[Place] = field(default_factory=list)
 
+    @property
+    def maker(self) -> str | None:
+        """A stage that makes it; None for what somebody put there."""
+        return next((place.stage for place in self.places if place.has_command), None)
+
     def shown(self) -> str:
         """For messages: path, stage and hash."""
         more = f" and {len(self.places) - 1} more" if len(self.places) > 1 else ""
@@ -146,11 +151,12 @@ class Store:
             self._objects.add_bytes(oid, tree.as_bytes())
         return True
 
-    def in_order(self, stages: set[str]) -> list[str]:
-        """The stages, each after those that make what it reads."""
+    def first_of(self, stages: set[str | None]) -> str:
+        """One of the stages that reads nothing which another one of them makes."""
         from dvc.repo.reproduce import plan_repro
 
-        return [stage.addressing for stage in plan_repro(self._repo.index.graph) if stage.addressing in stages]
+        ordered = plan_repro(self._repo.index.graph)
+        return next(stage.addressing for stage in ordered if stage.addressing in stages)
 
     def lacking(self, stage: str) -> list[str]:
         """What the stage reads and the workspace does not have."""

@@ -2,12 +2,8 @@
 
 import json
 import os
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +11,7 @@ import boto3
 import pytest
 
 from tests.e2e.tiny import run_dvc
-from tests.records.project import DRAW, METRICS, SECOND, TOTAL, boxline, git, make_project, stored
+from tests.records.project import DRAW, SECOND, TOTAL, boxline, git, make_project, stored
 from tests.servers import seaweed, sshd
 
 pytestmark = pytest.mark.slow
@@ -106,3 +102,59 @@ def test_what_a_bucket_has_lost_is_named_and_mended(project: Path, s3: Remote) -
 
 def test_what_a_folder_behind_ssh_has_lost_is_named_and_mended(project: Path, ssh: Remote) -> None:
     names_and_mends_what_was_lost(project, ssh, ssh.address.replace(f"{os.environ.get('USER', 'root')}@", ""))
+
+
+def test_wrong_keys_and_servers_that_are_gone_are_told_apart(project: Path, s3: Remote) -> None:
+    s3.join(project)
+    run_dvc(project, "push", **s3.variables)
+    advice = "Check its address with `dvc remote list`, that its server runs, and the credentials; then run it again.\n"
+    remote = "Error: The remote 'store' (s3://bucket/numbers) cannot be used"
+    assert complaint(project, **{**s3.variables, "AWS_SECRET_ACCESS_KEY": "wrong"}) == (
+        f"{remote} (PermissionError: The request signature we calculated does not match the signature you provided. "
+        f"Check your key and signing method). {advice}"
+    )
+    run_dvc(project, "remote", "modify", "--local", "store", "endpointurl", "http://127.0.0.1:9")
+    assert complaint(project, **s3.variables, AWS_MAX_ATTEMPTS="1") == (
+        f'{remote} (EndpointConnectionError: Could not connect to the endpoint URL: "http://127.0.0.1:9/bucket"). '
+        f"{advice}"
+    )
+    run_dvc(project, "remote", "modify", "--local", "store", "endpointurl", s3.settings["endpointurl"])
+    run_dvc(project, "remote", "modify", "--local", "store", "url", "s3://other/numbers")
+    assert complaint(project, **s3.variables) == (
+        "Error: The remote 'store' (s3://other/numbers) is not there, or nothing was ever pushed to it (The specified "
+        "bucket does not exist). Check `dvc remote list`, mount the disk or create the bucket; then `dvc push` fills "
+        "it.\n"
+    )
+
+
+def complaint(project: Path, **variables: str) -> str:
+    result = boxline(project, "verify", check=False, **variables)
+    assert (result.returncode, result.stdout) == (1, "")
+    return result.stderr
+
+
+def test_a_clone_of_a_recorded_run_is_that_run(project: Path, tmp_path: Path) -> None:
+    """With code and parameters that are committed nowhere else, and compared with the run before it."""
+    run_dvc(project, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(project, "push")
+    boxline(project, "record")
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("weight: 10", "weight: 20"))
+    run_dvc(project, "repro")
+    run_dvc(project, "push")
+    boxline(project, "verify")
+    boxline(project, "record")
+    git(tmp_path, "clone", "--quiet", "--branch", "runs", str(project), "clone")
+    clone = tmp_path / "clone"
+    run_dvc(clone, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
+    run_dvc(clone, "pull")
+    assert run_dvc(clone, "status").stdout == "Data and pipelines are up to date.\n"
+    output = run_dvc(clone, "repro").stdout
+    assert (output.count("didn't change, skipping"), "Running stage" in output) == (3, False)
+    metrics = Path("reports") / "metrics.json"
+    assert (clone / metrics).read_bytes() == (project / metrics).read_bytes()
+    compared = json.loads(run_dvc(clone, "metrics", "diff", "runs~1", "runs", "--json").stdout)
+    assert compared == {
+        "reports/metrics.json": {"weighted_bytes": {"old": 540, "new": 1080, "diff": 540}},
+    }
+    assert git(project, "status", "--porcelain", "--untracked-files=no") == "M params.yaml"

@@ -86,7 +86,9 @@ def test_each_run_follows_the_one_before_and_belongs_to_a_commit(project: Path, 
     assert git(project, "rev-parse", "runs") == second
 
 
-def test_what_ran_is_recorded_and_nothing_else(project: Path, capsys: Captured) -> None:
+def test_what_ran_is_recorded_and_nothing_else(
+    project: Path, capsys: Captured, caplog: pytest.LogCaptureFixture
+) -> None:
     """Edited, newly added, deleted and untracked files, of which dvc.lock names one; and a secret beside them."""
     (project / "lib").mkdir()
     for name in ("lib/used.py", "unused.py", "added.py", ".env", "ignored.txt"):
@@ -101,6 +103,10 @@ def test_what_ran_is_recorded_and_nothing_else(project: Path, capsys: Captured) 
     commit = recorded(capsys)
     expected = TRACKED - {"requirements.lock"} | {"dvc.lock", "run.json", "added.py", "lib/used.py"}
     assert files(project, commit) == expected
+    assert caplog.messages == [
+        "Not recorded, since .gitignore excludes it: ignored.txt. A clone of the run lacks it; `git add --force` "
+        "tracks it."
+    ]
     run = json.loads(git(project, "show", f"{commit}:run.json"))
     assert run["uncommitted"] == ["added.py", "params.yaml", "requirements.lock"]
     assert (run["params"]["weight"], run["packages"]) == (11, None)

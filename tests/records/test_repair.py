@@ -101,9 +101,9 @@ def test_what_is_nowhere_is_built_again_sources_first(
     assert (code, printed) == (
         0,
         [
-            f"data/draw/1.txt of draw ({SECOND}) missing: neither in the cache nor in the workspace; building it again",
+            f"data/draw/1.txt of draw ({SECOND}) missing: nowhere on this machine; building it again",
             f"data/draw/1.txt of draw ({SECOND}) missing: built again by draw, equal",
-            f"data/total.txt of total ({TOTAL}) missing: neither in the cache nor in the workspace; building it again",
+            f"data/total.txt of total ({TOTAL}) missing: nowhere on this machine; building it again",
             f"data/total.txt of total ({TOTAL}) missing: built again by total, equal",
             whole(remote),
         ],
@@ -141,7 +141,10 @@ def test_what_came_out_different_is_not_called_mended(
         "packages or sources have changed since, or the stage does not give the same bytes twice. dvc.lock now names "
         "what came out. Run `dvc repro` for what follows from it, then `dvc push` and `boxline record`.",
     )
-    assert printed[-1] == whole(remote)
+    assert printed[2:] == [
+        "reports/metrics.json of score (259606ea71e618fa60b8030962fc4a74) missing: uploaded from the cache",
+        whole(remote),
+    ]
 
 
 def test_a_stage_that_fails_is_named_with_what_to_do(project: Path, remote: Path, cache: Path, capfd: Captured) -> None:
@@ -152,8 +155,7 @@ def test_a_stage_that_fails_is_named_with_what_to_do(project: Path, remote: Path
     assert repaired(capfd) == (
         1,
         [
-            f"reports/metrics.json of score ({METRICS}) missing: neither in the cache nor in the workspace; building "
-            "it again",
+            f"reports/metrics.json of score ({METRICS}) missing: nowhere on this machine; building it again",
             "`dvc repro --single-item --force score` ended with exit code 255, see above.",
             f"reports/metrics.json of score ({METRICS}) is still missing. Once its stage works again: dvc repro score "
             "&& dvc push",
