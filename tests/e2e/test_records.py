@@ -72,7 +72,6 @@ def names_and_mends_what_was_lost(project: Path, remote: Remote, shown: str) -> 
     remote.join(project)
     run_dvc(project, "push", **remote.variables)
     whole = f"All 6 objects of dvc.lock are in the remote 'store' ({shown}): 0.0 MB.\n"
-    assert boxline(project, "verify", **remote.variables).stdout == whole
     for oid in (TOTAL, DRAW, SECOND):
         remote.lose(oid)
     result = boxline(project, "verify", check=False, **remote.variables)
@@ -91,9 +90,6 @@ def names_and_mends_what_was_lost(project: Path, remote: Remote, shown: str) -> 
     )
     shutil.rmtree(project / ".dvc" / "cache")
     assert boxline(project, "verify", **remote.variables).stdout == whole  # lists of files come from the remote
-    shutil.rmtree(project / "data")
-    run_dvc(project, "pull", **remote.variables)
-    assert run_dvc(project, "status", **remote.variables).stdout == "Data and pipelines are up to date.\n"
 
 
 def test_what_a_bucket_has_lost_is_named_and_mended(project: Path, s3: Remote) -> None:
