@@ -52,8 +52,7 @@ class Repair:
         faults = [fault for fault in survey.faults if fault.wanted.oid not in self._uploaded]
         if not faults:
             return False
-        self._remove_damaged(store, faults)
-        sources = store.parallel(lambda fault: _upload(store, fault.wanted), faults)
+        sources = store.parallel(lambda fault: self._upload(store, fault.wanted), faults)
         makers = {wanted.oid: stage for stage, lost in self._rebuilt.items() for wanted in lost}
         for fault, source in zip(faults, sources, strict=True):
             if source:
@@ -63,13 +62,21 @@ class Repair:
                 self._say(f"{fault.wanted.shown()} {fault.reason}: {done}")
         return any(sources)
 
-    def _remove_damaged(self, store: Store, faults: list[Fault]) -> None:
-        """Remove what the cache keeps under a hash that its bytes do not have: DVC would go on using it."""
-        for fault in faults:
-            cached = store.cached(fault.wanted.oid)
-            if cached.is_file() and not file_has_content(cached, fault.wanted.oid):
-                cached.unlink()
-                self._say(f"{fault.wanted.shown()}: the cache's copy is damaged; removed")
+    def _upload(self, store: Store, wanted: Wanted) -> str | None:
+        """Upload an object and tell from where; None where no good copy of it is here.
+
+        What the cache keeps under a hash that its bytes do not have is removed: DVC would go on using it.
+        """
+        cached = store.cached(wanted.oid)
+        if cached.is_file():
+            if file_has_content(cached, wanted.oid):
+                store.upload(cached, wanted.oid)
+                return "cache"
+            cached.unlink()
+            self._say(f"{wanted.shown()}: the cache's copy is damaged; removed")
+        if any(_upload_from(store, Path(place.path), wanted.oid) for place in wanted.places):
+            return "workspace"
+        return None
 
     def _next_stage(self, store: Store, survey: Survey) -> str | None:
         makers = {fault.wanted.maker for fault in survey.faults} - {None, *self._rebuilt}
@@ -96,17 +103,6 @@ class Repair:
         if result.returncode:
             self._say(f"`dvc {shlex.join(words)}` ended with exit code {result.returncode}, see above.")
         return result.returncode == 0
-
-
-def _upload(store: Store, wanted: Wanted) -> str | None:
-    """Upload an object and tell from where; None where no good copy of it is here."""
-    cached = store.cached(wanted.oid)
-    if cached.is_file() and file_has_content(cached, wanted.oid):
-        store.upload(cached, wanted.oid)
-        return "cache"
-    if any(_upload_from(store, Path(place.path), wanted.oid) for place in wanted.places):
-        return "workspace"
-    return None
 
 
 def _upload_from(store: Store, path: Path, oid: str) -> bool:
