@@ -1,10 +1,12 @@
 """Servers on loopback for tests: started for a block, stopped at its end."""
 
 import contextlib
+import getpass
 import gzip
 import hashlib
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -17,6 +19,8 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 TEAR_DOWN = struct.pack("ii", 1, 0)
 """Value of SO_LINGER: close sends a reset."""
@@ -245,3 +249,48 @@ def seaweed(folder: Path, bucket: str, access_key: str, secret_key: str) -> Iter
             yield address
         finally:
             process.kill()  # it takes half a minute to end by itself
+
+
+SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+@dataclass(frozen=True)
+class SshServer:
+    """A running sshd: who may log in at which port with which key."""
+
+    user: str
+    port: int
+    key: Path
+
+
+@contextlib.contextmanager
+def sshd(folder: Path) -> Iterator[SshServer]:
+    """Debian's SSH server with keys of its own below `folder`; the test is skipped where it is not installed."""
+    if SSHD is None:
+        pytest.skip("There is no sshd, so no SSH remote is tried; Debian has it in openssh-server.")
+    for name in ("host", "user"):
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(words, check=True)
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # it asks for this folder as root, and a container has none
+    port = _free_port()
+    settings = [f"HostKey {folder}/host", f"AuthorizedKeysFile {folder}/user.pub", "PasswordAuthentication no"]
+    settings += [f"Port {port}", "ListenAddress 127.0.0.1", "PidFile none", "StrictModes no", "UsePAM no"]
+    settings += ["Subsystem sftp internal-sftp"]
+    (folder / "settings").write_text("\n".join(settings) + "\n")
+    words = [SSHD, "-D", "-e", "-f", str(folder / "settings")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            assert any("Server listening" in line for line in process.stderr)
+            yield SshServer(getpass.getuser(), port, folder / "user")
+        finally:
+            process.kill()
+
+
+def _free_port() -> int:
+    """A port that nobody listens at: unlike the other servers, sshd wants to be told one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

@@ -91,6 +91,7 @@ def test_data_stages_start_without_tensorflow() -> None:
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += [*(f"systems.{name}.targets" for name in SYSTEMS), "summary", "check_params"]
     light += ["cli", "commands.check", "commands.export", "commands.predict", "prediction.inputs", "prediction.answers"]
+    light += [f"commands.{name}" for name in ("record", "repair", "trace", "verify")]
     light += ["commands.diff", "datasets.versions", "diff.difference", "diff.page"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"

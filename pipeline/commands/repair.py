@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from pipeline.commands.verify import verify
-from pipeline.records import repairs
+from pipeline.records.repairs import Repair
 
 HELP = "bring back what the remote has lost"
 DESCRIPTION = (
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def repair(remote: str | None) -> int:
     """Say what was done to each object, verify again, and return the exit code."""
-    is_as_before = repairs.repair(remote, say)
+    is_as_before = Repair(remote, say).run()
     is_whole = verify(remote) == 0
     return 0 if is_as_before and is_whole else 1
 

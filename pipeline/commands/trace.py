@@ -29,7 +29,5 @@ def trace(file: Path) -> int:
     md5 = Digests.of_file(file).get("md5")
     with open_project() as repo:
         made = find(md5, str(file))
-        sys.stdout.write(f"{file} (MD5 {md5})\n")
-        for line in told(made, md5, repo):
-            sys.stdout.write(line + "\n")
+        sys.stdout.write("\n".join([f"{file} (MD5 {md5})", *told(made, md5, repo)]) + "\n")
     return 0

@@ -36,7 +36,7 @@ def run_git(*words: str, content: str = "", **variables: str) -> str:
         raise BoxlineError("There is no git on PATH. Runs are kept as its commits; install it.") from None
     if result.returncode:
         said = " ".join(os.fsdecode(result.stderr or result.stdout).split())
-        raise GitError(f"`git {' '.join(words[:1])}` failed: {spoken(said)}")
+        raise GitError(f"`git {' '.join(words[:1])}` failed: {spoken(said).rstrip('.')}")
     return os.fsdecode(result.stdout)
 
 

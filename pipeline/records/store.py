@@ -46,6 +46,11 @@ class Wanted:
     size_bytes: int | None
     places: list[Place] = field(default_factory=list)
 
+    @property
+    def maker(self) -> str | None:
+        """A stage that makes it; None for what somebody put there."""
+        return next((place.stage for place in self.places if place.has_command), None)
+
     def shown(self) -> str:
         """For messages: path, stage and hash."""
         more = f" and {len(self.places) - 1} more" if len(self.places) > 1 else ""
@@ -146,11 +151,17 @@ class Store:
             self._objects.add_bytes(oid, tree.as_bytes())
         return True
 
-    def in_order(self, stages: set[str]) -> list[str]:
-        """The stages, each after those that make what it reads."""
+    def first_of(self, stages: set[str | None]) -> str:
+        """One of the stages that reads nothing which another one of them makes."""
         from dvc.repo.reproduce import plan_repro
 
-        return [stage.addressing for stage in plan_repro(self._repo.index.graph) if stage.addressing in stages]
+        ordered = plan_repro(self._repo.index.graph)
+        return next(stage.addressing for stage in ordered if stage.addressing in stages)
+
+    def lacking(self, stage: str) -> list[str]:
+        """What the stage reads and the workspace does not have."""
+        [found] = self._repo.stage.collect(stage)
+        return [self._repo.fs.relpath(dep.fs_path, self._repo.root_dir) for dep in found.deps if not dep.exists]
 
     def parallel(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
         """Of each item, as many at once as the remote's setting `jobs` allows."""
@@ -250,8 +261,10 @@ def open_store(remote: str | None) -> Iterator[Store]:
             raise BoxlineError(
                 f"There is no remote {remote!r}. Expected one that `dvc remote list` shows; correct --remote."
             ) from None
-        except DvcException as error:
-            raise BoxlineError(f"DVC cannot use the remote: {spoken(error)}. See `dvc remote list`.") from None
+        except (DvcException, ImportError) as error:  # the latter for a kind of remote whose package is not there
+            raise BoxlineError(
+                f"DVC cannot use the remote: {spoken(error).rstrip('.')}. See `dvc remote list`."
+            ) from None
         yield store
 
 
@@ -268,13 +281,13 @@ def open_project() -> Iterator["Repo"]:
             "The current folder is no DVC project: it has no .dvc. Run this from the project's root folder."
         ) from None
     except DvcException as error:
-        raise BoxlineError(f"DVC cannot read its settings: {spoken(error)}. See .dvc/config.") from None
+        raise BoxlineError(f"DVC cannot read its settings: {spoken(error).rstrip('.')}. See .dvc/config.") from None
     with repo:
         try:
             _ = repo.index.outs
         except DvcException as error:
             raise BoxlineError(
-                f"DVC cannot read dvc.yaml and {LOCK}: {spoken(error)}. `dvc status` says more."
+                f"DVC cannot read dvc.yaml and {LOCK}: {spoken(error).rstrip('.')}. `dvc status` says more."
             ) from None
         yield repo
 
