@@ -5,9 +5,8 @@
 
 import hashlib
 import io
+import itertools
 import os
-import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from benchmarks.photographs import Photograph, photographs
-from benchmarks.timing import compared, in_turn
+from benchmarks.timing import compared, in_turn, peak_megabytes
 from pipeline import schema
 from pipeline.geometry.placement import letterbox
 from pipeline.storage.archives import ArchiveFolder, write_archive
@@ -50,16 +49,20 @@ def packing_benchmarks() -> dict[str, dict[str, float]]:
         made = list(photographs([*ids, *spread, *appended]))
         images, files = write_dataset(folder, made)
 
-        def packed(image_ids: Iterable[int], former: Path, out: Path) -> None:
-            shutil.rmtree(out, ignore_errors=True)
-            pack(images.filter(pc.is_in(images["image_id"], pa.array(image_ids))), files, folder, former, out)
+        # Each into a folder of its own: to remove the one of the round before would be no part of packing.
+        outs = (folder / f"pack{number}" for number in itertools.count())
+        full = [folder / "nothing"]
 
-        nothing, full, grown = folder / "nothing", folder / "full", folder / "grown"
+        def packed(image_ids: Iterable[int], former: Path) -> Path:
+            out = next(outs)
+            pack(images.filter(pc.is_in(images["image_id"], pa.array(image_ids))), files, folder, former, out)
+            return out
+
         bare_times, full_times, appended_times, spread_times = in_turn(
             lambda: decode_and_resize(made[:IMAGES]),
-            lambda: packed(ids, nothing, full),
-            lambda: packed([*ids, *appended], full, grown),
-            lambda: packed([*ids, *spread], full, grown),
+            lambda: full.append(packed(ids, full[0])),
+            lambda: packed([*ids, *appended], full[-1]),
+            lambda: packed([*ids, *spread], full[-1]),
         )
     return {
         "448 px: bare decoding and resizing / packing": compared(bare_times, full_times) | peak_memory(),
@@ -130,4 +133,4 @@ if __name__ == "__main__":
     count, target = int(sys.argv[1]), Path(sys.argv[2])
     tables = write_dataset(target, photographs(range(1, count + 1)))
     pack(*tables, target, target / "nothing", target / "pack")
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_megabytes())

@@ -1,14 +1,18 @@
-"""Wall time."""
+"""Wall time and memory."""
 
+import os
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 ROUNDS = 3
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Wall time of one call. What the one before has left to be written to the disk is not counted to it."""
+    os.sync()
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
@@ -34,3 +38,10 @@ def compared(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> dict[str, float]:
     """Two ways of doing one thing."""
     return compared(*in_turn(slow, fast))
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held. getrusage would begin with that of the process that started it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    [kibibytes] = re.findall(r"VmHWM:\s*(\d+) kB", status)
+    return int(kibibytes) * 1024 / 1e6

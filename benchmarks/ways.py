@@ -5,15 +5,12 @@ A way is a function of a folder in a module of benchmarks/: python -m benchmarks
 
 import importlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.timing import seconds
-
-KILOBYTE = 1024  # the unit of ru_maxrss on Linux
+from benchmarks.timing import peak_megabytes, seconds
 
 
 def compare(module: str, slow: str, fast: str, folder: Path, rounds: int) -> dict[str, float]:
@@ -42,8 +39,7 @@ def main() -> None:
     module, _, name = place.partition(":")
     way = getattr(importlib.import_module(module), name)
     took = seconds(lambda: way(Path(folder)))
-    peak_megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE / 1e6
-    sys.stdout.write(json.dumps({"seconds": took, "peak_megabytes": peak_megabytes}))
+    sys.stdout.write(json.dumps({"seconds": took, "peak_megabytes": peak_megabytes()}))
 
 
 if __name__ == "__main__":
