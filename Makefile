@@ -11,14 +11,14 @@ VENV := .venv/bin
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile # by files, so that what a file needs is made once
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: run test check server bench lock environment browser
+.PHONY: run test check server bench lock environment programs
 
 run: environment
 	@$(VENV)/python -m pipeline.check_params
 	@$(VENV)/python -m dvc repro
 	@$(VENV)/python -m pipeline.summary
 
-test: environment browser
+test: environment programs
 	@$(VENV)/python -m pytest $(TWO_AT_ONCE)
 
 check: environment
@@ -49,14 +49,19 @@ environment:
 			--disable-pip-version-check --editable . && \
 		echo "$$stamp" > .venv/installed; }
 
-# For the tests that open the viewer's page. Debian's package: Playwright's own browser is a download that no lock holds.
-browser:
-	@command -v chromium >/dev/null || { \
+# What tests need beside the lock: a browser, SSH and PostgreSQL servers. Debian's packages, where they may be installed;
+# Playwright's own browser is a download that no lock holds.
+programs:
+	@missing=; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	test -x /usr/sbin/sshd || missing="$$missing openssh-server"; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	test -z "$$missing" || { \
 		command -v apt-get >/dev/null && test "$$(id -u)" = 0 && \
-		echo "Installing Debian's chromium for the tests of the viewer, once." && \
+		echo "Installing for the tests, once:$$missing" && \
 		apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || \
-		echo "There is no chromium on PATH, so the tests that open the viewer in a browser will be skipped."
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; } || \
+		echo "Not installed:$$missing. The tests that need them will be skipped."
 
 # uv, because its locks are free of registry addresses and it can leave out what keras-hub asks for and does not use.
 UV_COMPILE = uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

@@ -71,9 +71,7 @@ def _metrics(folder: Path, system: str, before: Mapping[str, Any]) -> None:
     path = REPORTS / system / "metrics.json"
     metrics = json.loads((folder / path).read_text(encoding="utf-8"))
     rows = metric_rows(metrics, before.get(path.as_posix(), {}))
-    create_table_artifact(
-        rows, key=key_of("metrics", system), description=f"Scores of {system} beside their baselines"
-    )
+    create_table_artifact(rows, key=key_of("metrics", system), description=f"Scores of {system} beside their baselines")
 
 
 def _picture(folder: Path, system: str) -> None:

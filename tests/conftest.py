@@ -19,7 +19,7 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("There is no chromium on PATH, so nothing opens the page; `make browser` installs it on Debian.")
+        pytest.skip("There is no chromium on PATH, so nothing opens the page; `make programs` installs it on Debian.")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=["--headless=new", "--no-sandbox"])
         yield launched

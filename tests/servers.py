@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -273,7 +274,7 @@ def sshd(folder: Path) -> Iterator[SshServer]:
         subprocess.run(words, check=True)
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # it asks for this folder as root, and a container has none
-    port = _free_port()
+    port = free_port()
     settings = [f"HostKey {folder}/host", f"AuthorizedKeysFile {folder}/user.pub", "PasswordAuthentication no"]
     settings += [f"Port {port}", "ListenAddress 127.0.0.1", "PidFile none", "StrictModes no", "UsePAM no"]
     settings += ["Subsystem sftp internal-sftp"]
@@ -288,8 +289,8 @@ def sshd(folder: Path) -> Iterator[SshServer]:
             process.kill()
 
 
-def _free_port() -> int:
-    """A port that nobody listens at: unlike the other servers, sshd wants to be told one."""
+def free_port() -> int:
+    """A port that nobody listens at, for servers that want to be told one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -338,3 +339,30 @@ class FlakyProxy:
                 target.sendall(piece)
         source.close()
         target.close()
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server of Debian's package, with an empty database.
+
+    It refuses to run as root, so that its own user then runs it.
+    """
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
+    with tempfile.TemporaryDirectory() as temporary:
+        port, as_owner = free_port(), []
+        if os.geteuid() == 0:
+            shutil.chown(temporary, "postgres")
+            as_owner = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        data = f"{temporary}/data"
+        initdb = [f"{programs}/initdb", "--pgdata", data, "--auth=trust", "--username=prefect", "--no-sync"]
+        subprocess.run([*as_owner, *initdb], check=True, stdout=subprocess.DEVNULL, cwd=temporary)
+        words = [f"{programs}/postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        words += ["-c", f"unix_socket_directories={temporary}", "-c", "fsync=off"]
+        with subprocess.Popen([*as_owner, *words], cwd=temporary, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            try:
+                assert any("ready to accept connections" in line for line in process.stderr)
+                threading.Thread(target=process.stderr.read, daemon=True).start()  # so that it never waits to be heard
+                yield f"postgresql+asyncpg://prefect:@127.0.0.1:{port}/postgres"
+            finally:
+                process.send_signal(signal.SIGQUIT)

@@ -118,7 +118,8 @@ def faults(project: Path, stage: str, *lines: str) -> None:
 def flow_words(flow: str, parameters: Mapping[str, object]) -> list[str]:
     """A command that runs a flow in its working folder and prints the name of its final state and its message."""
     code = (
-        f"import json, sys; from flows.{flow} import {flow} as flow; "
+        f"import json, sys; import flows.pipeline; from flows.{flow} import {flow} as flow; "
+        "flows.pipeline.FIRST_PAUSE_SECONDS = 0.1; "
         "state = flow(**json.loads(sys.argv[1]), return_state=True); print(json.dumps([state.name, state.message]))"
     )
     return [sys.executable, "-c", code, json.dumps(parameters)]

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,14 +13,9 @@ from typing import Any
 
 import httpx
 
+from tests.servers import free_port
+
 PREFECT = Path(sys.executable).with_name("prefect")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -89,7 +83,7 @@ class PrefectServer:
     def unfinished(self) -> list[str]:
         """Runs and tasks that the server takes for unfinished."""
         final = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED", "SCHEDULED"}
-        tasks = self.ask("task_runs/filter")
+        tasks = [task for task in self.ask("task_runs/filter") if task["state_name"] != "NotReady"]  # never to be run
         return [run["name"] for run in [*self.flow_runs(), *tasks] if run["state_type"] not in final]
 
     def task_states(self, flow_run_id: str) -> dict[str, str]:

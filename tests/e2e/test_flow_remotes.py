@@ -64,7 +64,8 @@ def test_a_push_that_fails_twice_is_done_at_the_third_time(
 
     def refuse(path: str) -> bool:
         """One object, in the first two pushes."""
-        refused.update([path] * (not refused))
+        if "/files/" in path and not refused:
+            refused.add(path)
         return path in refused and len(pushes.read_text().splitlines()) <= 2
 
     with FlakyProxy(endpoint, refuse) as proxy:
@@ -72,30 +73,20 @@ def test_a_push_that_fails_twice_is_done_at_the_third_time(
         assert run(project, server, proxy.address, **hook)[0] == "Completed"
     tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [server.flow_runs()[0]["id"]]}})
     assert {task["name"]: task["run_count"] for task in tasks}["push"] == 3
-    assert len(proxy.uploaded) == len(set(proxy.uploaded)) > 3
-    assert refused <= set(proxy.uploaded)
+    objects = [path for path in proxy.uploaded if "/files/" in path]  # the run cache's notes are sent each time
+    assert len(objects) == len(set(objects)) == 8
+    assert refused <= set(objects)
 
 
-@pytest.mark.parametrize(
-    ("variables", "words", "kind"),
-    [
-        pytest.param({"AWS_SECRET_ACCESS_KEY": "wrong"}, [], "access denied", id="a wrong secret"),
-        pytest.param({}, ["url", "s3://nowhere/project"], "access denied", id="no bucket"),
-    ],
-)
-def test_what_is_not_allowed_is_said_once_and_the_next_run_completes(
-    project: Path, server: PrefectServer, endpoint: str, variables: dict[str, str], words: list[str], kind: str
+def test_a_wrong_secret_is_said_once_and_the_next_run_completes(
+    project: Path, server: PrefectServer, endpoint: str
 ) -> None:
-    if words:
-        run_dvc(project, "remote", "modify", "--local", "store", *words)
-    name, message = run(project, server, endpoint, **variables)
+    name, message = run(project, server, endpoint, AWS_SECRET_ACCESS_KEY="wrong")
     assert name == "Failed"
-    assert message.startswith(f"push: {kind}. "), message
+    assert message.startswith("push: access denied. ERROR: "), message
     tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [server.flow_runs()[0]["id"]]}})
     assert {task["name"]: task["run_count"] for task in tasks}["push"] == 1
     assert git(project, "branch", "--list", "runs") == ""
-    if words:
-        run_dvc(project, "remote", "modify", "--local", "store", "--unset", words[0])
     assert run(project, server, endpoint) == ("Completed", "Up to date: 3 steps done, 3 skipped.")
 
 

