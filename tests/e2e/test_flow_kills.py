@@ -66,7 +66,7 @@ KILLS = [
     for number, (counted, victim, kills, events) in enumerate(CASES)
     for moment in random.Random(2017 + number).sample(range(1, events), kills)
 ]
-OPTIONS = {"targets": ["validate@coco"], "pull": False}
+OPTIONS = {"targets": ["validate@coco"], "pull": False, "push": False}
 
 
 @pytest.fixture(scope="module")

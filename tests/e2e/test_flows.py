@@ -151,8 +151,7 @@ def test_overrides_last_as_long_as_the_run(project: Path, server: PrefectServer)
         assert (project / "params.yaml").read_text() == before
     assert run(project, server, targets=["nonsense"]) == (
         "Failed",
-        "targets: Stage 'nonsense' not found inside 'dvc.yaml' file. Expected stages of dvc.yaml: "
-        "download, evaluate, train, validate.",
+        "targets: nonsense is no stage of dvc.yaml; expected download, evaluate, train, validate.",
     )
     assert run(project, server, targets=["download@coco"], force=["train"]) == (
         "Failed",
