@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks.checks import checks_benchmark, refused_benchmark
 from benchmarks.feeding import feeding_benchmark
+from benchmarks.flows import flow_benchmark
 from benchmarks.inspection import inspection_benchmark
 from benchmarks.packing import packing_benchmarks
 from benchmarks.rectangles import rectangles_benchmark
@@ -28,6 +29,7 @@ def main() -> None:
     results |= packing_benchmarks()
     results["batches at 448 px: files by tf.data / packed"] = feeding_benchmark()
     results["an epoch of rectangles: as published / frozen layers answer once"] = rectangles_benchmark()
+    results["12 stages that do nothing: a flow / dvc repro"] = flow_benchmark()
     write_json(RESULTS, results)
     for name, result in results.items():
         print(f"{name}: {result['slow_seconds']:.3f} s / {result['fast_seconds']:.3f} s = {result['ratio']:.2f}")

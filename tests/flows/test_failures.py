@@ -101,14 +101,14 @@ def of_stage(code: int, said: str = "") -> str:
             Kind.LOCKED,
         ),
         (
-            "ERROR: failed to reproduce 'after': '/work/slow.txt' is busy, it is being blocked by:\n"
+            "ERROR: failed to reproduce 'after': '/srv/slow.txt' is busy, it is being blocked by:\n"
             "  (PID 21319): dvc repro --single-item slow\n\nIf there are no processes with such PIDs, you can "
-            "manually remove '/work/.dvc/tmp/rwlock' and try again.\n",
+            "manually remove '/srv/.dvc/tmp/rwlock' and try again.\n",
             Kind.LOCKED,
         ),
         # what another try does not change, though "failed to push" and "failed to pull" stand before it
         (
-            "ERROR: failed to push data to the cloud - config file error: no remote specified in /work. Create a "
+            "ERROR: failed to push data to the cloud - config file error: no remote specified in /srv. Create a "
             "default remote with\n    dvc remote add -d <remote name> <remote url>\n",
             Kind.INPUT,
         ),

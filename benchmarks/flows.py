@@ -1,0 +1,48 @@
+"""What Prefect adds to DVC: a flow over `dvc repro` of the same stages, which do nothing."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from benchmarks.timing import seconds
+from tests.e2e.mini import make_mini_project, run_flow
+from tests.e2e.prefect_server import PrefectServer, prefect_server
+from tests.e2e.tiny import run_dvc
+
+FEW, MANY = 2, 12
+STAGE = """
+  nothing{number}:
+    cmd: echo {number} > {number}.txt
+    outs: [{number}.txt]
+"""
+
+
+def flow_benchmark() -> dict[str, float]:
+    """Seconds of both for many stages, and what the flow adds per stage and per run, by the difference to few."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with prefect_server(folder) as server:
+            few, many = _both(folder, server, FEW), _both(folder, server, MANY)
+    added_per_stage = ((many[1] - many[0]) - (few[1] - few[0])) / (MANY - FEW)
+    return {
+        "slow_seconds": many[1],
+        "fast_seconds": many[0],
+        "ratio": many[1] / many[0],
+        "added_seconds_per_stage": added_per_stage,
+        "added_seconds_per_run": few[1] - few[0] - FEW * added_per_stage,
+    }
+
+
+def _both(folder: Path, server: PrefectServer, stages: int) -> tuple[float, float]:
+    """Seconds of `dvc repro` and of the flow, each in a new project; one stage at a time, as DVC does."""
+    times = []
+    for name in ("dvc", "flow"):
+        project = make_mini_project(folder / f"{name}{stages}")
+        (project / "dvc.yaml").write_text("stages:" + "".join(STAGE.format(number=number) for number in range(stages)))
+        if name == "dvc":
+            times.append(seconds(lambda project=project: run_dvc(project, "repro")))
+        else:
+            options = {"pull": False, "push": False, "side_by_side": 1}
+            times.append(seconds(lambda project=project: run_flow(project, variables=server.variables, **options)))
+        shutil.rmtree(project)
+    return times[0], times[1]
