@@ -1,6 +1,5 @@
 """What Prefect adds to DVC: a flow over `dvc repro` of the same stages, which do nothing."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -35,14 +34,11 @@ def flow_benchmark() -> dict[str, float]:
 
 def _both(folder: Path, server: PrefectServer, stages: int) -> tuple[float, float]:
     """Seconds of `dvc repro` and of the flow, each in a new project; one stage at a time, as DVC does."""
-    times = []
-    for name in ("dvc", "flow"):
-        project = make_mini_project(folder / f"{name}{stages}")
+    dvc, flow = (make_mini_project(folder / f"{name}{stages}") for name in ("dvc", "flow"))
+    for project in (dvc, flow):
         (project / "dvc.yaml").write_text("stages:" + "".join(STAGE.format(number=number) for number in range(stages)))
-        if name == "dvc":
-            times.append(seconds(lambda project=project: run_dvc(project, "repro")))
-        else:
-            options = {"pull": False, "push": False, "side_by_side": 1}
-            times.append(seconds(lambda project=project: run_flow(project, variables=server.variables, **options)))
-        shutil.rmtree(project)
-    return times[0], times[1]
+    options = {"pull": False, "push": False, "side_by_side": 1}
+    return (
+        seconds(lambda: run_dvc(dvc, "repro")),
+        seconds(lambda: run_flow(flow, variables=server.variables, **options)),
+    )
