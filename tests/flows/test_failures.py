@@ -191,7 +191,7 @@ def test_a_command_over_several_lines_has_an_exit_code_too() -> None:
 
 def test_a_good_end_and_a_late_one() -> None:
     assert failure_of(Ended(0, "ERROR: failed to transfer 'a' - but then it worked\n")) is None
-    too_late = Failure(Kind.TIME, "it was ended with everything that it had started")
+    too_late = Failure(Kind.TIME, "It was ended with everything that it had started")
     assert failure_of(Ended(0, "", timed_out=True)) == too_late
     assert failure_of(Ended(-9, "ERROR: Unable to acquire lock.", timed_out=True, oom_kills=1)) == too_late
 
