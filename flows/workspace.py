@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeGuard
 
 import psutil
 from filelock import FileLock, Timeout
@@ -138,15 +139,16 @@ class Workspace:
 
     def keep_lock(self) -> None:
         """Remember dvc.lock as it is, which DVC does not write whole or not at all."""
-        if _is_whole(self.folder / LOCK):
-            _copy(self.folder / LOCK, self._lock)
+        text = _text(self.folder / LOCK)
+        if _is_whole(text):
+            _write(self._lock, text)
 
     def _heal(self) -> Holder | None:
         """Put right what a killed run left, if one was: processes, locks, a dvc.lock cut off, other parameters."""
         killed = self._read_holder()
         self._end_orphans()
         self._drop_dead_locks()
-        if killed and self._lock.exists() and not _is_whole(self.folder / LOCK):
+        if killed and self._lock.exists() and not _is_whole(_text(self.folder / LOCK)):
             logger.warning("dvc.lock was cut off: took the one of the stage before")
             _copy(self._lock, self.folder / LOCK)
         self._restore_params()
@@ -198,17 +200,20 @@ def _lives(process_id: int) -> bool:
         return False
 
 
-def _is_whole(lock: Path) -> bool:
-    """Whether it can be read, and ends as DVC ends it."""
+def _is_whole(lock: str | None) -> TypeGuard[str]:
+    """Whether that is a dvc.lock which ends as DVC ends it."""
     try:
-        text = lock.read_text(encoding="utf-8")
-        return text.endswith("\n") and isinstance(YAML(typ="safe").load(text), dict)
-    except (OSError, UnicodeDecodeError, YAMLError):
+        return lock is not None and lock.endswith("\n") and isinstance(YAML(typ="safe").load(lock), dict)
+    except YAMLError:
         return False
 
 
 def _text(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
+    """None where there is no such file, or no text in it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -233,7 +233,7 @@ def test_the_page_shows_similar_images_quarantine_and_balance(page: Page) -> Non
         "2",
         "000000000007.jpg",
         "box_size_not_positive",
-        '{"width": -3.0, "height": 4.0}',
+        '{"width":-3.0,"height":4.0}',
     ]
     classes = page.locator("section", has=page.get_by_role("heading", name="Classes"))
     assert classes.locator("tbody td.number").all_inner_texts() == ["1", "1", "1", "1"]

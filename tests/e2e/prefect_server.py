@@ -71,7 +71,13 @@ class PrefectServer:
 
     def ask(self, path: str, items: list[Any] | None = None, **body: Any) -> Any:
         """What the API answers to a filter or an order."""
-        response = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=items or body, timeout=30)
+        for _ in range(100):
+            response = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=items or body, timeout=30)
+            if (
+                response.status_code != httpx.codes.SERVICE_UNAVAILABLE
+            ):  # SQLite is busy; Prefect's client asks again too
+                break
+            time.sleep(0.1)
         assert response.is_success, response.text
         return response.json() if response.content else None
 

@@ -3,17 +3,23 @@
 import base64
 import io
 import json
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import ClassVar
 
+import httpx
 import psutil
 import pytest
 from PIL import Image
 
 from tests.e2e.mini import faults, flow_environment, flow_words, git, make_mini_project, run_flow
 from tests.e2e.prefect_server import PrefectServer, prefect_server
-from tests.e2e.tiny import run_dvc
+from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
+from tests.servers import serving
 
 pytestmark = pytest.mark.slow
 
@@ -191,6 +197,63 @@ def test_a_second_run_is_skipped_and_one_that_hangs_is_ended(project: Path, serv
         "download@coco: took too long. It was ended with everything that it had started (all that it said: "
     )
     assert not lives(int((project / "hanging").read_text()))
+
+
+class Alerts(BaseHTTPRequestHandler):
+    received: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_a_webhook_is_told_of_a_failure(project: Path, server: PrefectServer) -> None:
+    save = (
+        "import sys; from prefect.blocks.webhook import Webhook; from prefect.variables import Variable; "
+        "Webhook(url=sys.argv[1], allow_private_urls=True).save('alerts'); "
+        "Variable.set('boxline_notify', 'webhook/alerts')"
+    )
+    faults(project, "download@coco", "1")
+    with serving(Alerts) as address:
+        words = [sys.executable, "-c", save, f"{address}/alerts"]
+        subprocess.run(words, env=flow_environment(**server.variables), check=True)
+        name, message = run(project, server, targets=["download@coco"], pull=False, push=False)
+    assert name == "Failed"
+    [alert] = Alerts.received
+    run_name = server.flow_runs()[0]["name"]
+    assert alert["subject"] == f"Boxline: pipeline {run_name} failed"
+    assert alert["text"].startswith(f"{message}\nparameters: ")
+    httpx.delete(f"{server.variables['PREFECT_API_URL']}/variables/name/boxline_notify").raise_for_status()
+
+
+def test_a_source_that_has_changed_is_downloaded_and_what_depends_on_it_follows(
+    tmp_path: Path, server: PrefectServer
+) -> None:
+    project = make_tiny_project(tmp_path)
+    run_dvc(project, "repro", "sample@digits")
+    mirror = Path(shutil.copytree(project / "data/digits/sample", tmp_path / "mirror"))
+    params = tiny_params()
+    params["datasets"]["digits"]["source"] = str(mirror)
+    write_params(project, params)
+    options = {"targets": ["tables@digits"]}
+    assert run(project, server, pull=False, push=False, **options)[0] == "Completed"
+    assert run_flow(project, "upstream", server.variables, **options) == (
+        "Skipped",
+        "Skipped: no source has changed.",
+    )
+    csv = mirror / "MNIST" / "training_data.csv"
+    csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))
+    assert run_flow(project, "upstream", server.variables, **options)[0] == "Completed"
+    states = server.task_states(server.flow_runs()[0]["id"])
+    assert (states["sample@digits"], states["download@digits"], states["tables@digits"]) == (
+        "Skipped",
+        "Completed",
+        "Completed",
+    )
 
 
 def lives(process_id: int) -> bool:
