@@ -1,5 +1,8 @@
 """Who is told of a run that failed: a Prefect block of the team's own choice."""
 
+import asyncio
+import inspect
+from collections.abc import Awaitable
 from typing import Any
 
 from prefect import Flow, State
@@ -22,8 +25,14 @@ def notify(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     try:
         block: Any = Block.load(str(name))
         if hasattr(block, "notify"):
-            block.notify(body, subject)
+            sent = block.notify(body, subject)
         else:  # a plain webhook
-            block.call({"subject": subject, "text": body})
+            sent = block.call({"subject": subject, "text": body})
+        if inspect.isawaitable(sent):
+            asyncio.run(_finish(sent))
     except Exception as error:  # every kind of block has its own
         get_logger("flows.hooks").error("nobody was told by %s: %s", name, error)
+
+
+async def _finish(sent: Awaitable[object]) -> None:
+    await sent

@@ -233,14 +233,16 @@ def test_a_webhook_is_told_of_a_failure(project: Path, server: PrefectServer) ->
 def test_a_source_that_has_changed_is_downloaded_and_what_depends_on_it_follows(
     tmp_path: Path, server: PrefectServer
 ) -> None:
-    project = make_tiny_project(tmp_path)
+    (tmp_path / "project").mkdir()
+    project = make_tiny_project(tmp_path / "project")
     run_dvc(project, "repro", "sample@digits")
     mirror = Path(shutil.copytree(project / "data/digits/sample", tmp_path / "mirror"))
     params = tiny_params()
     params["datasets"]["digits"]["source"] = str(mirror)
     write_params(project, params)
     options = {"targets": ["tables@digits"]}
-    assert run(project, server, pull=False, push=False, **options)[0] == "Completed"
+    done = "Up to date: 5 steps done, 0 skipped."
+    assert run(project, server, pull=False, push=False, **options) == ("Completed", done)
     assert run_flow(project, "upstream", server.variables, **options) == (
         "Skipped",
         "Skipped: no source has changed.",
