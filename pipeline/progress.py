@@ -3,8 +3,10 @@
 Logs and CI stay quiet. BOXLINE_PROGRESS names the file; whoever starts a stage may set it.
 """
 
+import contextlib
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -47,10 +49,14 @@ def byte_bar(description: str, total_bytes: int, done_bytes: int = 0) -> Bar:
 
 
 def tell(what: str, done: float, total: float) -> None:
-    """Write what is done, how far and of how much into the file, whole or not at all, if anybody watches."""
+    """Write what is done, how far and of how much into the file, whole or not at all, if anybody watches.
+
+    Any thread may tell. A file that cannot be written stops nothing: the work itself is worth more.
+    """
     name = os.environ.get("BOXLINE_PROGRESS")
     if not name:
         return
-    partial = Path(f"{name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({"what": what, "done": done, "total": total}), encoding="utf-8")
-    partial.replace(name)
+    partial = Path(f"{name}.{os.getpid()}.{threading.get_ident()}.partial")
+    with contextlib.suppress(OSError):
+        partial.write_text(json.dumps({"what": what, "done": done, "total": total}), encoding="utf-8")
+        partial.replace(name)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,4 +74,23 @@ def test_where_nobody_watches_nothing_is_written(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("BOXLINE_PROGRESS", raising=False)
     with bar("pack", 3, "image") as shown:
         shown.update()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_tell_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "told"))
+
+    def tell_often(number: int) -> None:
+        for done in range(200):
+            tell(f"thread {number}", done, 200)
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(tell_often, range(4)))
+    assert json.loads((tmp_path / "told").read_text())["done"] == 199
+    assert [path.name for path in tmp_path.iterdir()] == ["told"]
+
+
+def test_a_folder_that_is_not_there_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "gone" / "told"))
+    tell("work", 1, 2)
     assert list(tmp_path.iterdir()) == []
