@@ -177,7 +177,7 @@ def test_a_second_run_is_skipped_and_one_that_hangs_is_ended(project: Path, serv
     faults(project, "download@coco", "hang")
     options = {"targets": ["download@coco"], "pull": False, "push": False}
     first = subprocess.Popen(
-        flow_words("pipeline", {**options, "time_limits_minutes": {"download": 0.25}}),
+        flow_words("pipeline", {**options, "time_limits_minutes": {"download": 0.15}}),
         cwd=project,
         env=flow_environment(**server.variables),
         stdout=subprocess.PIPE,

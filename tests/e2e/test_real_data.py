@@ -46,7 +46,8 @@ def test_real_images_are_trained_on_and_scored(
 ) -> None:
     if "://" in root and system not in ("coco_yolo", "digits_localizer"):
         pytest.skip("one detector and one localizer from a server will do; the snacks are a folder that none can list")
-    run_dvc(project, "exp", "run", "-S", f"datasets.{dataset}.source={root}/{folder}", f"evaluate@{system}")
+    words = ["-S", f"datasets.{dataset}.source={root}/{folder}", "-S", f"systems.{system}.train.batch_size=32"]
+    run_dvc(project, "exp", "run", *words, f"evaluate@{system}")
     metrics = json.loads((project / "reports" / system / "metrics.json").read_text())
     assert metrics["images"] == images
     checked = json.loads((project / "reports" / dataset / "validate.json").read_text())
