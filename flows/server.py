@@ -101,5 +101,6 @@ def _end(part: "subprocess.Popen[bytes]") -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has it ignore Ctrl-C, as in the background
+        signal.signal(number, signal.default_int_handler)
     sys.exit(serve())
