@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -17,6 +20,7 @@ from tests.e2e.mini import faults, flow_environment, make_mini_project
 from tests.e2e.prefect_server import PREFECT, PrefectServer, prefect_server
 from tests.e2e.test_flows import lives
 from tests.e2e.tiny import PROJECT
+from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -188,3 +192,29 @@ def test_a_source_that_has_changed_is_downloaded(team: Team) -> None:
     watched = team.start("upstream-watch")
     assert team.ended(watched) == "Skipped"
     assert team.run(watched)["state"]["message"] == "Skipped: no source has changed."
+
+
+def test_one_command_serves_a_machine_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    project = make_mini_project(tmp_path / "project")
+    shutil.copy(PROJECT / "prefect.yaml", project)
+    (project / "flows").symlink_to(PROJECT / "flows")
+    port = free_port()
+    variables = flow_environment(PREFECT_SERVER_API_PORT=str(port))
+    words = [sys.executable, "-m", "flows.server"]
+    with subprocess.Popen(words, cwd=project, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "Boxline" in line)
+        assert said == f"Boxline runs by itself now: http://127.0.0.1:{port} shows how. Ctrl-C ends it.\n"
+        deployments = PrefectServer(project, port).ask("deployments/filter")
+        assert sorted(deployment["name"] for deployment in deployments) == [
+            "housekeeping",
+            "nightly-validation",
+            "on-demand",
+            "upstream-watch",
+            "weekly-retraining",
+        ]
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+    assert [child for child in children if lives(child.pid)] == []
+    assert (project / ".prefect" / "prefect.db").exists()
