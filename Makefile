@@ -8,7 +8,7 @@
 PYTHON ?= python3
 LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
-TWO_AT_ONCE := --numprocesses 2 --dist loadfile # by files, so that what a file needs is made once
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder # by files, so that what a file needs is made once
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: run test check server bench lock environment programs
