@@ -150,7 +150,7 @@ class Run:
 
 @flow(
     name="pipeline",
-    task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]
+    task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]  # the stub asks for one without a type of results
     on_failure=[notify],
     on_crashed=[notify],
 )

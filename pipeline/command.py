@@ -59,7 +59,7 @@ def one_line_errors() -> Iterator[None]:
             "Interrupted. No output was left half-written; the same command starts again, or goes on where it can."
         )
         sys.exit(130)
-    except Exception as error:
+    except Exception as error:  # a bug, or no memory: both with their traceback
         _end_with_traceback(error)
 
 

@@ -1,8 +1,8 @@
 """boxline repair: bring back what the remote has lost."""
 
-import argparse
 import sys
 
+from pipeline.commands.verify import add_arguments as add_arguments  # the same words
 from pipeline.commands.verify import verify
 from pipeline.records.repairs import Repair
 
@@ -12,11 +12,6 @@ DESCRIPTION = (
     "or by running the stage again that made it. Bytes are uploaded only after they were compared with their hash. "
     "Exit code 1 says that something could not be brought back as it was."
 )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words that `repair` takes."""
-    parser.add_argument("--remote", metavar="NAME", help="one of `dvc remote list` (default: the default remote)")
 
 
 def repair(remote: str | None) -> int:

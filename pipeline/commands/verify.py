@@ -14,7 +14,7 @@ DESCRIPTION = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words that `verify` takes."""
+    """The words that `verify` and `repair` take."""
     parser.add_argument("--remote", metavar="NAME", help="one of `dvc remote list` (default: the default remote)")
 
 
