@@ -13,6 +13,7 @@ from pipeline.systems.digits_localizer.targets import (
     examples,
     label_category_ids,
 )
+from pipeline.training.features import split_at
 
 PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 
@@ -57,6 +58,43 @@ def test_the_published_model() -> None:
     assert {name: output.shape for name, output in model.output.items()} == {"label": (None, 10), "bbox": (None, 4)}
     assert {"label", "bbox"} <= {layer.name for layer in model.layers}
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.3]
+
+
+@pytest.mark.slow
+def test_a_deeper_box_head() -> None:
+    deeper = Model(filters=(32, 32, 64), box_units=(64, 64, 32, 16), dropout=0.3)
+    model = build_model(deeper, Targets(), image_size=100, channels=1, num_labels=10, preset=None)
+    units = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert sorted(units) == [4, 10, 16, 32, 64, 64]
+    # One more layer of 64 units, one of 16; the last four units then see 16 numbers instead of 32.
+    assert model.count_params() == 35_086 + 65 * 64 + 33 * 16 - 16 * 4
+
+
+@pytest.mark.slow
+def test_the_phase_of_boxes_changes_the_box_head_and_nothing_else() -> None:
+    model = build_model(
+        Model(filters=(4, 4, 4), box_units=(8, 6), dropout=0.3), Targets(), 40, channels=1, num_labels=10, preset=None
+    )
+    before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    fitted = part("boxes", model, PUBLISHED)
+    assert fitted.cut is not None
+    frozen, heads = split_at(fitted.model, fitted.cut)
+    heads.compile(keras.optimizers.Adam(0.01), **fitted.compile_arguments)
+    features = frozen.predict_on_batch(np.random.default_rng(1).integers(0, 256, (4, 40, 40, 1)).astype(np.uint8))
+    corners = np.array([[0.1, 0.2, 0.4, 0.6]] * 4, np.float32)
+    targets = {"label": np.array([[4], [0], [9], [2]]), "bbox": corners}
+    squared_error = ((heads.predict_on_batch(features)["bbox"] - corners) ** 2).mean()
+    assert heads.evaluate(features, targets, verbose=0, return_dict=True)["loss"] == pytest.approx(squared_error)
+    found = heads.fit(features, targets, epochs=3, verbose=0).history
+    assert {"label_accuracy", "bbox_mean_iou_xyxy"} <= set(found)
+    changed = {
+        name
+        for name, weights in before.items()
+        if not all(map(np.array_equal, weights, model.get_layer(name).get_weights()))
+    }
+    assert changed == {"bbox", "bbox_1", "bbox_2"}
+    part("all", model, PUBLISHED)
+    assert len(model.trainable_weights) == len(model.weights) == 14
 
 
 @pytest.mark.slow

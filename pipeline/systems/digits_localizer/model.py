@@ -18,24 +18,31 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
     x = layers.Conv2D(second, 3, activation="relu")(x)
     x = layers.MaxPooling2D(3)(x)
     x = layers.Conv2D(third, 3, activation="relu")(x)
-    features = layers.GlobalAveragePooling2D()(x)
+    features = layers.GlobalAveragePooling2D(name="features")(x)
     label = layers.Dropout(model.dropout)(features)
     label = layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(label)
     box = features
-    for units in model.box_units:
-        box = layers.Dense(units, activation="relu")(box)
+    for number, units in enumerate(model.box_units, 1):
+        box = layers.Dense(units, activation="relu", name=f"bbox_{number}")(box)
     box = layers.Dense(4, activation="sigmoid", name="bbox", dtype="float32")(box)
     return keras.Model(image, {"label": label, "bbox": box}, name="digits_localizer")
 
 
-def part(_: str, whole: keras.Model, __: Model) -> Part:
-    """The whole network: cross-entropy on the class and squared error on the box, weighted alike."""
+def part(name: str, whole: keras.Model, _: Model) -> Part:
+    """`all`: cross-entropy on the class and squared error on the box, weighted alike. `boxes`: the box head alone, on
+    frozen features; the class head stays as it is, and its accuracy in the curves.
+    """
+    for layer in whole.layers:
+        layer.trainable = name == "all" or layer.name.startswith("bbox")
+    box_loss, metrics = {"bbox": "mean_squared_error"}, {"label": ["accuracy"], "bbox": [mean_iou_xyxy]}
+    if name == "boxes":
+        return Part(whole, {"loss": box_loss, "metrics": metrics}, cut="features")
     return Part(
         whole,
         {
-            "loss": {"label": "sparse_categorical_crossentropy", "bbox": "mean_squared_error"},
+            "loss": {"label": "sparse_categorical_crossentropy", **box_loss},
             "loss_weights": {"label": 1.0, "bbox": 1.0},
-            "metrics": {"label": ["accuracy"], "bbox": [mean_iou_xyxy]},
+            "metrics": metrics,
         },
     )
 

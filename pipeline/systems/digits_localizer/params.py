@@ -3,7 +3,7 @@
 from pipeline.params import PositiveInt, Section, Share
 from pipeline.systems.params import NO_FILES
 
-PARTS = ("all",)
+PARTS = ("all", "boxes")
 PRESET_FILES = NO_FILES
 
 
