@@ -1,4 +1,5 @@
 import keras
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,9 +13,11 @@ from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, enc
 # left 30, top 10, width 100, height 60 of 224 pixels
 BOX_REL_XYWH = np.array([[30, 10, 100, 60]]) / 224
 
+PUBLISHED = Model(endless=False, output="sigmoid")
+
 
 def model_of(size: str) -> keras.Model:
-    return build_model(Model(endless=False), Targets(), 224, 3, 1, sample(size))
+    return build_model(PUBLISHED, Targets(), 224, 3, 1, sample(size))
 
 
 def test_sides_are_squeezed_as_published() -> None:
@@ -62,7 +65,7 @@ def test_the_published_model() -> None:
 @pytest.mark.slow
 def test_the_loss_and_the_overlap_by_hand() -> None:
     model = model_of("small")
-    model.compile("adam", **part("head", model, Model(endless=False)).compile_arguments)
+    model.compile("adam", **part("head", model, PUBLISHED).compile_arguments)
     images = np.random.default_rng(1).integers(0, 256, (3, 224, 224, 3)).astype(np.uint8)
     boxes_rel_xywh = np.array([[30, 10, 100, 60], [1, 1, 5, 200], [90, 100, 20, 20]]) / 224
     true = np.stack([encode(box[None], np.array([0]), Targets())["box"] for box in boxes_rel_xywh])
@@ -72,6 +75,33 @@ def test_the_loss_and_the_overlap_by_hand() -> None:
     assert found["loss"] == pytest.approx(entropy, rel=1e-5)
     overlaps = paired_iou(xywh_to_xyxy(decode({"box": answered}).boxes_rel_xywh), xywh_to_xyxy(boxes_rel_xywh))
     assert found["mean_iou"] == pytest.approx(overlaps.mean(), abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("output", "answered"),
+    [
+        ("sigmoid", [1 / (1 + np.exp(2.0)), 0.5, 1 / (1 + np.exp(-1.0))]),
+        ("hard_sigmoid", [1 / 6, 0.5, 4 / 6]),
+        ("linear", [-2.0, 0.0, 1.0]),
+    ],
+)
+def test_outputs_and_their_losses_by_hand(output: str, answered: list[float]) -> None:
+    """Of a dense layer that answers its biases, whatever it sees."""
+    section = msgspec.convert({"endless": False, "output": output}, Model)
+    pooling = keras.Sequential([keras.layers.Input((16, 16, 3)), keras.layers.AveragePooling2D(8)])
+    model = build_model(section, Targets(), 16, 3, 1, pooling)
+    model.get_layer("box").set_weights([np.zeros((12, 4)), np.array([-2.0, 0.0, 1.0, 1.0])])
+    images, true = np.zeros((1, 16, 16, 3), np.uint8), np.array([[0.3, 0.4, 0.5, 0.7]])
+    expected = np.array([[*answered, answered[-1]]])
+    np.testing.assert_allclose(model.predict_on_batch(images)["box"], expected, rtol=1e-6)
+    model.compile("adam", **part("head", model, section).compile_arguments)
+    if output == "linear":
+        loss = ((true - expected) ** 2).mean()
+    else:
+        loss = -(true * np.log(expected) + (1 - true) * np.log(1 - expected)).mean()
+    found = model.evaluate(images, {"box": true}, verbose=0, return_dict=True)
+    assert found["loss"] == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.slow
@@ -90,15 +120,15 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
         image[y : y + height, x : x + width] = 255
     true = np.stack([encode(box[None] / 224, np.array([0]), Targets())["box"] for box in boxes_xywh])
     model = model_of("small")
-    model.compile(keras.optimizers.Adam(3e-3), **part("head", model, Model(endless=False)).compile_arguments)
+    model.compile(keras.optimizers.Adam(3e-3), **part("head", model, PUBLISHED).compile_arguments)
     overlaps = model.fit(images, {"box": true}, batch_size=4, epochs=140, verbose=0).history["mean_iou"]
     assert overlaps[-1] > 0.9 > overlaps[0]
 
 
 @pytest.mark.slow
 def test_the_stream_paints_what_its_targets_say() -> None:
-    assert stream(Model(endless=False), 224, 3) is None
-    draw = stream(Model(endless=True), 224, 3)
+    assert stream(PUBLISHED, 224, 3) is None
+    draw = stream(Model(endless=True, output="sigmoid"), 224, 3)
     assert draw is not None
     images, targets = draw(np.random.default_rng(5), 6)
     assert images.shape == (6, 224, 224, 3)

@@ -14,22 +14,25 @@ from pipeline.systems.verbs import Draw, Part
 
 
 def build_model(
-    _model: Model, _targets: Targets, image_size: int, channels: int, _num_labels: int, preset: keras.Model
+    model: Model, _targets: Targets, image_size: int, channels: int, _num_labels: int, preset: keras.Model
 ) -> keras.Model:
-    """Pixels 0..255 [B, size, size, 3] -> `box` [B, 4]: top, left, height, width, squeezed into 0..1.
+    """Pixels 0..255 [B, size, size, 3] -> `box` [B, 4]: top, left, height, width, as the targets are squeezed.
 
     As published the network sees 0 and 1, not the pixels that VGG16 was trained with.
     """
     image = layers.Input((image_size, image_size, channels), name="image")
     preset.trainable = False
     features = layers.Flatten(name="features")(preset(layers.Rescaling(1 / 255)(image)))
-    box = layers.Dense(4, activation="sigmoid", name="box", dtype="float32")(features)
+    box = layers.Dense(4, activation=model.output, name="box", dtype="float32")(features)
     return keras.Model(image, {"box": box}, name="rectangle_localizer")
 
 
-def part(_: str, whole: keras.Model, __: Model) -> Part:
-    """The dense layer: binary cross-entropy against the squeezed sides."""
-    losses = {"loss": {"box": "binary_crossentropy"}, "metrics": {"box": [mean_iou]}}
+def part(_: str, whole: keras.Model, model: Model) -> Part:
+    """The dense layer: binary cross-entropy against the squeezed sides, or squared error where it is linear, since
+    there is no entropy of answers beyond 0 and 1.
+    """
+    loss = "mean_squared_error" if model.output == "linear" else "binary_crossentropy"
+    losses = {"loss": {"box": loss}, "metrics": {"box": [mean_iou]}}
     return Part(whole, losses, cut="features")
 
 
