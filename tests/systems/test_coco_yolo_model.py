@@ -10,7 +10,7 @@ from pipeline.systems.coco_yolo.preset import sample
 
 PUBLISHED = Model(conv_filters=512, dense_units=2048, dropout=0.5)
 SMALL = Model(conv_filters=8, dense_units=16, dropout=0.5)
-GRID_6 = Targets(grid_size=6, max_boxes=4)
+GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1)
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +37,17 @@ def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_pa
     restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     for name, values in restored.predict_on_batch(images).items():
         np.testing.assert_allclose(values, outputs[name], atol=1e-6)
+
+
+def test_a_finer_grid_with_two_boxes_per_cell() -> None:
+    fine = Targets(grid_size=12, max_boxes=None, overlap="later", boxes_per_cell=2)
+    model = build_model(SMALL, fine, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    outputs = model.predict_on_batch(np.zeros((2, 96, 96, 3), np.uint8))
+    assert {name: values.shape for name, values in outputs.items()} == {
+        "box": (2, 12, 12, 10),
+        "class": (2, 12, 12, 12),
+    }
+    np.testing.assert_allclose(outputs["class"].sum(axis=-1), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +79,14 @@ def test_the_box_loss_by_hand() -> None:
     confidence = (0 - 0.7) ** 2  # a box of negative height overlaps nothing
     expected = [center + size + confidence + 0.5 * 0.6**2, 0.5 * 0.2**2]
     np.testing.assert_allclose(np.asarray(box_loss(true, predicted)), expected, rtol=1e-4)
+
+
+def test_the_loss_of_two_boxes_is_the_sum_of_the_losses_of_one() -> None:
+    random = np.random.default_rng(4)
+    true, predicted = random.uniform(0, 1, (2, 3, 2, 4, 10)).astype(np.float32)
+    true[..., 4::5] = random.integers(0, 2, (3, 2, 4, 2))
+    alone = [np.asarray(box_loss(true[..., here], predicted[..., here])) for here in (slice(5), slice(5, 10))]
+    np.testing.assert_allclose(np.asarray(box_loss(true, predicted)), alone[0] + alone[1], rtol=1e-5)
 
 
 def test_a_perfect_answer_costs_nothing() -> None:

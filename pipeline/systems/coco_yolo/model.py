@@ -17,22 +17,22 @@ EMPTY_CELL_WEIGHT = 0.5
 def build_model(
     model: Model, targets: Targets, image_size: int, channels: int, num_labels: int, preset: keras.Model
 ) -> keras.Model:
-    """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5] and `class` [B, S, S, num_labels] probabilities.
+    """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5 n] and `class` [B, S, S, num_labels] probabilities.
 
-    `preset` is the backbone.
+    `preset` is the backbone. n is the number of boxes per cell.
     """
-    grid = targets.grid_size
+    grid, numbers = targets.grid_size, 5 * targets.boxes_per_cell
     image = layers.Input((image_size, image_size, channels), name="image")
     x = preset(imagenet_scaling()(image))
     x = layers.Conv2D(model.conv_filters, 3, strides=2)(x)
     x = layers.Flatten()(x)
     x = layers.Dense(model.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
     x = layers.Dropout(model.dropout)(x)
-    x = layers.Dense(grid * grid * (5 + num_labels), dtype="float32")(x)
-    x = layers.Reshape((grid, grid, 5 + num_labels))(x)
+    x = layers.Dense(grid * grid * (numbers + num_labels), dtype="float32")(x)
+    x = layers.Reshape((grid, grid, numbers + num_labels))(x)
     outputs = {
-        "box": layers.Identity(name="box", dtype="float32")(x[..., :5]),
-        "class": layers.Activation("softmax", name="class", dtype="float32")(x[..., 5:]),
+        "box": layers.Identity(name="box", dtype="float32")(x[..., :numbers]),
+        "class": layers.Activation("softmax", name="class", dtype="float32")(x[..., numbers:]),
     }
     return keras.Model(image, outputs, name="coco_yolo")
 
@@ -47,12 +47,13 @@ def stream(_: Model, __: int, ___: int) -> None:
 
 
 def box_loss(box_true: Any, box_predicted: Any) -> Any:
-    """[B, S, S, 5] twice -> loss [B], float32, summed over the cells of each image.
+    """[B, S, S, 5 n] twice -> loss [B], float32, summed over the n boxes of the cells of each image.
 
-    Where there is an object: squared errors of the centre and of the signed square roots of width and height, both
-    weighted 5, and of the confidence against the boxes' IoU. Where there is none: half the squared confidence.
+    A box is compared with the true one in its place. Where there is one: squared errors of the centre and of the signed
+    square roots of width and height, both weighted 5, and of the confidence against the boxes' IoU. Where there is
+    none: half the squared confidence.
     """
-    box_true, box_predicted = ops.cast(box_true, "float32"), ops.cast(box_predicted, "float32")
+    box_true, box_predicted = _by_box(box_true), _by_box(box_predicted)
     has_object = box_true[..., 4]
     center_error = ops.sum(ops.square(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
     size_error = ops.sum(ops.square(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
@@ -63,7 +64,7 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
         + ops.square(box_iou(box_true, box_predicted) - confidence)
     )
     without_object = EMPTY_CELL_WEIGHT * ops.square(confidence)
-    return ops.sum(has_object * with_object + (1 - has_object) * without_object, axis=(1, 2))
+    return ops.sum(has_object * with_object + (1 - has_object) * without_object, axis=(1, 2, 3))
 
 
 def box_iou(boxes_a: Any, boxes_b: Any) -> Any:
@@ -77,6 +78,12 @@ def box_iou(boxes_a: Any, boxes_b: Any) -> Any:
     shared = ops.prod(ops.maximum(high - low, 0), axis=-1)
     union = ops.prod(2 * half_a, axis=-1) + ops.prod(2 * half_b, axis=-1) - shared
     return ops.divide_no_nan(shared, union)
+
+
+def _by_box(boxes: Any) -> Any:
+    """[B, S, S, 5 n] -> [B, S, S, n, 5], float32."""
+    _, rows, columns, numbers = boxes.shape
+    return ops.reshape(ops.cast(boxes, "float32"), (-1, rows, columns, numbers // 5, 5))
 
 
 def _signed_sqrt(x: Any) -> Any:

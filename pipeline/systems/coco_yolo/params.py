@@ -1,5 +1,7 @@
 """COCO YOLO's own sections of params.yaml."""
 
+from typing import Literal
+
 from pipeline.params import PositiveInt, Section, Share
 from pipeline.systems.params import BACKBONE_FILES
 
@@ -8,10 +10,18 @@ PRESET_FILES = BACKBONE_FILES
 
 
 class Targets(Section, frozen=True):
-    """grid_size: cells per side. max_boxes: trained on are images with at most that many boxes; null for all."""
+    """The published targets have grid_size 6, max_boxes 4, overlap later and boxes_per_cell 1.
+
+    grid_size: cells per side.
+    max_boxes: trained on are images with at most that many boxes; null for all.
+    overlap: which box wins where several touch a cell, or have their centres in it: the "later" or the "smaller" one.
+    boxes_per_cell: boxes that a cell can answer. They share the cell's class.
+    """
 
     grid_size: PositiveInt
     max_boxes: PositiveInt | None
+    overlap: Literal["later", "smaller"]
+    boxes_per_cell: PositiveInt
 
 
 class Model(Section, frozen=True):

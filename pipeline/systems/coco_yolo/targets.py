@@ -1,11 +1,12 @@
-"""Grid targets, one box per cell.
+"""Grid targets, a fixed number of boxes per cell, n: 1 as published.
 
-`box` float32 [S, S, 5], first axis down, second axis right: the cell that holds a box's centre gets the centre inside
-the cell (x, y in 0..1), width and height as fractions of the image, and confidence 1. Other cells are 0.
-`class` int32 [S, S]: every cell that a box touches gets its label, later boxes over earlier ones; then each box's
-centre cell gets that box's label. 0 is nothing.
+`box` float32 [S, S, 5 n], first axis down, second axis right: the cell that holds a box's centre gets the centre inside
+the cell (x, y in 0..1), width and height as fractions of the image, and confidence 1; five numbers for each of the
+cell's boxes, the largest box first. What is left of a cell is 0.
+`class` int32 [S, S]: every cell that a box touches gets its label, later boxes over earlier ones, or smaller ones over
+larger ones; then each box's centre cell gets that box's label. 0 is nothing.
 
-One box per cell: of two boxes with their centres in one cell, the later one stays and the other is lost.
+Of more than n boxes with their centres in one cell the last n stay, or the n smallest; the others are lost.
 """
 
 from typing import Any
@@ -37,7 +38,10 @@ def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list
 def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
     """The grid of one image."""
     size = targets.grid_size
-    box = np.zeros((size, size, 5), np.float32)
+    if targets.overlap == "smaller":
+        order = np.argsort(-boxes_rel_xywh[:, 2] * boxes_rel_xywh[:, 3], kind="stable")
+        boxes_rel_xywh, labels = boxes_rel_xywh[order], labels[order]
+    box = np.zeros((size, size, targets.boxes_per_cell, 5), np.float32)
     classes = np.zeros((size, size), np.int32)
     centers = (boxes_rel_xywh[:, :2] + boxes_rel_xywh[:, 2:] / 2) * size
     # A centre on the very edge of the image, or a rounding error beyond it, belongs to the outermost cell.
@@ -47,9 +51,11 @@ def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -
     for row, column, center, (_, _, width, height), label in zip(
         rows, columns, centers, boxes_rel_xywh, labels, strict=True
     ):
-        box[row, column] = [*(center - (column, row)), width, height, 1]
+        box[row, column] = [*box[row, column, 1:], [*(center - (column, row)), width, height, 1]]
         classes[row, column] = label
-    return {"box": box, "class": classes}
+    largest_first = np.argsort(-box[..., 2] * box[..., 3], axis=-1, kind="stable")
+    box = np.take_along_axis(box, largest_first[..., None], axis=2)
+    return {"box": box.reshape(size, size, -1), "class": classes}
 
 
 def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
@@ -58,16 +64,17 @@ def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
 
 
 def decode(outputs: Arrays) -> Decoded:
-    """The box of every cell, most probable label other than nothing, score = confidence x its probability.
+    """The boxes of every cell, most probable label other than nothing, score = confidence x its probability.
 
-    Boxes without a positive size and cells without a positive score answer nothing.
+    Boxes without a positive size or without a positive score answer nothing.
     """
-    box = np.asarray(outputs["box"], np.float64)
+    flat = np.asarray(outputs["box"], np.float64)
+    box = flat.reshape(*flat.shape[:3], -1, 5)  # [B, S, S, n, 5]
     probabilities = np.asarray(outputs["class"], np.float64)[..., 1:]
     size = box.shape[1]
-    labels = probabilities.argmax(axis=-1) + 1
-    scores = np.clip(box[..., 4], 0, 1) * probabilities.max(axis=-1)
-    corner = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)  # [S, S, 2]: column, row
+    scores = np.clip(box[..., 4], 0, 1) * probabilities.max(axis=-1)[..., None]
+    labels = np.broadcast_to(probabilities.argmax(axis=-1)[..., None] + 1, scores.shape)
+    corner = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)[:, :, None]  # column, row
     sizes = box[..., 2:4]
     boxes = np.concatenate([(corner + box[..., :2]) / size - sizes / 2, sizes], axis=-1)
     answered = (scores > 0) & (sizes > 0).all(axis=-1)
