@@ -7,7 +7,7 @@ is declared beside the code that uses it, so that a new option of one system rer
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta
@@ -132,14 +132,14 @@ def _explain(message: str, raw: object, kind: type[Section], where: str) -> str:
     key = ".".join(filter(None, [where, *keys])) or "the file"
     unknown = re.search(r"unknown field `([^`]+)`", complaint)
     if unknown:
-        known = [field.name for field in msgspec.structs.fields(expected_kind)]
+        known = list(_types(expected_kind, value))
         guesses = difflib.get_close_matches(unknown[1], known, n=1)
         hint = f" Did you mean {guesses[0]}?" if guesses else ""
         return f"{key}: unknown key {unknown[1]!r}, expected one of {listed(known)}.{hint}"
     missing = re.search(r"missing required field `([^`]+)`", complaint)
     if missing:
         return f"{key}: the key {missing[1]!r} is missing."
-    if complaint.startswith("Invalid enum value"):
+    if complaint.startswith(("Invalid enum value", "Invalid value")):
         return f"{key}: received {value!r}, expected one of {listed(get_args(expected_kind))}."
     if complaint.startswith("Expected "):
         expected = complaint.removeprefix("Expected ").partition(", got")[0].replace("`", "")
@@ -162,10 +162,23 @@ def _follow(steps: list[str], raw: Any, kind: Any) -> tuple[list[str], Any, Any]
             key = int(step)
         else:
             key = step
-            kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[step]
+            kind = _types(kind, raw)[step]
         raw = raw[key]
         keys.append(str(key))
     return keys, raw, kind
+
+
+def _types(kind: Any, raw: Any) -> dict[str, Any]:
+    """The keys of a section with their types; where several kinds of section may stand, those of the kind that it
+    names, if it names one.
+    """
+    sections = [option for option in get_args(kind) or (kind,) if option is not type(None)]
+    tag_field = sections[0].__struct_config__.tag_field
+    if tag_field is None:
+        return {field.name: field.type for field in msgspec.structs.fields(sections[0])}
+    kinds = {option.__struct_config__.tag: option for option in sections}
+    fields = msgspec.structs.fields(kinds[raw[tag_field]]) if raw[tag_field] in kinds else ()
+    return {tag_field: Literal[tuple(kinds)], **{field.name: field.type for field in fields}}
 
 
 def _is_valid(value: object, kind: Any) -> bool:

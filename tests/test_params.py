@@ -50,7 +50,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "{epochs: 20,",
             "{epoch: 20,",
             "params.yaml: systems.digits_localizer.train.phases.all: unknown key 'epoch', expected one of epochs, "
-            "learning_rate, patience, drop. Did you mean epochs?",
+            "learning_rate, patience, schedule, weight_decay, clip_norm. Did you mean epochs?",
             id="unknown key in a section",
         ),
         pytest.param(
@@ -121,7 +121,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "{epochs: 20,",
             "{epo-chs: 20,",
             "params.yaml: systems.digits_localizer.train.phases.all: unknown key 'epo-chs', expected one of epochs, "
-            "learning_rate, patience, drop. Did you mean epochs?",
+            "learning_rate, patience, schedule, weight_decay, clip_norm. Did you mean epochs?",
             id="unknown key with a dash",
         ),
         pytest.param(
@@ -152,6 +152,79 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "validation_batches: 0",
             "params.yaml: systems.digits_localizer.train: patience needs validation_batches of at least 1.",
             id="early stopping without held-out images",
+        ),
+        pytest.param(
+            "{kind: drop, every_epochs: 5, factor: 0.1}",
+            "{kind: step, every_epochs: 5, factor: 0.1}",
+            "params.yaml: systems.snack_localizer.train.phases.boxes.schedule.kind: received 'step', "
+            "expected one of drop, cosine, plateau.",
+            id="a schedule of unknown kind",
+        ),
+        pytest.param(
+            "{kind: drop, every_epochs: 5, factor: 0.1}",
+            "{every_epochs: 5, factor: 0.1}",
+            "params.yaml: systems.snack_localizer.train.phases.boxes.schedule: the key 'kind' is missing.",
+            id="a schedule of no kind",
+        ),
+        pytest.param(
+            "{kind: drop, every_epochs: 5, factor: 0.1}",
+            "{kind: cosine, warmup_epoch: 1, final_share: 0.1}",
+            "params.yaml: systems.snack_localizer.train.phases.boxes.schedule: unknown key 'warmup_epoch', "
+            "expected one of kind, warmup_epochs, final_share. Did you mean warmup_epochs?",
+            id="an unknown key in a schedule",
+        ),
+        pytest.param(
+            "{kind: drop, every_epochs: 5, factor: 0.1}",
+            "{kind: drop, every_epochs: 5, factor: 1.0}",
+            "params.yaml: systems.snack_localizer.train.phases.boxes.schedule.factor: received 1.0, "
+            "expected float < 1.0.",
+            id="a drop that is none",
+        ),
+        pytest.param(
+            "{kind: drop, every_epochs: 5, factor: 0.1}",
+            "{kind: cosine, warmup_epochs: 15, final_share: 0.1}",
+            "params.yaml: systems.snack_localizer.train.phases.boxes: schedule.warmup_epochs is 15, "
+            "expected less than epochs, 15.",
+            id="a warm-up as long as its phase",
+        ),
+        pytest.param(
+            "validation_batches: 3\n      precision: float32\n      xla: false\n      phases:\n        head: {",
+            "validation_batches: 0\n      precision: float32\n      xla: false\n      phases:\n"
+            "        head: {schedule: {kind: plateau, patience: 3, factor: 0.5}, ",
+            "params.yaml: systems.rectangle_localizer.train: a schedule of kind plateau needs "
+            "validation_batches of at least 1.",
+            id="a plateau of no held-out images",
+        ),
+        pytest.param(
+            "all: {epochs: 30,",
+            "all: {epochs: 30, weight_decay: 0.0,",
+            "params.yaml: systems.coco_yolo.train.phases.all.weight_decay: received 0.0, expected float > 0.0.",
+            id="a weight decay that is none",
+        ),
+        pytest.param(
+            "all: {epochs: 30,",
+            "all: {epochs: 30, clip_norm: -1,",
+            "params.yaml: systems.coco_yolo.train.phases.all.clip_norm: received -1, expected float > 0.0.",
+            id="a norm below nothing",
+        ),
+        pytest.param(
+            "output: sigmoid",
+            "output: tanh",
+            "params.yaml: systems.rectangle_localizer.model.output: received 'tanh', "
+            "expected one of sigmoid, hard_sigmoid, linear.",
+            id="an output without a loss",
+        ),
+        pytest.param(
+            "overlap: later",
+            "overlap: earlier",
+            "params.yaml: systems.coco_yolo.targets.overlap: received 'earlier', expected one of later, smaller.",
+            id="an unknown winner of overlaps",
+        ),
+        pytest.param(
+            "boxes_per_cell: 1",
+            "boxes_per_cell: 0",
+            "params.yaml: systems.coco_yolo.targets.boxes_per_cell: received 0, expected int >= 1.",
+            id="cells without boxes",
         ),
         pytest.param(
             "        classifier: {",

@@ -1,15 +1,16 @@
-"""What happens between the epochs of a phase: records, early stopping that survives a restart, saved state."""
+"""What happens between the epochs of a phase: records, patience that survives a restart, saved state."""
 
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from pipeline import progress
+from pipeline.training.params import Plateau
 from pipeline.training.resume import Checkpoint, State
 
 logger = logging.getLogger(__name__)
@@ -18,15 +19,23 @@ ROW_KEYS = ("epoch", "phase")
 
 
 class Recorder(keras.callbacks.Callback):
-    """Adds one row per epoch to `rows`: number of the epoch over all phases, phase, losses and metrics as floats."""
+    """Adds one row per epoch to `rows`: number of the epoch over all phases, phase, losses and metrics as floats, and
+    the learning rate of the epoch's first step, which later callbacks see as well.
+    """
 
     def __init__(self, rows: list[dict[str, Any]], phase: str) -> None:
         super().__init__()
         self._rows, self._phase = rows, phase
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """At its end the optimizer only knows the next step's."""
+        self._learning_rate = float(self.model.optimizer.learning_rate)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keras's numbers may be arrays of the backend; a row holds floats."""
-        values = {name: float(value) for name, value in (logs or {}).items()}
+        logs = {} if logs is None else logs
+        logs["learning_rate"] = self._learning_rate
+        values = {name: float(value) for name, value in logs.items()}
         self._rows.append({"epoch": len(self._rows) + 1, "phase": self._phase, **values})
         if not all(np.isfinite(value) for value in values.values()):
             self.model.stop_training = True  # Keras's TerminateOnNaN sees the training loss alone
@@ -58,6 +67,25 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
             state.best_weights = self.best_weights
 
 
+class PlateauDrop(keras.callbacks.ReduceLROnPlateau):
+    """Keras's, on the validation loss, with a memory that can be saved and given back. Any smaller loss is better."""
+
+    def __init__(self, plateau: Plateau, state: State) -> None:
+        super().__init__(factor=plateau.factor, patience=plateau.patience, min_delta=0.0)
+        self._resumed = dict(state.plateau)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Keras forgets here; take back what was known. The learning rate is one of the optimizer's variables."""
+        super().on_train_begin(logs)
+        if self._resumed:
+            self.best, self.wait = self._resumed["score"], int(self._resumed["wait"])
+
+    def remember(self, state: State) -> None:
+        """Write the memory into `state`."""
+        if self.best is not None:
+            state.plateau = {"score": float(self.best), "wait": self.wait}
+
+
 class Saver(keras.callbacks.Callback):
     """Saves the state after every epoch whose numbers are finite, then logs them. Has to come last."""
 
@@ -66,13 +94,13 @@ class Saver(keras.callbacks.Callback):
         checkpoint: Checkpoint,
         state: State,
         whole: keras.Model,
-        stopping: EarlyStopping | None,
+        watching: Sequence[EarlyStopping | PlateauDrop],
         log_state: Callable[[], Any],
         started: float,
     ) -> None:
         super().__init__()
         self._checkpoint, self._state, self._whole = checkpoint, state, whole
-        self._stopping, self._log_state, self._started = stopping, log_state, started
+        self._watching, self._log_state, self._started = watching, log_state, started
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """An epoch with numbers that are not finite is not worth going on from."""
@@ -82,8 +110,8 @@ class Saver(keras.callbacks.Callback):
         state.epochs_done = epoch + 1
         state.seconds = time.perf_counter() - self._started
         state.log = self._log_state()
-        if self._stopping is not None:
-            self._stopping.remember(state)
+        for callback in self._watching:
+            callback.remember(state)
         state.variables = values_of(self._whole.variables)
         state.optimizer = values_of(self.model.optimizer.variables)
         self._checkpoint.save(state)

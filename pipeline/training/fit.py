@@ -19,9 +19,10 @@ from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Codec, Draw, Part
 from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
 from pipeline.training.bbox_logger import BBoxLogger
-from pipeline.training.callbacks import EarlyStopping, Recorder, Saver, assign, values_of
+from pipeline.training.callbacks import EarlyStopping, PlateauDrop, Recorder, Saver, assign, values_of
 from pipeline.training.features import precompute, split_at
-from pipeline.training.params import Phase, Train
+from pipeline.training.optimizer import adam
+from pipeline.training.params import Plateau, Train
 from pipeline.training.resume import Checkpoint, State
 
 logger = logging.getLogger(__name__)
@@ -111,21 +112,21 @@ def fit(
         fitted, log.phase = part(name), name
         with checkpoint.scratch() as scratch:
             model, training, validation = _inputs(fitted, data, train.batch_size, scratch)
-            adam = keras.optimizers.Adam(phase.learning_rate)
-            model.compile(adam, jit_compile=train.xla, **fitted.compile_arguments)
+            model.compile(adam(phase, len(training)), jit_compile=train.xla, **fitted.compile_arguments)
             if state.optimizer:
-                model.optimizer.build(model.trainable_variables)  # wraps `adam` under mixed_float16
+                model.optimizer.build(model.trainable_variables)  # wraps Adam under mixed_float16
                 assign(model.optimizer.variables, state.optimizer)
             stopping = EarlyStopping(phase.patience, state) if phase.patience is not None else None
+            plateau = PlateauDrop(phase.schedule, state) if isinstance(phase.schedule, Plateau) else None
+            watching = [callback for callback in (stopping, plateau) if callback]
             callbacks = [
                 EpochOrder(training),
                 keras.callbacks.TerminateOnNaN(),
                 TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
-                *_schedule(phase),
                 Recorder(state.rows, name),
-                *([stopping] if stopping else []),
+                *watching,
                 log,
-                Saver(checkpoint, state, whole, stopping, log.state, started),
+                Saver(checkpoint, state, whole, watching, log.state, started),
             ]
             if not (stopping and stopping.is_over(state)):
                 model.fit(
@@ -158,13 +159,6 @@ def _inputs(
     if data.stream is not None:
         return model, StreamBatches(data.stream, batch_size, data.epoch_examples // batch_size, data.seed), validation
     return model, Batches(images, data.targets, batch_size, names, data.trained, data.seed), validation
-
-
-def _schedule(phase: Phase) -> list[keras.callbacks.Callback]:
-    if phase.drop is None:
-        return []
-    drop, first = phase.drop, phase.learning_rate
-    return [keras.callbacks.LearningRateScheduler(lambda epoch: first * drop.factor ** (epoch // drop.every_epochs))]
 
 
 def _require_finite(rows: list[dict[str, Any]]) -> None:

@@ -4,14 +4,34 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.params import Name, NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.params import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Section, Share
+
+Factor = Annotated[float, Meta(gt=0, lt=1)]
 
 
-class Drop(Section, frozen=True):
+class Drop(Section, frozen=True, tag_field="kind", tag="drop"):
     """The learning rate times `factor` after every so many epochs of the phase."""
 
     every_epochs: PositiveInt
-    factor: Annotated[float, Meta(gt=0, lt=1)]
+    factor: Factor
+
+
+class Cosine(Section, frozen=True, tag_field="kind", tag="cosine"):
+    """Step by step from 0 up to the learning rate in `warmup_epochs`, then down to `final_share` of it by a cosine.
+
+    warmup_epochs: also parts of an epoch; 0 begins with the full rate.
+    final_share: 1 stays at the full rate.
+    """
+
+    warmup_epochs: NonNegativeFloat
+    final_share: Share
+
+
+class Plateau(Section, frozen=True, tag_field="kind", tag="plateau"):
+    """The learning rate times `factor` after `patience` epochs without a better validation loss, again and again."""
+
+    patience: PositiveInt
+    factor: Factor
 
 
 class Phase(Section, frozen=True):
@@ -19,13 +39,25 @@ class Phase(Section, frozen=True):
 
     patience: epochs without a better validation loss after which the phase stops; it then goes back to the best
         weights. null to train all epochs and keep the last ones.
-    drop: falling learning rate; null for a constant one.
+    schedule: how the learning rate changes; null for a constant one.
+    weight_decay: share of each weight that is taken off per step, times the learning rate, as AdamW does; biases and
+        what scales and shifts a normalization are left alone. null for Adam.
+    clip_norm: gradients that are longer together are shortened to this norm; null to leave them.
     """
 
     epochs: PositiveInt
     learning_rate: PositiveFloat
     patience: PositiveInt | None = None
-    drop: Drop | None = None
+    schedule: Drop | Cosine | Plateau | None = None
+    weight_decay: PositiveFloat | None = None
+    clip_norm: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        """A warm-up ends before the phase does."""
+        if isinstance(self.schedule, Cosine) and self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, expected less than epochs, {self.epochs}"
+            )
 
 
 class Train(Section, frozen=True):
@@ -45,6 +77,10 @@ class Train(Section, frozen=True):
     phases: dict[Name, Phase]
 
     def __post_init__(self) -> None:
-        """Early stopping watches the held-out batches."""
-        if not self.validation_batches and any(phase.patience for phase in self.phases.values()):
-            raise ValueError("patience needs validation_batches of at least 1")
+        """Early stopping and plateaus are seen on the held-out batches."""
+        if self.validation_batches:
+            return
+        for phase in self.phases.values():
+            if phase.patience or isinstance(phase.schedule, Plateau):
+                name = "patience" if phase.patience else "a schedule of kind plateau"
+                raise ValueError(f"{name} needs validation_batches of at least 1")

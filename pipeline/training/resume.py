@@ -31,6 +31,7 @@ class State:
     position: phases that are finished, and epochs of the next one that are.
     rows: what the curves hold so far. log: what the box logger holds.
     best: of early stopping, its score, epochs waited and epoch; best_weights: the weights of that epoch.
+    plateau: of a falling learning rate, the best score and epochs waited.
     variables: of the whole model. optimizer: of the running phase, empty between two phases.
     """
 
@@ -40,6 +41,7 @@ class State:
     rows: list[dict[str, Any]] = field(default_factory=list)
     log: Any = None
     best: dict[str, float] = field(default_factory=dict)
+    plateau: dict[str, float] = field(default_factory=dict)
     best_weights: list[NDArray[Any]] = field(default_factory=list)
     variables: list[NDArray[Any]] = field(default_factory=list)
     optimizer: list[NDArray[Any]] = field(default_factory=list)
@@ -47,7 +49,7 @@ class State:
     def finish_phase(self, variables: list[NDArray[Any]]) -> None:
         """Stand before the next phase, with these variables of the whole model."""
         self.phases_done, self.epochs_done = self.phases_done + 1, 0
-        self.best, self.best_weights, self.optimizer = {}, [], []
+        self.best, self.plateau, self.best_weights, self.optimizer = {}, {}, [], []
         self.variables = variables
 
 

@@ -14,7 +14,7 @@ from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Part
 from pipeline.training.batches import Batches, EpochOrder
 from pipeline.training.fit import Data, fit, prepare
-from pipeline.training.params import Drop, Phase, Train
+from pipeline.training.params import Cosine, Drop, Phase, Plateau, Train
 from pipeline.training.resume import Checkpoint, State
 
 pytestmark = pytest.mark.slow
@@ -96,6 +96,7 @@ def test_rows_hold_every_epoch_of_every_phase(shards: tuple[Shards, Shards], tmp
     _, state = run(shards, train, tmp_path)
     assert [(row["epoch"], row["phase"]) for row in state.rows] == [(1, "first"), (2, "first"), (3, "second")]
     assert all(row["val_loss"] > 0 for row in state.rows)
+    assert [row["learning_rate"] for row in state.rows] == pytest.approx([0.05, 0.05, 0.05])
     assert state.seconds > 0
 
 
@@ -107,7 +108,7 @@ def test_the_same_seed_gives_the_same_weights(shards: tuple[Shards, Shards], tmp
 
 TWO_PHASES = {
     "first": Phase(epochs=3, learning_rate=0.02, patience=2),
-    "second": Phase(epochs=3, learning_rate=0.02, drop=Drop(every_epochs=2, factor=0.5)),
+    "second": Phase(epochs=3, learning_rate=0.02, schedule=Drop(every_epochs=2, factor=0.5)),
 }
 
 
@@ -124,6 +125,46 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     assert weights_of(resumed) == weights_of(undisturbed)
     assert state.rows == whole.rows
     assert log.epochs == ["first 0", "first 1", "first 2", "second 0", "second 1", "second 2"]
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param(
+            Phase(epochs=4, learning_rate=0.05, schedule=Cosine(warmup_epochs=1.5, final_share=0.1), weight_decay=0.1),
+            id="cosine",
+        ),
+        pytest.param(
+            Phase(epochs=12, learning_rate=9.0, schedule=Plateau(patience=2, factor=0.1), clip_norm=1.0), id="plateau"
+        ),
+    ],
+)
+def test_a_stopped_training_goes_on_with_the_same_rates(
+    shards: tuple[Shards, Shards], tmp_path: Path, phase: Phase
+) -> None:
+    undisturbed, whole = run(shards, settings(all=phase), tmp_path / "whole")
+    rates = [row["learning_rate"] for row in whole.rows]
+    # Stopped one epoch before the rate falls: a plateau has waited once by then.
+    falls = next(epoch for epoch in range(2, phase.epochs) if rates[epoch] < rates[epoch - 1])
+    with pytest.raises(KeyboardInterrupt):
+        run(shards, settings(all=phase), tmp_path / "stopped", Log(interrupt_after=falls - 1))
+    resumed, state = run(shards, settings(all=phase), tmp_path / "stopped")
+    assert state.rows == whole.rows
+    assert weights_of(resumed) == weights_of(undisturbed)
+
+
+def test_on_a_plateau_the_rate_falls_after_so_many_epochs(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    phase = Phase(epochs=12, learning_rate=9.0, schedule=Plateau(patience=2, factor=0.1))
+    _, state = run(shards, settings(all=phase), tmp_path)
+    rate, best, waited = 9.0, float("inf"), 0
+    expected = []
+    for row in state.rows:
+        expected.append(rate)
+        best, waited = (row["val_loss"], 0) if row["val_loss"] < best else (best, waited + 1)
+        if waited == 2:
+            rate, waited = rate / 10, 0
+    assert expected[-1] < expected[0]
+    assert [row["learning_rate"] for row in state.rows] == pytest.approx(expected)
 
 
 def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
@@ -152,7 +193,7 @@ def test_early_stopping_goes_back_to_the_best_weights(shards: tuple[Shards, Shar
 
 
 def test_the_learning_rate_drops_every_so_many_epochs(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    phase = Phase(epochs=5, learning_rate=0.08, drop=Drop(every_epochs=2, factor=0.5))
+    phase = Phase(epochs=5, learning_rate=0.08, schedule=Drop(every_epochs=2, factor=0.5))
     _, state = run(shards, settings(all=phase), tmp_path)
     assert [row["learning_rate"] for row in state.rows] == pytest.approx([0.08, 0.08, 0.04, 0.04, 0.02])
 

@@ -13,6 +13,7 @@ STATE = State(
     rows=[{"epoch": 1, "phase": "all", "loss": 0.25}],
     log={"epochs": [1]},
     best={"score": 0.5, "wait": 1, "epoch": 2},
+    plateau={"score": 0.5, "wait": 2},
     best_weights=[np.array([[1.5, -2]])],
     variables=[np.array([3], np.uint32), np.zeros((2, 0))],
     optimizer=[np.float32(7)],
@@ -24,7 +25,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     assert checkpoint.load() == State()
     checkpoint.save(STATE)
     loaded = checkpoint.load()
-    for name in ("phases_done", "epochs_done", "seconds", "rows", "log", "best"):
+    for name in ("phases_done", "epochs_done", "seconds", "rows", "log", "best", "plateau"):
         assert getattr(loaded, name) == getattr(STATE, name)
     for name in ("best_weights", "variables", "optimizer"):
         for was, now in zip(getattr(STATE, name), getattr(loaded, name), strict=True):

@@ -1,1 +1,1 @@
-"""COCO YOLO: a grid detector in the manner of YOLOv1, one box per cell and a class map."""
+"""COCO YOLO: a grid detector in the manner of YOLOv1, boxes and a class for every cell."""
