@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.drawing.tiles import DOTS_PER_INCH, save
 
@@ -16,6 +17,10 @@ BAR_COLOR = "#1f5fbf"
 LINE_COLORS = ("#1f5fbf", "#e0701a", "#2c8a43")
 MAX_CLASSES = 15
 MAX_NAME_LETTERS = 24
+MARGIN_INCHES = 0.08
+
+MIN_ROWS = 5
+"""A panel has room for so many bars, so that one alone is no block."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,9 @@ class Lines:
 
 
 def classes_panel(classes: Sequence[Mapping[str, Any]], score: str, words: str) -> Bars:
-    """The score of each class that has boxes, the worst first; of many classes the worst 15."""
+    """The score of the worst MAX_CLASSES that have boxes, the worst first; of equals the one with more boxes."""
     known = [row for row in classes if row[score] is not None]
-    shown = sorted(known, key=lambda row: row[score])[:MAX_CLASSES]
+    shown = sorted(known, key=lambda row: (row[score], -row["boxes"]))[:MAX_CLASSES]
     which = f"the worst {len(shown)} of {len(known)} classes" if len(shown) < len(known) else "each class"
     names = [f"{_shortened(row['name'])} ({row['boxes']:,})" for row in shown]
     return Bars(f"{words} of {which} (boxes)", names, [row[score] for row in shown])
@@ -60,7 +65,8 @@ def save_panels(path: Path, panels: Sequence[Bars | Lines]) -> None:
     """Two panels to a row."""
     rows = -(-len(panels) // COLUMNS)
     size = COLUMNS * PANEL_INCHES[0], rows * PANEL_INCHES[1]
-    figure = Figure(size, dpi=DOTS_PER_INCH, layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=MARGIN_INCHES, h_pad=MARGIN_INCHES)
+    figure = Figure(size, dpi=DOTS_PER_INCH, layout=layout)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist()
     for ax, panel in zip(axes, panels, strict=False):
         ax.set_title(panel.title, fontsize=9, parse_math=False)
@@ -83,7 +89,7 @@ def _draw_bars(ax: Any, panel: Bars) -> None:
         text = "no boxes" if value is None else f"{value:.3f}"
         ax.text(length + 0.01 * ends, place, text, fontsize=7, va="center")
     ax.set_xlim(0, 1.13 * ends)  # room for the value of the longest bar
-    ax.set_ylim(len(panel.names) - 0.4, -0.6)
+    ax.set_ylim(max(MIN_ROWS, len(panel.names)) - 0.4, -0.6)
     ax.set_yticks(places, panel.names, parse_math=False)  # a class name with a dollar sign is no formula
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)

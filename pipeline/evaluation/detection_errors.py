@@ -26,7 +26,7 @@ KINDS = {
     "background": "Bkg",
     "missed": "Miss",
 }
-"""TIDE's kinds of errors (Bolya et al., 2020) with hotcoco's names: what is wrong with a detection, or that it is missed."""
+"""TIDE's kinds of errors (Bolya et al., 2020) by hotcoco's names: what is wrong with a detection, or that none is."""
 
 
 def analyse(truth: Tables, detections: pa.Table) -> Analysis:
@@ -104,7 +104,7 @@ def _kinds(evaluation: hotcoco.COCOeval) -> list[dict[str, Any]]:
 
 def _at(
     cut_off: float, scores: NDArray[np.float64], right: NDArray[np.bool_], wrong: NDArray[np.bool_], num_boxes: int
-) -> dict[str, float | None]:
+) -> dict[str, Any]:
     """Precision, recall and F1 of the detections above a cut-off, of all classes together."""
     above = scores >= cut_off
     num_right, num_wrong = int((right & above).sum()), int((wrong & above).sum())

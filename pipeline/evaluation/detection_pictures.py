@@ -36,7 +36,7 @@ def write_errors(folder: Path, report: Report) -> None:
         folder / "errors.png",
         [
             Bars(
-                "AP50 lost to each kind of error (errors)",
+                "AP50 lost to each kind of error (number of errors)",
                 [f"{row['kind']} ({row['errors']:,})" for row in kinds],
                 [row["lost_AP50"] for row in kinds],
                 to_largest=True,
@@ -48,7 +48,7 @@ def write_errors(folder: Path, report: Report) -> None:
                 {name: [row[key] for row in rows] for name, key in MEASURES.items()},
                 marked=best["cut_off"],
             ),
-            sizes_panel(report["sizes"], "AP", "AP by size of box (boxes)"),
+            sizes_panel(report["sizes"], "AP", "AP by size (boxes)"),
             classes_panel(report["classes"], "AP", "AP"),
         ],
     )

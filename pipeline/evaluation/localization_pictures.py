@@ -40,14 +40,14 @@ def write_task_pictures(
 
 
 def write_errors(folder: Path, report: Report) -> None:
-    """`errors.png`: what is right and wrong, accuracy and IoU of the surer answers, mean IoU by size and class."""
+    """`errors.png`: what is right and wrong, accuracy and IoU above cut-offs, mean IoU by size and class."""
     kinds, rows = report["kinds"], report["cut_offs"]
     save_panels(
         folder / "errors.png",
         [
-            Bars("Shares of boxes", [row["kind"] for row in kinds], [row["share"] for row in kinds]),
+            Bars("Answers to all boxes, as shares", [row["kind"] for row in kinds], [row["share"] for row in kinds]),
             Lines(
-                "Answers as sure as a cut-off",
+                "Answers above a cut-off",
                 "cut-off of the score",
                 [row["cut_off"] for row in rows],
                 {name: [row[key] for row in rows] for name, key in MEASURES.items()},
