@@ -26,7 +26,7 @@ KINDS = {
     "background": "Bkg",
     "missed": "Miss",
 }
-"""TIDE's kinds of errors (Bolya et al., 2020) by hotcoco's names: what is wrong with a detection, or that none is."""
+"""TIDE's kinds of errors (Bolya et al., 2020), and what hotcoco calls them."""
 
 
 def analyse(truth: Tables, detections: pa.Table) -> Analysis:
