@@ -104,7 +104,10 @@ def _draw_lines(ax: Any, panel: Lines) -> None:
     ax.set(xlim=(0, 1), ylim=(0, 1.02))
     ax.set_xlabel(panel.x_label, fontsize=8)
     ax.grid(alpha=0.25)
-    ax.legend(fontsize=7, framealpha=0.8)
+    # Above the axes, since no corner inside is free of lines for sure.
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "borderaxespad": 0.2, "frameon": False}
+    ax.legend(fontsize=7, ncols=len(panel.values), **place)
+    ax.title.set_y(1.06)
 
 
 def _shortened(name: str) -> str:

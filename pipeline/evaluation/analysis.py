@@ -24,7 +24,7 @@ class Analysis(NamedTuple):
 
     report: by class, by size, by kind, by cut-off, and the worst images, each a list of rows; what stands in a row
             says `analyse` of the task.
-    worst_image_ids: the worst first, at most WORST_IMAGES; of equals the lower id.
+    worst_image_ids: the worst first, at most WORST_IMAGES; of equals in the end the lower id.
     cut_off: the confidence below which `worst_image_ids` takes no notice of an answer.
     """
 
