@@ -18,6 +18,8 @@ LINE_COLORS = ("#1f5fbf", "#e0701a", "#2c8a43")
 MAX_CLASSES = 15
 MAX_NAME_LETTERS = 24
 MARGIN_INCHES = 0.08
+LEGEND_POINTS = 12
+"""Height of the line between a panel and its title that names its lines."""
 
 MIN_ROWS = 5
 """A panel has room for so many bars, so that one alone is no block."""
@@ -69,7 +71,8 @@ def save_panels(path: Path, panels: Sequence[Bars | Lines]) -> None:
     figure = Figure(size, dpi=DOTS_PER_INCH, layout=layout)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist()
     for ax, panel in zip(axes, panels, strict=False):
-        ax.set_title(panel.title, fontsize=9, parse_math=False)
+        legend_points = 0 if isinstance(panel, Bars) else LEGEND_POINTS
+        ax.set_title(panel.title, fontsize=9, pad=6 + legend_points, parse_math=False)
         ax.tick_params(labelsize=7)
         if isinstance(panel, Bars):
             _draw_bars(ax, panel)
@@ -107,7 +110,6 @@ def _draw_lines(ax: Any, panel: Lines) -> None:
     # Above the axes, since no corner inside is free of lines for sure.
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "borderaxespad": 0.2, "frameon": False}
     ax.legend(fontsize=7, ncols=len(panel.values), **place)
-    ax.title.set_y(1.06)
 
 
 def _shortened(name: str) -> str:

@@ -36,9 +36,7 @@ def analyse(truth: Tables, detections: pa.Table) -> Analysis:
     F1 over all classes, the lowest such cut-off.
     """
     evaluation = evaluation_of(truth, detections)
-    statuses = evaluation.image_diagnostics(iou_thr=IOU)["dt_status"]
-    by_row = [statuses.get(row) for row in range(1, detections.num_rows + 1)]  # none where it is ignored
-    right, wrong = (np.array([status == word for status in by_row], bool) for word in ("tp", "fp"))
+    right, wrong = _right_and_wrong(evaluation, detections.num_rows)
     scores = detections["score"].to_numpy()
     boxes = truth.boxes.filter(pc.invert(truth.boxes["is_crowd"]))
     cut_offs = [_at(cut_off, scores, right, wrong, boxes.num_rows) for cut_off in CUT_OFFS]
@@ -58,6 +56,13 @@ def analyse(truth: Tables, detections: pa.Table) -> Analysis:
         "worst_images": named_images(truth, image_ids[worst], errors),
     }
     return Analysis(report, image_ids[worst], best["cut_off"])
+
+
+def _right_and_wrong(evaluation: hotcoco.COCOeval, num_detections: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """By row of the detections; what COCO ignores is neither."""
+    statuses = evaluation.image_diagnostics(iou_thr=IOU)["dt_status"]
+    by_row = np.array([statuses.get(row, "") for row in range(1, num_detections + 1)], str)
+    return by_row == "tp", by_row == "fp"
 
 
 def _classes(evaluation: hotcoco.COCOeval, truth: Tables, boxes: pa.Table) -> list[dict[str, Any]]:
