@@ -87,7 +87,10 @@ def test_data_stages_start_without_tensorflow() -> None:
         "stages.targets",
         "viewer.page",
     ]
-    light += [f"drawing.{name}" for name in ("tiles", "detection", "localization", "samples", "photograph", "curves")]
+    light += [
+        f"drawing.{name}"
+        for name in ("tiles", "detection", "localization", "samples", "photograph", "curves", "panels")
+    ]
     light += [f"datasets.{name}.{part}" for name in DATASETS for part in ("source", "sample", "reader")]
     light += [*(f"systems.{name}.targets" for name in SYSTEMS), "summary", "check_params"]
     light += ["cli", "commands.check", "commands.export", "commands.predict", "prediction.inputs", "prediction.answers"]

@@ -18,6 +18,15 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
 
     Crowd boxes are regions to ignore. Categories without a box in `truth` do not count.
     """
+    evaluation = evaluation_of(truth, detections)
+    evaluation.summary_lines()  # fills the results; summarize() would print them as well
+    results = evaluation.get_results()
+    # -1 is COCO's word for "no box to find". Reported as 0, so that every score stays in 0..1.
+    return {name: max(0.0, float(results[name])) for name in ("AP", "AP50", "AP75")}
+
+
+def evaluation_of(truth: Tables, detections: pa.Table) -> hotcoco.COCOeval:
+    """COCO's evaluation of boxes, accumulated. The id of a detection there is its row, counted from 1."""
     images = truth.images.select(["image_id", "width", "height"]).rename_columns(["id", "width", "height"])
     categories = truth.categories.select(["category_id", "name"]).rename_columns(["id", "name"])
     ground = hotcoco.COCO.from_arrays(
@@ -43,10 +52,7 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
     evaluation = hotcoco.COCOeval(ground, found, "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
-    evaluation.summary_lines()  # fills the results; summarize() would print them as well
-    results = evaluation.get_results()
-    # -1 is COCO's word for "no box to find". Reported as 0, so that every score stays in 0..1.
-    return {name: max(0.0, float(results[name])) for name in ("AP", "AP50", "AP75")}
+    return evaluation
 
 
 def constant_answer(train: Tables, truth: Tables) -> pa.Table:

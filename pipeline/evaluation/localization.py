@@ -1,8 +1,11 @@
 """Scores of localizers, one box per image: class accuracy and overlap, and what a constant answer would get."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of
 from pipeline.evaluation.detections import detections_table
@@ -11,27 +14,46 @@ from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 HEADLINE = "mean_iou"
 
 
+class Judged(NamedTuple):
+    """How each of N true boxes is answered: its IoU in 0..1, whether the class is right, and how sure the answer is.
+
+    A box without an answer has IoU 0, a wrong class and score -inf, below every cut-off.
+    """
+
+    ious: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    scores: NDArray[np.float64]
+
+
 def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
     """`accuracy` of the class, `mean_iou`, and the shares of boxes with IoU above 0.5 and 0.6; each 0..1.
 
-    `detections` has at most one row per image. Every true box asks about the answer of its image: where an image has
-    several, no one answer suits all of them. A box without an answer counts as wrong with IoU 0, and an inverted box
-    overlaps nothing.
+    They are shares of all true boxes. A box without an answer counts as wrong with IoU 0.
+    """
+    judged = judge(truth, detections)
+    return {
+        "accuracy": float(judged.right.mean()),
+        "mean_iou": float(judged.ious.mean()),
+        "iou_50": float((judged.ious > 0.5).mean()),
+        "iou_60": float((judged.ious > 0.6).mean()),
+    }
+
+
+def judge(truth: Tables, detections: pa.Table) -> Judged:
+    """Every true box asks about the answer of its image: where an image has several, no one answer suits all of them.
+
+    `detections` has at most one row per image. An inverted box overlaps nothing.
     """
     answer_of_box = pc.index_in(truth.boxes["image_id"], value_set=detections["image_id"].combine_chunks())
     answered = np.flatnonzero(answer_of_box.is_valid().to_numpy())
     answers = detections.take(answer_of_box.drop_null())
     boxes = truth.boxes.take(answered)
-    overlaps = np.zeros(truth.boxes.num_rows)
-    overlaps[answered] = paired_iou(xywh_to_xyxy(boxes_xywh_of(answers)), xywh_to_xyxy(boxes_xywh_of(boxes)))
-    right = np.zeros(truth.boxes.num_rows, bool)
+    count = truth.boxes.num_rows
+    ious, right, scores = np.zeros(count), np.zeros(count, bool), np.full(count, -np.inf)
+    ious[answered] = paired_iou(xywh_to_xyxy(boxes_xywh_of(answers)), xywh_to_xyxy(boxes_xywh_of(boxes)))
     right[answered] = answers["category_id"].to_numpy() == boxes["category_id"].to_numpy()
-    return {
-        "accuracy": float(right.mean()),
-        "mean_iou": float(overlaps.mean()),
-        "iou_50": float((overlaps > 0.5).mean()),
-        "iou_60": float((overlaps > 0.6).mean()),
-    }
+    scores[answered] = answers["score"].to_numpy()
+    return Judged(ious, right, scores)
 
 
 def constant_answer(train: Tables, truth: Tables) -> pa.Table:

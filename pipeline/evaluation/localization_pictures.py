@@ -7,8 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.drawing.localization import GRID_IMAGES, save_localizations, save_probabilities
+from pipeline.drawing.panels import Bars, Lines, classes_panel, save_panels, sizes_panel
+from pipeline.evaluation.analysis import Report
 from pipeline.geometry.marks import Marks
 from pipeline.systems.verbs import Arrays, Codec, class_probabilities
+
+MEASURES = {"accuracy": "accuracy", "mean IoU": "mean_iou", "answered": "answered"}
+"""What is drawn over the cut-offs, by its name in the report."""
 
 
 def write_task_pictures(
@@ -32,3 +37,29 @@ def write_task_pictures(
         save_probabilities(
             folder / "probabilities.png", squares[first], true_labels, probabilities(outputs)[first], names
         )
+
+
+def write_errors(folder: Path, report: Report) -> None:
+    """`errors.png`: what is right and wrong, accuracy and IoU above cut-offs, mean IoU by size and class."""
+    kinds, rows = report["kinds"], report["cut_offs"]
+    save_panels(
+        folder / "errors.png",
+        [
+            Bars("Answers to all boxes, as shares", [row["kind"] for row in kinds], [row["share"] for row in kinds]),
+            Lines(
+                "Answers above a cut-off",
+                "cut-off of the score",
+                [row["cut_off"] for row in rows],
+                {name: [row[key] for row in rows] for name, key in MEASURES.items()},
+            ),
+            sizes_panel(report["sizes"], "mean_iou", "Mean IoU by share of the image (boxes)"),
+            classes_panel(report["classes"], "mean_iou", "Mean IoU"),
+        ],
+    )
+
+
+def write_worst(
+    folder: Path, squares: NDArray[np.uint8], truth: Sequence[Marks], predictions: Sequence[Marks], names: Sequence[str]
+) -> None:
+    """`worst.png`, drawn like `predictions.png`."""
+    save_localizations(folder / "worst.png", squares, truth, predictions, names)

@@ -12,10 +12,13 @@ from typing import Protocol, cast
 
 import keras
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_by_image
+from pipeline.datasets.tables import Tables, boxes_by_image, boxes_xywh_of
 from pipeline.drawing.curves import save_curves
+from pipeline.evaluation.analysis import Analysis, Report
 from pipeline.evaluation.params import Evaluate
 from pipeline.geometry.marks import Marks
 from pipeline.geometry.placement import Placement
@@ -38,6 +41,19 @@ class TaskPictures(Protocol):
         names: Sequence[str],
     ) -> None:
         """Pictures of one batch, its outputs, true boxes and the boxes to show; one mark per image and box."""
+
+    def write_errors(self, folder: Path, report: Report) -> None:
+        """What the task's `analyse` reports, as `errors.png`."""
+
+    def write_worst(
+        self,
+        folder: Path,
+        squares: NDArray[np.uint8],
+        truth: Sequence[Marks],
+        predictions: Sequence[Marks],
+        names: Sequence[str],
+    ) -> None:
+        """Images with true boxes and the boxes to show, as `worst.png`."""
 
 
 def task_pictures(name: str) -> TaskPictures:
@@ -70,12 +86,49 @@ def write_pictures(
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
     found = labels.known(codec.decode(outputs)).by_image(len(image_ids))
-    true = [
-        Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
-        for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)
-    ]
+    true = _true_marks(truth, image_ids, placements, labels)
     above = [marks.above(section.score_threshold) for marks in found]
     task_pictures(task).write_task_pictures(folder, squares, outputs, true, above, codec, labels.names)
     views = write_views(module)
     if views is not None:
         views(folder, squares, outputs, true, found, labels.names, section.score_threshold)
+
+
+def write_error_pictures(
+    folder: Path,
+    task: str,
+    analysis: Analysis,
+    detections: pa.Table,
+    images: Shards,
+    truth: Tables,
+    placements: Mapping[int, Placement],
+    labels: Labels,
+) -> None:
+    """`errors.png`, and `worst.png`: the worst images with the boxes that the analysis took notice of."""
+    image_ids = analysis.worst_image_ids
+    above = detections.filter(pc.greater_equal(detections["score"], analysis.cut_off))
+    squares = images.take("image", images.rows_of(image_ids))
+    true = _true_marks(truth, image_ids, placements, labels)
+    found = [_found_marks(above, image_id, placements[image_id], labels) for image_id in image_ids.tolist()]
+    pictures = task_pictures(task)
+    pictures.write_errors(folder, analysis.report)
+    pictures.write_worst(folder, squares, true, found, labels.names)
+
+
+def _true_marks(
+    truth: Tables, image_ids: NDArray[np.int64], placements: Mapping[int, Placement], labels: Labels
+) -> list[Marks]:
+    return [
+        Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
+        for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)
+    ]
+
+
+def _found_marks(detections: pa.Table, image_id: int, placement: Placement, labels: Labels) -> Marks:
+    """The detections of one image as they were before they were taken to the original."""
+    here = detections.filter(pc.equal(detections["image_id"], image_id))
+    return Marks(
+        placement.boxes_to_square(boxes_xywh_of(here)),
+        labels.of_categories(here["category_id"].to_numpy()),
+        here["score"].to_numpy(),
+    )

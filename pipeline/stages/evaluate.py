@@ -1,4 +1,4 @@
-"""evaluate: what the trained system finds in images it never saw, its scores beside baseline and ceiling, pictures."""
+"""evaluate: what the trained system finds in images it never saw, scores beside baseline and ceiling, errors."""
 
 import logging
 from pathlib import Path
@@ -8,9 +8,10 @@ import pyarrow as pa
 from pipeline import params, schema
 from pipeline.command import run_stage
 from pipeline.datasets.tables import Tables
+from pipeline.evaluation.analysis import task_errors
 from pipeline.evaluation.detections import to_original
 from pipeline.evaluation.params import Evaluate
-from pipeline.evaluation.pictures import write_curves, write_pictures
+from pipeline.evaluation.pictures import write_curves, write_error_pictures, write_pictures
 from pipeline.evaluation.prediction import load_model, predict
 from pipeline.evaluation.scores import task
 from pipeline.storage.files import read_json, whole_folder, write_json
@@ -33,11 +34,12 @@ def evaluate(
     curves: Path,
     out: Path,
     metrics: Path,
+    errors: Path,
     pictures: Path,
 ) -> None:
-    """Score `model` on the split to evaluate; write detections to `out`, scores to `metrics`, and `pictures`.
+    """Score `model` on the split to evaluate; write detections to `out`, scores to `metrics`, and `errors` by kind.
 
-    The pictures show what it found, and the `curves` of its training.
+    The `pictures` show what it found, its errors, and the `curves` of its training.
     """
     chosen = params.load().system(system)
     section = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
@@ -55,6 +57,7 @@ def evaluate(
     detections = pa.concat_tables(found)
     scores = scoring.score(truth, detections)
     baseline = scoring.score(truth, scoring.constant_answer(tables.split("train"), truth))
+    analysis = task_errors(chosen.task).analyse(truth, detections)
     encoding = read_json(audit)
     headline = scoring.HEADLINE
     with whole_folder(out) as tables_folder, whole_folder(pictures) as pictures_folder:
@@ -62,7 +65,9 @@ def evaluate(
         write_pictures(
             pictures_folder, chosen.module, chosen.task, section, trained, images, truth, placements, codec, labels
         )
+        write_error_pictures(pictures_folder, chosen.task, analysis, detections, images, truth, placements, labels)
         write_curves(pictures_folder, curves)
+    write_json(errors, analysis.report)
     write_json(
         metrics,
         {
@@ -79,5 +84,7 @@ def evaluate(
 
 if __name__ == "__main__":
     run_stage(
-        evaluate, "system", ["validated", "pack", "targets", "audit", "model", "curves", "out", "metrics", "pictures"]
+        evaluate,
+        "system",
+        ["validated", "pack", "targets", "audit", "model", "curves", "out", "metrics", "errors", "pictures"],
     )

@@ -88,7 +88,9 @@ def test_plots_show_curves_and_pictures(copy: Path) -> None:
     assert "Loss of digits_localizer" in page
     pictures = sorted(path.name.rsplit("_", 1)[-1] for path in (copy / "plots" / "static").iterdir())
     assert pictures == sorted(
-        ["samples.png", "predictions.png", "curves.png"] * 5 + ["probabilities.png"] * 2 + ["grid.png"]
+        ["samples.png", "predictions.png", "curves.png", "errors.png", "worst.png"] * 5
+        + ["probabilities.png"] * 2
+        + ["grid.png"]
     )
     for picture in (copy / "reports").rglob("*.png"):
         with Image.open(picture) as image:
@@ -158,9 +160,9 @@ def test_a_forced_run_with_the_same_seed_gives_the_same_bytes_and_scores(copy: P
     run_dvc(copy, "repro", "--force", "evaluate@rectangle_localizer", "evaluate@coco_retinanet")
     again = lock_hashes(copy)
     fixed_outputs = {"sample", "download", "tables", "inspect", "validate", "pack", "targets", "preset", "evaluate"}
-    fixed_outputs.add("download.json")
+    fixed_outputs |= {"download.json", "errors.json"}
     fixed = [path for path in hashes if path.split("/")[2] in fixed_outputs]
-    assert len(fixed) == 6 * 4 + 4 * 5
+    assert len(fixed) == 6 * 4 + 5 * 5
     assert {path: again[path] for path in fixed} == {path: hashes[path] for path in fixed}
     assert metrics_of(copy) == metrics
 

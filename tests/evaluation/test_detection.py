@@ -1,60 +1,17 @@
-import contextlib
-import io
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from pipeline.datasets.tables import Tables
 from pipeline.evaluation.detection import constant_answer, score
+from tests.evaluation.reference import pycocotools_evaluation, scenes
 from tests.scenes import box, detections, image, tables
 
 TRUTH = tables(
     [image(7), image(3, width=100, height=80), image(12)],
     [box(1, 7, 5, (10, 20, 30, 40)), box(4, 3, 2, (0, 0, 50, 20)), box(9, 7, 2, (600, 400, 40, 27))],
 )
-
-
-def pycocotools_score(truth: Tables, found: pa.Table) -> dict[str, float]:
-    """The reference, fed with COCO's own dictionaries."""
-    ground = COCO()
-    ground.dataset = {
-        "info": {},
-        "images": [{"id": r["image_id"], "width": r["width"], "height": r["height"]} for r in truth.images.to_pylist()],
-        "categories": [{"id": r["category_id"], "name": r["name"]} for r in truth.categories.to_pylist()],
-        "annotations": [
-            {
-                "id": r["box_id"],
-                "image_id": r["image_id"],
-                "category_id": r["category_id"],
-                "bbox": [r["x"], r["y"], r["width"], r["height"]],
-                "area": r["area"],
-                "iscrowd": int(r["is_crowd"]),
-            }
-            for r in truth.boxes.to_pylist()
-        ],
-    }
-    results = [
-        {
-            "image_id": r["image_id"],
-            "category_id": r["category_id"],
-            "bbox": [r["x"], r["y"], r["width"], r["height"]],
-            "score": r["score"],
-        }
-        for r in found.to_pylist()
-    ]
-    with contextlib.redirect_stdout(io.StringIO()):
-        ground.createIndex()
-        evaluation = COCOeval(ground, ground.loadRes(results), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return {name: max(0.0, float(value)) for name, value in zip(("AP", "AP50", "AP75"), evaluation.stats, strict=False)}
 
 
 def test_the_truth_itself_scores_one() -> None:
@@ -88,26 +45,12 @@ def test_a_detection_in_a_crowd_is_neither_right_nor_wrong() -> None:
     assert score(truth, found)["AP"] == pytest.approx(1)
 
 
-BOX = st.tuples(st.integers(0, 60), st.integers(0, 40), st.integers(1, 40), st.integers(1, 40))
-TRUE_BOX = st.tuples(st.sampled_from([3, 7, 12]), st.sampled_from([2, 5]), BOX, st.booleans())
-FOUND_BOX = st.tuples(st.sampled_from([3, 7, 12]), st.sampled_from([2, 5]), BOX, st.floats(0.01, 1))
-
-
 @settings(max_examples=60)
-@given(st.lists(TRUE_BOX, min_size=1, max_size=12), st.lists(FOUND_BOX, min_size=1, max_size=30))
-def test_scores_are_those_of_pycocotools(true_boxes: list[Any], found_boxes: list[Any]) -> None:
-    truth = tables(
-        [image(i, width=100, height=80) for i in (7, 3, 12)],
-        [box(i, image_id, c, xywh, is_crowd=crowd) for i, (image_id, c, xywh, crowd) in enumerate(true_boxes, 1)],
-    )
-    # Equal scores may be ranked either way, so no two are equal here; near misses make every threshold matter.
-    found = [(i, c, xywh, s - 1e-4 * rank) for rank, (i, c, xywh, s) in enumerate(found_boxes)]
-    found += [
-        (i, c, (x + 1, y, w, h + 1), 0.5 - 1e-3 * rank) for rank, (i, c, (x, y, w, h), _) in enumerate(true_boxes)
-    ]
-    table = detections(found)
-    expected = pycocotools_score(truth, table)
-    assert score(truth, table) == {name: pytest.approx(value, abs=1e-9) for name, value in expected.items()}
+@given(scenes())
+def test_scores_are_those_of_pycocotools(scene: tuple[Tables, pa.Table]) -> None:
+    truth, found = scene
+    expected = zip(("AP", "AP50", "AP75"), pycocotools_evaluation(truth, found).stats, strict=False)
+    assert score(truth, found) == {name: pytest.approx(max(0, value), abs=1e-9) for name, value in expected}
 
 
 def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None:

@@ -1,0 +1,223 @@
+"""Errors of detectors: a scene worked by hand, single errors of each kind, and pycocotools on random scenes."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+
+from pipeline.datasets.tables import Tables
+from pipeline.evaluation.analysis import CUT_OFFS, WORST_IMAGES
+from pipeline.evaluation.detection_errors import analyse
+from tests.evaluation.reference import pycocotools_evaluation, scenes
+from tests.scenes import box, detections, image, tables
+
+CAT, DOG = 2, 5
+TRUTH = tables(
+    [image(7), image(3, width=100, height=80), image(12), image(5)],
+    [
+        box(1, 7, DOG, (10, 20, 30, 40)),  # 1200 px^2, medium
+        box(4, 3, CAT, (0, 0, 50, 20)),  # 1000 px^2, small
+        box(6, 3, CAT, (60, 10, 30, 60), is_crowd=True),
+        box(9, 7, CAT, (600, 400, 40, 27)),  # 1080 px^2, medium
+        box(11, 12, DOG, (100, 100, 200, 100)),  # 20000 px^2, large
+    ],
+)
+FOUND = detections(
+    [
+        (7, DOG, (10, 20, 30, 40), 0.9),  # right
+        (3, CAT, (62, 12, 10, 10), 0.8),  # in the crowd of its class: ignored
+        (7, DOG, (10, 20, 30, 24), 0.7),  # a second one of the same box, IoU 0.6
+        (12, CAT, (100, 100, 200, 100), 0.6),  # a dog
+        (3, CAT, (0, 0, 50, 12.5), 0.5),  # right, IoU 0.625
+        (7, CAT, (600, 400, 40, 20), 0.4),  # right, IoU 20 / 27
+        (3, DOG, (63, 13, 10, 10), 0.3),  # in a crowd of another class
+        (5, DOG, (1, 2, 3, 4), 0.25),  # where nothing is
+    ]
+)
+
+
+def by(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
+    """Rows by one of their values, which is taken out of them."""
+    return {row[key]: {name: value for name, value in row.items() if name != key} for row in rows}
+
+
+def test_precision_recall_and_f1_worked_by_hand() -> None:
+    rows = by(analyse(TRUTH, FOUND).report["cut_offs"], "cut_off")
+    # right, wrong of the four boxes to find
+    for cut_offs, (right, wrong) in {
+        (0.05, 0.25): (3, 4),
+        (0.30, 0.30): (3, 3),
+        (0.35, 0.40): (3, 2),
+        (0.45, 0.50): (2, 2),
+        (0.55, 0.60): (1, 2),
+        (0.65, 0.70): (1, 1),
+        (0.75, 0.90): (1, 0),
+    }.items():
+        for cut_off in [value for value in rows if cut_offs[0] <= value <= cut_offs[1]]:
+            assert rows.pop(cut_off) == {
+                "precision": pytest.approx(right / (right + wrong)),
+                "recall": right / 4,
+                "f1": pytest.approx(2 * right / (right + wrong + 4)),
+            }
+    assert rows == {0.95: {"precision": None, "recall": 0, "f1": 0}}
+
+
+def test_worst_are_the_images_with_most_wrong_and_missed_boxes_at_the_best_f1() -> None:
+    analysis = analyse(TRUTH, FOUND)
+    assert analysis.report["best_f1"] == {
+        "cut_off": 0.35,  # 0.40 is as good
+        "precision": pytest.approx(3 / 5),
+        "recall": 0.75,
+        "f1": pytest.approx(2 / 3),
+    }
+    assert analysis.cut_off == 0.35
+    assert analysis.report["worst_images"] == [
+        {"image_id": 12, "file_name": "000000000012.jpg", "wrong": 1, "missed": 1},
+        {"image_id": 7, "file_name": "000000000007.jpg", "wrong": 1, "missed": 0},
+        {"image_id": 3, "file_name": "000000000003.jpg", "wrong": 0, "missed": 0},
+        {"image_id": 5, "file_name": "000000000005.jpg", "wrong": 0, "missed": 0},
+    ]
+    assert analysis.worst_image_ids.tolist() == [12, 7, 3, 5]
+
+
+def test_classes_worked_by_hand() -> None:
+    # Cats are ranked wrong, IoU 0.625, IoU 0.74. At IoU 0.50 to 0.60 precision is 2/3 up to recall 1; at 0.65 and 0.70
+    # it is 1/3 up to recall 1/2, 51 of 101 points; then nothing. Dogs: one of two, found exactly before any mistake.
+    assert analyse(TRUTH, FOUND).report["classes"] == [
+        {
+            "category_id": CAT,
+            "name": "cat",
+            "boxes": 2,
+            "AP": pytest.approx((3 * 2 / 3 + 2 * 51 / 101 / 3) / 10),
+            "AP50": pytest.approx(2 / 3),
+        },
+        {
+            "category_id": DOG,
+            "name": "dog",
+            "boxes": 2,
+            "AP": pytest.approx(51 / 101),
+            "AP50": pytest.approx(51 / 101),
+        },
+    ]
+
+
+def test_sizes_worked_by_hand() -> None:
+    # Small: the cat of IoU 0.625 is right at 3 of 10 thresholds. Medium: the cat at 5 of 10, the dog at all.
+    assert analyse(TRUTH, FOUND).report["sizes"] == [
+        {"size": "small", "boxes": 1, "AP": pytest.approx(0.3)},
+        {"size": "medium", "boxes": 2, "AP": pytest.approx((0.5 + 1) / 2)},
+        {"size": "large", "boxes": 1, "AP": 0},
+    ]
+
+
+def test_kinds_worked_by_hand() -> None:
+    # With the right class, the cat of score 0.6 leaves the cats without a mistake, and is the dogs' second of three.
+    gain = (1 - 2 / 3 + 50 * 2 / 3 / 101) / 2
+    kinds = by(analyse(TRUTH, FOUND).report["kinds"], "kind")
+    assert kinds == {
+        "classification": {"errors": 1, "lost_AP50": pytest.approx(gain)},
+        "localization": {"errors": 0, "lost_AP50": 0},
+        "both": {"errors": 0, "lost_AP50": 0},
+        "duplicate": {"errors": 1, "lost_AP50": pytest.approx(0)},  # after the last box that is found
+        "background": {"errors": 2, "lost_AP50": pytest.approx(0)},
+        "missed": {"errors": 0, "lost_AP50": 0},  # the dog that is taken for a cat is none of the missed ones
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "mistake", "lost"),
+    [
+        # Of two dogs one is found, behind a surer mistake: AP50 is 1/2 x 51/101.
+        ("localization", (12, DOG, (100, 100, 200, 30), 0.9), 1 - 51 / 202),  # IoU 0.3: both found without it
+        ("both", (12, CAT, (100, 100, 200, 30), 0.9), 0.0),  # no cat is there, so cats do not count
+        ("background", (7, DOG, (300, 300, 10, 10), 0.9), 51 / 202),  # the one that is found has precision 1
+        ("background", (7, DOG, (10, 300, 10, 10), 0.4), 0.0),  # after it: no harm
+    ],
+)
+def test_a_mistake_is_of_one_kind_and_costs_what_its_repair_gains(kind: str, mistake: Any, lost: float) -> None:
+    truth = tables([image(7), image(12)], [box(1, 7, DOG, (10, 20, 30, 40)), box(2, 12, DOG, (100, 100, 200, 100))])
+    kinds = by(analyse(truth, detections([(7, DOG, (10, 20, 30, 40), 0.5), mistake])).report["kinds"], "kind")
+    assert kinds.pop(kind) == {"errors": 1, "lost_AP50": pytest.approx(lost)}
+    missed = kinds.pop("missed")
+    # A repaired class or place would have found the second dog: then it counts as no miss of its own.
+    assert missed["errors"] == (kind != "localization")
+    assert all(row == {"errors": 0, "lost_AP50": 0} for row in kinds.values())
+
+
+def test_a_missed_box_costs_what_is_left_of_recall() -> None:
+    truth = tables([image(7), image(12)], [box(1, 7, DOG, (10, 20, 30, 40)), box(2, 12, DOG, (100, 100, 200, 100))])
+    kinds = by(analyse(truth, detections([(7, DOG, (10, 20, 30, 40), 0.5)])).report["kinds"], "kind")
+    assert kinds["missed"] == {"errors": 1, "lost_AP50": pytest.approx(50 / 101)}
+
+
+@settings(max_examples=60)
+@given(scenes())
+def test_precision_and_recall_are_those_of_pycocotools_matches(scene: tuple[Tables, pa.Table]) -> None:
+    truth, found = scene
+    reference = pycocotools_evaluation(truth, found)
+    matches = [one for one in reference.evalImgs if one is not None and one["aRng"] == reference.params.areaRng[0]]
+    scores = np.concatenate([one["dtScores"] for one in matches])
+    counted = np.concatenate([~one["dtIgnore"][0] for one in matches])
+    matched = np.concatenate([one["dtMatches"][0] > 0 for one in matches])
+    num_boxes = sum(int((~one["gtIgnore"].astype(bool)).sum()) for one in matches)
+    rows = analyse(truth, found).report["cut_offs"]
+    assert [row["cut_off"] for row in rows] == pytest.approx(np.arange(0.05, 0.96, 0.05))
+    for row in rows:
+        above = counted & (scores >= row["cut_off"])
+        right = int((above & matched).sum())
+        assert row["precision"] == (pytest.approx(right / above.sum()) if above.any() else None)
+        assert row["recall"] == (pytest.approx(right / num_boxes) if num_boxes else None)
+        if row["precision"] and row["recall"]:
+            assert row["f1"] == pytest.approx(2 / (1 / row["precision"] + 1 / row["recall"]))
+
+
+@settings(max_examples=30)
+@given(scenes())
+def test_classes_and_sizes_are_those_of_pycocotools(scene: tuple[Tables, pa.Table]) -> None:
+    truth, found = scene
+    report, reference = analyse(truth, found).report, pycocotools_evaluation(truth, found)
+    for row, size in zip(report["sizes"], reference.stats[3:6], strict=True):
+        assert row["AP"] == (None if size == -1 else pytest.approx(size, abs=1e-9))
+    precision = reference.eval["precision"][:, :, :, 0, -1]
+    for index, row in enumerate(report["classes"]):
+        values = precision[:, :, index]
+        assert (row["AP"] is None) == (row["boxes"] == 0) == (values.max() == -1)
+        if row["AP"] is not None:
+            assert (row["AP"], row["AP50"]) == pytest.approx((values.mean(), values[0].mean()), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "found", "at_half", "worst"),
+    [
+        pytest.param([], [], (None, None, None), (0, 0), id="nothing at all"),
+        pytest.param([], [(7, DOG, (1, 2, 3, 4), 0.5)], (0, None, 0), (1, 0), id="no box to find"),
+        pytest.param([box(1, 7, DOG, (1, 2, 3, 4))], [], (None, 0, 0), (0, 1), id="nothing found"),
+        pytest.param(
+            [box(1, 7, DOG, (1, 2, 3, 4), is_crowd=True)],
+            [(7, DOG, (1, 2, 3, 4), 0.9)],
+            (None, None, None),
+            (0, 0),
+            id="a crowd alone",
+        ),
+    ],
+)
+def test_what_nothing_asks_for_is_none(boxes: Any, found: Any, at_half: Any, worst: tuple[int, int]) -> None:
+    analysis = analyse(tables([image(7)], boxes), detections(found))
+    row = by(analysis.report["cut_offs"], "cut_off")[0.5]
+    assert (row["precision"], row["recall"], row["f1"]) == at_half
+    [image_row] = analysis.report["worst_images"]
+    assert (image_row["wrong"], image_row["missed"]) == worst
+    classes = {row["name"]: (row["boxes"], row["AP"], row["AP50"]) for row in analysis.report["classes"]}
+    dogs = sum(not row["is_crowd"] for row in boxes)
+    assert classes == {"cat": (0, None, None), "dog": (dogs, *((0, 0) if dogs else (None, None)))}
+    assert all((row["AP"] is None) == (row["boxes"] == 0) for row in analysis.report["sizes"])
+    assert analysis.cut_off == CUT_OFFS[0]
+    json.dumps(analysis.report, allow_nan=False)
+
+
+def test_no_more_than_twelve_images_are_the_worst() -> None:
+    truth = tables([image(i) for i in range(30, 0, -1)], [box(i, i, DOG, (1, 2, 30, 40)) for i in range(1, 31)])
+    assert analyse(truth, detections([])).worst_image_ids.tolist() == list(range(1, WORST_IMAGES + 1))
