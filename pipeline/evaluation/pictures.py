@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_by_image
+from pipeline.datasets.tables import Tables, boxes_by_image, without_crowds
 from pipeline.drawing.curves import save_curves
 from pipeline.evaluation.params import Evaluate
 from pipeline.geometry.marks import Marks
@@ -65,14 +65,18 @@ def write_pictures(
     codec: Codec,
     labels: Labels,
 ) -> None:
-    """The task's pictures of boxes above the threshold, and the views that the system brings itself."""
+    """The task's pictures of boxes above the threshold, and the views that the system brings itself.
+
+    Crowd regions are left out of the true boxes: no score asks about them.
+    """
     image_ids = spread(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
     found = labels.known(codec.decode(outputs)).by_image(len(image_ids))
+    objects = without_crowds(truth.boxes)
     true = [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
-        for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)
+        for image_id, (boxes_xywh, category_ids, _) in zip(image_ids, boxes_by_image(objects, image_ids), strict=True)
     ]
     above = [marks.above(section.score_threshold) for marks in found]
     task_pictures(task).write_task_pictures(folder, squares, outputs, true, above, codec, labels.names)

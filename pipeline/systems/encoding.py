@@ -15,14 +15,14 @@ from pipeline.geometry.placement import Placement
 from pipeline.params import Section
 from pipeline.storage.shards import shard_path, write_shard
 from pipeline.systems.labels import Labels
-from pipeline.systems.verbs import Codec
+from pipeline.systems.verbs import Codec, Truth
 
 SHARD_EXAMPLES = 4096
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """How much of a split was encoded: images, their boxes, and images left out."""
+    """How much of a split was encoded: images, their boxes without crowd regions to ignore, and images left out."""
 
     images: int
     boxes: int
@@ -53,15 +53,15 @@ def write_targets(
     """
     shard = _Shard(folder, split)
     num_images, num_boxes = 0, 0
-    for image_id, (boxes_xywh, category_ids) in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
-        boxes_rel_xywh = placements[image_id].boxes_to_square(boxes_xywh)
-        box_labels = labels.of_categories(category_ids)
-        examples = codec.examples(boxes_rel_xywh, targets, training=training)
-        for chosen in examples:
-            shard.add(image_id, codec.encode(boxes_rel_xywh[chosen], box_labels[chosen], targets))
+    for image_id, boxes in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
+        boxes_rel_xywh = placements[image_id].boxes_to_square(boxes.boxes_xywh)
+        truth = Truth(boxes_rel_xywh, labels.of_categories(boxes.category_ids), boxes.is_crowd)
+        examples = codec.examples(truth, targets, training=training)
+        for rows in examples:
+            shard.add(image_id, codec.encode(truth[rows], targets))
         if examples:
             num_images += 1
-            num_boxes += len(boxes_xywh)
+            num_boxes += int(codec.objects(truth, targets).sum())
     if not num_images:
         raise BoxlineError(
             f"No image of split {split!r} can be encoded: the split is empty, or no image has a fitting number of "

@@ -15,6 +15,7 @@ from pipeline.systems.coco_retinanet.targets import (
     examples,
     label_category_ids,
 )
+from tests.scenes import truth
 
 FIVE = Targets(max_boxes=5)
 BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
@@ -26,7 +27,7 @@ def test_labels_are_category_ids_with_their_gaps() -> None:
 
 
 def test_short_lists_are_padded_and_padding_is_dropped() -> None:
-    targets = encode(BOXES_REL_XYWH, np.array([4, 1]), FIVE)
+    targets = encode(truth(BOXES_REL_XYWH, [4, 1]), FIVE)
     assert targets["labels"].tolist() == [4, 1, -1, -1, -1]
     assert targets["boxes"][2:].tolist() == [[-1] * 4] * 3
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, 5))
@@ -35,16 +36,16 @@ def test_short_lists_are_padded_and_padding_is_dropped() -> None:
 
 
 def test_an_image_without_boxes_answers_nothing() -> None:
-    targets = encode(np.empty((0, 4)), np.empty(0, int), FIVE)
+    targets = encode(truth([]), FIVE)
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, 5))
     assert (decoded.boxes_rel_xywh.shape, len(decoded.labels)) == ((0, 4), 0)
 
 
 def test_the_largest_boxes_are_kept() -> None:
     boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.5, 0.4], [0, 0, 0.2, 0.2]])
-    assert [example.tolist() for example in examples(boxes, Targets(max_boxes=2), training=True)] == [[1, 2]]
-    assert examples(np.empty((0, 4)), FIVE, training=True) == []
-    assert [len(example) for example in examples(np.empty((0, 4)), FIVE, training=False)] == [0]
+    assert [example.tolist() for example in examples(truth(boxes), Targets(max_boxes=2), training=True)] == [[1, 2]]
+    assert examples(truth([]), FIVE, training=True) == []
+    assert [len(example) for example in examples(truth([]), FIVE, training=False)] == [0]
 
 
 def test_suppression_by_hand() -> None:
@@ -103,7 +104,7 @@ def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
     for index, (image, (x, y, width, height)) in enumerate(zip(images, boxes_xywh, strict=True)):
         image[y : y + height, x : x + width, index % 3] = 255
     labels = np.array([1, 2, 4, 1])
-    encoded = [encode(box[None] / 96, label[None], FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
+    encoded = [encode(truth(box / 96, [label]), FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
     targets = {name: np.stack([arrays[name] for arrays in encoded]) for name in ("boxes", "labels")}
     model = build_model(Model(), FIVE, 96, 3, 5, sample("small"))
     model.compile(

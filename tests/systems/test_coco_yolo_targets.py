@@ -6,13 +6,14 @@ from hypothesis import strategies as st
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.systems.coco_yolo.params import Targets
 from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_category_ids
+from tests.scenes import truth
 
 GRID_6 = Targets(grid_size=6, max_boxes=4)
 NUM_LABELS = 12
 
 
 def encoded(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
-    return encode(np.array(boxes_rel_xywh, float).reshape(-1, 4), np.array(labels, int), targets)
+    return encode(truth(boxes_rel_xywh, labels), targets)
 
 
 def round_trip(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
@@ -113,5 +114,5 @@ def test_labels_are_category_ids_with_their_gaps() -> None:
     ("num_boxes", "max_boxes", "suits"), [(0, 4, False), (1, 4, True), (4, 4, True), (5, 4, False), (63, None, True)]
 )
 def test_which_images_are_trained_on(num_boxes: int, max_boxes: int | None, suits: bool) -> None:
-    chosen = examples(np.ones((num_boxes, 4)), Targets(grid_size=6, max_boxes=max_boxes), training=True)
+    chosen = examples(truth(np.ones((num_boxes, 4))), Targets(grid_size=6, max_boxes=max_boxes), training=True)
     assert [example.tolist() for example in chosen] == ([list(range(num_boxes))] if suits else [])

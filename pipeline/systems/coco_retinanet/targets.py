@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_retinanet.params import Targets
-from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
+from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
 
@@ -30,19 +30,25 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return labels
 
 
-def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
+    """Every box, crowd regions too."""
+    return np.ones(len(truth), bool)
+
+
+def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
     """Trained on are images with boxes, scored are all; of more than `max_boxes` the largest are kept."""
-    if training and not len(boxes_rel_xywh):
+    if training and not len(truth):
         return []
-    largest = np.argsort(-boxes_rel_xywh[:, 2] * boxes_rel_xywh[:, 3], kind="stable")[: targets.max_boxes]
+    areas = truth.boxes_rel_xywh[:, 2] * truth.boxes_rel_xywh[:, 3]
+    largest = np.argsort(-areas, kind="stable")[: targets.max_boxes]
     return [np.sort(largest)]
 
 
-def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
+def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     """The boxes and labels of one image, padded."""
     boxes = np.full((targets.max_boxes, 4), PADDING, np.float32)
     padded = np.full(targets.max_boxes, PADDING, np.float32)
-    boxes[: len(labels)], padded[: len(labels)] = boxes_rel_xywh, labels
+    boxes[: len(truth)], padded[: len(truth)] = truth.boxes_rel_xywh, truth.labels
     return {"boxes": boxes, "labels": padded}
 
 

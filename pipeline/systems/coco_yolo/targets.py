@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_yolo.params import Targets
-from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
+from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
 
@@ -27,16 +26,21 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return labels
 
 
-def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
+    """Every box, crowd regions too."""
+    return np.ones(len(truth), bool)
+
+
+def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
     """Trained on are images with boxes, but not with too many; scored is every image, also one without boxes."""
-    num_boxes = len(boxes_rel_xywh)
+    num_boxes = len(truth)
     suits = not training or (num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes))
     return [np.arange(num_boxes)] if suits else []
 
 
-def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
+def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     """The grid of one image."""
-    size = targets.grid_size
+    size, boxes_rel_xywh, labels = targets.grid_size, truth.boxes_rel_xywh, truth.labels
     box = np.zeros((size, size, 5), np.float32)
     classes = np.zeros((size, size), np.int32)
     centers = (boxes_rel_xywh[:, :2] + boxes_rel_xywh[:, 2:] / 2) * size
