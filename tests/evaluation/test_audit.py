@@ -59,6 +59,17 @@ def test_trained_on_are_images_with_one_or_two_boxes(tmp_path: Path) -> None:
     assert Shards(tmp_path, "train").image_ids.tolist() == [3]
 
 
+def test_an_ignored_crowd_region_is_not_lost(tmp_path: Path) -> None:
+    region = box(2, 3, 5, (5, 5, 80, 60), is_crowd=True)
+    scene = tables([image(3, width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
+    placements = {3: PLACEMENTS[3]}
+    for crowd, boxes in (("encode", 2), ("ignore", 1)):
+        targets = Targets(grid_size=4, max_boxes=2, crowd=crowd)
+        encoded = write_targets(tmp_path / crowd, "val", scene, placements, codec, targets, LABELS, training=False)
+        assert encoded.boxes == boxes
+        assert lost_boxes(Shards(tmp_path / crowd, "val"), encoded.boxes, codec, len(LABELS.names)) == 0
+
+
 def test_a_localizer_leaves_out_what_has_no_one_answer(tmp_path: Path) -> None:
     labels = labels_of(TABLES.categories, digits_codec)
     one_box = tables([image(7), image(3)], [box(1, 7, 5, (10, 20, 30, 40))])

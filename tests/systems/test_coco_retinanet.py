@@ -48,6 +48,49 @@ def test_the_largest_boxes_are_kept() -> None:
     assert [len(example) for example in examples(truth([]), FIVE, training=False)] == [0]
 
 
+CROWD_AND_TWO = truth([[0, 0, 0.9, 0.8], [0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]], [3, 4, 1], crowds=[0])
+IGNORING = Targets(max_boxes=2, crowd="ignore")
+
+
+def test_an_ignored_crowd_region_is_marked_and_gives_way_to_objects() -> None:
+    wide = Targets(max_boxes=3, crowd="ignore")
+    assert encode(CROWD_AND_TWO, wide)["labels"].tolist() == [-2, 4, 1]
+    assert encode(CROWD_AND_TWO, FIVE)["labels"].tolist() == [3, 4, 1, -1, -1]
+    [rows] = examples(CROWD_AND_TWO, IGNORING, training=True)
+    assert rows.tolist() == [1, 2]
+    assert [rows.tolist() for rows in examples(CROWD_AND_TWO, Targets(max_boxes=2), training=True)] == [[0, 1]]
+    assert examples(CROWD_AND_TWO[np.array([0])], IGNORING, training=True) == []
+    decoded = decode(as_outputs({name: array[None] for name, array in encode(CROWD_AND_TWO, wide).items()}, 5))
+    assert decoded.labels.tolist() == [4, 1]
+
+
+@pytest.mark.slow
+def test_anchors_in_a_crowd_region_have_no_loss_unless_they_match_an_object(tmp_path: Path) -> None:
+    crowded = build_model(Model(), IGNORING, 64, 3, 5, sample("small"))
+    plain = build_model(Model(), FIVE, 64, 3, 5, sample("small"))
+    images = np.zeros((2, 64, 64, 3), np.float32)
+    region, box = [0, 8, 40, 30], [10, 12, 16, 16]  # pixels, xywh: the object lies in the region
+    boxes = np.float32([[region, box], [box, [-64] * 4]]) / 64
+    labels = np.float32([[-2, 4], [4, -1]])
+    without_region = np.where(labels[..., None] == -2, -1, boxes)
+    expected_deltas, expected = (
+        np.asarray(values) for values in plain.label_encoder(images, without_region, np.maximum(labels, -1))
+    )
+    anchors = np.concatenate([np.asarray(level) for level in plain.anchor_generator(images).values()])
+    shared = np.minimum(anchors[:, 2:], [40, 38]) - np.maximum(anchors[:, :2], [0, 8])
+    inside = np.maximum(shared, 0).prod(axis=1) >= (anchors[:, 2:] - anchors[:, :2]).prod(axis=1) / 2
+    assert 0 < inside.sum() < len(anchors)
+    assert (expected[0][inside] == 4).any()
+    expected[0] = np.where(inside & (expected[0] == -1), -2, expected[0])
+    deltas, found = (np.asarray(values) for values in crowded.label_encoder(images, boxes, labels))
+    np.testing.assert_array_equal(found, expected)
+    positive = expected == 4
+    np.testing.assert_array_equal(deltas[positive], expected_deltas[positive])
+    crowded.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(np.asarray(restored.label_encoder(images, boxes, labels)[1]), expected)
+
+
 def test_suppression_by_hand() -> None:
     """The second overlaps the first by 0.6, the third by 1/3; the fourth is unsure, the fifth has no size."""
     boxes = np.array(

@@ -89,6 +89,38 @@ def test_every_cell_gives_back_the_last_box_that_was_put_there(
     assert (decoded.scores == 1).all()
 
 
+IGNORING = Targets(grid_size=6, max_boxes=2, crowd="ignore")
+# x 0.6 to 3.6 and y 1.2 to 4.2 in cells: the region touches columns 0 to 3 of rows 1 to 4.
+REGION = (0.1, 0.2, 0.5, 0.5)
+# centre (0.4, 0.75) x 6 = (2.4, 4.5): in column 2 of row 4, which the region touches; it touches column 1 as well
+OBJECT = (0.3, 0.7, 0.2, 0.1)
+
+
+def test_a_crowd_region_is_encoded_like_any_object_or_asks_nothing_of_its_cells() -> None:
+    scene = truth([REGION, OBJECT], [5, 7], crowds=[0])
+    published = encode(scene, GRID_6)
+    plain = encode(truth([REGION, OBJECT], [5, 7]), GRID_6)
+    for name in ("box", "class"):
+        np.testing.assert_array_equal(published[name], plain[name])
+    ignoring = encode(scene, IGNORING)
+    confidence, labels = np.zeros((6, 6)), np.zeros((6, 6))
+    confidence[1:5, 0:4] = labels[1:5, 0:4] = -1
+    confidence[4, 2], labels[4, 2] = 1, 7
+    np.testing.assert_array_equal(ignoring["box"][..., 4], confidence)
+    np.testing.assert_array_equal(ignoring["class"], labels)
+    assert ignoring["box"][4, 2].tolist() == pytest.approx([0.4, 0.5, 0.2, 0.1, 1.0])
+    decoded = decode(as_outputs({name: array[None] for name, array in ignoring.items()}, NUM_LABELS))
+    assert decoded.labels.tolist() == [7]
+
+
+def test_ignored_crowd_regions_neither_suit_training_nor_count_as_boxes() -> None:
+    assert examples(truth([REGION], crowds=[0]), IGNORING, training=True) == []
+    assert [rows.tolist() for rows in examples(truth([REGION], crowds=[0]), IGNORING, training=False)] == [[0]]
+    three = truth([REGION, OBJECT, OBJECT], crowds=[0])
+    assert [rows.tolist() for rows in examples(three, IGNORING, training=True)] == [[0, 1, 2]]
+    assert examples(three, Targets(grid_size=6, max_boxes=2), training=True) == []
+
+
 def test_scores_are_confidence_times_probability_and_nothing_is_never_an_answer() -> None:
     box = np.zeros((1, 2, 2, 5))
     box[0, 0, 1] = [0.5, 0.25, 0.5, 0.25, 0.8]

@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.systems.coco_yolo.params import Model, Targets
+from pipeline.systems.coco_yolo.targets import NOT_ASKED
 from pipeline.systems.networks import imagenet_scaling
 from pipeline.systems.verbs import Part
 
@@ -39,7 +40,8 @@ def build_model(
 
 def part(_: str, whole: keras.Model, __: Model) -> Part:
     """The whole network: the box loss below, and cross-entropy of each cell's class."""
-    return Part(whole, {"loss": {"box": box_loss, "class": "sparse_categorical_crossentropy"}})
+    class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=NOT_ASKED)
+    return Part(whole, {"loss": {"box": box_loss, "class": class_loss}})
 
 
 def stream(_: Model, __: int, ___: int) -> None:
@@ -50,10 +52,12 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
     """[B, S, S, 5] twice -> loss [B], float32, summed over the cells of each image.
 
     Where there is an object: squared errors of the centre and of the signed square roots of width and height, both
-    weighted 5, and of the confidence against the boxes' IoU. Where there is none: half the squared confidence.
+    weighted 5, and of the confidence against the boxes' IoU. Where there is none: half the squared confidence. Where
+    nothing is asked, in cells of true confidence -1: nothing.
     """
     box_true, box_predicted = ops.cast(box_true, "float32"), ops.cast(box_predicted, "float32")
-    has_object = box_true[..., 4]
+    has_object = ops.maximum(box_true[..., 4], 0)
+    is_empty = ops.cast(ops.equal(box_true[..., 4], 0), "float32")
     center_error = ops.sum(ops.square(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
     size_error = ops.sum(ops.square(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
     confidence = box_predicted[..., 4]
@@ -63,7 +67,7 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
         + ops.square(box_iou(box_true, box_predicted) - confidence)
     )
     without_object = EMPTY_CELL_WEIGHT * ops.square(confidence)
-    return ops.sum(has_object * with_object + (1 - has_object) * without_object, axis=(1, 2))
+    return ops.sum(has_object * with_object + is_empty * without_object, axis=(1, 2))
 
 
 def box_iou(boxes_a: Any, boxes_b: Any) -> Any:

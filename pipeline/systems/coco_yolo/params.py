@@ -1,5 +1,7 @@
 """COCO YOLO's own sections of params.yaml."""
 
+from typing import Literal
+
 from pipeline.params import PositiveInt, Section, Share
 from pipeline.systems.params import BACKBONE_FILES
 
@@ -8,10 +10,15 @@ PRESET_FILES = BACKBONE_FILES
 
 
 class Targets(Section, frozen=True):
-    """grid_size: cells per side. max_boxes: trained on are images with at most that many boxes; null for all."""
+    """grid_size: cells per side. max_boxes: trained on are images with at most that many boxes; null for all.
+
+    crowd: "encode" takes a crowd region for an object like any other, as published; "ignore" asks nothing of the cells
+        that it touches, but for those that hold the centre of an object.
+    """
 
     grid_size: PositiveInt
     max_boxes: PositiveInt | None
+    crowd: Literal["encode", "ignore"] = "encode"
 
 
 class Model(Section, frozen=True):

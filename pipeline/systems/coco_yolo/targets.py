@@ -6,6 +6,9 @@ the cell (x, y in 0..1), width and height as fractions of the image, and confide
 centre cell gets that box's label. 0 is nothing.
 
 One box per cell: of two boxes with their centres in one cell, the later one stays and the other is lost.
+
+With `crowd: ignore` a crowd region is no object. The cells that it touches have confidence -1 and class -1, for "not
+asked", but for those that hold the centre of an object.
 """
 
 from typing import Any
@@ -18,6 +21,9 @@ from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
 
+NOT_ASKED = -1
+"""Confidence and class of a cell that has no loss."""
+
 
 def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     """Labels are the category ids themselves, 0 = nothing: COCO's 80 ids up to 90 make 91 labels, as published."""
@@ -26,21 +32,22 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return labels
 
 
-def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
-    """Every box, crowd regions too."""
-    return np.ones(len(truth), bool)
+def objects(truth: Truth, targets: Targets) -> NDArray[np.bool_]:
+    """Every box, or with `crowd: ignore` every box that is no crowd region."""
+    return ~truth.is_crowd if targets.crowd == "ignore" else np.ones(len(truth), bool)
 
 
 def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
-    """Trained on are images with boxes, but not with too many; scored is every image, also one without boxes."""
-    num_boxes = len(truth)
-    suits = not training or (num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes))
-    return [np.arange(num_boxes)] if suits else []
+    """Trained on are images with objects, but not with too many; scored is every image, also one without objects."""
+    num_objects = int(objects(truth, targets).sum())
+    suits = not training or (num_objects >= 1 and (targets.max_boxes is None or num_objects <= targets.max_boxes))
+    return [np.arange(len(truth))] if suits else []
 
 
 def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     """The grid of one image."""
-    size, boxes_rel_xywh, labels = targets.grid_size, truth.boxes_rel_xywh, truth.labels
+    size, found = targets.grid_size, objects(truth, targets)
+    boxes_rel_xywh, labels = truth.boxes_rel_xywh[found], truth.labels[found]
     box = np.zeros((size, size, 5), np.float32)
     classes = np.zeros((size, size), np.int32)
     centers = (boxes_rel_xywh[:, :2] + boxes_rel_xywh[:, 2:] / 2) * size
@@ -53,12 +60,18 @@ def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     ):
         box[row, column] = [*(center - (column, row)), width, height, 1]
         classes[row, column] = label
+    not_asked = np.zeros((size, size), bool)
+    for x, y, width, height in truth.boxes_rel_xywh[~found] * size:
+        not_asked[_touched(y, height, size), _touched(x, width, size)] = True
+    not_asked &= box[..., 4] == 0
+    box[not_asked, 4] = classes[not_asked] = NOT_ASKED
     return {"box": box, "class": classes}
 
 
 def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
-    """`class` int [B, S, S] as probabilities [B, S, S, num_labels]; `box` as it is."""
-    return {"box": targets["box"], "class": np.eye(num_labels, dtype=np.float32)[targets["class"]]}
+    """`class` int [B, S, S] as probabilities [B, S, S, num_labels]; `box` as it is. Not asked is nothing."""
+    labels = np.maximum(targets["class"], NO_CATEGORY)
+    return {"box": targets["box"], "class": np.eye(num_labels, dtype=np.float32)[labels]}
 
 
 def decode(outputs: Arrays) -> Decoded:
