@@ -154,6 +154,13 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="early stopping without held-out images",
         ),
         pytest.param(
+            "augment: null",
+            "augment: {flip_share: 0.5, translate_share: 0, scale: [1.2, 0.8], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment: scale begins at 1.2 and ends at 0.8, "
+            "expected the smaller factor first.",
+            id="a range from large to small",
+        ),
+        pytest.param(
             "        classifier: {",
             "        boxers: {",
             "params.yaml: systems.snack_localizer.train.phases: received 'boxers', "

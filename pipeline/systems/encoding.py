@@ -1,7 +1,7 @@
 """Boxes of a whole split encoded into shards of targets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +55,12 @@ def write_targets(
     for image_id, boxes in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
         boxes_rel_xywh = placements[image_id].boxes_to_square(boxes.boxes_xywh)
         truth = Truth(boxes_rel_xywh, labels.of_categories(boxes.category_ids), boxes.is_crowd)
+        found = codec.objects(truth, targets)
+        truth = replace(truth, is_crowd=~found)  # a crowd region that is encoded is an object from here on
         examples = codec.examples(truth, targets, training=training)
         image_ids += [image_id] * len(examples)
         truths += [truth[rows] for rows in examples]
-        num_boxes += int(codec.objects(truth, targets).sum()) if examples else 0
+        num_boxes += int(found.sum()) if examples else 0
     if not truths:
         raise BoxlineError(
             f"No image of split {split!r} can be encoded: the split is empty, or no image has a fitting number of "
