@@ -69,15 +69,15 @@ def test_anchors_in_a_crowd_region_have_no_loss_unless_they_match_an_object(tmp_
     crowded = build_model(Model(), IGNORING, 64, 3, 5, sample("small"))
     plain = build_model(Model(), FIVE, 64, 3, 5, sample("small"))
     images = np.zeros((2, 64, 64, 3), np.float32)
-    region, box = [0, 8, 40, 30], [10, 12, 16, 16]  # pixels, xywh: the object lies in the region
+    region, box = [0, 2, 48, 40], [4, 8, 32, 32]  # pixels, xywh: the object lies in the region
     boxes = np.float32([[region, box], [box, [-64] * 4]]) / 64
     labels = np.float32([[-2, 4], [4, -1]])
     without_region = np.where(labels[..., None] == -2, -1, boxes)
     expected_deltas, expected = (
-        np.asarray(values) for values in plain.label_encoder(images, without_region, np.maximum(labels, -1))
+        np.array(values) for values in plain.label_encoder(images, without_region, np.maximum(labels, -1))
     )
     anchors = np.concatenate([np.asarray(level) for level in plain.anchor_generator(images).values()])
-    shared = np.minimum(anchors[:, 2:], [40, 38]) - np.maximum(anchors[:, :2], [0, 8])
+    shared = np.minimum(anchors[:, 2:], [48, 42]) - np.maximum(anchors[:, :2], [0, 2])
     inside = np.maximum(shared, 0).prod(axis=1) >= (anchors[:, 2:] - anchors[:, :2]).prod(axis=1) / 2
     assert 0 < inside.sum() < len(anchors)
     assert (expected[0][inside] == 4).any()
