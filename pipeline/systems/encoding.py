@@ -66,13 +66,27 @@ def write_targets(
             f"No image of split {split!r} can be encoded: the split is empty, or no image has a fitting number of "
             "boxes. Check targets and evaluate.split of the system in params.yaml."
         )
-    most = max(1, *(len(truth) for truth in truths))
+    _write_shards(folder, split, image_ids, truths, codec, targets, with_boxes=training)
+    num_images = len(set(image_ids))
+    return Encoded(num_images, num_boxes, len(placements) - num_images)
+
+
+def _write_shards(
+    folder: Path,
+    split: str,
+    image_ids: list[int],
+    truths: list[Truth],
+    codec: Codec,
+    targets: Section,
+    *,
+    with_boxes: bool,
+) -> None:
+    """Examples encoded, SHARD_EXAMPLES to a file; `with_boxes` beside their targets."""
+    most = max(1, max(map(len, truths)))
     for number, start in enumerate(range(0, len(truths), SHARD_EXAMPLES)):
         chosen = slice(start, start + SHARD_EXAMPLES)
         encoded = [codec.encode(truth, targets) for truth in truths[chosen]]
         columns = {name: np.stack([arrays[name] for arrays in encoded]) for name in encoded[0]}
-        if training:
+        if with_boxes:
             columns |= truth_columns(truths[chosen], most)
         write_shard(shard_path(folder, split, number), np.array(image_ids[chosen], np.int64), columns)
-    num_images = len(set(image_ids))
-    return Encoded(num_images, num_boxes, len(placements) - num_images)
