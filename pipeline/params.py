@@ -7,6 +7,7 @@ is declared beside the code that uses it, so that a new option of one system rer
 import difflib
 import re
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
@@ -163,9 +164,15 @@ def _follow(steps: list[str], raw: Any, kind: Any) -> tuple[list[str], Any, Any]
         else:
             key = step
             kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[step]
-        raw = raw[key]
+        raw, kind = raw[key], _without_null(kind)
         keys.append(str(key))
     return keys, raw, kind
+
+
+def _without_null(kind: Any) -> Any:
+    """X of `X | None`, other types as they are."""
+    members = set(get_args(kind))
+    return (members - {NoneType}).pop() if NoneType in members and len(members) == 2 else kind
 
 
 def _is_valid(value: object, kind: Any) -> bool:

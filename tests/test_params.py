@@ -161,6 +161,19 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="a range from large to small",
         ),
         pytest.param(
+            "augment: null",
+            "augment: {flips_share: 0.5, translate_share: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment: unknown key 'flips_share', expected one of "
+            "flip_share, translate_share, scale, rotate_degrees, color. Did you mean flip_share?",
+            id="unknown key in a section that may be null",
+        ),
+        pytest.param(
+            "augment: null",
+            "augment: {flip_share: 2, translate_share: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment.flip_share: received 2, expected float <= 1.0.",
+            id="a number out of range in a section that may be null",
+        ),
+        pytest.param(
             "        classifier: {",
             "        boxers: {",
             "params.yaml: systems.snack_localizer.train.phases: received 'boxers', "
