@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import ArrayLike
 
 from pipeline import schema
 from pipeline.datasets.tables import Tables, categories_table
+from pipeline.geometry.boxes import as_boxes
+from pipeline.systems.verbs import Truth
 
 
 def image(image_id: int, split: str = "val", width: int = 640, height: int = 427) -> dict[str, object]:
@@ -45,6 +49,13 @@ def tables(images: list[dict[str, object]], boxes: list[dict[str, object]]) -> T
         pa.Table.from_pylist(boxes, schema.BOXES),
         categories_table([5, 2], ["dog", "cat"], ["animal", "animal"]),
     )
+
+
+def truth(boxes_rel_xywh: ArrayLike, labels: Sequence[int] | None = None, crowds: Sequence[int] = ()) -> Truth:
+    """The true boxes of an image; label 0 where none is given. `crowds` are the rows of crowd regions."""
+    boxes = as_boxes(boxes_rel_xywh)
+    is_crowd = np.isin(np.arange(len(boxes)), crowds)
+    return Truth(boxes, np.zeros(len(boxes), np.int64) if labels is None else np.array(labels, np.int64), is_crowd)
 
 
 def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:

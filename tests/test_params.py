@@ -188,8 +188,8 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="a warm-up as long as its phase",
         ),
         pytest.param(
-            "validation_batches: 3\n      precision: float32\n      xla: false\n      phases:\n        head: {",
-            "validation_batches: 0\n      precision: float32\n      xla: false\n      phases:\n"
+            "validation_batches: 3\n      precision: float32\n      xla: false\n      augment: null\n      phases:\n        head: {",
+            "validation_batches: 0\n      precision: float32\n      xla: false\n      augment: null\n      phases:\n"
             "        head: {schedule: {kind: plateau, patience: 3, factor: 0.5}, ",
             "params.yaml: systems.rectangle_localizer.train: a schedule of kind plateau needs "
             "validation_batches of at least 1.",
@@ -225,6 +225,26 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "boxes_per_cell: 0",
             "params.yaml: systems.coco_yolo.targets.boxes_per_cell: received 0, expected int >= 1.",
             id="cells without boxes",
+        ),
+        pytest.param(
+            "augment: null",
+            "augment: {flip_share: 0.5, translate_share: 0, scale: [1.2, 0.8], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment: scale begins at 1.2 and ends at 0.8, "
+            "expected the smaller factor first.",
+            id="a range from large to small",
+        ),
+        pytest.param(
+            "augment: null",
+            "augment: {flips_share: 0.5, translate_share: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment: unknown key 'flips_share', expected one of "
+            "flip_share, translate_share, scale, rotate_degrees, color. Did you mean flip_share?",
+            id="unknown key in a section that may be null",
+        ),
+        pytest.param(
+            "augment: null",
+            "augment: {flip_share: 2, translate_share: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment.flip_share: received 2, expected float <= 1.0.",
+            id="a number out of range in a section that may be null",
         ),
         pytest.param(
             "        classifier: {",

@@ -25,7 +25,7 @@ def write_samples(path: Path, pack: Path, tables: Tables) -> None:
     category_ids = tables.categories["category_id"].to_numpy()  # in order: the row is the class index
     truth = [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), np.searchsorted(category_ids, of_boxes))
-        for image_id, (boxes_xywh, of_boxes) in zip(image_ids, boxes_by_image(tables.boxes, image_ids), strict=True)
+        for image_id, (boxes_xywh, of_boxes, _) in zip(image_ids, boxes_by_image(tables.boxes, image_ids), strict=True)
     ]
     squares = images.take("image", images.rows_of(image_ids))
     save_samples(path, squares, truth, tables.categories["name"].to_pylist())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -83,14 +84,28 @@ def image_scale_of(table: pa.Table, images: pa.Table) -> Boxes:
     return np.tile(np.stack(sizes, axis=1).astype(np.float64), 2)
 
 
-def boxes_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[tuple[Boxes, NDArray[np.int32]]]:
-    """Per image its boxes_xywh [N, 4] and category ids [N], in the order of the table; N may be 0."""
+def without_crowds(boxes: pa.Table) -> pa.Table:
+    """The rows of boxes that are objects, and no crowd regions."""
+    return boxes.filter(pc.invert(boxes["is_crowd"]))
+
+
+class BoxesOfImage(NamedTuple):
+    """boxes_xywh [N, 4] in pixels, category ids [N], and which boxes are crowd regions, bool [N]; N may be 0."""
+
+    boxes_xywh: Boxes
+    category_ids: NDArray[np.int32]
+    is_crowd: NDArray[np.bool_]
+
+
+def boxes_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[BoxesOfImage]:
+    """The boxes of each image, in the order of the table."""
     box_image_ids = boxes["image_id"].to_numpy()
     order = np.argsort(box_image_ids, kind="stable")
     boxes_xywh = boxes_xywh_of(boxes)[order]
     category_ids = boxes["category_id"].to_numpy()[order]
+    is_crowd = boxes["is_crowd"].to_numpy()[order]
     wanted = np.fromiter(image_ids, np.int64)
     starts = np.searchsorted(box_image_ids[order], wanted, side="left")
     ends = np.searchsorted(box_image_ids[order], wanted, side="right")
     for start, end in zip(starts, ends, strict=True):
-        yield boxes_xywh[start:end], category_ids[start:end]
+        yield BoxesOfImage(boxes_xywh[start:end], category_ids[start:end], is_crowd[start:end])

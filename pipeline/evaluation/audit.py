@@ -12,6 +12,7 @@ from pipeline.evaluation.detections import to_original
 from pipeline.evaluation.scores import Task
 from pipeline.geometry.placement import Placement
 from pipeline.storage.shards import Shards
+from pipeline.systems.examples import take_targets
 from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Arrays, Codec
 
@@ -40,4 +41,4 @@ def ceiling(
 def _batches(targets: Shards) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
     for start in range(0, len(targets), BATCH_IMAGES):
         rows = np.arange(start, min(start + BATCH_IMAGES, len(targets)))
-        yield targets.image_ids[rows], {name: targets.take(name, rows) for name in targets.names}
+        yield targets.image_ids[rows], take_targets(targets, rows)

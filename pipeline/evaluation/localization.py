@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of
+from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of, without_crowds
 from pipeline.evaluation.detections import detections_table
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 
@@ -28,7 +28,7 @@ class Judged(NamedTuple):
 def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
     """`accuracy` of the class, `mean_iou`, and the shares of boxes with IoU above 0.5 and 0.6; each 0..1.
 
-    They are shares of all true boxes. A box without an answer counts as wrong with IoU 0.
+    They are shares of all true boxes that are no crowd regions. A box without an answer counts as wrong with IoU 0.
     """
     judged = judge(truth, detections)
     return {
@@ -42,13 +42,14 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
 def judge(truth: Tables, detections: pa.Table) -> Judged:
     """Every true box asks about the answer of its image: where an image has several, no one answer suits all of them.
 
-    `detections` has at most one row per image. An inverted box overlaps nothing.
+    `detections` has at most one row per image. An inverted box overlaps nothing. Crowd boxes are regions to ignore.
     """
-    answer_of_box = pc.index_in(truth.boxes["image_id"], value_set=detections["image_id"].combine_chunks())
+    asked = without_crowds(truth.boxes)
+    answer_of_box = pc.index_in(asked["image_id"], value_set=detections["image_id"].combine_chunks())
     answered = np.flatnonzero(answer_of_box.is_valid().to_numpy())
     answers = detections.take(answer_of_box.drop_null())
-    boxes = truth.boxes.take(answered)
-    count = truth.boxes.num_rows
+    boxes = asked.take(answered)
+    count = asked.num_rows
     ious, right, scores = np.zeros(count), np.zeros(count, bool), np.full(count, -np.inf)
     ious[answered] = paired_iou(xywh_to_xyxy(boxes_xywh_of(answers)), xywh_to_xyxy(boxes_xywh_of(boxes)))
     right[answered] = answers["category_id"].to_numpy() == boxes["category_id"].to_numpy()
@@ -58,8 +59,9 @@ def judge(truth: Tables, detections: pa.Table) -> Judged:
 
 def constant_answer(train: Tables, truth: Tables) -> pa.Table:
     """The same answer for every image: the mean training box in fractions of the image, and the commonest category."""
-    fractions_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
-    category_ids, counts = np.unique(train.boxes["category_id"].to_numpy(), return_counts=True)
+    boxes = without_crowds(train.boxes)
+    fractions_xywh = boxes_xywh_of(boxes) / image_scale_of(boxes, train.images)
+    category_ids, counts = np.unique(boxes["category_id"].to_numpy(), return_counts=True)
     return detections_table(
         truth.images["image_id"].to_numpy(),
         np.full(truth.images.num_rows, category_ids[np.argmax(counts)]),

@@ -3,13 +3,14 @@
 As in the scores, every true box asks about the one answer of its image, and one without an answer is wrong with IoU 0.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of
+from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of, without_crowds
 from pipeline.evaluation.analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
 from pipeline.evaluation.localization import Judged, judge
 
@@ -23,8 +24,9 @@ def analyse(truth: Tables, detections: pa.Table) -> Analysis:
     """`classes` and `sizes` with their boxes, accuracy and mean IoU, `kinds` of answers, `cut_offs`, `worst_images`.
 
     A box is wrong where its IoU is at most 0.5. The worst images have the lowest IoU, as a mean where an image has
-    several boxes; of equals the surest answer comes first. Images without a box ask nothing.
+    several boxes; of equals the surest answer comes first. Images without a box ask nothing, nor do crowd regions.
     """
+    truth = dataclasses.replace(truth, boxes=without_crowds(truth.boxes))
     judged = judge(truth, detections)
     image_ids, first_box, image_of_box = np.unique(
         truth.boxes["image_id"].to_numpy(), return_index=True, return_inverse=True

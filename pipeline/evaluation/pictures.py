@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_by_image, boxes_xywh_of
+from pipeline.datasets.tables import Tables, boxes_by_image, boxes_xywh_of, without_crowds
 from pipeline.drawing.curves import save_curves
 from pipeline.evaluation.analysis import Analysis, Report
 from pipeline.evaluation.params import Evaluate
@@ -81,7 +81,10 @@ def write_pictures(
     codec: Codec,
     labels: Labels,
 ) -> None:
-    """The task's pictures of boxes above the threshold, and the views that the system brings itself."""
+    """The task's pictures of boxes above the threshold, and the views that the system brings itself.
+
+    Crowd regions are left out of the true boxes: no score asks about them.
+    """
     image_ids = spread(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
     squares = images.take("image", images.rows_of(image_ids))
     outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
@@ -118,9 +121,10 @@ def write_error_pictures(
 def _true_marks(
     truth: Tables, image_ids: NDArray[np.int64], placements: Mapping[int, Placement], labels: Labels
 ) -> list[Marks]:
+    objects = without_crowds(truth.boxes)
     return [
         Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
-        for image_id, (boxes_xywh, category_ids) in zip(image_ids, boxes_by_image(truth.boxes, image_ids), strict=True)
+        for image_id, (boxes_xywh, category_ids, _) in zip(image_ids, boxes_by_image(objects, image_ids), strict=True)
     ]
 
 

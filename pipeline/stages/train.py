@@ -22,6 +22,7 @@ from pipeline.systems import verbs
 from pipeline.systems.labels import Labels
 from pipeline.systems.presets import load_preset
 from pipeline.systems.saved import MODEL, Saved
+from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.fit import Data, fit, prepare
 from pipeline.training.params import Train
@@ -47,10 +48,13 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
     packing = params.section(chosen.pack, Pack, f"systems.{system}.pack")
     labels, codec = Labels.read(targets), verbs.codec(chosen.module)
     prepare(fitting, loaded.seed)
-    architecture, model, model_section = _build(chosen, f"systems.{system}", preset, packing, labels)
+    architecture, model, model_section, targets_section = _build(chosen, f"systems.{system}", preset, packing, labels)
     images, encoded = Shards(pack, "train"), Shards(targets, "train")
     stream = architecture.stream(model_section, packing.image_size, packing.channels)
-    data = Data.of(images, encoded, fitting, loaded.seed, stream)
+    augmentation = None
+    if fitting.augment is not None:
+        augmentation = Augmentation(fitting.augment, lambda truth: codec.encode(truth, targets_section))
+    data = Data.of(images, encoded, fitting, loaded.seed, stream, augmentation)
     checkpoint = Checkpoint(state, fingerprint(_what_counts(loaded, chosen), _files(chosen, preset), images, encoded))
     progress = checkpoint.load()
     page = state / PAGE
@@ -82,7 +86,7 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
 
 def _build(
     chosen: System, where: str, preset: Path, packing: Pack, labels: Labels
-) -> tuple[verbs.Architecture, keras.Model, params.Section]:
+) -> tuple[verbs.Architecture, keras.Model, params.Section, params.Section]:
     targets_kind, model_kind = verbs.sections(chosen.module)
     model_section = params.section(chosen.model, model_kind, f"{where}.model")
     targets_section = params.section(chosen.targets, targets_kind, f"{where}.targets")
@@ -103,7 +107,7 @@ def _build(
             f"params.yaml: {where}: the model cannot be built for images of {packing.image_size} px "
             f"({_reason(error)}). Give pack.image_size another value, or change the model or its preset."
         ) from None
-    return architecture, model, model_section
+    return architecture, model, model_section, targets_section
 
 
 def _reason(error: Exception) -> str:

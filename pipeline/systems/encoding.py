@@ -1,28 +1,27 @@
 """Boxes of a whole split encoded into shards of targets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from pipeline.datasets.tables import Tables, boxes_by_image
 from pipeline.errors import BoxlineError
 from pipeline.geometry.placement import Placement
 from pipeline.params import Section
 from pipeline.storage.shards import shard_path, write_shard
+from pipeline.systems.examples import truth_columns
 from pipeline.systems.labels import Labels
-from pipeline.systems.verbs import Codec
+from pipeline.systems.verbs import Codec, Truth
 
 SHARD_EXAMPLES = 4096
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """How much of a split was encoded: images, their boxes, and images left out."""
+    """How much of a split was encoded: images, their boxes without crowd regions to ignore, and images left out."""
 
     images: int
     boxes: int
@@ -49,47 +48,45 @@ def write_targets(
 ) -> Encoded:
     """Encode the examples of the images of `placements`, in that order, leaving out images that do not suit.
 
-    They have to suit training where `training`, scoring otherwise. Raises BoxlineError where nothing is left.
+    They have to suit training where `training`, scoring otherwise; those for training keep their boxes beside their
+    targets. Raises BoxlineError where nothing is left.
     """
-    shard = _Shard(folder, split)
-    num_images, num_boxes = 0, 0
-    for image_id, (boxes_xywh, category_ids) in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
-        boxes_rel_xywh = placements[image_id].boxes_to_square(boxes_xywh)
-        box_labels = labels.of_categories(category_ids)
-        examples = codec.examples(boxes_rel_xywh, targets, training=training)
-        for chosen in examples:
-            shard.add(image_id, codec.encode(boxes_rel_xywh[chosen], box_labels[chosen], targets))
-        if examples:
-            num_images += 1
-            num_boxes += len(boxes_xywh)
-    if not num_images:
+    image_ids, truths, num_boxes = [], [], 0
+    for image_id, boxes in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
+        boxes_rel_xywh = placements[image_id].boxes_to_square(boxes.boxes_xywh)
+        truth = Truth(boxes_rel_xywh, labels.of_categories(boxes.category_ids), boxes.is_crowd)
+        found = codec.objects(truth, targets)
+        truth = replace(truth, is_crowd=~found)  # a crowd region that is encoded is an object from here on
+        examples = codec.examples(truth, targets, training=training)
+        image_ids += [image_id] * len(examples)
+        truths += [truth[rows] for rows in examples]
+        num_boxes += int(found.sum()) if examples else 0
+    if not truths:
         raise BoxlineError(
             f"No image of split {split!r} can be encoded: the split is empty, or no image has a fitting number of "
             "boxes. Check targets and evaluate.split of the system in params.yaml."
         )
-    shard.flush()
+    _write_shards(folder, split, image_ids, truths, codec, targets, with_boxes=training)
+    num_images = len(set(image_ids))
     return Encoded(num_images, num_boxes, len(placements) - num_images)
 
 
-class _Shard:
-    """Examples on their way into shards of at most SHARD_EXAMPLES."""
-
-    def __init__(self, folder: Path, split: str) -> None:
-        self._folder, self._split, self._number = folder, split, 0
-        self._image_ids: list[int] = []
-        self._encoded: list[dict[str, NDArray[Any]]] = []
-
-    def add(self, image_id: int, encoded: dict[str, NDArray[Any]]) -> None:
-        self._image_ids.append(image_id)
-        self._encoded.append(encoded)
-        if len(self._encoded) == SHARD_EXAMPLES:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._encoded:
-            return
-        columns = {name: np.stack([arrays[name] for arrays in self._encoded]) for name in self._encoded[0]}
-        write_shard(shard_path(self._folder, self._split, self._number), np.array(self._image_ids, np.int64), columns)
-        self._number += 1
-        self._image_ids.clear()
-        self._encoded.clear()
+def _write_shards(
+    folder: Path,
+    split: str,
+    image_ids: list[int],
+    truths: list[Truth],
+    codec: Codec,
+    targets: Section,
+    *,
+    with_boxes: bool,
+) -> None:
+    """Examples encoded, SHARD_EXAMPLES to a file; `with_boxes` beside their targets."""
+    most = max(1, max(map(len, truths)))
+    for number, start in enumerate(range(0, len(truths), SHARD_EXAMPLES)):
+        chosen = slice(start, start + SHARD_EXAMPLES)
+        encoded = [codec.encode(truth, targets) for truth in truths[chosen]]
+        columns = {name: np.stack([arrays[name] for arrays in encoded]) for name in encoded[0]}
+        if with_boxes:
+            columns |= truth_columns(truths[chosen], most)
+        write_shard(shard_path(folder, split, number), np.array(image_ids[chosen], np.int64), columns)

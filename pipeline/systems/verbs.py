@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -30,6 +31,25 @@ Arrays = Mapping[str, NDArray[Any]]
 
 NO_CATEGORY = 0
 """Stands in `label_category_ids` for a label that means "nothing" or that no category uses."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true boxes of one image: rel xywh [N, 4], labels int64 [N], and bool [N], which of them are crowd regions.
+
+    A crowd region holds objects that nobody told apart. It is no answer to ask for, and finding something there is no
+    mistake. `truth[rows]` has some of the boxes.
+    """
+
+    boxes_rel_xywh: Boxes
+    labels: NDArray[np.int64]
+    is_crowd: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: NDArray[Any]) -> "Truth":
+        return Truth(self.boxes_rel_xywh[rows], self.labels[rows], self.is_crowd[rows])
 
 
 class Decoded(NamedTuple):
@@ -66,14 +86,17 @@ class Codec(Protocol):
     def label_category_ids(self, category_ids: list[int]) -> NDArray[np.int32]:
         """The category of each label, int32 [num_labels]; NO_CATEGORY where there is none."""
 
-    def examples(self, boxes_rel_xywh: Boxes, targets: Section, *, training: bool) -> list[NDArray[np.int64]]:
-        """Which boxes of an image make up each example of it: none where the image does not suit.
+    def objects(self, truth: Truth, targets: Section) -> NDArray[np.bool_]:
+        """Which boxes of an image are to be found, bool [N]; the others are crowd regions that are ignored."""
+
+    def examples(self, truth: Truth, targets: Section, *, training: bool) -> list[NDArray[np.int64]]:
+        """Which boxes of an image make up each example of it, as rows: no example where the image does not suit.
 
         For scoring (not `training`) an image is one question: one example, or none where it cannot be asked about.
         """
 
-    def encode(self, boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Section) -> dict[str, NDArray[Any]]:
-        """The targets of one example, by name."""
+    def encode(self, truth: Truth, targets: Section) -> dict[str, NDArray[Any]]:
+        """The targets of one example, whose boxes are `truth`, by name."""
 
     def as_outputs(self, targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """A batch of targets in the form of the model's outputs: what a perfect model would answer."""

@@ -12,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.storage.shards import Shards
+from pipeline.systems.examples import take_truths
 from pipeline.systems.verbs import Draw
+from pipeline.training.augmentation import Augmentation
 
-STREAM = 1
-"""Ends the seed of a stream. NumPy takes trailing zeros for nothing: without it the first step of an epoch would draw
-what a dataset with the seed [seed, epoch] holds."""
+STREAM, CHANGES = 1, 2
+"""End the seeds of a stream and of augmentation. NumPy takes trailing zeros for nothing: without such an end the first
+step of an epoch would draw what a dataset with the seed [seed, epoch] holds."""
 
 
 class Batches(keras.utils.PyDataset):
     """Pairs (images uint8 [B, size, size, channels], targets by output name).
 
     `names` chooses the targets, `target_rows` the examples. With `seed`, each epoch has an order of its own; without,
-    every epoch runs through the rows as they are given.
+    every epoch runs through the rows as they are given. `augmentation`, which needs a seed, changes images and encodes
+    their boxes anew.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Batches(keras.utils.PyDataset):
         names: Sequence[str],
         target_rows: NDArray[np.int64],
         seed: int | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         # With one worker Keras would prefetch through tf.data's autotuner, whose sleeping thread holds up the end of
         # `fit` for up to ten seconds. Two threads prefetch in order and without it.
@@ -43,7 +47,7 @@ class Batches(keras.utils.PyDataset):
         self._names = names
         self._target_rows = target_rows
         self._image_rows = images.rows_of(targets.image_ids[self._target_rows])
-        self._seed = seed
+        self._seed, self._augmentation = seed, augmentation
         self.start_epoch(0)
 
     def __len__(self) -> int:
@@ -52,12 +56,16 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
         chosen = self._order[step * self._batch_size : (step + 1) * self._batch_size]
         rows = self._target_rows[chosen]
-        targets = {name: self._targets.take(name, rows) for name in self._names}
-        return self._images.take("image", self._image_rows[chosen]), targets
+        images = self._images.take("image", self._image_rows[chosen])
+        if self._augmentation is None:
+            return images, {name: self._targets.take(name, rows) for name in self._names}
+        assert self._seed is not None, "images change by the seed of their order"
+        random = np.random.default_rng([self._seed, self._epoch, step, CHANGES])
+        return images, self._augmentation.apply(images, take_truths(self._targets, rows), self._names, random)
 
     def start_epoch(self, epoch: int) -> None:
         """Take the order of that epoch, counted from 0."""
-        count = len(self._target_rows)
+        self._epoch, count = epoch, len(self._target_rows)
         if self._seed is None:
             self._order = np.arange(count)
         else:

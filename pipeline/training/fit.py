@@ -15,8 +15,10 @@ from tqdm.keras import TqdmCallback
 from pipeline.errors import BoxlineError
 from pipeline.geometry.marks import Marks
 from pipeline.storage.shards import Shards, spread
+from pipeline.systems.examples import take_targets
 from pipeline.systems.labels import Labels
 from pipeline.systems.verbs import Codec, Draw, Part
+from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.callbacks import EarlyStopping, PlateauDrop, Recorder, Saver, assign, values_of
@@ -45,7 +47,8 @@ def prepare(train: Train, seed: int) -> None:
 class Data:
     """What a training learns from: packed images and their targets, rows held out, and a stream of new images.
 
-    With `stream`, training images come from it and only the held-out ones are packed.
+    With `stream`, training images come from it and only the held-out ones are packed. With `augmentation`, training
+    images change from epoch to epoch, and those held out stay as they are.
     """
 
     images: Shards
@@ -53,11 +56,25 @@ class Data:
     trained: NDArray[np.int64]
     held_out: NDArray[np.int64]
     stream: Draw | None
+    augmentation: Augmentation | None
     seed: int
 
     @classmethod
-    def of(cls, images: Shards, targets: Shards, train: Train, seed: int, stream: Draw | None = None) -> "Data":
-        """Hold out whole images. Raises BoxlineError where nothing is left to train on."""
+    def of(
+        cls,
+        images: Shards,
+        targets: Shards,
+        train: Train,
+        seed: int,
+        stream: Draw | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> "Data":
+        """Hold out whole images. Raises BoxlineError where nothing is left to train on, or a stream is to change."""
+        if stream is not None and augmentation is not None:
+            raise BoxlineError(
+                "train.augment in params.yaml changes packed images, and this system draws new ones for every step. "
+                "Set train.augment to null, or let the system train on packed images."
+            )
         image_ids = np.unique(targets.image_ids)
         num_held_out = train.validation_batches * train.batch_size
         if num_held_out >= len(image_ids):
@@ -66,7 +83,7 @@ class Data:
                 "are held out, so none is left to train on. Lower train.validation_batches in params.yaml."
             )
         held_out = np.isin(targets.image_ids, image_ids[hold_out(len(image_ids), num_held_out, seed)])
-        return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, seed)
+        return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, augmentation, seed)
 
     def shown(self, count: int, codec: Codec, labels: Labels) -> tuple[NDArray[np.uint8], list[Marks]]:
         """Held-out images, or training images where none are held out, spread, with the boxes of their targets."""
@@ -75,7 +92,7 @@ class Data:
         truth = []
         for image_id in image_ids:
             rows = np.flatnonzero(self.targets.image_ids == image_id)
-            encoded = {name: self.targets.take(name, rows) for name in self.targets.names}
+            encoded = take_targets(self.targets, rows)
             decoded = labels.known(codec.decode(codec.as_outputs(encoded, len(labels.names))))
             truth.append(Marks(decoded.boxes_rel_xywh, decoded.labels))
         return self.images.take("image", self.images.rows_of(image_ids)), truth
@@ -151,14 +168,15 @@ def _inputs(
 ) -> tuple[keras.Model, Batches | StreamBatches, Batches | None]:
     """What is fitted, on what, and what it is validated on."""
     model, images = part.model, data.images
-    if part.cut is not None and data.stream is None:
+    if part.cut is not None and data.stream is None and data.augmentation is None:
         frozen, model = split_at(part.model, part.cut)
         images = precompute(frozen, images, np.unique(data.targets.image_ids), scratch)
     names = part.targets or model.output_names
     validation = Batches(images, data.targets, batch_size, names, data.held_out) if len(data.held_out) else None
     if data.stream is not None:
         return model, StreamBatches(data.stream, batch_size, data.epoch_examples // batch_size, data.seed), validation
-    return model, Batches(images, data.targets, batch_size, names, data.trained, data.seed), validation
+    training = Batches(images, data.targets, batch_size, names, data.trained, data.seed, data.augmentation)
+    return model, training, validation
 
 
 def _require_finite(rows: list[dict[str, Any]]) -> None:

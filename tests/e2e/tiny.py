@@ -26,6 +26,14 @@ def tiny_params() -> dict[str, Any]:
         system["evaluate"]["pictures"] = 2
     for name in ("snack_localizer", "coco_retinanet"):
         params["systems"][name]["pack"]["image_size"] = 64
+    params["systems"]["coco_yolo"]["train"]["augment"] = {
+        "flip_share": 0.5,
+        "translate_share": 0.1,
+        "scale": [0.8, 1.25],
+        "rotate_degrees": 5,
+        "color": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
+    }
+    params["systems"]["coco_retinanet"]["targets"]["crowd"] = "ignore"
     params["systems"]["coco_yolo"]["model"] |= {"conv_filters": 8, "dense_units": 16}
     return params
 

@@ -16,10 +16,11 @@ from pipeline.systems.coco_yolo.params import Targets
 from pipeline.systems.digits_localizer import params as digits_params
 from pipeline.systems.digits_localizer import targets as digits_codec
 from pipeline.systems.encoding import labels_of, write_targets
+from pipeline.systems.examples import take_targets, take_truths
 from pipeline.systems.labels import Labels
 from tests.scenes import box, image, tables
 
-GRID_2 = Targets(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1)
+GRID_2 = Targets(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1, crowd="encode")
 PLACEMENTS = {7: letterbox(640, 427, 160), 3: letterbox(100, 80, 160), 12: letterbox(640, 427, 160)}
 TABLES = tables(
     [image(7, "train"), image(3, "train", width=100, height=80), image(12, "train")],
@@ -70,6 +71,45 @@ def test_trained_on_are_images_with_one_or_two_boxes(tmp_path: Path) -> None:
     encoded = write_targets(tmp_path, "train", TABLES, PLACEMENTS, codec, GRID_2, LABELS, training=True)
     assert vars(encoded) == {"images": 1, "boxes": 2, "images_left_out": 2}
     assert Shards(tmp_path, "train").image_ids.tolist() == [3]
+
+
+def test_an_ignored_crowd_region_is_not_lost(tmp_path: Path) -> None:
+    region = box(2, 3, 5, (5, 5, 80, 60), is_crowd=True)
+    scene = tables([image(3, width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
+    placements = {3: PLACEMENTS[3]}
+    for crowd, boxes in (("encode", 2), ("ignore", 1)):
+        targets = msgspec.structs.replace(GRID_2, grid_size=4, crowd=crowd)
+        encoded = write_targets(tmp_path / crowd, "val", scene, placements, codec, targets, LABELS, training=False)
+        assert encoded.boxes == boxes
+        assert lost_boxes(Shards(tmp_path / crowd, "val"), encoded.boxes, codec, len(LABELS.names)) == 0
+
+
+def test_training_examples_keep_their_boxes_beside_their_targets(tmp_path: Path) -> None:
+    """Of one and of two boxes; encoded anew they give the stored targets."""
+    region = box(7, 12, 5, (100, 100, 300, 200), is_crowd=True)
+    scene = tables([image(12), image(3, width=100, height=80)], [*TABLES.boxes.to_pylist()[1:3], region])
+    placements = {name: PLACEMENTS[name] for name in (12, 3)}
+    write_targets(tmp_path, "train", scene, placements, codec, GRID_2, LABELS, training=True)
+    shards = Shards(tmp_path, "train")
+    first, second = take_truths(shards, np.array([0, 1]))
+    expected = PLACEMENTS[3].boxes_to_square([(0, 0, 30, 20), (5, 5, 25, 30)])
+    np.testing.assert_array_equal(second.boxes_rel_xywh, expected)
+    assert (first.labels.tolist(), second.labels.tolist()) == ([5], [2, 5])
+    assert not first.is_crowd.any()  # encoded like any object
+    stored = take_targets(shards, np.array([0, 1]))
+    assert sorted(stored) == ["box", "class"]
+    for row, truth in enumerate((first, second)):
+        for name, values in codec.encode(truth, GRID_2).items():
+            np.testing.assert_array_equal(values, stored[name][row])
+
+
+def test_ignored_crowd_regions_are_kept_as_such(tmp_path: Path) -> None:
+    region = box(2, 3, 5, (5, 5, 80, 60), is_crowd=True)
+    scene = tables([image(3, width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
+    targets = msgspec.structs.replace(GRID_2, grid_size=4, crowd="ignore")
+    write_targets(tmp_path, "train", scene, {3: PLACEMENTS[3]}, codec, targets, LABELS, training=True)
+    [truth] = take_truths(Shards(tmp_path, "train"), np.array([0]))
+    assert truth.is_crowd.tolist() == [True, False]
 
 
 def test_a_localizer_leaves_out_what_has_no_one_answer(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from pipeline.systems.coco_retinanet.targets import (
     examples,
     label_category_ids,
 )
+from tests.scenes import truth
 
-FIVE = Targets(max_boxes=5)
+FIVE = Targets(max_boxes=5, crowd="encode")
 BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
 
 
@@ -26,7 +27,7 @@ def test_labels_are_category_ids_with_their_gaps() -> None:
 
 
 def test_short_lists_are_padded_and_padding_is_dropped() -> None:
-    targets = encode(BOXES_REL_XYWH, np.array([4, 1]), FIVE)
+    targets = encode(truth(BOXES_REL_XYWH, [4, 1]), FIVE)
     assert targets["labels"].tolist() == [4, 1, -1, -1, -1]
     assert targets["boxes"][2:].tolist() == [[-1] * 4] * 3
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, 5))
@@ -35,16 +36,63 @@ def test_short_lists_are_padded_and_padding_is_dropped() -> None:
 
 
 def test_an_image_without_boxes_answers_nothing() -> None:
-    targets = encode(np.empty((0, 4)), np.empty(0, int), FIVE)
+    targets = encode(truth([]), FIVE)
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, 5))
     assert (decoded.boxes_rel_xywh.shape, len(decoded.labels)) == ((0, 4), 0)
 
 
 def test_the_largest_boxes_are_kept() -> None:
     boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.5, 0.4], [0, 0, 0.2, 0.2]])
-    assert [example.tolist() for example in examples(boxes, Targets(max_boxes=2), training=True)] == [[1, 2]]
-    assert examples(np.empty((0, 4)), FIVE, training=True) == []
-    assert [len(example) for example in examples(np.empty((0, 4)), FIVE, training=False)] == [0]
+    assert [
+        example.tolist() for example in examples(truth(boxes), Targets(max_boxes=2, crowd="encode"), training=True)
+    ] == [[1, 2]]
+    assert examples(truth([]), FIVE, training=True) == []
+    assert [len(example) for example in examples(truth([]), FIVE, training=False)] == [0]
+
+
+CROWD_AND_TWO = truth([[0, 0, 0.9, 0.8], [0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]], [3, 4, 1], crowds=[0])
+IGNORING = Targets(max_boxes=2, crowd="ignore")
+
+
+def test_an_ignored_crowd_region_is_marked_and_gives_way_to_objects() -> None:
+    wide = Targets(max_boxes=3, crowd="ignore")
+    assert encode(CROWD_AND_TWO, wide)["labels"].tolist() == [-2, 4, 1]
+    assert encode(CROWD_AND_TWO, FIVE)["labels"].tolist() == [3, 4, 1, -1, -1]
+    [rows] = examples(CROWD_AND_TWO, IGNORING, training=True)
+    assert rows.tolist() == [1, 2]
+    assert [rows.tolist() for rows in examples(CROWD_AND_TWO, Targets(max_boxes=2, crowd="encode"), training=True)] == [
+        [0, 1]
+    ]
+    assert examples(CROWD_AND_TWO[np.array([0])], IGNORING, training=True) == []
+    decoded = decode(as_outputs({name: array[None] for name, array in encode(CROWD_AND_TWO, wide).items()}, 5))
+    assert decoded.labels.tolist() == [4, 1]
+
+
+@pytest.mark.slow
+def test_anchors_in_a_crowd_region_have_no_loss_unless_they_match_an_object(tmp_path: Path) -> None:
+    crowded = build_model(Model(), IGNORING, 64, 3, 5, sample("small"))
+    plain = build_model(Model(), FIVE, 64, 3, 5, sample("small"))
+    images = np.zeros((2, 64, 64, 3), np.float32)
+    region, box = [0, 2, 48, 40], [4, 8, 32, 32]  # pixels, xywh: the object lies in the region
+    boxes = np.float32([[region, box], [box, [-64] * 4]]) / 64
+    labels = np.float32([[-2, 4], [4, -1]])
+    without_region = np.where(labels[..., None] == -2, -1, boxes)
+    expected_deltas, expected = (
+        np.array(values) for values in plain.label_encoder(images, without_region, np.maximum(labels, -1))
+    )
+    anchors = np.concatenate([np.asarray(level) for level in plain.anchor_generator(images).values()])
+    shared = np.minimum(anchors[:, 2:], [48, 42]) - np.maximum(anchors[:, :2], [0, 2])
+    inside = np.maximum(shared, 0).prod(axis=1) >= (anchors[:, 2:] - anchors[:, :2]).prod(axis=1) / 2
+    assert 0 < inside.sum() < len(anchors)
+    assert (expected[0][inside] == 4).any()
+    expected[0] = np.where(inside & (expected[0] == -1), -2, expected[0])
+    deltas, found = (np.asarray(values) for values in crowded.label_encoder(images, boxes, labels))
+    np.testing.assert_array_equal(found, expected)
+    positive = expected == 4
+    np.testing.assert_array_equal(deltas[positive], expected_deltas[positive])
+    crowded.save(tmp_path / "model.keras")
+    restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(np.asarray(restored.label_encoder(images, boxes, labels)[1]), expected)
 
 
 def test_suppression_by_hand() -> None:
@@ -103,7 +151,7 @@ def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
     for index, (image, (x, y, width, height)) in enumerate(zip(images, boxes_xywh, strict=True)):
         image[y : y + height, x : x + width, index % 3] = 255
     labels = np.array([1, 2, 4, 1])
-    encoded = [encode(box[None] / 96, label[None], FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
+    encoded = [encode(truth(box / 96, [label]), FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
     targets = {name: np.stack([arrays[name] for arrays in encoded]) for name in ("boxes", "labels")}
     model = build_model(Model(), FIVE, 96, 3, 5, sample("small"))
     model.compile(

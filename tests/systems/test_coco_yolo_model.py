@@ -10,7 +10,7 @@ from pipeline.systems.coco_yolo.preset import sample
 
 PUBLISHED = Model(conv_filters=512, dense_units=2048, dropout=0.5)
 SMALL = Model(conv_filters=8, dense_units=16, dropout=0.5)
-GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1)
+GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_pa
 
 
 def test_a_finer_grid_with_two_boxes_per_cell() -> None:
-    fine = Targets(grid_size=12, max_boxes=None, overlap="later", boxes_per_cell=2)
+    fine = Targets(grid_size=12, max_boxes=None, overlap="later", boxes_per_cell=2, crowd="encode")
     model = build_model(SMALL, fine, image_size=96, channels=3, num_labels=12, preset=sample("small"))
     outputs = model.predict_on_batch(np.zeros((2, 96, 96, 3), np.uint8))
     assert {name: values.shape for name, values in outputs.items()} == {
@@ -93,6 +93,25 @@ def test_a_perfect_answer_costs_nothing() -> None:
     true = np.zeros((1, 2, 2, 5), np.float32)
     true[0, 1, 0] = [0.5, 0.5, 0.3, 0.2, 1]
     assert float(box_loss(true, true)[0]) == pytest.approx(0, abs=1e-6)
+
+
+def test_cells_that_are_not_asked_cost_nothing() -> None:
+    """As many as there are; the class loss is the mean over the others."""
+    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    model.compile("adam", **part("all", model, SMALL).compile_arguments)
+    images = np.random.default_rng(2).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
+    box, classes = np.zeros((2, 6, 6, 5), np.float32), np.zeros((2, 6, 6), np.int32)
+    box[0, 2, 3], classes[0, 2, 3] = [0.5, 0.5, 0.3, 0.2, 1], 4
+    not_asked = np.zeros((2, 6, 6), bool)
+    not_asked[0, 1:4, 0:3] = True
+    box[not_asked, 4] = classes[not_asked] = -1
+    answers = {name: np.asarray(values, np.float64) for name, values in model.predict_on_batch(images).items()}
+    probabilities = np.take_along_axis(answers["class"], np.maximum(classes, 0)[..., None], axis=-1)[..., 0]
+    found = model.evaluate(images, {"box": box, "class": classes}, verbose=0, return_dict=True)
+    assert found["class_loss"] == pytest.approx(-np.log(probabilities[~not_asked]).mean(), rel=1e-4)
+    empty = (0.5 * answers["box"][..., 4] ** 2).sum(axis=(1, 2), where=(box[..., 4] == 0))
+    alone = np.asarray(box_loss(box[:1, 2:3, 3:4], answers["box"][:1, 2:3, 3:4].astype(np.float32)))[0]
+    assert found["box_loss"] == pytest.approx((empty.sum() + alone) / 2, rel=1e-4)
 
 
 def test_a_few_steps_on_four_images_overfit_them() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.systems.coco_yolo.params import Targets
 from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_category_ids
+from tests.scenes import truth
 
-GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1)
+GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
 NUM_LABELS = 12
 
 
@@ -17,7 +18,7 @@ def grid(grid_size: int, **changes: object) -> Targets:
 
 
 def encoded(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
-    return encode(np.array(boxes_rel_xywh, float).reshape(-1, 4), np.array(labels, int), targets)
+    return encode(truth(boxes_rel_xywh, labels), targets)
 
 
 def round_trip(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
@@ -170,6 +171,38 @@ def test_with_as_many_boxes_per_cell_as_there_are_none_is_lost(
     )
 
 
+IGNORING = msgspec.structs.replace(GRID_6, max_boxes=2, crowd="ignore")
+# x 0.6 to 3.6 and y 1.2 to 4.2 in cells: the region touches columns 0 to 3 of rows 1 to 4.
+REGION = (0.1, 0.2, 0.5, 0.5)
+# centre (0.4, 0.75) x 6 = (2.4, 4.5): in column 2 of row 4, which the region touches; it touches column 1 as well
+OBJECT = (0.3, 0.7, 0.2, 0.1)
+
+
+def test_a_crowd_region_is_encoded_like_any_object_or_asks_nothing_of_its_cells() -> None:
+    scene = truth([REGION, OBJECT], [5, 7], crowds=[0])
+    published = encode(scene, GRID_6)
+    plain = encode(truth([REGION, OBJECT], [5, 7]), GRID_6)
+    for name in ("box", "class"):
+        np.testing.assert_array_equal(published[name], plain[name])
+    ignoring = encode(scene, IGNORING)
+    confidence, labels = np.zeros((6, 6)), np.zeros((6, 6))
+    confidence[1:5, 0:4] = labels[1:5, 0:4] = -1
+    confidence[4, 2], labels[4, 2] = 1, 7
+    np.testing.assert_array_equal(ignoring["box"][..., 4], confidence)
+    np.testing.assert_array_equal(ignoring["class"], labels)
+    assert ignoring["box"][4, 2].tolist() == pytest.approx([0.4, 0.5, 0.2, 0.1, 1.0])
+    decoded = decode(as_outputs({name: array[None] for name, array in ignoring.items()}, NUM_LABELS))
+    assert decoded.labels.tolist() == [7]
+
+
+def test_ignored_crowd_regions_neither_suit_training_nor_count_as_boxes() -> None:
+    assert examples(truth([REGION], crowds=[0]), IGNORING, training=True) == []
+    assert [rows.tolist() for rows in examples(truth([REGION], crowds=[0]), IGNORING, training=False)] == [[0]]
+    three = truth([REGION, OBJECT, OBJECT], crowds=[0])
+    assert [rows.tolist() for rows in examples(three, IGNORING, training=True)] == [[0, 1, 2]]
+    assert examples(three, msgspec.structs.replace(GRID_6, max_boxes=2), training=True) == []
+
+
 def test_scores_are_confidence_times_probability_and_nothing_is_never_an_answer() -> None:
     box = np.zeros((1, 2, 2, 5))
     box[0, 0, 1] = [0.5, 0.25, 0.5, 0.25, 0.8]
@@ -195,6 +228,7 @@ def test_labels_are_category_ids_with_their_gaps() -> None:
     ("num_boxes", "max_boxes", "suits"), [(0, 4, False), (1, 4, True), (4, 4, True), (5, 4, False), (63, None, True)]
 )
 def test_which_images_are_trained_on(num_boxes: int, max_boxes: int | None, suits: bool) -> None:
-    targets = msgspec.structs.replace(GRID_6, max_boxes=max_boxes)
-    chosen = examples(np.ones((num_boxes, 4)), targets, training=True)
+    chosen = examples(
+        truth(np.ones((num_boxes, 4))), msgspec.structs.replace(GRID_6, max_boxes=max_boxes), training=True
+    )
     assert [example.tolist() for example in chosen] == ([list(range(num_boxes))] if suits else [])

@@ -14,6 +14,7 @@ from pipeline.systems.digits_localizer.targets import (
     label_category_ids,
 )
 from pipeline.training.features import split_at
+from tests.scenes import truth
 
 PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 
@@ -23,7 +24,7 @@ def published_model() -> keras.Model:
 
 
 def test_a_box_becomes_corners_and_comes_back() -> None:
-    targets = encode(np.array([[0.2, 0.53, 0.28, 0.25]]), np.array([7]), Targets())
+    targets = encode(truth([0.2, 0.53, 0.28, 0.25], [7]), Targets())
     assert targets["label"].tolist() == [7]
     assert targets["bbox"].tolist() == pytest.approx([0.2, 0.53, 0.48, 0.78])
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, num_labels=10))
@@ -44,7 +45,14 @@ def test_the_most_probable_class_is_the_answer() -> None:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("num_boxes", "num_examples"), [(0, 0), (1, 1), (2, 0)])
 def test_only_images_with_one_box_have_one_answer(num_boxes: int, num_examples: int, training: bool) -> None:
-    assert len(examples(np.ones((num_boxes, 4)), Targets(), training=training)) == num_examples
+    assert len(examples(truth(np.ones((num_boxes, 4))), Targets(), training=training)) == num_examples
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_crowd_region_is_no_answer(training: bool) -> None:
+    crowd_and_box = truth([[0, 0, 0.9, 0.9], [0.2, 0.5, 0.3, 0.25]], crowds=[0])
+    assert [rows.tolist() for rows in examples(crowd_and_box, Targets(), training=training)] == [[1]]
+    assert examples(crowd_and_box[np.array([0])], Targets(), training=training) == []
 
 
 def test_labels_count_the_categories_without_gaps() -> None:

@@ -9,6 +9,7 @@ from pipeline.systems.rectangle_localizer.model import build_model, mean_iou, pa
 from pipeline.systems.rectangle_localizer.params import Model, Targets
 from pipeline.systems.rectangle_localizer.preset import sample
 from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
+from tests.scenes import truth
 
 # left 30, top 10, width 100, height 60 of 224 pixels
 BOX_REL_XYWH = np.array([[30, 10, 100, 60]]) / 224
@@ -21,13 +22,13 @@ def model_of(size: str) -> keras.Model:
 
 
 def test_sides_are_squeezed_as_published() -> None:
-    answer = encode(BOX_REL_XYWH, np.array([0]), Targets())["box"]
+    answer = encode(truth(BOX_REL_XYWH), Targets())["box"]
     expected = [1 / (1 + np.exp(-(pixels / 112 - 1))) for pixels in (10, 30, 60, 100)]  # top, left, height, width
     assert answer.tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_squeezed_sides_come_back() -> None:
-    targets = encode(BOX_REL_XYWH, np.array([0]), Targets())
+    targets = encode(truth(BOX_REL_XYWH), Targets())
     decoded = decode(as_outputs({"box": targets["box"][None]}, 1))
     assert (decoded.boxes_rel_xywh[0] * 224).tolist() == pytest.approx([30, 10, 100, 60], abs=1e-3)
     assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0], [0], [1.0])
@@ -40,7 +41,14 @@ def test_answers_out_of_range_are_clipped_to_the_published_pixels() -> None:
 
 @pytest.mark.parametrize(("num_boxes", "num_examples"), [(0, 0), (1, 1), (2, 0)])
 def test_only_images_with_one_box(num_boxes: int, num_examples: int) -> None:
-    assert len(examples(np.ones((num_boxes, 4)), Targets(), training=True)) == num_examples
+    assert len(examples(truth(np.ones((num_boxes, 4))), Targets(), training=True)) == num_examples
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_crowd_region_is_no_answer(training: bool) -> None:
+    crowd_and_box = truth([[0, 0, 0.9, 0.9], [0.2, 0.5, 0.3, 0.25]], crowds=[0])
+    assert [rows.tolist() for rows in examples(crowd_and_box, Targets(), training=training)] == [[1]]
+    assert examples(crowd_and_box[np.array([0])], Targets(), training=training) == []
 
 
 def test_a_dataset_with_several_categories_is_refused() -> None:
@@ -68,7 +76,7 @@ def test_the_loss_and_the_overlap_by_hand() -> None:
     model.compile("adam", **part("head", model, PUBLISHED).compile_arguments)
     images = np.random.default_rng(1).integers(0, 256, (3, 224, 224, 3)).astype(np.uint8)
     boxes_rel_xywh = np.array([[30, 10, 100, 60], [1, 1, 5, 200], [90, 100, 20, 20]]) / 224
-    true = np.stack([encode(box[None], np.array([0]), Targets())["box"] for box in boxes_rel_xywh])
+    true = np.stack([encode(truth(box), Targets())["box"] for box in boxes_rel_xywh])
     answered = model.predict_on_batch(images)["box"].astype(np.float64)
     entropy = -(true * np.log(answered) + (1 - true) * np.log(1 - answered)).mean()
     found = model.evaluate(images, {"box": true}, verbose=0, return_dict=True)
@@ -106,8 +114,8 @@ def test_outputs_and_their_losses_by_hand(output: str, answered: list[float]) ->
 
 @pytest.mark.slow
 def test_a_quarter_overlap_counts_a_quarter() -> None:
-    true = encode(np.array([[0.2, 0.4, 0.4, 0.2]]), np.array([0]), Targets())["box"][None]
-    half_as_large = encode(np.array([[0.2, 0.4, 0.2, 0.1]]), np.array([0]), Targets())["box"][None]
+    true = encode(truth([0.2, 0.4, 0.4, 0.2]), Targets())["box"][None]
+    half_as_large = encode(truth([0.2, 0.4, 0.2, 0.1]), Targets())["box"][None]
     assert float(mean_iou(true, half_as_large)[0]) == pytest.approx(0.25, abs=1e-5)
 
 
@@ -118,7 +126,7 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
     images = np.zeros((4, 224, 224, 3), np.uint8)
     for image, (x, y, width, height) in zip(images, boxes_xywh, strict=True):
         image[y : y + height, x : x + width] = 255
-    true = np.stack([encode(box[None] / 224, np.array([0]), Targets())["box"] for box in boxes_xywh])
+    true = np.stack([encode(truth(box / 224), Targets())["box"] for box in boxes_xywh])
     model = model_of("small")
     model.compile(keras.optimizers.Adam(3e-3), **part("head", model, PUBLISHED).compile_arguments)
     overlaps = model.fit(images, {"box": true}, batch_size=4, epochs=140, verbose=0).history["mean_iou"]

@@ -7,6 +7,7 @@ from pipeline.systems.snack_localizer.model import build_model, part
 from pipeline.systems.snack_localizer.params import Model, Targets
 from pipeline.systems.snack_localizer.preset import sample
 from pipeline.systems.snack_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
+from tests.scenes import truth
 
 PUBLISHED = Model(dropout=0.7, class_l2=0.01, box_filters=512)
 SMALL = Model(dropout=0.0, class_l2=0.0, box_filters=32)
@@ -21,13 +22,13 @@ def small_model(size: int = 64, labels: int = 4) -> keras.Model:
 
 
 def test_coordinates_stand_in_the_order_of_the_published_csv() -> None:
-    targets = encode(np.array([[0.1, 0.25, 0.5, 0.625]]), np.array([7]), EVERY)
+    targets = encode(truth([0.1, 0.25, 0.5, 0.625], [7]), EVERY)
     assert targets["bbox_prediction"].tolist() == pytest.approx([0.1, 0.6, 0.25, 0.875])
     assert targets["class_prediction"].tolist() == [7]
 
 
 def test_a_box_comes_back() -> None:
-    targets = encode(np.array([[0.1, 0.25, 0.5, 0.625]]), np.array([7]), EVERY)
+    targets = encode(truth([0.1, 0.25, 0.5, 0.625], [7]), EVERY)
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, num_labels=20))
     assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx([0.1, 0.25, 0.5, 0.625])
     assert (decoded.labels.tolist(), decoded.scores.tolist()) == ([7], [1.0])
@@ -39,17 +40,24 @@ def test_an_inverted_answer_stays_inverted() -> None:
 
 
 def test_every_row_is_an_example_of_its_own() -> None:
-    assert [example.tolist() for example in examples(THREE_BOXES, EVERY, training=True)] == [[0], [1], [2]]
+    assert [example.tolist() for example in examples(truth(THREE_BOXES), EVERY, training=True)] == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize(("targets", "training"), [(ONE, True), (ONE, False), (EVERY, False)])
 def test_one_row_is_the_one_that_overlaps_the_others_most(targets: Targets, training: bool) -> None:
-    assert [example.tolist() for example in examples(THREE_BOXES, targets, training=training)] == [[1]]
+    assert [example.tolist() for example in examples(truth(THREE_BOXES), targets, training=training)] == [[1]]
 
 
 def test_an_image_without_rows_has_no_example() -> None:
-    assert examples(np.empty((0, 4)), EVERY, training=True) == []
-    assert examples(np.empty((0, 4)), ONE, training=False) == []
+    assert examples(truth([]), EVERY, training=True) == []
+    assert examples(truth([]), ONE, training=False) == []
+
+
+def test_a_crowd_region_is_no_row() -> None:
+    boxes = truth(THREE_BOXES, crowds=[1])
+    assert [rows.tolist() for rows in examples(boxes, EVERY, training=True)] == [[0], [2]]
+    assert [rows.tolist() for rows in examples(boxes, ONE, training=True)] == [[0]]  # both overlap nothing else
+    assert examples(truth(THREE_BOXES, crowds=[0, 1, 2]), EVERY, training=False) == []
 
 
 def test_labels_count_the_categories_without_gaps() -> None:

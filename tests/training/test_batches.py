@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.storage.shards import Shards, shard_path, write_shard
+from pipeline.systems.digits_localizer import targets as digits_codec
+from pipeline.systems.digits_localizer.params import Targets
+from pipeline.systems.examples import truth_columns
+from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, StreamBatches, hold_out
+from pipeline.training.params import Augment
+from tests.scenes import truth
 
 NAMES = ["bbox", "label"]
 ALL = np.arange(5)
@@ -104,3 +110,55 @@ def test_held_out_images_are_a_seeded_choice() -> None:
     assert len(set(held_out.tolist())) == 3
     assert held_out.tolist() != [0, 1, 2]
     np.testing.assert_array_equal(hold_out(10, 3, seed=1), held_out)
+
+
+MOVES = Augment(flip_share=0.5, translate_share=0.2, scale=(0.8, 1.2), rotate_degrees=0, color=None)
+ENCODE = Augmentation(MOVES, lambda boxes: digits_codec.encode(boxes, Targets()))
+
+
+@pytest.fixture
+def painted(tmp_path: Path) -> tuple[Shards, Shards]:
+    """Six images of one white rectangle each, as the label says how wide; every target is stored as a wrong one."""
+    ids = np.arange(1, 7)
+    squares = np.zeros((6, 32, 32, 1), np.uint8)
+    boxes = [(4 + row, 12, 8 + row, 10) for row in range(6)]
+    for square, (left, top, width, height) in zip(squares, boxes, strict=True):
+        square[top : top + height, left : left + width] = 255
+    truths = [truth(np.array(box) / 32, [row]) for row, box in enumerate(boxes)]
+    stored = {"bbox": np.full((6, 4), 0.5, np.float32), "label": np.full((6, 1), 9, np.int32)}
+    write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": squares})
+    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, stored | truth_columns(truths, 3))
+    return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
+
+
+def test_augmented_targets_belong_to_the_augmented_pixels(painted: tuple[Shards, Shards]) -> None:
+    batches = Batches(*painted, 4, NAMES, np.arange(6), seed=1, augmentation=ENCODE)
+    seen = []
+    for epoch in range(4):
+        batches.start_epoch(epoch)
+        for step in range(2):
+            images, targets = batches[step]
+            for image, bbox, label in zip(images, targets["bbox"], targets["label"], strict=True):
+                rows, columns = np.nonzero(image[..., 0] > 127)
+                edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+                np.testing.assert_allclose(bbox * 32, edges, atol=0.51)
+                seen.append((int(label[0]), *bbox.tolist()))
+    assert sorted(label for label, *_ in seen) == sorted(4 * list(range(6)))
+    assert len(set(seen)) == 24
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_step(painted: tuple[Shards, Shards]) -> None:
+    def drawn(seed: int, epoch: int, step: int) -> bytes:
+        batches = Batches(*painted, 2, NAMES, np.arange(6), seed=seed, augmentation=ENCODE)
+        batches.start_epoch(epoch)
+        images, targets = batches[step]
+        return images.tobytes() + targets["bbox"].tobytes()
+
+    assert drawn(1, 2, 1) == drawn(1, 2, 1)
+    assert len({drawn(1, 2, 1), drawn(1, 2, 0), drawn(1, 1, 1), drawn(2, 2, 1)}) == 4
+
+
+def test_without_augmentation_the_stored_targets_are_answered(painted: tuple[Shards, Shards]) -> None:
+    _, targets = Batches(*painted, 6, NAMES, np.arange(6), seed=1)[0]
+    assert sorted(targets) == NAMES
+    assert (targets["label"] == 9).all()

@@ -10,12 +10,15 @@ import pytest
 from pipeline.errors import BoxlineError
 from pipeline.storage.shards import Shards, shard_path, write_shard
 from pipeline.systems import verbs
+from pipeline.systems.examples import truth_columns
 from pipeline.systems.labels import Labels
-from pipeline.systems.verbs import Part
+from pipeline.systems.verbs import Part, Truth
+from pipeline.training.augmentation import Augmentation
 from pipeline.training.batches import Batches, EpochOrder
 from pipeline.training.fit import Data, fit, prepare
-from pipeline.training.params import Cosine, Drop, Phase, Plateau, Train
+from pipeline.training.params import Augment, Color, Cosine, Drop, Phase, Plateau, Train
 from pipeline.training.resume import Checkpoint, State
+from tests.scenes import truth
 
 pytestmark = pytest.mark.slow
 
@@ -228,6 +231,84 @@ def test_a_stream_takes_the_place_of_the_packed_images(shards: tuple[Shards, Sha
     fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
     assert len(set(drawn)) >= 3 * 16  # four steps of four new images in each epoch
     assert state.rows[-1]["val_loss"] < state.rows[0]["val_loss"]
+
+
+CHANGES = Augment(
+    flip_share=0.5,
+    translate_share=0.0,
+    scale=(1.0, 1.0),
+    rotate_degrees=0.0,
+    color=Color(brightness=0.5, contrast=0.0, saturation=0.0),
+)
+
+
+def left_edge(boxes: Truth) -> dict[str, np.ndarray]:
+    return {"value": boxes.boxes_rel_xywh[0, :1].astype(np.float32)}
+
+
+@pytest.fixture
+def boxed(tmp_path: Path) -> tuple[Shards, Shards]:
+    """Twenty images that say nothing of their target: the left edge of their box, 0.2 or, mirrored, 0.3."""
+    ids = np.arange(1, 21)
+    pixels = np.full((20, 4, 4, 1), 100, np.uint8)
+    truths = [truth([0.2, 0.1, 0.5, 0.4])] * 20
+    write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": pixels})
+    columns = {"value": np.full((20, 1), 0.2, np.float32)} | truth_columns(truths, 1)
+    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
+    return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
+
+
+def augmented_run(boxed: tuple[Shards, Shards], folder: Path, log: Log, cut: str | None = None) -> tuple[Any, State]:
+    train = settings(all=Phase(epochs=3, learning_rate=0.02))
+    prepare(train, 1)
+    model = brightness_model()
+    data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
+    checkpoint = Checkpoint(folder, "abc")
+    state = checkpoint.load()
+    fit(model, part_of(model, cut), data, train, checkpoint, state, log)
+    return model, state
+
+
+def test_a_stopped_augmented_training_ends_as_if_it_had_never_stopped(
+    boxed: tuple[Shards, Shards], tmp_path: Path
+) -> None:
+    undisturbed, whole = augmented_run(boxed, tmp_path / "whole", Log())
+    with pytest.raises(KeyboardInterrupt):
+        augmented_run(boxed, tmp_path / "stopped", Log(interrupt_after=1))
+    resumed, state = augmented_run(boxed, tmp_path / "stopped", Log())
+    assert weights_of(resumed) == weights_of(undisturbed)
+    assert state.rows == whole.rows
+
+
+def test_frozen_layers_see_images_that_change(boxed: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """Answers computed once would not: with the cut, the same training gives the same weights as without."""
+    with_cut, _ = augmented_run(boxed, tmp_path / "a", Log(), cut="features")
+    without, _ = augmented_run(boxed, tmp_path / "b", Log())
+    assert weights_of(with_cut) == weights_of(without)
+
+
+def test_held_out_images_are_never_changed(boxed: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """A model that always answers 0.2 is right about all of them, and wrong about the mirrored ones."""
+    model = brightness_model()
+    model.get_layer("value").set_weights([np.zeros((4, 1)), np.array([0.2])])
+    train = settings(all=Phase(epochs=1, learning_rate=1e-12))
+    data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
+    state = State()
+    fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
+    assert state.rows[0]["val_loss"] == pytest.approx(0, abs=1e-9)
+    assert state.rows[0]["loss"] == pytest.approx(0.005, abs=0.004)  # 0.1 squared for about half of them
+
+
+def test_images_that_are_drawn_anew_are_not_augmented(boxed: tuple[Shards, Shards]) -> None:
+    def draw(random: np.random.Generator, count: int) -> Any:
+        raise AssertionError
+
+    with pytest.raises(BoxlineError) as raised:
+        Data.of(*boxed, settings(), 1, draw, Augmentation(CHANGES, left_edge))
+    assert str(raised.value) == (
+        "train.augment in params.yaml changes packed images, and this system draws new ones for every step. "
+        "Set train.augment to null, or let the system train on packed images."
+    )
 
 
 def test_no_phase_leaves_the_model_alone(shards: tuple[Shards, Shards], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import keras_hub
 from keras import ops
 
 from pipeline.systems.coco_retinanet.params import Model, Targets
+from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
 from pipeline.systems.networks import imagenet_scaling
 from pipeline.systems.verbs import Part
 
@@ -14,6 +15,59 @@ BOX_FORMAT = "rel_xywh"
 
 MAX_CANDIDATES = 1000
 """Boxes of one image that are handed on to suppression."""
+
+
+CROWD_SHARE = 0.5
+"""An anchor lies in a crowd region if so much of its area does."""
+
+
+@keras.saving.register_keras_serializable("boxline")
+class CrowdEncoder(keras.layers.Layer):
+    """KerasHub's `encoder` of boxes for anchors, which knows no crowd regions: they match no anchor.
+
+    Anchors that lie in a crowd region and match no object become neither object nor background: they have no loss.
+    """
+
+    def __init__(self, encoder: keras.Layer, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.bounding_box_format = encoder.bounding_box_format
+
+    def call(self, images: Any, gt_boxes: Any, gt_classes: Any) -> Any:
+        """Boxes [B, M, 4] and labels [B, M] -> what each anchor is to answer: deltas [B, A, 4] and labels [B, A]."""
+        is_crowd = ops.equal(gt_classes, CROWD)
+        deltas, labels = self.encoder(
+            images, ops.where(is_crowd[..., None], PADDING, gt_boxes), ops.where(is_crowd, PADDING, gt_classes)
+        )
+        anchors = ops.concatenate(list(self.encoder.anchor_generator(images).values()), axis=0)
+        anchors = self._corners(anchors, self.encoder.anchor_generator.bounding_box_format, images)[:, None]
+        regions = self._corners(gt_boxes, self.bounding_box_format, images)[:, None]
+        shared_width, shared_height = (
+            ops.minimum(anchors[..., axis + 2], regions[..., axis + 2])
+            - ops.maximum(anchors[..., axis], regions[..., axis])
+            for axis in range(2)
+        )
+        shared = ops.maximum(shared_width, 0) * ops.maximum(shared_height, 0)
+        areas = ops.prod(anchors[..., 2:] - anchors[..., :2], axis=-1)
+        covered = ops.any(ops.logical_and(is_crowd[:, None], shared >= CROWD_SHARE * areas), axis=-1)
+        unmatched = ops.equal(labels, self.encoder.background_class)
+        return deltas, ops.where(ops.logical_and(covered, unmatched), self.encoder.ignore_class, labels)
+
+    def get_config(self) -> dict[str, Any]:
+        """With the encoder inside."""
+        return {**super().get_config(), "encoder": keras.layers.serialize(self.encoder)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "CrowdEncoder":
+        """What `get_config` gave."""
+        return cls(**{**config, "encoder": keras.layers.deserialize(config["encoder"])})
+
+    @staticmethod
+    def _corners(boxes: Any, source: str, images: Any) -> Any:
+        height, width = images.shape[1:3]
+        return keras.utils.bounding_boxes.convert_format(
+            boxes, source=source, target="xyxy", height=height, width=width
+        )
 
 
 @keras.saving.register_keras_serializable("boxline")
@@ -63,7 +117,7 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
 
 
 def build_model(
-    _model: Model, _targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
+    _model: Model, targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
 ) -> keras.Model:
     """The preset's detector for `num_labels` labels. Its heads come along where they fit."""
     policy = keras.config.dtype_policy()
@@ -78,6 +132,8 @@ def build_model(
             pre_logits_num_conv_layers=preset.pre_logits_num_conv_layers,
             name="coco_retinanet",
         )
+        if targets.crowd == "ignore":
+            detector.label_encoder = CrowdEncoder(detector.label_encoder)
     finally:
         keras.config.set_dtype_policy(policy)
     detector.box_head.set_weights(preset.box_head.get_weights())

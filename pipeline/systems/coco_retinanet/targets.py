@@ -1,6 +1,7 @@
 """All boxes of an image, padded to a fixed number: `boxes` float32 [M, 4] rel xywh, `labels` float32 [M].
 
-Padding is -1 in both, as KerasHub's encoder expects it. Anchors are matched during training, by the network.
+Padding is -1 in both, as KerasHub's encoder expects it. Anchors are matched during training, by the network. With
+`crowd: ignore` crowd regions stand there with label -2.
 """
 
 from typing import Any
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_retinanet.params import Targets
-from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
+from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
 
 PADDING = -1.0
+CROWD = -2.0
 
 # As torchvision evaluates the weights that the preset was made from.
 SCORE_THRESHOLD = 0.05
@@ -30,25 +32,33 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return labels
 
 
-def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
-    """Trained on are images with boxes, scored are all; of more than `max_boxes` the largest are kept."""
-    if training and not len(boxes_rel_xywh):
+def objects(truth: Truth, targets: Targets) -> NDArray[np.bool_]:
+    """Every box, or with `crowd: ignore` every box that is no crowd region."""
+    return ~truth.is_crowd if targets.crowd == "ignore" else np.ones(len(truth), bool)
+
+
+def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+    """Trained on are images with objects, scored are all; of more than `max_boxes` the largest objects are kept."""
+    found = objects(truth, targets)
+    if training and not found.any():
         return []
-    largest = np.argsort(-boxes_rel_xywh[:, 2] * boxes_rel_xywh[:, 3], kind="stable")[: targets.max_boxes]
+    areas = truth.boxes_rel_xywh[:, 2] * truth.boxes_rel_xywh[:, 3]
+    largest = np.lexsort([-areas, ~found])[: targets.max_boxes]
     return [np.sort(largest)]
 
 
-def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
+def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     """The boxes and labels of one image, padded."""
     boxes = np.full((targets.max_boxes, 4), PADDING, np.float32)
     padded = np.full(targets.max_boxes, PADDING, np.float32)
-    boxes[: len(labels)], padded[: len(labels)] = boxes_rel_xywh, labels
+    boxes[: len(truth)] = truth.boxes_rel_xywh
+    padded[: len(truth)] = np.where(objects(truth, targets), truth.labels, CROWD)
     return {"boxes": boxes, "labels": padded}
 
 
 def as_outputs(targets: Arrays, _: int) -> dict[str, NDArray[Any]]:
-    """Boxes and labels as they are, the true ones with full confidence, the padding with none."""
-    return {**targets, "confidence": (targets["labels"] != PADDING).astype(np.float32)}
+    """Boxes and labels as they are, objects with full confidence, padding and crowd regions with none."""
+    return {**targets, "confidence": (targets["labels"] >= 0).astype(np.float32)}
 
 
 def decode(outputs: Arrays) -> Decoded:

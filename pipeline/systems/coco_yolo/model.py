@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.systems.coco_yolo.params import Model, Targets
+from pipeline.systems.coco_yolo.targets import NOT_ASKED
 from pipeline.systems.networks import imagenet_scaling
 from pipeline.systems.verbs import Part
 
@@ -39,7 +40,8 @@ def build_model(
 
 def part(_: str, whole: keras.Model, __: Model) -> Part:
     """The whole network: the box loss below, and cross-entropy of each cell's class."""
-    return Part(whole, {"loss": {"box": box_loss, "class": "sparse_categorical_crossentropy"}})
+    class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=NOT_ASKED)
+    return Part(whole, {"loss": {"box": box_loss, "class": class_loss}})
 
 
 def stream(_: Model, __: int, ___: int) -> None:
@@ -51,10 +53,11 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
 
     A box is compared with the true one in its place. Where there is one: squared errors of the centre and of the signed
     square roots of width and height, both weighted 5, and of the confidence against the boxes' IoU. Where there is
-    none: half the squared confidence.
+    none: half the squared confidence. Where nothing is asked, at a true confidence of -1: nothing.
     """
     box_true, box_predicted = _by_box(box_true), _by_box(box_predicted)
-    has_object = box_true[..., 4]
+    has_object = ops.maximum(box_true[..., 4], 0)
+    is_empty = ops.cast(ops.equal(box_true[..., 4], 0), "float32")
     center_error = ops.sum(ops.square(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
     size_error = ops.sum(ops.square(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
     confidence = box_predicted[..., 4]
@@ -64,7 +67,7 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
         + ops.square(box_iou(box_true, box_predicted) - confidence)
     )
     without_object = EMPTY_CELL_WEIGHT * ops.square(confidence)
-    return ops.sum(has_object * with_object + (1 - has_object) * without_object, axis=(1, 2, 3))
+    return ops.sum(has_object * with_object + is_empty * without_object, axis=(1, 2, 3))
 
 
 def box_iou(boxes_a: Any, boxes_b: Any) -> Any:

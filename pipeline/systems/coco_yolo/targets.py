@@ -7,6 +7,9 @@ cell's boxes, the largest box first. What is left of a cell is 0.
 larger ones; then each box's centre cell gets that box's label. 0 is nothing.
 
 Of more than n boxes with their centres in one cell the last n stay, or the n smallest; the others are lost.
+
+With `crowd: ignore` a crowd region is no object. The cells that it touches have confidence -1 and class -1, for "not
+asked", but for those that hold the centre of an object.
 """
 
 from typing import Any
@@ -14,11 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_yolo.params import Targets
-from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded
+from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
+
+NOT_ASKED = -1
+"""Confidence and class of a cell that has no loss."""
 
 
 def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
@@ -28,16 +33,22 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return labels
 
 
-def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
-    """Trained on are images with boxes, but not with too many; scored is every image, also one without boxes."""
-    num_boxes = len(boxes_rel_xywh)
-    suits = not training or (num_boxes >= 1 and (targets.max_boxes is None or num_boxes <= targets.max_boxes))
-    return [np.arange(num_boxes)] if suits else []
+def objects(truth: Truth, targets: Targets) -> NDArray[np.bool_]:
+    """Every box, or with `crowd: ignore` every box that is no crowd region."""
+    return ~truth.is_crowd if targets.crowd == "ignore" else np.ones(len(truth), bool)
 
 
-def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -> dict[str, NDArray[Any]]:
+def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+    """Trained on are images with objects, but not with too many; scored is every image, also one without objects."""
+    num_objects = int(objects(truth, targets).sum())
+    suits = not training or (num_objects >= 1 and (targets.max_boxes is None or num_objects <= targets.max_boxes))
+    return [np.arange(len(truth))] if suits else []
+
+
+def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     """The grid of one image."""
-    size = targets.grid_size
+    size, found = targets.grid_size, objects(truth, targets)
+    boxes_rel_xywh, labels = truth.boxes_rel_xywh[found], truth.labels[found]
     if targets.overlap == "smaller":
         order = np.argsort(-boxes_rel_xywh[:, 2] * boxes_rel_xywh[:, 3], kind="stable")
         boxes_rel_xywh, labels = boxes_rel_xywh[order], labels[order]
@@ -55,12 +66,19 @@ def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], targets: Targets) -
         classes[row, column] = label
     largest_first = np.argsort(-box[..., 2] * box[..., 3], axis=-1, kind="stable")
     box = np.take_along_axis(box, largest_first[..., None], axis=2)
+    not_asked = np.zeros((size, size), bool)
+    for x, y, width, height in truth.boxes_rel_xywh[~found] * size:
+        not_asked[_touched(y, height, size), _touched(x, width, size)] = True
+    not_asked &= box[:, :, 0, 4] == 0
+    box[not_asked, :, 4] = NOT_ASKED
+    classes[not_asked] = NOT_ASKED
     return {"box": box.reshape(size, size, -1), "class": classes}
 
 
 def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
-    """`class` int [B, S, S] as probabilities [B, S, S, num_labels]; `box` as it is."""
-    return {"box": targets["box"], "class": np.eye(num_labels, dtype=np.float32)[targets["class"]]}
+    """`class` int [B, S, S] as probabilities [B, S, S, num_labels]; `box` as it is. Not asked is nothing."""
+    labels = np.maximum(targets["class"], NO_CATEGORY)
+    return {"box": targets["box"], "class": np.eye(num_labels, dtype=np.float32)[labels]}
 
 
 def decode(outputs: Arrays) -> Decoded:

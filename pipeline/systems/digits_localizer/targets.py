@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.digits_localizer.params import Targets
-from pipeline.systems.verbs import Arrays, Decoded
+from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 
@@ -17,14 +17,21 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return np.array(sorted(category_ids), np.int32)
 
 
-def examples(boxes_rel_xywh: Boxes, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
+    """No crowd region: a localizer has one answer, and a region of many objects is none."""
+    return ~truth.is_crowd
+
+
+def examples(truth: Truth, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:
     """Only an image with exactly one box tells a localizer what to answer, and has one right answer."""
-    return [np.arange(1)] if len(boxes_rel_xywh) == 1 else []
+    rows = np.flatnonzero(~truth.is_crowd)
+    return [rows] if len(rows) == 1 else []
 
 
-def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:
+def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:
     """The only box as rel xyxy."""
-    return {"label": labels.astype(np.int32), "bbox": xywh_to_xyxy(boxes_rel_xywh)[0].astype(np.float32)}
+    corners = xywh_to_xyxy(truth.boxes_rel_xywh)[0]
+    return {"label": truth.labels.astype(np.int32), "bbox": corners.astype(np.float32)}
 
 
 def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:

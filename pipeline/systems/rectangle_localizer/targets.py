@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
 from pipeline.systems.rectangle_localizer.params import Targets
-from pipeline.systems.verbs import Arrays, Decoded
+from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 
@@ -33,14 +33,20 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return np.array(category_ids, np.int32)
 
 
-def examples(boxes_rel_xywh: Boxes, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
+    """No crowd region: a localizer has one answer, and a region of many objects is none."""
+    return ~truth.is_crowd
+
+
+def examples(truth: Truth, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:
     """Only an image with exactly one box."""
-    return [np.arange(1)] if len(boxes_rel_xywh) == 1 else []
+    rows = np.flatnonzero(~truth.is_crowd)
+    return [rows] if len(rows) == 1 else []
 
 
-def encode(boxes_rel_xywh: Boxes, _labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:
+def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:
     """The only box, squeezed."""
-    return {"box": squeeze(boxes_rel_xywh)[0]}
+    return {"box": squeeze(truth.boxes_rel_xywh)[0]}
 
 
 def squeeze(boxes_rel_xywh: Boxes) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.snack_localizer.params import Targets
-from pipeline.systems.verbs import Arrays, Decoded
+from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 
@@ -24,19 +24,25 @@ def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
     return np.array(sorted(category_ids), np.int32)
 
 
-def examples(boxes_rel_xywh: Boxes, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
+def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
+    """No crowd region: a localizer has one answer, and a region of many objects is none."""
+    return ~truth.is_crowd
+
+
+def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
     """Every box as an example of its own, or the box that overlaps the others most; the latter for scoring."""
-    if not len(boxes_rel_xywh):
+    rows = np.flatnonzero(~truth.is_crowd)
+    if not len(rows):
         return []
     if training and targets.rows == "every":
-        return [np.array([row]) for row in range(len(boxes_rel_xywh))]
-    return [np.array([_most_typical(boxes_rel_xywh)])]
+        return list(rows[:, None])
+    return [rows[_most_typical(truth.boxes_rel_xywh[rows])][None]]
 
 
-def encode(boxes_rel_xywh: Boxes, labels: NDArray[np.int64], _: Targets) -> dict[str, NDArray[Any]]:
+def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:
     """The example's only box."""
-    corners = xywh_to_xyxy(boxes_rel_xywh)[0]
-    return {"class_prediction": labels.astype(np.int32), "bbox_prediction": corners[ORDER].astype(np.float32)}
+    corners = xywh_to_xyxy(truth.boxes_rel_xywh)[0]
+    return {"class_prediction": truth.labels.astype(np.int32), "bbox_prediction": corners[ORDER].astype(np.float32)}
 
 
 def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:

@@ -1,0 +1,271 @@
+"""Pixels and boxes move alike: what is painted at a box is found at the moved box."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from pipeline.geometry.boxes import xywh_to_xyxy
+from pipeline.training.augmentation import augment, draw_matrix, move_boxes, move_pixels, recolor
+from pipeline.training.params import Augment, Color
+from tests.scenes import truth
+
+SIZE = 64
+BOX_PIXELS = (9, 14, 26, 17)  # left, top, width, height
+NEUTRAL = {"flip_share": 0.0, "translate_share": 0.0, "scale": (1.0, 1.0), "rotate_degrees": 0.0, "color": None}
+
+
+def section(**changes: Any) -> Augment:
+    return Augment(**{**NEUTRAL, **changes})
+
+
+def painted(*boxes_pixels: tuple[int, int, int, int], channels: int = 1) -> np.ndarray:
+    """White rectangles on black."""
+    square = np.zeros((SIZE, SIZE, channels), np.uint8)
+    for left, top, width, height in boxes_pixels:
+        square[top : top + height, left : left + width] = 255
+    return square
+
+
+def edges_of(square: np.ndarray) -> np.ndarray:
+    """Left, top, right, bottom of what is brighter than half, in pixels."""
+    rows, columns = np.nonzero(square[..., 0] > 127)
+    return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+
+
+def center_of(square: np.ndarray) -> np.ndarray:
+    """x and y of the centre of brightness, in pixels."""
+    weights = square[..., 0].astype(float)
+    middles = np.arange(SIZE) + 0.5
+    return np.array([weights.sum(axis=0) @ middles, weights.sum(axis=1) @ middles]) / weights.sum()
+
+
+def moved(changes: Augment, seed: int, box: tuple[int, int, int, int] = BOX_PIXELS) -> tuple[np.ndarray, np.ndarray]:
+    """The painted box after a draw, and its edges as the boxes say, both in pixels."""
+    square, after = augment(painted(box), truth(np.array(box) / SIZE), changes, np.random.default_rng(seed))
+    return square, xywh_to_xyxy(after.boxes_rel_xywh)[0] * SIZE
+
+
+def test_nothing_changes_where_nothing_is_asked() -> None:
+    square = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    before = truth([[0.1, 0.2, 0.3, 0.5], [0.25, 0, 0.75, 1]], [3, 1], crowds=[1])
+    after_square, after = augment(square, before, section(), np.random.default_rng(2))
+    np.testing.assert_array_equal(after_square, square)
+    np.testing.assert_allclose(after.boxes_rel_xywh, before.boxes_rel_xywh, atol=1e-12)
+    assert (after.labels.tolist(), after.is_crowd.tolist()) == ([3, 1], [False, True])
+
+
+def test_a_flip_by_hand() -> None:
+    square = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    before = truth([[0.125, 0.25, 0.25, 0.5]])
+    after_square, after = augment(square, before, section(flip_share=1.0), np.random.default_rng(2))
+    np.testing.assert_array_equal(after_square, square[:, ::-1])
+    assert after.boxes_rel_xywh.tolist() == [[0.625, 0.25, 0.25, 0.5]]
+
+
+def test_the_asked_share_of_images_is_flipped() -> None:
+    random = np.random.default_rng(3)
+    flipped = [draw_matrix(section(flip_share=0.25), random)[0, 0] < 0 for _ in range(2000)]
+    assert np.mean(flipped) == pytest.approx(0.25, abs=0.04)
+
+
+def test_a_scale_by_hand_keeps_the_centre() -> None:
+    before = truth([[0.25, 0.375, 0.25, 0.125]])
+    _, after = augment(painted(), before, section(scale=(1.5, 1.5)), np.random.default_rng(4))
+    np.testing.assert_allclose(after.boxes_rel_xywh, [[0.125, 0.3125, 0.375, 0.1875]])
+
+
+def test_a_quarter_turn_by_hand() -> None:
+    """x' = 1 - y, y' = x: clockwise, since y points down."""
+    square = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    quarter = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(move_pixels(square, quarter), np.rot90(square, -1))
+    after = move_boxes(truth([[0.125, 0.25, 0.5, 0.0625]]), quarter)
+    np.testing.assert_allclose(after.boxes_rel_xywh, [[0.6875, 0.125, 0.0625, 0.5]])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"flip_share": 0.5}, id="flip"),
+        pytest.param({"translate_share": 0.13}, id="translate"),
+        pytest.param({"scale": (0.7, 1.3)}, id="scale"),
+        pytest.param({"flip_share": 0.5, "translate_share": 0.13, "scale": (0.7, 1.3)}, id="together"),
+    ],
+)
+def test_painted_pixels_lie_in_the_moved_box_to_half_a_pixel(changes: dict[str, Any]) -> None:
+    seen = []
+    for seed in range(40):
+        square, edges = moved(section(**changes), seed)
+        assert np.abs(edges_of(square) - edges).max() <= 0.51
+        seen.append(edges.round(3).tolist())
+        if edges.min() > 1 and edges.max() < SIZE - 1:
+            np.testing.assert_allclose(center_of(square), (edges[:2] + edges[2:]) / 2, atol=0.1)
+    assert len({str(edges) for edges in seen}) == (2 if changes == {"flip_share": 0.5} else 40)
+
+
+def test_a_turned_box_encloses_the_painted_pixels_and_touches_them() -> None:
+    """A pixel shows where its centre is covered, so a corner may end up to a pixel and a half short of its tip."""
+    widths = []
+    for seed in range(40):
+        square, edges = moved(section(rotate_degrees=30.0), seed)
+        assert (np.array([1, 1, -1, -1]) * (edges_of(square) - edges) >= -0.51).all()
+        assert (np.array([1, 1, -1, -1]) * (edges_of(square) - edges) <= 1.51).all()
+        np.testing.assert_allclose(center_of(square), (edges[:2] + edges[2:]) / 2, atol=0.1)
+        widths.append(edges[2] - edges[0])
+    assert min(widths) < 28 < 30 < max(widths)  # 26 as painted, 26 cos 30 + 17 sin 30 = 31 at most
+
+
+DRAWS = st.builds(
+    section,
+    flip_share=st.floats(0, 1),
+    translate_share=st.floats(0, 0.5),
+    scale=st.tuples(st.floats(0.5, 1), st.floats(1, 2)),
+    rotate_degrees=st.floats(0, 180),
+)
+BOXES = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(6, 40), st.integers(6, 40)).map(
+    lambda b: (b[0], b[1], min(b[2], SIZE - b[0]), min(b[3], SIZE - b[1]))
+)
+
+
+@settings(max_examples=150)
+@given(DRAWS, BOXES, st.integers(0, 1000))
+def test_no_painted_pixel_lies_outside_its_box(changes: Augment, box: tuple[int, int, int, int], seed: int) -> None:
+    square, edges = moved(changes, seed, box)
+    assert (edges >= 0).all()
+    assert (edges <= SIZE).all()
+    assert (edges[2:] > edges[:2]).all()
+    assume((square[..., 0] > 127).any())
+    left, top, right, bottom = edges_of(square)
+    assert (np.array([left, top]) >= edges[:2] - 0.51).all()
+    assert (np.array([right, bottom]) <= edges[2:] + 0.51).all()
+
+
+@given(DRAWS, BOXES, st.integers(0, 1000))
+def test_points_of_a_box_stay_in_it(changes: Augment, box: tuple[int, int, int, int], seed: int) -> None:
+    matrix = draw_matrix(changes, np.random.default_rng(seed))
+    after = move_boxes(truth(np.array(box) / SIZE), matrix)
+    shares = np.random.default_rng(seed).uniform(size=(50, 2))
+    x, y = ((np.array(box[:2]) + shares * box[2:]) / SIZE).T
+    points = np.stack([matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2], matrix[1] @ [x, y, np.ones(50)]], axis=1)
+    inside = ((points >= 0) & (points <= 1)).all(axis=1)
+    for left, top, right, bottom in xywh_to_xyxy(after.boxes_rel_xywh):
+        assert (points[inside] >= [left - 1e-9, top - 1e-9]).all()
+        assert (points[inside] <= [right + 1e-9, bottom + 1e-9]).all()
+
+
+@given(DRAWS, st.integers(0, 1000))
+def test_shapes_are_kept(changes: Augment, seed: int) -> None:
+    """Both axes are scaled alike and stay at right angles."""
+    linear = draw_matrix(changes, np.random.default_rng(seed))[:, :2]
+    factor = np.sqrt(abs(np.linalg.det(linear)))
+    np.testing.assert_allclose(linear @ linear.T, factor**2 * np.eye(2), atol=1e-9)
+    assert changes.scale[0] - 1e-9 <= factor <= changes.scale[1] + 1e-9
+
+
+SHIFT_LEFT = np.array([[1.0, 0.0, -0.5], [0.0, 1.0, 0.0]])
+
+
+def test_boxes_are_clipped_and_objects_that_are_nearly_gone_are_dropped() -> None:
+    """Shifted by half the image, these keep 1/4, a little less, all and nothing of their width."""
+    before = truth([[0.2, 0, 0.4, 0.5], [0.2, 0, 0.39, 0.5], [0.5, 0.5, 0.5, 0.5], [0, 0, 0.5, 1]], [1, 2, 3, 4])
+    after = move_boxes(before, SHIFT_LEFT)
+    assert after.labels.tolist() == [1, 3]
+    np.testing.assert_allclose(after.boxes_rel_xywh, [[0, 0, 0.1, 0.5], [0, 0.5, 0.5, 0.5]], atol=1e-12)
+
+
+def test_a_crowd_region_stays_while_anything_of_it_is_seen() -> None:
+    before = truth([[0, 0, 0.51, 1], [0, 0, 0.5, 1], [0.6, 0.2, 0.1, 0.1]], [1, 2, 3], crowds=[0, 1])
+    assert move_boxes(before, SHIFT_LEFT).labels.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("crowds", [[], [1]])
+def test_an_image_that_would_lose_its_last_object_does_not_move(crowds: list[int]) -> None:
+    """Every draw shifts by up to the whole side: some keep the object, some would not."""
+    corner, region = (0, 0, 8, 8), (32, 0, 8, 64)
+    before = truth(np.array([corner, region][: 1 + len(crowds)]) / SIZE, crowds=crowds)
+    still = 0
+    for seed in range(60):
+        changes = section(translate_share=1.0)
+        square, after = augment(painted(corner), before, changes, np.random.default_rng(seed))
+        assert (~after.is_crowd).sum() == 1
+        if np.array_equal(after.boxes_rel_xywh, before.boxes_rel_xywh):
+            np.testing.assert_array_equal(square, painted(corner))
+            still += 1
+    assert 30 < still < 60  # it stays in about a quarter
+
+
+def test_what_comes_from_outside_is_black() -> None:
+    square = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    after = move_pixels(square, SHIFT_LEFT)
+    assert (after[:, : SIZE // 2] == 200).all()
+    assert (after[:, SIZE // 2 :] == 0).all()
+
+
+PLAIN = {"brightness": 0.0, "contrast": 0.0, "saturation": 0.0}
+
+
+def photograph() -> np.ndarray:
+    """Without values near black and white, which would be cut off."""
+    return np.random.default_rng(6).integers(70, 150, (SIZE, SIZE, 3)).astype(np.uint8)
+
+
+def ratios(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The factors of draws: the slope of `after` over `before`."""
+    return (before * after).sum() / (before * before).sum()
+
+
+def grey(square: np.ndarray) -> np.ndarray:
+    return square @ np.array([0.299, 0.587, 0.114])
+
+
+def test_brightness_multiplies_every_value() -> None:
+    factors = []
+    for seed in range(20):
+        after = recolor(photograph(), Color(**{**PLAIN, "brightness": 0.3}), np.random.default_rng(seed))
+        factor = ratios(photograph().astype(float), after.astype(float))
+        np.testing.assert_allclose(after, photograph() * factor, atol=1)
+        factors.append(factor)
+    assert 0.7 < min(factors) < 0.8 < 1.2 < max(factors) < 1.3
+
+
+def test_contrast_stretches_about_the_mean_grey() -> None:
+    factors = []
+    for seed in range(20):
+        after = recolor(photograph(), Color(**{**PLAIN, "contrast": 0.3}), np.random.default_rng(seed))
+        mean = grey(photograph()).mean()
+        factor = ratios(photograph() - mean, after - mean)
+        np.testing.assert_allclose(after, mean + (photograph() - mean) * factor, atol=1)
+        factors.append(factor)
+    assert 0.7 < min(factors) < 0.8 < 1.2 < max(factors) < 1.3
+
+
+def test_saturation_stretches_about_each_pixels_grey() -> None:
+    factors = []
+    for seed in range(20):
+        after = recolor(photograph(), Color(**{**PLAIN, "saturation": 0.3}), np.random.default_rng(seed))
+        greys = grey(photograph())[..., None]
+        factor = ratios(photograph() - greys, after - greys)
+        np.testing.assert_allclose(after, greys + (photograph() - greys) * factor, atol=1)
+        factors.append(factor)
+    assert 0.7 < min(factors) < 0.8 < 1.2 < max(factors) < 1.3
+
+
+def test_images_of_one_channel_are_recoloured_too() -> None:
+    square = painted(BOX_PIXELS) // 2
+    color = Color(brightness=0.5, contrast=0.0, saturation=1.0)
+    after = recolor(square, color, np.random.default_rng(7))
+    assert after.shape == square.shape
+    assert (after == 0).sum() == (square == 0).sum()
+    assert len(np.unique(after)) == 2
+    assert after.max() != square.max()
+
+
+def test_colours_change_with_the_boxes_or_without() -> None:
+    square, boxes = photograph(), truth([[0.1, 0.1, 0.5, 0.5]])
+    color = Color(brightness=0.5, contrast=0.2, saturation=0.2)
+    after, same = augment(square, boxes, section(color=color), np.random.default_rng(8))
+    assert np.abs(after.astype(int) - square).mean() > 5
+    np.testing.assert_allclose(same.boxes_rel_xywh, boxes.boxes_rel_xywh)
