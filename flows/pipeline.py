@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 from flows import reports
 from flows.failures import RETRIES, Failure, Kind, failure_of
-from flows.graph import UnknownTargetError, default_remote, incomplete, stages_of
+from flows.graph import UnknownTargetError, default_remote, missing_outputs, stages_of
 from flows.hooks import notify
 from flows.overrides import PARAMS, OverrideError, halved_batch
 from flows.processes import Ended, end_all, run
@@ -253,14 +253,14 @@ def _pull(run: Run, remote: str | None, stages: Sequence[str]) -> State[Any]:
     revision = None if lock.exists() else adopt_lock(folder, lock)
     if revision:
         get_run_logger().info("took dvc.lock from the last run recorded on %s", revision)
-    names = incomplete(folder, stages)
-    if not names:
+    missing = missing_outputs(folder, stages)
+    if not missing:
         return Completed(name="Skipped", message="Skipped: everything that dvc.lock names is here.")
-    run.command("pull", [BIN / "dvc", "pull", "--run-cache", "--allow-missing", "--remote", remote, *names])
-    lacking = incomplete(folder, stages)
+    run.command("pull", [BIN / "dvc", "pull", "--run-cache", "--allow-missing", "--remote", remote, *missing])
+    lacking = missing_outputs(folder, stages)
     if lacking:  # DVC takes what it is allowed to miss for fetched
-        return Completed(message=f"The remote {remote} lacks outputs of {', '.join(lacking)}: they are made again.")
-    return Completed(message=f"Fetched what {len(names)} stages had made.")
+        return Completed(message=f"The remote {remote} lacks {', '.join(lacking)}: what is lacking is made again.")
+    return Completed(message=f"Outputs of earlier runs that were fetched: {len(missing)}.")
 
 
 def _push(run: Run, remote: str | None) -> State[Any]:
