@@ -255,6 +255,7 @@ def _pull(run: Run, remote: str | None, stages: Sequence[str]) -> State[Any]:
     revision = None if lock.exists() else adopt_lock(folder, lock)
     if revision:
         get_run_logger().info("took dvc.lock from the last run recorded on %s", revision)
+        run.workspace.keep_lock()
     missing = missing_outputs(folder, stages)
     if not missing:
         return Completed(name="Skipped", message="Skipped: everything that dvc.lock names is here.")

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from flows.workspace import write_whole
+
 BRANCH = "runs"
 RECORD = "run.json"
 
@@ -14,7 +16,7 @@ def adopt_lock(folder: Path, lock: Path) -> str | None:
     for revision in (BRANCH, f"origin/{BRANCH}"):
         text = _file_of(folder, revision, lock.name)
         if text is not None:
-            lock.write_text(text, encoding="utf-8")
+            write_whole(lock, text)
             return revision
     return None
 
