@@ -1,5 +1,6 @@
 """What flows read from the branch of recorded runs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.runs import adopt_lock
+from flows.runs import adopt_lock, last_metrics
 from tests.e2e.mini import git
 from tests.e2e.tiny import PROJECT
 
@@ -39,6 +40,17 @@ def record(clone: Path, **files: str) -> None:
     git(origin, "add", "--all")
     git(origin, "commit", "--quiet", "--message", "a run")
     git(clone, "fetch", "--quiet", "origin")
+
+
+def metrics_of(contents: dict[str, object]) -> str:
+    return json.dumps({"metrics": {path: {"md5": "0" * 32, "content": content} for path, content in contents.items()}})
+
+
+def test_metrics_of_the_last_run_are_those_whose_file_it_had(folder: Path) -> None:
+    """A worker that has adopted dvc.lock and ran `validate` alone has no file of metrics."""
+    assert last_metrics(folder) == {}
+    record(folder, run_json=metrics_of({"reports/a/metrics.json": {"AP": 0.25}, "reports/b/metrics.json": None}))
+    assert last_metrics(folder) == {"reports/a/metrics.json": {"AP": 0.25}}
 
 
 def test_the_lock_of_the_last_run_is_taken_over(folder: Path) -> None:
