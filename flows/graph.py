@@ -40,15 +40,18 @@ def _of_name(stages: Iterable[Any], target: str) -> set[Any]:
     return found
 
 
-def incomplete(folder: Path, stages: Iterable[str]) -> list[str]:
-    """Those of the stages that dvc.lock knows outputs of which some are not in the workspace."""
+def missing_outputs(folder: Path, stages: Iterable[str]) -> list[str]:
+    """The outputs of the stages that dvc.lock knows and that are not in the workspace, as paths below `folder`.
+
+    Those alone can be pulled: of a stage that died between two outputs, DVC refuses to replace the one that lies here
+    and is in no cache yet.
+    """
     with Repo(str(folder)) as repo:
         names = set(stages)
-        return [
-            stage.name
-            for stage in _named(repo.index.stages)
-            if stage.name in names and any(out.hash_info and not out.exists for out in stage.outs)
-        ]
+        outputs = [out for stage in _named(repo.index.stages) if stage.name in names for out in stage.outs]
+        return sorted(
+            str(repo.fs.relpath(out.fs_path, repo.root_dir)) for out in outputs if out.hash_info and not out.exists
+        )
 
 
 def default_remote(folder: Path) -> str | None:

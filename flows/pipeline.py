@@ -3,8 +3,7 @@
 import queue
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,10 +21,10 @@ from ruamel.yaml import YAML
 
 from flows import reports
 from flows.failures import RETRIES, Failure, Kind, failure_of
-from flows.graph import UnknownTargetError, default_remote, incomplete, stages_of
+from flows.graph import UnknownTargetError, default_remote, missing_outputs, stages_of
 from flows.hooks import notify
 from flows.overrides import PARAMS, OverrideError, halved_batch
-from flows.processes import Ended, end_all, run
+from flows.processes import Commands, Ended
 from flows.runs import adopt_lock, commit_of, last_metrics
 from flows.telling import PROGRESS_VARIABLE, Lines, Progress
 from flows.workspace import LOCK, HeldError, Holder, Workspace
@@ -81,6 +80,7 @@ class Run:
     """What the tasks of one run have in common. `failures` are the kinds so far, by task."""
 
     workspace: Workspace
+    commands: Commands
     logs: Path
     time_limits_minutes: Mapping[str, float]
     failures: dict[str, list[Kind]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class Run:
         variables = {**self.workspace.variables, PROGRESS_VARIABLE: str(progress)}
         lines = Lines(get_run_logger(), log)
         with Progress(name, progress):
-            ended = run(words, self.workspace.folder, log, lines.tell, 60 * limit_minutes, variables)
+            ended = self.commands.run(words, self.workspace.folder, log, lines.tell, 60 * limit_minutes, variables)
         lines.close()
         if failure := failure_of(ended):
             self.failures.setdefault(name, []).append(failure.kind)
@@ -182,12 +182,14 @@ def pipeline(
     workspace = Workspace(Path.cwd())
     holder = Holder.here(str(flow_run.id), str(flow_run.name))
     try:
-        with _nothing_left_behind(), workspace.held(holder) as killed:
+        # Prefect cancels a run by an exception in this thread alone, so that commands go on in others until they are
+        # ended here; only then is the workspace free.
+        with workspace.held(holder) as killed, Commands() as commands:
             if killed:
                 get_run_logger().warning("%s was killed; what it left behind is put right", killed)
                 mark_crashed(killed)
             limits = {**TIME_LIMITS_MINUTES, **time_limits_minutes}
-            run = Run(workspace, workspace.state / "logs" / str(flow_run.id), limits)
+            run = Run(workspace, commands, workspace.state / "logs" / str(flow_run.id), limits)
             remote = remote or default_remote(workspace.folder)
             plan = stages_of(workspace.folder, targets)
             forced = _forced(plan, force)
@@ -253,14 +255,15 @@ def _pull(run: Run, remote: str | None, stages: Sequence[str]) -> State[Any]:
     revision = None if lock.exists() else adopt_lock(folder, lock)
     if revision:
         get_run_logger().info("took dvc.lock from the last run recorded on %s", revision)
-    names = incomplete(folder, stages)
-    if not names:
+        run.workspace.keep_lock()
+    missing = missing_outputs(folder, stages)
+    if not missing:
         return Completed(name="Skipped", message="Skipped: everything that dvc.lock names is here.")
-    run.command("pull", [BIN / "dvc", "pull", "--run-cache", "--allow-missing", "--remote", remote, *names])
-    lacking = incomplete(folder, stages)
+    run.command("pull", [BIN / "dvc", "pull", "--run-cache", "--allow-missing", "--remote", remote, *missing])
+    lacking = missing_outputs(folder, stages)
     if lacking:  # DVC takes what it is allowed to miss for fetched
-        return Completed(message=f"The remote {remote} lacks outputs of {', '.join(lacking)}: they are made again.")
-    return Completed(message=f"Fetched what {len(names)} stages had made.")
+        return Completed(message=f"The remote {remote} lacks {', '.join(lacking)}: what is lacking is made again.")
+    return Completed(message=f"Outputs of earlier runs that were fetched: {len(missing)}.")
 
 
 def _push(run: Run, remote: str | None) -> State[Any]:
@@ -320,12 +323,3 @@ def _outcome(steps: Sequence[Step]) -> State[Any]:
         return Failed(message=f"{reasons}{after}")
     skipped = sum(step.state.name == "Skipped" for step in steps)
     return Completed(message=f"Up to date: {len(steps) - skipped} steps done, {skipped} skipped.")
-
-
-@contextmanager
-def _nothing_left_behind() -> Iterator[None]:
-    """End what runs when the flow ends, however: Prefect cancels a run by an exception in this thread alone."""
-    try:
-        yield
-    finally:
-        end_all()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -18,9 +19,6 @@ GRACE_SECONDS = 5
 
 TAIL_LINES = 60
 """What is kept of the output to tell kinds of failures by."""
-
-_groups: set[int] = set()
-_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -33,61 +31,83 @@ class Ended:
     oom_kills: int = 0
 
 
-def run(
-    words: Sequence[str | Path],
-    folder: Path,
-    log: Path,
-    tell: Callable[[str], None],
-    timeout_seconds: float,
-    variables: Mapping[str, str] | None = None,
-) -> Ended:
-    """Run a command in `folder`, its output appended whole to the file `log` and told line by line.
+class Commands:
+    """The commands of one run, which its threads start. At the end of the block all of them end, and none begins."""
 
-    Output and errors come in one stream, in their order. A command that takes longer is ended with all its children.
-    """
-    tail: deque[str] = deque(maxlen=TAIL_LINES)
-    kills_before = _oom_kills()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            [str(word) for word in words],
-            cwd=folder,
-            env={**os.environ, **(variables or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,  # its process id is that of its group
-        )
-        rest = threading.Thread(target=_end_rest, args=(process,))
-        timer = _Timer(timeout_seconds, process.pid)
-        assert process.stdout is not None
-        with _known(process.pid), timer, process.stdout as output:
-            rest.start()
-            try:
-                for line in output:
-                    file.write(line)
-                    file.flush()
-                    tail.append(line)
-                    tell(line.rstrip("\n"))
-            except BaseException:  # nobody reads on, as where the disk of the log is full or the run is cancelled
-                end_group(process.pid)
-                raise
-            finally:
-                rest.join()
-    return Ended(process.returncode, "".join(tail), timer.ran_out, _oom_kills() - kills_before)
+    def __init__(self) -> None:
+        self._groups: set[int] = set()
+        self._lock = threading.Lock()
+        self._are_over = False
 
+    def __enter__(self) -> Self:
+        return self
 
-def end_all() -> None:
-    """End every command that runs, of all threads."""
-    with _lock:
-        groups = list(_groups)
-    threads = [threading.Thread(target=end_group, args=(group,)) for group in groups]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def __exit__(self, *_: object) -> None:
+        self.end_all()
+
+    def run(
+        self,
+        words: Sequence[str | Path],
+        folder: Path,
+        log: Path,
+        tell: Callable[[str], None],
+        timeout_seconds: float,
+        variables: Mapping[str, str] | None = None,
+    ) -> Ended:
+        """Run a command in `folder`, its output appended whole to the file `log` and told line by line.
+
+        Output and errors come in one stream, in their order. A command that takes longer is ended with all its
+        children. One that comes after `end_all` ends as if it had been among those, before it has begun.
+        """
+        tail: deque[str] = deque(maxlen=TAIL_LINES)
+        kills_before = _oom_kills()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8") as file, self._started(words, folder, variables) as process:
+            if process is None:
+                return Ended(-signal.SIGTERM, "")
+            rest = threading.Thread(target=_end_rest, args=(process,))
+            timer = _Timer(timeout_seconds, process.pid)
+            assert process.stdout is not None
+            with timer, process.stdout as output:
+                rest.start()
+                try:
+                    for line in output:
+                        file.write(line)
+                        file.flush()
+                        tail.append(line)
+                        tell(line.rstrip("\n"))
+                except BaseException:  # nobody reads on, as where the disk of the log is full or the run is cancelled
+                    end_group(process.pid)
+                    raise
+                finally:
+                    rest.join()
+        return Ended(process.returncode, "".join(tail), timer.ran_out, _oom_kills() - kills_before)
+
+    def end_all(self) -> None:
+        """End every command that runs, of all threads; those that come later do not begin."""
+        with self._lock:
+            self._are_over = True
+            groups = list(self._groups)
+        threads = [threading.Thread(target=end_group, args=(group,)) for group in groups]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    @contextlib.contextmanager
+    def _started(
+        self, words: Sequence[str | Path], folder: Path, variables: Mapping[str, str] | None
+    ) -> Iterator["subprocess.Popen[str] | None"]:
+        """A process whose group is known until the block ends; None after `end_all`."""
+        with self._lock:  # so that `end_all` comes before or after, never in between
+            process = None if self._are_over else _start(words, folder, variables)
+            group = {process.pid} if process else set()
+            self._groups |= group
+        try:
+            yield process
+        finally:
+            with self._lock:
+                self._groups -= group
 
 
 def end_group(group: int, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -117,21 +137,24 @@ def wait_for(processes: Sequence[psutil.Process], seconds: float) -> None:
         time.sleep(0.02)
 
 
+def _start(words: Sequence[str | Path], folder: Path, variables: Mapping[str, str] | None) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [str(word) for word in words],
+        cwd=folder,
+        env={**os.environ, **(variables or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # its process id is that of its group
+    )
+
+
 def _end_rest(process: "subprocess.Popen[str]") -> None:
     """End what a command leaves behind: it would keep the output open, and write into the next command's outputs."""
     process.wait()
     end_group(process.pid)
-
-
-@contextlib.contextmanager
-def _known(group: int) -> Iterator[None]:
-    with _lock:
-        _groups.add(group)
-    try:
-        yield
-    finally:
-        with _lock:
-            _groups.discard(group)
 
 
 class _Timer:

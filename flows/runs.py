@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from flows.workspace import write_whole
+
 BRANCH = "runs"
 RECORD = "run.json"
 
@@ -14,18 +16,19 @@ def adopt_lock(folder: Path, lock: Path) -> str | None:
     for revision in (BRANCH, f"origin/{BRANCH}"):
         text = _file_of(folder, revision, lock.name)
         if text is not None:
-            lock.write_text(text, encoding="utf-8")
+            write_whole(lock, text)
             return revision
     return None
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:
-    """The metrics of the last recorded run by path; empty where there is none."""
+    """The metrics of the last recorded run by path, but for those whose file it did not have; empty without a run."""
     for revision in (BRANCH, f"origin/{BRANCH}"):
         text = _file_of(folder, revision, RECORD)
         if text is not None:
             metrics = json.loads(text).get("metrics", {})
-            return {path: entry.get("content", {}) for path, entry in metrics.items()}
+            contents = {path: entry.get("content") for path, entry in metrics.items()}
+            return {path: content for path, content in contents.items() if content is not None}
     return {}
 
 

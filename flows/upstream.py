@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
+from flows.graph import UnknownTargetError, stages_of
 from flows.hooks import notify
 from flows.pipeline import pipeline
 
@@ -25,10 +27,22 @@ def upstream(targets: list[str] = []) -> State[Any]:  # noqa: B006  # a list is 
     )
     if asked.returncode:
         return Failed(message=asked.stderr.strip())
-    datasets = asked.stdout.split()
-    if not datasets:
+    changed = asked.stdout.split()
+    if not changed:
         return Completed(name="Skipped", message="Skipped: no source has changed.")
-    state: State[Any] = pipeline(
-        targets=targets, force=[f"download@{dataset}" for dataset in datasets], return_state=True
-    )
+    try:
+        downloads = downloads_of(changed, Path.cwd(), targets)
+    except UnknownTargetError as error:
+        return Failed(message=str(error))
+    if not downloads:
+        said = f"Skipped: the targets need none of the sources that have changed: {', '.join(changed)}."
+        return Completed(name="Skipped", message=said)
+    state: State[Any] = pipeline(targets=targets, force=downloads, return_state=True)
     return state
+
+
+def downloads_of(datasets: Sequence[str], folder: Path, targets: Sequence[str]) -> list[str]:
+    """The stages that download those datasets, as far as the targets need them; all where there are no targets."""
+    downloads = [f"download@{dataset}" for dataset in datasets]
+    needed = stages_of(folder, targets) if targets else downloads
+    return [stage for stage in downloads if stage in needed]

@@ -3,8 +3,9 @@
 Below .dvc/tmp/boxline lie
 lease           locked by the process that holds the workspace; the system unlocks it when that one ends, however
 holder.json     who that is. It stays behind a killed run, and tells the next one that there is something to put right
-params.yaml     the user's own parameters while a run has others, and params.run.yaml those others
+params.yaml     the user's own parameters while a run has others, and params.run.json every text of those others
 dvc.lock        as it was after the last stage that ended
+dvc.lock.cut    one that was cut off by a kill, and put aside
 """
 
 import contextlib
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 import psutil
+from dvc.dvcfile import Lockfile
+from dvc.exceptions import DvcException
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -36,6 +39,11 @@ LOCK = "dvc.lock"
 
 BRIEF_SECONDS = 60
 """How long a run waits for housekeeping to end."""
+
+EDITED = "params.yaml was edited while a run had other values in it, so it stays as it is now"
+
+CLOCK_SECONDS = 1
+"""How far the start of a process, as the system tells it, may be off."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,9 @@ class Workspace:
         self.state = self.folder / ".dvc" / "tmp" / "boxline"
         self._holder = self.state / "holder.json"
         self._params = self.state / PARAMS
-        self._params_of_run = self.state / "params.run.yaml"
+        self._params_of_run = self.state / "params.run.json"
         self._lock = self.state / LOCK
+        self._cut_lock = self.state / f"{LOCK}.cut"
 
     @property
     def variables(self) -> dict[str, str]:
@@ -92,6 +101,7 @@ class Workspace:
         self.state.mkdir(parents=True, exist_ok=True)
         with self._leased():
             killed = self._heal()
+            self.keep_lock()
             self._write_holder(holder)
             try:
                 yield killed
@@ -119,40 +129,59 @@ class Workspace:
 
     def override(self, overrides: Sequence[str]) -> None:
         """Other values in params.yaml until the run ends."""
-        if not self._params.exists():
+        texts_of_run = self._texts_of_run()
+        if _text(self.folder / PARAMS) not in texts_of_run:  # the user's own, from the start or edited since
+            if texts_of_run:
+                logger.warning(EDITED)
             _copy(self.folder / PARAMS, self._params)
         text = overridden(self.folder / PARAMS, overrides)
-        _write(self._params_of_run, text)
-        _write(self.folder / PARAMS, text)
+        # A kill between the next two leaves the text before, which is still among those of the run.
+        write_whole(self._params_of_run, json.dumps([*texts_of_run, text]))
+        write_whole(self.folder / PARAMS, text)
 
     def _restore_params(self) -> None:
         """The user's own parameters, unless somebody has edited params.yaml since the run wrote it."""
         if not self._params.exists():
             return
-        now, of_run = (_text(path) for path in (self.folder / PARAMS, self._params_of_run))
-        if now is None or now == of_run:
+        now = _text(self.folder / PARAMS)
+        if now is None or now in self._texts_of_run():
             _copy(self._params, self.folder / PARAMS)
         elif now != self._params.read_text(encoding="utf-8"):
-            logger.warning("params.yaml was edited while a run had other values in it, so it stays as it is now")
+            logger.warning(EDITED)
         self._params_of_run.unlink(missing_ok=True)
         self._params.unlink()
+
+    def _texts_of_run(self) -> list[str]:
+        """What the run has written to params.yaml, and may have been about to write when it was killed."""
+        text = _text(self._params_of_run)
+        return list(json.loads(text)) if text else []
 
     def keep_lock(self) -> None:
         """Remember dvc.lock as it is, which DVC does not write whole or not at all."""
         text = _text(self.folder / LOCK)
         if _is_whole(text):
-            _write(self._lock, text)
+            write_whole(self._lock, text)
 
     def _heal(self) -> Holder | None:
         """Put right what a killed run left, if one was: processes, locks, a dvc.lock cut off, other parameters."""
         killed = self._read_holder()
         self._end_orphans()
         self._drop_dead_locks()
-        if killed and self._lock.exists() and not _is_whole(_text(self.folder / LOCK)):
-            logger.warning("dvc.lock was cut off: took the one of the stage before")
-            _copy(self._lock, self.folder / LOCK)
+        if killed and not _is_whole(_text(self.folder / LOCK)):
+            self._replace_lock()
         self._restore_params()
+        for path in (self.folder / LOCK, self.folder / PARAMS, self._lock, self._params, self._params_of_run):
+            _partial(path).unlink(missing_ok=True)
         return killed
+
+    def _replace_lock(self) -> None:
+        """Put dvc.lock aside, with which no stage could run, for that of the stage before, where there was one."""
+        if (self.folder / LOCK).exists():
+            (self.folder / LOCK).replace(self._cut_lock)
+            logger.warning("dvc.lock was cut off: it is %s now", self._cut_lock.relative_to(self.folder))
+        if self._lock.exists():
+            logger.warning("took the dvc.lock of the stage before")
+            _copy(self._lock, self.folder / LOCK)
 
     def _end_orphans(self) -> None:
         """Kill what a killed run started and left behind: it would go on writing into the outputs."""
@@ -180,7 +209,8 @@ class Workspace:
             return
         except (ValueError, AttributeError, KeyError, TypeError):
             process_ids = set()
-        if not any(_lives(process_id) for process_id in process_ids):
+        written = path.stat().st_mtime
+        if not any(_has_lived_since(written, process_id) for process_id in process_ids):
             path.unlink()
 
     def _read_holder(self) -> Holder | None:
@@ -190,21 +220,23 @@ class Workspace:
             return None
 
     def _write_holder(self, holder: Holder) -> None:
-        _write(self._holder, json.dumps(asdict(holder)))
+        write_whole(self._holder, json.dumps(asdict(holder)))
 
 
-def _lives(process_id: int) -> bool:
+def _has_lived_since(time: float, process_id: int) -> bool:
+    """Whether that process was there then and still is: the number of one that ended is another's after a while."""
     try:
-        return is_alive(psutil.Process(process_id))
+        process = psutil.Process(process_id)
+        return process.create_time() <= time + CLOCK_SECONDS and is_alive(process)
     except psutil.NoSuchProcess:
         return False
 
 
 def _is_whole(lock: str | None) -> TypeGuard[str]:
-    """Whether that is a dvc.lock which ends as DVC ends it."""
+    """Whether that is a dvc.lock which ends as DVC ends it, and which DVC takes."""
     try:
-        return lock is not None and lock.endswith("\n") and isinstance(YAML(typ="safe").load(lock), dict)
-    except YAMLError:
+        return lock is not None and lock.endswith("\n") and "stages" in Lockfile.validate(YAML(typ="safe").load(lock))
+    except (YAMLError, DvcException):
         return False
 
 
@@ -217,11 +249,15 @@ def _text(path: Path) -> str | None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    _write(target, source.read_text(encoding="utf-8"))
+    write_whole(target, source.read_text(encoding="utf-8"))
 
 
-def _write(target: Path, text: str) -> None:
-    """Whole or not at all."""
-    partial = target.with_name(f".{target.name}.partial")
+def write_whole(target: Path, text: str) -> None:
+    """Or not at all."""
+    partial = _partial(target)
     partial.write_text(text, encoding="utf-8")
     partial.replace(target)
+
+
+def _partial(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")

@@ -21,7 +21,7 @@ stages:
     do:
       cmd: python stage.py download ${item}
       deps: [stage.py]
-      outs: ["data/${item}/download"]
+      outs: ["data/${item}/download", "reports/${item}/download.json"]
   validate:
     foreach: [coco]
     do:
@@ -75,6 +75,10 @@ content = "".join(path.read_text() for folder in inputs for one in sorted(glob.g
                   for path in sorted(pathlib.Path(one).iterdir()))
 for number in range(3):
     (out / f"{number}.txt").write_text(f"{name} {number}\\n{content}")
+if stage == "download":
+    report = pathlib.Path("reports", subject, "download.json")
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text(json.dumps({"bytes": sum(path.stat().st_size for path in out.iterdir())}))
 if stage == "evaluate":
     import numpy
     from PIL import Image

@@ -155,7 +155,8 @@ def test_a_cancelled_training_is_gone_within_seconds(team: Team) -> None:
     training = int((team.project / "hanging").read_text())
     started = time.monotonic()
     team.server.ask(f"flow_runs/{run}/set_state", state={"type": "CANCELLING"})
-    team.wait(lambda: not lives(training))
+    team.wait(lambda: not (team.project / ".dvc/tmp/boxline/holder.json").exists())
+    assert not lives(training)  # until then nobody else may have the workspace
     assert time.monotonic() - started < 15
     assert team.ended(run) == "Cancelled"
     again = team.start("on-demand", targets=["train@coco_yolo"], pull=False, push=False)

@@ -1,12 +1,14 @@
 """kill -9 at seeded moments of a run: the next one ends as if nothing had happened, and nothing is left behind.
 
-A moment is the n-th time that a process of DVC, or of a stage, opens, makes, renames, links or removes a file below the
-project. Just before it, some part of the whole dies: the stage, DVC, the flow, or the server.
+A moment is the n-th time that `dvc repro`, `dvc push` or a stage opens, makes, renames, links or removes a file below
+the project. Just before it, some part of the whole dies: the stage, DVC, the flow, or the server. In a new project
+nothing is pulled or pushed; in one whose stage was edited after everything had been done and pushed, both are.
 """
 
 import json
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,24 +51,30 @@ def victim():
     return int(VICTIM)
 
 script = pathlib.Path(sys.orig_argv[1]).name if len(sys.orig_argv) > 1 else ""
-if (COUNTED == "stage" and script == "stage.py") or (COUNTED == "dvc" and script == "dvc" and "repro" in sys.orig_argv):
+if (COUNTED == "stage" and script == "stage.py") or (script == "dvc" and COUNTED in sys.orig_argv):
     sys.addaudithook(watch)
 """
 
-# What is counted, who dies, and how many moments are drawn of how many.
+# The project, what is counted in it, who dies, and how many moments are drawn of how many.
 CASES = [
-    ("stage", "itself", 3, 9),
-    ("stage", "dvc", 3, 9),
-    ("stage", "flow", 3, 9),
-    ("dvc", "itself", 4, 70),
-    ("dvc", "flow", 4, 70),
+    ("new", "stage", "itself", 1, 15),
+    ("new", "stage", "dvc", 2, 15),
+    ("new", "stage", "flow", 2, 15),
+    ("new", "repro", "itself", 3, 186),
+    ("new", "repro", "flow", 3, 186),
+    ("made", "stage", "itself", 2, 9),
+    ("made", "stage", "flow", 1, 9),
+    ("made", "repro", "itself", 1, 186),
+    ("made", "repro", "flow", 1, 186),
+    ("made", "push", "itself", 1, 95),
 ]
 KILLS = [
-    (counted, victim, moment)
-    for number, (counted, victim, kills, events) in enumerate(CASES)
+    (kind, counted, victim, moment)
+    for number, (kind, counted, victim, kills, events) in enumerate(CASES)
     for moment in random.Random(2017 + number).sample(range(1, events), kills)
 ]
-OPTIONS = {"targets": ["download@coco"], "pull": False, "push": False}
+TARGETS = {"targets": ["download@coco"]}
+OPTIONS = {"new": {**TARGETS, "pull": False, "push": False}, "made": TARGETS}
 
 
 @pytest.fixture(scope="module")
@@ -75,26 +83,41 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
         yield running
 
 
+class Projects:
+    """Copies of a new project, and of one that was edited after everything had been done and pushed."""
+
+    def __init__(self, folder: Path, server: PrefectServer) -> None:
+        self.masters = {kind: folder / kind for kind in OPTIONS}
+        make_mini_project(self.masters["new"])
+        made = Path(shutil.copytree(self.masters["new"], self.masters["made"]))
+        assert run_flow(made, variables=server.variables, **OPTIONS["made"])[0] == "Completed"
+        stage = made / "stage.py"
+        stage.write_text(stage.read_text().replace("{name} {number}", "edited {name} {number}"))
+        self.undisturbed = {}
+        for kind in OPTIONS:
+            project = self.copy(kind, folder / f"undisturbed-{kind}")
+            assert run_flow(project, variables=server.variables, **OPTIONS[kind])[0] == "Completed"
+            self.undisturbed[kind] = (project / "dvc.lock").read_text()
+        assert self.undisturbed["made"] != (made / "dvc.lock").read_text()
+
+    def copy(self, kind: str, folder: Path) -> Path:
+        return Path(shutil.copytree(self.masters[kind], folder))
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, server: PrefectServer) -> str:
-    """The dvc.lock of a run that nothing disturbs."""
-    project = make_mini_project(tmp_path_factory.mktemp("undisturbed") / "project")
-    assert run_flow(project, variables=server.variables, **OPTIONS)[0] == "Completed"
-    return (project / "dvc.lock").read_text()
+def projects(tmp_path_factory: pytest.TempPathFactory, server: PrefectServer) -> Projects:
+    return Projects(tmp_path_factory.mktemp("projects"), server)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return make_mini_project(tmp_path / "project")
-
-
-def start(project: Path, server: PrefectServer, counted: str, moment: int, victim: str) -> "subprocess.Popen[bytes]":
+def start(
+    project: Path, server: PrefectServer, kind: str, counted: str, moment: int, victim: str
+) -> "subprocess.Popen[bytes]":
     """A run in which that dies then."""
     (project.parent / "hook").mkdir()
     (project.parent / "hook" / "sitecustomize.py").write_text(COUNT_AND_KILL)
     kill = json.dumps([f"{project}{os.sep}", counted, moment, victim, str(project.parent / "killed")])
     return subprocess.Popen(
-        flow_words("pipeline", OPTIONS),
+        flow_words("pipeline", OPTIONS[kind]),
         cwd=project,
         env=flow_environment(**server.variables, PYTHONPATH=str(project.parent / "hook"), KILL=kill),
         stdout=subprocess.DEVNULL,
@@ -112,37 +135,42 @@ def left_behind(project: Path) -> list[str]:
         except psutil.Error:
             continue
     state = project / ".dvc/tmp/boxline"
-    return [*processes, *(path.name for path in (state / "holder.json", state / "params.yaml") if path.exists())]
+    files = [path.name for path in (state / "holder.json", state / "params.yaml") if path.exists()]
+    rwlock = project / ".dvc/tmp/rwlock"  # DVC keeps the file, and in it who reads and writes
+    locks = [path for paths in json.loads(rwlock.read_text()).values() for path in paths]
+    return [*processes, *files, *locks, *project.glob(".*.partial")]
 
 
-def require_as_if_nothing_had_happened(project: Path, server: PrefectServer, undisturbed: str) -> None:
-    assert run_flow(project, variables=server.variables, **OPTIONS)[0] == "Completed"
+def require_as_if_nothing_had_happened(project: Path, server: PrefectServer, kind: str, undisturbed: str) -> None:
+    assert run_flow(project, variables=server.variables, **OPTIONS[kind])[0] == "Completed"
     assert (project / "dvc.lock").read_text() == undisturbed
     assert left_behind(project) == []
     assert server.unfinished() == []
 
 
-@pytest.mark.parametrize(("counted", "victim", "moment"), KILLS)
+@pytest.mark.parametrize(("kind", "counted", "victim", "moment"), KILLS)
 def test_the_next_run_ends_like_an_undisturbed_one(
-    project: Path, server: PrefectServer, undisturbed: str, counted: str, victim: str, moment: int
+    tmp_path: Path, server: PrefectServer, projects: Projects, kind: str, counted: str, victim: str, moment: int
 ) -> None:
-    killed = start(project, server, counted, moment, victim)
+    project = projects.copy(kind, tmp_path / "project")
+    killed = start(project, server, kind, counted, moment, victim)
     code = killed.wait()
-    assert (project.parent / "killed").exists()
+    assert (tmp_path / "killed").exists()
     assert code == (-9 if victim == "flow" else 0)
-    require_as_if_nothing_had_happened(project, server, undisturbed)
+    require_as_if_nothing_had_happened(project, server, kind, projects.undisturbed[kind])
 
 
 @pytest.mark.parametrize("moment", [3, 45])
-def test_a_server_that_dies_costs_no_work(project: Path, tmp_path: Path, undisturbed: str, moment: int) -> None:
+def test_a_server_that_dies_costs_no_work(tmp_path: Path, projects: Projects, moment: int) -> None:
     """It is started again, as a team's own is by whatever watches it."""
+    project = projects.copy("new", tmp_path / "project")
     (tmp_path / "own").mkdir()
     with prefect_server(tmp_path / "own") as own:
         assert own.process is not None
-        running = start(project, own, "dvc", moment, str(own.process.pid))
-        while not (project.parent / "killed").exists():
+        running = start(project, own, "new", "repro", moment, str(own.process.pid))
+        while not (tmp_path / "killed").exists():
             assert running.poll() is None
         own.kill()
         own.start()
         running.wait()
-        require_as_if_nothing_had_happened(project, own, undisturbed)
+        require_as_if_nothing_had_happened(project, own, "new", projects.undisturbed["new"])

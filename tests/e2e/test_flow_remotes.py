@@ -74,7 +74,7 @@ def test_a_push_that_fails_twice_is_done_at_the_third_time(
     tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [server.flow_runs()[0]["id"]]}})
     assert {task["name"]: task["run_count"] for task in tasks}["push"] == 3
     objects = [path for path in proxy.uploaded if "/files/" in path]  # the run cache's notes are sent each time
-    assert len(objects) == len(set(objects)) == 8
+    assert len(objects) == len(set(objects)) == 9
     assert refused <= set(objects)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
-from flows.processes import Ended, run
+from flows.processes import Commands, Ended
 
 DVC = Path(sys.executable).with_name("dvc")
 
@@ -20,4 +20,4 @@ def make_project(folder: Path, dvc_yaml: str) -> Path:
 def run_in(folder: Path, *words: str | Path, timeout_seconds: float = 60, **variables: str) -> Ended:
     """A command as a flow runs it."""
     quiet = {"DVC_NO_ANALYTICS": "1", **variables}
-    return run(words, folder, folder / "logs" / "command.log", lambda _: None, timeout_seconds, quiet)
+    return Commands().run(words, folder, folder / "logs" / "command.log", lambda _: None, timeout_seconds, quiet)

@@ -1,11 +1,10 @@
 """DVC's graph of a small project."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from flows.graph import UnknownTargetError, default_remote, incomplete, stages_of
+from flows.graph import UnknownTargetError, default_remote, missing_outputs, stages_of
 from tests.flows.projects import DVC, make_project, run_in
 
 DVC_YAML = """
@@ -26,8 +25,8 @@ stages:
       cmd: echo ${item} > ${item}.1
       outs: ["${item}.1"]
   lonely:
-    cmd: mkdir lonely && echo 1 > lonely/1
-    outs: [lonely]
+    cmd: mkdir -p lonely && echo 1 > lonely/1 && echo 2 > lonely/2
+    outs: [lonely/1, lonely/2]
 """
 
 
@@ -73,7 +72,7 @@ def test_files_that_dvc_watches_over_are_no_stages(tmp_path: Path) -> None:
     make_project(tmp_path, "stages: {read: {cmd: cat a.txt, deps: [a.txt]}}\n")
     (tmp_path / "a.txt.dvc").write_text("outs: [{md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: a.txt}]\n")
     assert stages_of(tmp_path, []) == {"read": set()}
-    assert incomplete(tmp_path, ["read"]) == []
+    assert missing_outputs(tmp_path, ["read"]) == []
 
 
 def test_the_default_remote(project: Path, tmp_path: Path) -> None:
@@ -84,13 +83,23 @@ def test_the_default_remote(project: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stages_whose_outputs_are_not_all_here(tmp_path: Path) -> None:
+def test_what_is_missing_can_be_pulled_beside_what_a_stage_that_died_has_left(tmp_path: Path) -> None:
     make_project(tmp_path, DVC_YAML)
+    (tmp_path / ".dvc" / "config").write_text(
+        "[core]\n    no_scm = True\n    remote = here\n['remote \"here\"']\n    url = ../store\n"
+    )
     stages = list(stages_of(tmp_path, []))
-    assert incomplete(tmp_path, stages) == []  # never made, so nothing can be fetched
-    assert run_in(tmp_path, DVC, "repro", "lonely", "pack@a").return_code == 0
-    assert incomplete(tmp_path, stages) == []
+    assert missing_outputs(tmp_path, stages) == []  # never made, so nothing can be fetched
+    assert run_in(tmp_path, DVC, "repro", "lonely", "make@a").return_code == 0
+    assert missing_outputs(tmp_path, stages) == []
     (tmp_path / "a.1").unlink()
-    shutil.rmtree(tmp_path / "lonely")
-    assert sorted(incomplete(tmp_path, stages)) == ["lonely", "make@a"]
-    assert incomplete(tmp_path, ["make@a", "score"]) == ["make@a"]
+    (tmp_path / "lonely" / "2").unlink()
+    (tmp_path / "lonely" / "1").write_text("half of something new")
+    missing = missing_outputs(tmp_path, stages)
+    assert missing == ["a.1", "lonely/2"]
+    assert missing_outputs(tmp_path, ["lonely", "score"]) == ["lonely/2"]
+
+    assert run_in(tmp_path, DVC, "pull", "--allow-missing", *missing).return_code == 0
+    assert missing_outputs(tmp_path, stages) == []
+    assert (tmp_path / "a.1").read_text() == "a\n"
+    assert (tmp_path / "lonely" / "1").read_text() == "half of something new"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from flows import processes
-from flows.processes import TAIL_LINES, Ended, end_all, end_group, is_alive, run
+from flows.processes import TAIL_LINES, Commands, Ended, end_group, is_alive
 
 STUBBORN = 'trap "" TERM; echo $$; while :; do sleep 0.01; done'
 """A shell that says who it is, and goes on when it is asked to end."""
@@ -25,6 +25,9 @@ print("on", flush=True)
 signal.pause()
 """
 LIMIT_SECONDS = 1
+
+COMMANDS = Commands()
+run = COMMANDS.run
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +100,7 @@ def test_bytes_that_are_no_utf8_are_told_by_a_mark(command: Command) -> None:
 def test_a_command_that_is_not_there_is_an_error_and_is_not_remembered(command: Command) -> None:
     with pytest.raises(FileNotFoundError, match="does-not-exist"):
         run(["does-not-exist"], command.folder, command.log, command.told.append, 60)
-    assert processes._groups == set()
+    assert COMMANDS._groups == set()
 
 
 def test_who_listens_may_fail_and_the_command_ends(command: Command) -> None:
@@ -111,7 +114,7 @@ def test_who_listens_may_fail_and_the_command_ends(command: Command) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(["sh", "-c", "echo $$; exec sleep 1000"], command.folder, command.log, tell, 60)
     assert not lives(process_ids[0])
-    assert processes._groups == set()
+    assert COMMANDS._groups == set()
 
 
 def test_a_command_that_takes_too_long_ends_with_its_grandchildren(command: Command) -> None:
@@ -146,8 +149,9 @@ def test_what_it_leaves_behind_with_its_output_open_ends_with_it_too(command: Co
     assert not lives(int(ended.tail))
 
 
-def test_end_all_ends_the_commands_of_all_threads_and_no_others(tmp_path: Path) -> None:
+def test_at_the_end_of_a_run_the_commands_of_all_its_threads_end_and_no_others(tmp_path: Path) -> None:
     began = threading.Semaphore(0)
+    commands = Commands()
     process_ids: list[int] = []
 
     def tell(line: str) -> None:
@@ -155,22 +159,32 @@ def test_end_all_ends_the_commands_of_all_threads_and_no_others(tmp_path: Path) 
         began.release()
 
     def start(name: str) -> Ended:
-        return run(["sh", "-c", STUBBORN], tmp_path, tmp_path / f"{name}.log", tell, 60)
+        return commands.run(["sh", "-c", STUBBORN], tmp_path, tmp_path / f"{name}.log", tell, 60)
 
     other = subprocess.Popen(["sleep", "1000"], start_new_session=True)
     try:
         with ThreadPoolExecutor() as threads:
-            commands = [threads.submit(start, name) for name in "ab"]
-            for _ in commands:
-                began.acquire()
-            end_all()
+            with commands:
+                running = [threads.submit(start, name) for name in "ab"]
+                for _ in running:
+                    began.acquire()
             assert not any(map(lives, process_ids))
-            assert [command.result().return_code for command in commands] == [-signal.SIGKILL] * 2
+            assert [command.result().return_code for command in running] == [-signal.SIGKILL] * 2
         assert other.poll() is None
     finally:
         other.kill()
         other.wait()
-    end_all()  # nothing runs, nothing to do
+    commands.end_all()  # nothing runs, nothing to do
+
+
+def test_a_thread_that_outlives_its_run_starts_nothing(command: Command) -> None:
+    """As one of Prefect, when a run is cancelled between two commands of a task."""
+    with Commands() as commands:
+        pass
+    ended = commands.run(["touch", "late"], command.folder, command.log, command.told.append, 60)
+    assert ended == Ended(-signal.SIGTERM, "")
+    assert not (command.folder / "late").exists()
+    assert command.run("touch late") == Ended(0, "")  # of another run in the same process
 
 
 @pytest.fixture

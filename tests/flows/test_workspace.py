@@ -1,5 +1,6 @@
 """A workspace in a folder: one holder at a time, and what a killed one leaves, put right by the next."""
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from tests.e2e.tiny import PROJECT
 
 PARAMS = "# what the user wrote\nbatch_size: 8 # images\n"
 CHANGED = "# what the user wrote\nbatch_size: 2 # images\n"
+HALVED = "# what the user wrote\nbatch_size: 4 # images\n"
 EDITED = "batch_size: 16\n"
 OURS = Holder("run-2", "wise-owl", "laptop", 42, "2026-11-21T18:45:02+00:00")
 
@@ -267,6 +269,52 @@ def test_a_kill_right_before_the_new_parameters_changes_nothing(folder: Path, ca
         assert (params(folder), caplog.messages) == (PARAMS, [])
 
 
+class CutError(Exception):
+    """In place of a kill."""
+
+
+@pytest.mark.parametrize(
+    ("renames", "then"), [(0, PARAMS), (1, PARAMS), (2, PARAMS), (3, HALVED), (4, HALVED), (5, CHANGED)]
+)
+def test_a_kill_at_any_moment_of_new_parameters_changes_nothing(
+    folder: Path, caplog: pytest.LogCaptureFixture, renames: int, then: str
+) -> None:
+    """After the n-th rename of a file, by which what was written takes effect."""
+    workspace = Workspace(folder)
+    workspace.state.mkdir(parents=True)
+    left = iter(range(renames))
+
+    def replace(source: Path, target: Path) -> None:
+        if next(left, None) is None:
+            raise CutError
+        source.rename(target)
+
+    with pytest.MonkeyPatch.context() as patches, contextlib.suppress(CutError):
+        patches.setattr(Path, "replace", replace)
+        workspace.override(["batch_size=4"])
+        workspace.override(["batch_size=2"])
+    assert params(folder) == then
+    with workspace.held(OURS):
+        assert params(folder) == PARAMS
+    assert caplog.messages == []
+    assert left_behind(folder) == ["lease"]
+
+
+def test_parameters_that_somebody_edits_before_the_batch_is_halved_stay(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = Workspace(folder)
+    with workspace.held(OURS):
+        workspace.override(["batch_size=4"])
+        (folder / "params.yaml").write_text(EDITED)
+        workspace.override(["batch_size=8"])
+        assert params(folder) == "batch_size: 8\n"
+        workspace.override(["batch_size=4"])
+    assert params(folder) == EDITED
+    assert caplog.messages == ["params.yaml was edited while a run had other values in it, so it stays as it is now"]
+    assert left_behind(folder) == ["lease"]
+
+
 def test_parameters_that_are_gone_come_back(folder: Path) -> None:
     """As after `git stash`, or an editor that replaces files and was killed."""
     killed_holder(folder, "long", "batch_size=2")
@@ -278,19 +326,46 @@ def test_parameters_that_are_gone_come_back(folder: Path) -> None:
 LOCK = "schema: '2.0'\nstages:\n  one:\n    cmd: echo 1\n"
 
 
-@pytest.mark.parametrize("cut", ["", LOCK[:-1], LOCK[:20], "- 1\n", "stages: [\n", "\x00\n"])
+CUT_OFF = "dvc.lock was cut off: it is .dvc/tmp/boxline/dvc.lock.cut now"
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        "",
+        LOCK[:-1],
+        LOCK[:20],
+        "schema: '2.0'\n",
+        "schema: '2.0'\nstages:\n",
+        LOCK + "    outs:\n",
+        "- 1\n",
+        "stages: [\n",
+        "\x00\n",
+    ],
+)
 def test_a_lock_that_was_cut_off_is_the_one_of_the_stage_before(
     folder: Path, caplog: pytest.LogCaptureFixture, cut: str
 ) -> None:
-    workspace = Workspace(folder)
     (folder / "dvc.lock").write_text(LOCK)
-    with workspace.held(OURS):
-        workspace.keep_lock()
-    killed_holder(folder)
+    killed_holder(folder)  # before any stage had ended
     (folder / "dvc.lock").write_text(cut)
-    with workspace.held(OURS):
+    with Workspace(folder).held(OURS):
         assert (folder / "dvc.lock").read_text() == LOCK
-    assert caplog.messages == ["dvc.lock was cut off: took the one of the stage before"]
+    assert (folder / ".dvc/tmp/boxline/dvc.lock.cut").read_text() == cut
+    assert caplog.messages == [CUT_OFF, "took the dvc.lock of the stage before"]
+
+
+def test_a_first_lock_that_was_cut_off_is_put_aside(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """DVC would refuse every later command."""
+    killed_holder(folder)
+    with Workspace(folder).held(OURS):
+        assert caplog.messages == []
+    killed_holder(folder)
+    (folder / "dvc.lock").write_text(LOCK[:20])
+    with Workspace(folder).held(OURS):
+        assert not (folder / "dvc.lock").exists()
+    assert (folder / ".dvc/tmp/boxline/dvc.lock.cut").read_text() == LOCK[:20]
+    assert caplog.messages == [CUT_OFF]
 
 
 def test_a_lock_that_is_whole_or_was_nobodys_to_mend_stays(folder: Path) -> None:
@@ -353,6 +428,18 @@ def test_locks_of_the_living_stay_and_those_of_the_dead_and_of_zombies_go(
     rwlock.parent.mkdir(parents=True)
     for process_id, stays in [(os.getpid(), True), (zombie_id, False), (dead_id, False)]:
         rwlock.write_text(locked(process_id))
+        with Workspace(folder).held(OURS):
+            assert rwlock.exists() == stays
+
+
+@pytest.mark.parametrize("locked", [reading, writing])
+def test_locks_of_the_dead_go_also_where_their_number_is_a_later_process(folder: Path, locked: "type[reading]") -> None:
+    rwlock = folder / ".dvc" / "tmp" / "rwlock"
+    rwlock.parent.mkdir(parents=True)
+    started = psutil.Process().create_time()
+    for written, stays in [(started - 60, False), (started, True)]:
+        rwlock.write_text(locked(os.getpid()))
+        os.utime(rwlock, (written, written))
         with Workspace(folder).held(OURS):
             assert rwlock.exists() == stays
 
