@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 FOLDER = ".dir"
 """Ends the hash of a folder: of the list of its files, which is an object as they are."""
 
-REFUSALS = {"PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "HostKeyNotVerifiable"}
-MISTAKES = {"FileNotFoundError", "ValueError", "ImportError"}
+LASTING = {
+    *("PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "HostKeyNotVerifiable"),
+    *("FileNotFoundError", "ValueError", "ImportError"),
+}
 """Errors that asking again does not change, by name, since each kind of remote has its own. All others may pass."""
 
 FULL_OR_FIXED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -251,7 +253,7 @@ class Store:
 def _may_pass(error: Exception) -> bool:
     """Whether a server or the way to it may have failed."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return not names & (REFUSALS | MISTAKES) and getattr(error, "errno", None) not in FULL_OR_FIXED
+    return not names & LASTING and getattr(error, "errno", None) not in FULL_OR_FIXED
 
 
 @contextlib.contextmanager

@@ -199,9 +199,10 @@ def test_a_push_that_met_no_server_may_pass_and_is_tried_again_with_the_same_com
     kept = git(project, "rev-parse", "runs")
     assert str(raised.value).startswith(f"The run is recorded here as {kept[:7]} on `runs`, but was not pushed: `git p")
     assert git(project, "rev-list", "--first-parent", "main..runs") == kept
-    git(project.parent, "init", "--quiet", "--bare", "shared.git")
-    git(project, "remote", "set-url", "origin", "../shared.git")
-    assert recorded(capsys, flow="flow-7", to="origin") == kept == git(project.parent / "shared.git", "rev-parse", "runs")
+    shared = project.parent / "shared.git"
+    git(project, "init", "--quiet", "--bare", str(shared))
+    git(project, "remote", "set-url", "origin", str(shared))
+    assert recorded(capsys, flow="flow-7", to="origin") == kept == git(shared, "rev-parse", "runs")
     assert recorded(capsys, flow="flow-8") != kept
 
 
