@@ -175,7 +175,7 @@ def test_the_server_starts_anew_then_worker_and_flow_die_and_housekeeping_says_s
     claim = team.run(run)["state"]["state_details"]["deployment_concurrency_lease_id"]
     team.server.kill()
     team.server.start()
-    team.server.ask(f"concurrency_limits/leases/{claim}/renew")  # as the run does every few minutes
+    team.server.ask(f"v2/concurrency_limits/leases/{claim}/renew")  # as the run does every few minutes
     team.kill_worker()
     os.kill(flow, 9)
     assert lives(training)
