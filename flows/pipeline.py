@@ -27,7 +27,7 @@ from flows.hooks import notify
 from flows.overrides import PARAMS, OverrideError, halved_batch
 from flows.processes import Ended, end_all, run
 from flows.runs import adopt_lock, commit_of, last_metrics
-from flows.telling import PROGRESS_VARIABLE, Lines, Progress
+from flows.telling import PROGRESS_VARIABLE, Lines, Progress, shown_or_not
 from flows.workspace import LOCK, HeldError, Holder, Workspace
 from flows.zombies import mark_crashed
 
@@ -116,7 +116,7 @@ class Run:
         limit_minutes = self.time_limits_minutes.get(name.partition("@")[0], OTHER_LIMIT_MINUTES)
         variables = {**self.workspace.variables, PROGRESS_VARIABLE: str(progress)}
         lines = Lines(get_run_logger(), log)
-        with Progress(name, progress):
+        with Progress(name, progress, get_run_logger()):
             ended = run(words, self.workspace.folder, log, lines.tell, 60 * limit_minutes, variables)
         lines.close()
         if failure := failure_of(ended):
@@ -132,10 +132,13 @@ class Run:
         try:
             ended = self.command(name, [BIN / "dvc", "--wait-for-lock", "repro", "--single-item", *forced, name])
         except TaskError:
-            reports.publish_failure(self.workspace.folder, name)
+            with shown_or_not(get_run_logger()):
+                reports.publish_failure(self.workspace.folder, name)
             raise
+        self.failures.pop(name, None)  # what comes after the stage is none of its failures
         self.workspace.keep_lock()
-        reports.publish(self.workspace.folder, name, before)
+        with shown_or_not(get_run_logger()):
+            reports.publish(self.workspace.folder, name, before)
         for saying, reason in SKIPPED.items():
             if re.search(saying, ended.tail):
                 return Completed(name="Skipped", message=f"Skipped: {reason}.")

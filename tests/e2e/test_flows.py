@@ -199,6 +199,9 @@ def test_a_second_run_is_skipped_and_one_that_hangs_is_ended(project: Path, serv
         "download@coco: took too long. It was ended with everything that it had started (all that it said: "
     )
     assert not lives(int((project / "hanging").read_text()))
+    [hung] = [one for one in server.flow_runs() if one["name"] == holder]
+    progress = artifacts(server, hung["id"])["progress-download-coco"]
+    assert progress["description"] == "download@coco: images, 1 of 4"
 
 
 class Alerts(BaseHTTPRequestHandler):
