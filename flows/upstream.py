@@ -13,11 +13,15 @@ from flows.pipeline import pipeline
 
 
 @flow(name="upstream", on_failure=[notify], on_crashed=[notify])
-def upstream(targets: list[str] = []) -> State[Any]:  # noqa: B006  # a list is what Prefect's form shows
+def upstream(
+    targets: list[str] = [],  # noqa: B006  # a list is what Prefect's form shows
+    git_remote: str | None = None,
+) -> State[Any]:
     """Ask every source whether it has changed, and run the pipeline with new downloads where one has.
 
     Args:
         targets: what to bring up to date then, as for `pipeline`; none stands for all.
+        git_remote: where the branch of recorded runs is pushed to, as for `pipeline`.
 
     """
     asked = subprocess.run(
@@ -29,6 +33,9 @@ def upstream(targets: list[str] = []) -> State[Any]:  # noqa: B006  # a list is 
     if not datasets:
         return Completed(name="Skipped", message="Skipped: no source has changed.")
     state: State[Any] = pipeline(
-        targets=targets, force=[f"download@{dataset}" for dataset in datasets], return_state=True
+        targets=targets,
+        force=[f"download@{dataset}" for dataset in datasets],
+        git_remote=git_remote,
+        return_state=True,
     )
     return state
