@@ -264,7 +264,10 @@ def test_a_source_that_has_changed_is_downloaded_and_what_depends_on_it_follows(
     )
     csv = mirror / "MNIST" / "training_data.csv"
     csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))
-    assert run_flow(project, "upstream", server.variables, **options)[0] == "Completed"
+    shared = tmp_path / "shared.git"
+    git(project, "init", "--quiet", "--bare", str(shared))
+    assert run_flow(project, "upstream", server.variables, git_remote=str(shared), **options)[0] == "Completed"
+    assert git(shared, "rev-parse", "runs") == git(project, "rev-parse", "runs")
     states = server.task_states(server.flow_runs()[0]["id"])
     assert (states["sample@digits"], states["download@digits"], states["tables@digits"]) == (
         "Skipped",
