@@ -37,6 +37,8 @@ EXIT_CODES = {
 }
 """Of our stages and commands, see pipeline/command.py, and of processes that were killed, as Python and sh tell it."""
 
+GIT_FAILED = 128
+
 OUR_ERROR = re.compile(r"^Error: ", re.MULTILINE)
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with (-?\d+)", re.DOTALL)
 
@@ -49,24 +51,28 @@ SAYINGS = [
     (
         r"Unable to locate credentials|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Access Denied|Forbidden"
         r"|Unauthorized|ExpiredToken|Permission denied|PermissionDenied|\(40[13]\)|NoSuchBucket|bucket does not exist"
-        r"|config profile \(.*\) could not be found|Host key is not trusted",
+        r"|config profile \(.*\) could not be found|Host key (?:is not trusted|verification failed)"
+        r"|Authentication failed|could not read Username|returned error: 40[13]",
         Kind.DENIED,
     ),
     (
-        r"Could not connect|Cannot connect|Connect call failed|Connection (?:refused|reset|lost|closed|aborted)"
+        r"Could not (?:connect|resolve)|(?:Cannot|unable to|Failed to) connect|Connect call failed"
+        r"|Connection (?:refused|reset|lost|closed|aborted)"
         r"|[Tt]imed out|TimeoutError|(?:Connect|Read) timeout|Server disconnected|Temporary failure in name"
         r"|Name or service not known|Network is unreachable|No route to host|SlowDown|InternalError"
         r"|Internal Server Error|Service ?Unavailable|Bad Gateway|\(50[0234]\)|IncompleteRead|Broken pipe"
+        r"|hung up unexpectedly|early EOF|returned error: (?:429|5\d\d)"
         r"|failed to transfer|files failed to (?:up|down)load",
         Kind.NETWORK,
     ),
     (
-        r"config(?:uration)? (?:file )?error|Checkout failed for following targets|missing data 'source'"
+        r"does not appear to be a git repository"
+        r"|config(?:uration)? (?:file )?error|Checkout failed for following targets|missing data 'source'"
         r"|dependency '.*' does not exist|not found inside '|dvc\.yaml' is invalid",
         Kind.INPUT,
     ),
 ]
-"""What DVC and the clients of its remotes say. The first that is found counts."""
+"""What DVC, Git and the clients of their remotes say. The first that is found counts."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def failure_of(ended: Ended) -> Failure | None:
 
 
 def _kind(ended: Ended) -> Kind:
-    said = _said_by_dvc(ended.tail)
+    said = ended.tail if ended.return_code == GIT_FAILED else _said_by_dvc(ended.tail)
     stage = STAGE_FAILED.search(said)
     code = int(stage[1]) if stage else ended.return_code
     kind = EXIT_CODES.get(code, Kind.CODE)
@@ -107,8 +113,9 @@ def _said_by_dvc(tail: str) -> str:
 
 
 def _last_words(tail: str) -> str:
-    """The line that says why: the last error of ours or of a traceback, DVC's first one, or the last line of all."""
+    """The line that says why: the last error of ours or of a traceback, DVC's or Git's first one, or the last line."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
     ours = [line for line in lines if re.match(r"[\w.]*Error: ", line)]
     of_dvc = [line for line in lines if line.startswith("ERROR: ")]
-    return (ours[-1:] or of_dvc[:1] or lines[-1:] or ["it said nothing"])[0]
+    of_git = [line for line in lines if re.match(r"(?:ssh|fatal): ", line)]
+    return (ours[-1:] or of_dvc[:1] or of_git[:1] or lines[-1:] or ["it said nothing"])[0]

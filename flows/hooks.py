@@ -16,11 +16,16 @@ NOTIFY_VARIABLE = "boxline_notify"
 
 
 def notify(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook of a flow that has failed or crashed."""
+    tell(flow.name, flow_run, state)
+
+
+def tell(flow_name: str, flow_run: FlowRun, state: State[Any]) -> None:
     """Tell the block of the variable `boxline_notify`. A message that cannot be sent is logged and changes nothing."""
     name = Variable.get(NOTIFY_VARIABLE)
     if not name:
         return
-    subject = f"Boxline: {flow.name} {flow_run.name} {str(state.name).lower()}"
+    subject = f"Boxline: {flow_name} {flow_run.name} {str(state.name).lower()}"
     body = f"{state.message}\nparameters: {flow_run.parameters}\nrun: {flow_run.id}"
     try:
         block: Any = Block.load(str(name))

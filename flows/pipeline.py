@@ -25,8 +25,8 @@ from flows.graph import UnknownTargetError, default_remote, missing_outputs, sta
 from flows.hooks import notify
 from flows.overrides import PARAMS, OverrideError, halved_batch
 from flows.processes import Commands, Ended
-from flows.runs import adopt_lock, commit_of, last_metrics
-from flows.telling import PROGRESS_VARIABLE, Lines, Progress
+from flows.runs import BRANCH, adopt_lock, commit_of, last_metrics
+from flows.telling import PROGRESS_VARIABLE, Lines, Progress, shown_or_not
 from flows.workspace import LOCK, HeldError, Holder, Workspace
 from flows.zombies import mark_crashed
 
@@ -116,7 +116,7 @@ class Run:
         limit_minutes = self.time_limits_minutes.get(name.partition("@")[0], OTHER_LIMIT_MINUTES)
         variables = {**self.workspace.variables, PROGRESS_VARIABLE: str(progress)}
         lines = Lines(get_run_logger(), log)
-        with Progress(name, progress):
+        with Progress(name, progress, get_run_logger()):
             ended = self.commands.run(words, self.workspace.folder, log, lines.tell, 60 * limit_minutes, variables)
         lines.close()
         if failure := failure_of(ended):
@@ -132,10 +132,13 @@ class Run:
         try:
             ended = self.command(name, [BIN / "dvc", "--wait-for-lock", "repro", "--single-item", *forced, name])
         except TaskError:
-            reports.publish_failure(self.workspace.folder, name)
+            with shown_or_not(get_run_logger()):
+                reports.publish_failure(self.workspace.folder, name)
             raise
+        self.failures.pop(name, None)  # what comes after the stage is none of its failures
         self.workspace.keep_lock()
-        reports.publish(self.workspace.folder, name, before)
+        with shown_or_not(get_run_logger()):
+            reports.publish(self.workspace.folder, name, before)
         for saying, reason in SKIPPED.items():
             if re.search(saying, ended.tail):
                 return Completed(name="Skipped", message=f"Skipped: {reason}.")
@@ -174,7 +177,8 @@ def pipeline(
         pull: fetch outputs that are not here, where the remote has them.
         push: send all outputs to the remote, and ask it for each of them afterwards.
         remote: a DVC remote; the default one where none is named.
-        git_remote: where the branch of recorded runs is pushed to; nowhere where none is named.
+        git_remote: where the branch of recorded runs is pushed to, and fetched from by a clone without dvc.lock;
+            nowhere where none is named.
         side_by_side: how many stages may run at once. Two trainings never do.
         time_limits_minutes: by the first word of a stage, such as train; one that takes longer is ended.
 
@@ -196,7 +200,7 @@ def pipeline(
             _tag(plan, workspace.folder)
             steps = [run.finished("parameters", partial(_check_parameters, run, overrides))]
             if pull and _all_completed(steps):
-                steps.append(run.finished("pull", partial(_pull, run, remote, list(plan))))
+                steps.append(run.finished("pull", partial(_pull, run, remote, git_remote, list(plan))))
             if _all_completed(steps):
                 steps += _run_stages(run, plan, forced, side_by_side)
             if push:  # also what was made beside a stage that failed: it may have taken days
@@ -247,11 +251,21 @@ def _check_parameters(run: Run, overrides: Sequence[str]) -> State[Any]:
     return Completed(message="The parameters can be used.")
 
 
-def _pull(run: Run, remote: str | None, stages: Sequence[str]) -> State[Any]:
+def _fetch_runs(run: Run, git_remote: str) -> None:
+    """The branch of runs as others have it: neither a shallow clone nor an old one knows of it."""
+    listed = run.command("pull", ["git", "ls-remote", git_remote, f"refs/heads/{BRANCH}"])
+    if listed.tail.strip():
+        words = ["git", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", git_remote]
+        run.command("pull", [*words, f"+refs/heads/{BRANCH}:refs/remotes/origin/{BRANCH}"])
+
+
+def _pull(run: Run, remote: str | None, git_remote: str | None, stages: Sequence[str]) -> State[Any]:
     """Fetch what earlier runs made and is not here."""
     if remote is None:
         return Completed(name="Skipped", message="Skipped: DVC has no remote here.")
     folder, lock = run.workspace.folder, run.workspace.folder / LOCK
+    if git_remote and not lock.exists():
+        _fetch_runs(run, git_remote)
     revision = None if lock.exists() else adopt_lock(folder, lock)
     if revision:
         get_run_logger().info("took dvc.lock from the last run recorded on %s", revision)

@@ -4,19 +4,32 @@ Runs, logs and artifacts lie in .prefect/ (SQLite). A team's own server is told 
 deployments and the worker are started here.
 """
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
 
+import psutil
+
 logger = logging.getLogger(__name__)
 
 POOL = "boxline"
 PREFECT = Path(sys.executable).with_name("prefect")
+SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # In memory, as they are otherwise, a server that is started again knows no run's claim to its deployment: it ends
+    # the runs that go on, and lets no other ones begin.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+}
+"""Of a server, in its environment, where nothing else is said."""
+
 START_SECONDS = 120
 STOP_SECONDS = 20
 
@@ -28,12 +41,13 @@ class ServerError(Exception):
 def serve() -> int:
     """Start everything and wait for Ctrl-C, or for a part to end; return the exit code."""
     os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").resolve()))
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
     parts = []
     try:
         if "PREFECT_API_URL" not in os.environ:
             port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
+            _require_free(int(port))
             os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
             parts.append(_start("server", "start", "--host", "127.0.0.1", "--port", port))
             _wait_for(parts[0], os.environ["PREFECT_API_URL"])
@@ -66,14 +80,30 @@ def _run(*words: str) -> None:
     subprocess.run([PREFECT, *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
+def _require_free(port: int) -> None:
+    """Raises ServerError where somebody listens: that one would answer in place of a server that cannot start."""
+    with socket.socket() as client:
+        if client.connect_ex(("127.0.0.1", port)) == 0:
+            raise ServerError(
+                f"127.0.0.1:{port} is in use by {_listener(port)}. End that one if a kill left it behind, name another "
+                f"port by PREFECT_SERVER_API_PORT, or use it: PREFECT_API_URL=http://127.0.0.1:{port}/api make server"
+            )
+
+
+def _listener(port: int) -> str:
+    """The process that listens at a port, for messages."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+                return f"process {connection.pid} ({' '.join(psutil.Process(connection.pid).cmdline())})"
+    return "a process of somebody else"
+
+
 def _wait_for(server: "subprocess.Popen[bytes]", address: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ServerError(
-                f"the server ended at once. Is {address} in use? PREFECT_SERVER_API_PORT names another port, and "
-                "PREFECT_API_URL a server that runs already."
-            )
+            raise ServerError("the server ended at once; what it said stands above.")
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=5):
                 return

@@ -1,16 +1,20 @@
 """What a stage says and how far it is, as the run's page shows it."""
 
+import contextlib
+import contextvars
 import json
 import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import PrefectException
 
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
@@ -22,6 +26,19 @@ PROGRESS_VARIABLE = "BOXLINE_PROGRESS"
 
 LONG_SECONDS = 10
 """From when on a stage has a progress artifact."""
+
+
+SERVER_ERRORS = (httpx.HTTPError, PrefectException)
+"""What Prefect raises where the server is away or does not take what is sent."""
+
+
+@contextlib.contextmanager
+def shown_or_not(logger: Logger) -> Iterator[None]:
+    """A block that shows something: what was done stays done where the server is away, and a warning is all."""
+    try:
+        yield
+    except SERVER_ERRORS as error:
+        logger.warning("not shown on the run's page, since the server did not take it: %s", error)
 
 
 class Lines:
@@ -64,13 +81,14 @@ class Lines:
 class Progress:
     """A progress artifact that follows the file in which a stage says how far it is, while the block runs."""
 
-    def __init__(self, stage: str, file: Path, long_seconds: float = LONG_SECONDS) -> None:
+    def __init__(self, stage: str, file: Path, logger: Logger) -> None:
         self._stage = stage
         self._file = file
-        self._long_seconds = long_seconds
+        self._logger = logger
         self._end = threading.Event()
         self._artifact: UUID | None = None
-        self._thread = threading.Thread(target=self._follow, daemon=True)
+        # In this thread's context, by which Prefect knows whose artifact it is.
+        self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._follow,), daemon=True)
 
     def __enter__(self) -> None:
         self._file.unlink(missing_ok=True)
@@ -80,13 +98,15 @@ class Progress:
         self._end.set()
         self._thread.join()
         if self._artifact:
-            update_progress_artifact(self._artifact, 100.0)
+            with shown_or_not(self._logger):
+                update_progress_artifact(self._artifact, 100.0)
 
     def _follow(self) -> None:
-        if self._end.wait(self._long_seconds):
+        if self._end.wait(LONG_SECONDS):
             return
         while not self._end.wait(2):
-            self._show()
+            with contextlib.suppress(*SERVER_ERRORS):  # it is shown again in a moment
+                self._show()
 
     def _show(self) -> None:
         try:

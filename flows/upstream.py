@@ -15,11 +15,15 @@ from flows.pipeline import pipeline
 
 
 @flow(name="upstream", on_failure=[notify], on_crashed=[notify])
-def upstream(targets: list[str] = []) -> State[Any]:  # noqa: B006  # a list is what Prefect's form shows
+def upstream(
+    targets: list[str] = [],  # noqa: B006  # a list is what Prefect's form shows
+    git_remote: str | None = None,
+) -> State[Any]:
     """Ask every source whether it has changed, and run the pipeline with new downloads where one has.
 
     Args:
         targets: what to bring up to date then, as for `pipeline`; none stands for all.
+        git_remote: where the branch of recorded runs is pushed to, as for `pipeline`.
 
     """
     asked = subprocess.run(
@@ -37,7 +41,7 @@ def upstream(targets: list[str] = []) -> State[Any]:  # noqa: B006  # a list is 
     if not downloads:
         said = f"Skipped: the targets need none of the sources that have changed: {', '.join(changed)}."
         return Completed(name="Skipped", message=said)
-    state: State[Any] = pipeline(targets=targets, force=downloads, return_state=True)
+    state: State[Any] = pipeline(targets=targets, force=downloads, git_remote=git_remote, return_state=True)
     return state
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+from typing import Any
 from uuid import UUID
 
 import psutil
@@ -14,9 +15,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Crashed
 
+from flows.hooks import tell
 from flows.processes import is_alive
 from flows.workspace import Holder
 
@@ -57,14 +59,16 @@ def _is_gone(run: FlowRun) -> bool:
 
 
 def _mark(client: SyncPrefectClient, flow_run_id: str, message: str) -> None:
-    """The run and its unfinished tasks as crashed, unless it has ended meanwhile."""
+    """The run and its unfinished tasks as crashed, unless it has ended meanwhile. The server calls no hooks then."""
     run = client.read_flow_run(UUID(flow_run_id))
     if run.state is not None and run.state.is_final():
         return
-    client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+    crashed: State[Any] = Crashed(message=message)
+    client.set_flow_run_state(run.id, crashed, force=True)
     tasks = client.read_task_runs(
         flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
     )
     for task in tasks:
         if task.state is not None and not task.state.is_final():
             client.set_task_run_state(task.id, Crashed(message=message), force=True)
+    tell(client.read_flow(run.flow_id).name, run, crashed)

@@ -17,7 +17,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The words that `record` takes."""
     parser.add_argument("--started", metavar="TIME", type=_moment, help="when the run began, as 2026-11-21T18:45:02Z")
-    parser.add_argument("--flow-run-id", metavar="ID", dest="flow_run", help="of the flow run that ran it")
+    parser.add_argument("--flow-run-id", metavar="ID", dest="flow_run", help="of the flow run: recorded once")
     parser.add_argument("--push", metavar="REMOTE", help="also push the branch to that Git remote: origin")
 
 

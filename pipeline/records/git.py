@@ -1,10 +1,11 @@
 """Git's plumbing, as processes: nothing here touches a branch that is checked out, the index or the working tree."""
 
 import os
+import re
 import subprocess
 from typing import NamedTuple
 
-from pipeline.errors import BoxlineError
+from pipeline.errors import BoxlineError, NetworkError
 from pipeline.storage.origins.origin import spoken
 
 IDENTITY = {
@@ -16,8 +17,20 @@ IDENTITY = {
 """Who commits where Git knows nobody, as in a container."""
 
 
+OUT_OF_REACH = re.compile(
+    r"Could not resolve host|Failed to connect|Connection (?:refused|reset|closed|timed out)|Operation timed out"
+    r"|Network is unreachable|No route to host|Name or service not known|Temporary failure in name resolution"
+    r"|hung up unexpectedly|unexpected disconnect|early EOF|RPC failed|Empty reply|returned error: (?:429|5\d\d)"
+)
+"""What Git, curl and ssh say where a server or the way to it failed, and nobody refused anything."""
+
+
 class GitError(BoxlineError):
     """Git did not do it. The message holds Git's own words."""
+
+
+class GitNetworkError(GitError, NetworkError):
+    """Git did not reach a server."""
 
 
 def git(*words: str, content: str = "", **variables: str) -> str:
@@ -36,7 +49,8 @@ def run_git(*words: str, content: str = "", **variables: str) -> str:
         raise BoxlineError("There is no git on PATH. Runs are kept as its commits; install it.") from None
     if result.returncode:
         said = " ".join(os.fsdecode(result.stderr or result.stdout).split())
-        raise GitError(f"`git {' '.join(words[:1])}` failed: {spoken(said).rstrip('.')}")
+        kind = GitNetworkError if OUT_OF_REACH.search(said) else GitError
+        raise kind(f"`git {' '.join(words[:1])}` failed: {spoken(said).rstrip('.')}")
     return os.fsdecode(result.stdout)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import BoxlineError, listed
+from pipeline.errors import BoxlineError, NetworkError, listed
 from pipeline.records import account
 from pipeline.records.account import PACKAGES, PARAMS, RUN
 from pipeline.records.git import Commit, GitError, as_written, commit, file_at, git, is_checked_out, names, resolve
@@ -40,10 +40,13 @@ REFUSALS = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to upd
 def record(started: datetime | None, flow_run: str | None) -> str:
     """Record the run whose dvc.lock is in the current folder; return the commit.
 
+    A flow run that the last commit is of already is not recorded twice: it asks again where only its push has failed.
     Raises BoxlineError where there is no Git repository with a commit, no dvc.lock, or `runs` is checked out.
     """
     head = _require_head()
     require_lock()
+    if flow_run and (known := _last_of(flow_run)):
+        return known
     with open_project() as repo, tempfile.TemporaryDirectory() as folder:
         variables = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         uncommitted = _add_working_state(variables)
@@ -76,7 +79,8 @@ def push(recorded: str, remote: str) -> str:
         if not any(words in str(refusal) for words in REFUSALS):
             break
         recorded = _move_onto(_fetched(remote), tip or "").get(recorded, recorded)
-    raise BoxlineError(
+    kind = NetworkError if isinstance(refusal, NetworkError) else BoxlineError
+    raise kind(
         f"The run is recorded here as {recorded[:7]} on `runs`, but was not pushed: {refusal}. Check `git remote -v` "
         f"and your rights there, then: git push {remote} runs"
     )
@@ -102,6 +106,13 @@ def _require_head() -> str:
             "another branch: git switch --create NAME"
         )
     return head
+
+
+def _last_of(flow_run: str) -> str | None:
+    """The last recorded run, if it is that one."""
+    tip = resolve(RUNS)
+    text = file_at(tip, RUN) if tip else None
+    return tip if text and json.loads(text)["flow_run"] == flow_run else None
 
 
 def _add_working_state(variables: dict[str, str]) -> list[str]:

@@ -5,6 +5,7 @@ lost objects since, and what was never pushed because the cache had lost it too.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from pipeline.errors import BoxlineError
+from pipeline.errors import BoxlineError, NetworkError
 from pipeline.records.lock import LOCK
 from pipeline.storage.digests import READ_BYTES
 from pipeline.storage.origins.origin import spoken, without_secrets
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 FOLDER = ".dir"
 """Ends the hash of a folder: of the list of its files, which is an object as they are."""
+
+LASTING = {
+    *("PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "HostKeyNotVerifiable"),
+    *("FileNotFoundError", "ValueError", "ImportError"),
+}
+"""Errors that asking again does not change, by name, since each kind of remote has its own. All others may pass."""
+
+FULL_OR_FIXED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -235,10 +244,16 @@ class Store:
         except BoxlineError:
             raise
         except Exception as error:  # every kind of remote has its own
-            raise BoxlineError(
+            raise (NetworkError if _may_pass(error) else BoxlineError)(
                 f"The {self.shown()} cannot be used ({type(error).__name__}: {spoken(error).rstrip('.')}). Check its "
                 "address with `dvc remote list`, that its server runs, and the credentials; then run it again."
             ) from error
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a server or the way to it may have failed."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names & LASTING and getattr(error, "errno", None) not in FULL_OR_FIXED
 
 
 @contextlib.contextmanager

@@ -65,6 +65,7 @@ if faults.exists():
         report.write_text("# coco\\n\\n3 of 9 rows are in quarantine")
     if fault == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        pathlib.Path(os.environ["BOXLINE_PROGRESS"]).write_text(json.dumps({"what": "images", "done": 1, "total": 4}))
         pathlib.Path("hanging").write_text(str(os.getpid()))
         while True:
             time.sleep(1)
@@ -122,8 +123,8 @@ def faults(project: Path, stage: str, *lines: str) -> None:
 def flow_words(flow: str, parameters: Mapping[str, object]) -> list[str]:
     """A command that runs a flow in its working folder and prints the name of its final state and its message."""
     code = (
-        f"import json, sys; import flows.pipeline; from flows.{flow} import {flow} as flow; "
-        "flows.pipeline.FIRST_PAUSE_SECONDS = 0.1; "
+        f"import json, sys; import flows.pipeline, flows.telling; from flows.{flow} import {flow} as flow; "
+        "flows.pipeline.FIRST_PAUSE_SECONDS = 0.1; flows.telling.LONG_SECONDS = 1; "
         "state = flow(**json.loads(sys.argv[1]), return_state=True); print(json.dumps([state.name, state.message]))"
     )
     return [sys.executable, "-c", code, json.dumps(parameters)]

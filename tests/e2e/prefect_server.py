@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from flows.server import SETTINGS
 from tests.servers import free_port
 
 PREFECT = Path(sys.executable).with_name("prefect")
@@ -30,14 +31,13 @@ class PrefectServer:
     @property
     def variables(self) -> dict[str, str]:
         return {
+            **SETTINGS,
             "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
             "PREFECT_HOME": str(self.home),
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_WORKER_PREFETCH_SECONDS": "1",
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
-            "DO_NOT_TRACK": "1",
         }
 
     def start(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -164,14 +165,18 @@ def test_a_cancelled_training_is_gone_within_seconds(team: Team) -> None:
     assert team.server.unfinished() == []
 
 
-def test_worker_and_flow_die_together_and_housekeeping_says_so(team: Team) -> None:
-    """The server would take the run for running for good."""
+def test_the_server_starts_anew_then_worker_and_flow_die_and_housekeeping_says_so(team: Team) -> None:
+    """A server that forgot the run's claim would end it. The new one would take the run for running for good."""
     (team.project / "hanging").unlink(missing_ok=True)
     faults(team.project, "train@coco_yolo", "hang")
     run = team.start("on-demand", targets=["train@coco_yolo"], force=["train@coco_yolo"], pull=False, push=False)
     team.wait((team.project / "hanging").exists)
     training = int((team.project / "hanging").read_text())
     flow = json.loads((team.project / ".dvc/tmp/boxline/holder.json").read_text())["process_id"]
+    claim = team.run(run)["state"]["state_details"]["deployment_concurrency_lease_id"]
+    team.server.kill()
+    team.server.start()
+    team.server.ask(f"v2/concurrency_limits/leases/{claim}/renew")  # as the run does every few minutes
     team.kill_worker()
     os.kill(flow, 9)
     assert lives(training)
@@ -214,7 +219,15 @@ def test_one_command_serves_a_machine_and_ctrl_c_ends_it(tmp_path: Path) -> None
             "upstream-watch",
             "weekly-retraining",
         ]
+        second = subprocess.run(words, cwd=project, env=variables, capture_output=True, text=True)
+        assert second.returncode == 1
+        [said] = second.stderr.splitlines()
         children = psutil.Process(process.pid).children(recursive=True)
+        [number] = re.findall(
+            rf"^Error: 127.0.0.1:{port} is in use by process (\d+) \(.*prefect.*\). End that one ", said
+        )
+        assert int(number) in [child.pid for child in children]
+        assert said.endswith(f"or use it: PREFECT_API_URL=http://127.0.0.1:{port}/api make server")
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
     assert [child for child in children if lives(child.pid)] == []

@@ -49,9 +49,11 @@ def project(tmp_path: Path) -> Path:
     return project
 
 
-def run(project: Path, server: PrefectServer, endpoint: str, **variables: str) -> tuple[str, str]:
+def run(
+    project: Path, server: PrefectServer, endpoint: str, git_remote: str | None = None, **variables: str
+) -> tuple[str, str]:
     remote = {**CREDENTIALS, "AWS_ENDPOINT_URL_S3": endpoint, **variables}
-    return run_flow(project, variables={**server.variables, **remote}, **TARGETS)
+    return run_flow(project, variables={**server.variables, **remote}, git_remote=git_remote, **TARGETS)
 
 
 def test_a_push_that_fails_twice_is_done_at_the_third_time(
@@ -106,16 +108,37 @@ def test_a_server_that_goes_away_in_the_middle_of_a_push(project: Path, server: 
     assert run(project, server, endpoint) == ("Completed", "Up to date: 3 steps done, 3 skipped.")
 
 
+# In place of ssh: the first fetch and the first push find no server, later ones a repository on this machine.
+SSH = """#!/bin/sh
+asked="$0.${2%% *}"
+[ -e "$asked" ] || { touch "$asked"; echo "ssh: connect to host team port 22: Connection refused" >&2; exit 255; }
+exec sh -c "$2"
+"""
+
+
 def test_a_clone_has_what_a_run_made_without_making_it_again(
     project: Path, server: PrefectServer, endpoint: str, tmp_path: Path
 ) -> None:
-    """What `docs/operations.md` tells a new worker to do."""
-    assert run(project, server, endpoint)[0] == "Completed"
+    """What `docs/operations.md` tells a new worker to do; the clone knows one commit, as Prefect makes it."""
+    shared = tmp_path / "shared.git"
     git(project, "add", ".dvc/config")
     git(project, "commit", "--quiet", "--message", "a remote")
-    git(tmp_path, "clone", "--quiet", str(project), "clone")
+    git(tmp_path, "clone", "--quiet", "--bare", str(project), str(shared))
+    git(project, "remote", "add", "origin", f"ssh://team{shared}")
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    ssh = {"GIT_SSH": str(tmp_path / "ssh"), "GIT_SSH_VARIANT": "simple"}
+    assert run(project, server, endpoint, "origin", **ssh)[0] == "Completed"
+    tasks = server.ask("task_runs/filter", flow_runs={"id": {"any_": [server.flow_runs()[0]["id"]]}})
+    counts = {task["name"]: task["run_count"] for task in tasks}
+    assert (counts["pull"], counts["push"], counts["record"]) == (2, 1, 2)
+    assert git(shared, "rev-list", "--count", "--first-parent", "main..runs") == "1"
+
+    git(tmp_path, "clone", "--quiet", "--depth", "1", "--branch", "main", f"file://{shared}", "clone")
     clone = tmp_path / "clone"
-    assert run(clone, server, endpoint) == ("Completed", "Up to date: 4 steps done, 2 skipped.")
+    assert run(clone, server, endpoint, "origin") == ("Completed", "Up to date: 4 steps done, 2 skipped.")
+    assert git(shared, "rev-list", "--count", "--first-parent", "main..runs") == "2"
+    assert git(shared, "rev-parse", "runs") == git(clone, "rev-parse", "runs")
     states = server.task_states(server.flow_runs()[0]["id"])
     assert (states["pull"], states["download@coco"], states["validate@coco"]) == ("Completed", "Skipped", "Skipped")
     assert (clone / "dvc.lock").read_text() == (project / "dvc.lock").read_text()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from flows.workspace import Holder
 from tests.e2e.mini import faults, flow_environment, flow_words, git, make_mini_project, run_flow
 from tests.e2e.prefect_server import PrefectServer, prefect_server
 from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
@@ -197,6 +199,9 @@ def test_a_second_run_is_skipped_and_one_that_hangs_is_ended(project: Path, serv
         "download@coco: took too long. It was ended with everything that it had started (all that it said: "
     )
     assert not lives(int((project / "hanging").read_text()))
+    [hung] = [one for one in server.flow_runs() if one["name"] == holder]
+    progress = artifacts(server, hung["id"])["progress-download-coco"]
+    assert progress["description"] == "download@coco: images, 1 of 4"
 
 
 class Alerts(BaseHTTPRequestHandler):
@@ -211,22 +216,32 @@ class Alerts(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def test_a_webhook_is_told_of_a_failure(project: Path, server: PrefectServer) -> None:
+def test_a_webhook_is_told_of_a_failure_and_of_the_run_before_that_was_killed(
+    project: Path, server: PrefectServer
+) -> None:
     save = (
         "import sys; from prefect.blocks.webhook import Webhook; from prefect.variables import Variable; "
         "Webhook(url=sys.argv[1], allow_private_urls=True).save('alerts'); "
         "Variable.set('boxline_notify', 'webhook/alerts')"
     )
     faults(project, "download@coco", "1")
+    flow = server.ask("flows/", name="pipeline")["id"]
+    killed = server.ask("flow_runs/", flow_id=flow, state={"type": "RUNNING"})
+    holder = Holder(killed["id"], killed["name"], "here", 77, "2026-11-21T18:45:02Z")
+    state = project / ".dvc/tmp/boxline"
+    state.mkdir(parents=True)
+    (state / "holder.json").write_text(json.dumps(asdict(holder)))
     with serving(Alerts) as address:
         words = [sys.executable, "-c", save, f"{address}/alerts"]
         subprocess.run(words, env=flow_environment(**server.variables), check=True)
         name, message = run(project, server, targets=["download@coco"], pull=False, push=False)
     assert name == "Failed"
-    [alert] = Alerts.received
+    [first, second] = Alerts.received
+    assert first["subject"] == f"Boxline: pipeline {killed['name']} crashed"
+    assert first["text"] == f"Its process 77 on here was killed.\nparameters: {{}}\nrun: {killed['id']}"
     run_name = server.flow_runs()[0]["name"]
-    assert alert["subject"] == f"Boxline: pipeline {run_name} failed"
-    assert alert["text"].startswith(f"{message}\nparameters: ")
+    assert second["subject"] == f"Boxline: pipeline {run_name} failed"
+    assert second["text"].startswith(f"{message}\nparameters: ")
     httpx.delete(f"{server.variables['PREFECT_API_URL']}/variables/name/boxline_notify").raise_for_status()
 
 
@@ -249,7 +264,10 @@ def test_a_source_that_has_changed_is_downloaded_and_what_depends_on_it_follows(
     )
     csv = mirror / "MNIST" / "training_data.csv"
     csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))
-    assert run_flow(project, "upstream", server.variables, **options)[0] == "Completed"
+    shared = tmp_path / "shared.git"
+    git(project, "init", "--quiet", "--bare", str(shared))
+    assert run_flow(project, "upstream", server.variables, git_remote=str(shared), **options)[0] == "Completed"
+    assert git(shared, "rev-parse", "runs") == git(project, "rev-parse", "runs")
     states = server.task_states(server.flow_runs()[0]["id"])
     assert (states["sample@digits"], states["download@digits"], states["tables@digits"]) == (
         "Skipped",

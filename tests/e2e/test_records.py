@@ -101,6 +101,7 @@ def test_what_a_folder_behind_ssh_has_lost_is_named_and_mended(project: Path, ss
 
 
 def test_wrong_keys_and_servers_that_are_gone_are_told_apart(project: Path, s3: Remote) -> None:
+    """In words and by the exit code: 75 is for what may pass, and flows try that again."""
     s3.join(project)
     run_dvc(project, "push", **s3.variables)
     advice = "Check its address with `dvc remote list`, that its server runs, and the credentials; then run it again.\n"
@@ -110,7 +111,7 @@ def test_wrong_keys_and_servers_that_are_gone_are_told_apart(project: Path, s3: 
         f"Check your key and signing method). {advice}"
     )
     run_dvc(project, "remote", "modify", "--local", "store", "endpointurl", "http://127.0.0.1:9")
-    assert complaint(project, **s3.variables, AWS_MAX_ATTEMPTS="1") == (
+    assert complaint(project, 75, **s3.variables, AWS_MAX_ATTEMPTS="1") == (
         f'{remote} (EndpointConnectionError: Could not connect to the endpoint URL: "http://127.0.0.1:9/bucket"). '
         f"{advice}"
     )
@@ -123,9 +124,9 @@ def test_wrong_keys_and_servers_that_are_gone_are_told_apart(project: Path, s3: 
     )
 
 
-def complaint(project: Path, **variables: str) -> str:
+def complaint(project: Path, code: int = 1, **variables: str) -> str:
     result = boxline(project, "verify", check=False, **variables)
-    assert (result.returncode, result.stdout) == (1, "")
+    assert (result.returncode, result.stdout) == (code, "")
     return result.stderr
 
 

@@ -131,6 +131,32 @@ def test_what_dvc_says_tells_the_kind(said: str, kind: Kind) -> None:
     assert kind_of(said) is kind
 
 
+NO_RIGHTS = "Please make sure you have the correct access rights\nand the repository exists.\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("ssh: connect to host team port 22: Connection refused\nfatal: Could not read from\n", Kind.NETWORK),
+        ("fatal: unable to access 'https://team/': Could not resolve host: team\n", Kind.NETWORK),
+        ("fatal: unable to access 'http://team/': Failed to connect to team port 80 after 0 ms\n", Kind.NETWORK),
+        ("fatal: unable to access 'https://team/': The requested URL returned error: 503\n", Kind.NETWORK),
+        ("fatal: unable to connect to team: errno=Connection refused\n", Kind.NETWORK),
+        ("git@team: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\n", Kind.DENIED),
+        ("Host key verification failed.\nfatal: Could not read from remote repository.\n\n", Kind.DENIED),
+        ("fatal: could not read Username for 'https://team': No such device or address\n", Kind.DENIED),
+        ("fatal: unable to access 'https://team/': The requested URL returned error: 403\n", Kind.DENIED),
+        ("fatal: 'team' does not appear to be a git repository\nfatal: Could not read from\n\n", Kind.INPUT),
+        ("fatal: bad object HEAD\n", Kind.CODE),
+    ],
+)
+def test_what_git_says_tells_the_kind(said: str, kind: Kind) -> None:
+    failure = failure_of(Ended(128, said + NO_RIGHTS))
+    assert failure is not None
+    assert failure.kind is kind
+    assert failure.reason == next(line for line in said.splitlines() if line.startswith(("ssh", "fatal")))
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.commands.record import record
-from pipeline.errors import BoxlineError
+from pipeline.errors import BoxlineError, NetworkError
 from tests.records.project import DRAW, METRICS, PARAMS, TOTAL, boxline, git
+from tests.servers import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -37,9 +38,9 @@ def recorded(
     return str(commit)
 
 
-def complaint(to: str | None = None) -> str:
+def complaint() -> str:
     with pytest.raises(BoxlineError) as raised:
-        record(None, None, to)
+        record(None, None, None)
     return str(raised.value)
 
 
@@ -186,6 +187,25 @@ def test_runs_are_pushed_on_top_of_those_of_others(
     assert git(other, "for-each-ref", "refs/boxline") == ""
 
 
+@pytest.mark.parametrize("kind", ["git", "http", "ssh"])
+def test_a_push_that_met_no_server_may_pass_and_is_tried_again_with_the_same_commit(
+    project: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
+    git(project, "remote", "add", "origin", f"{kind}://127.0.0.1:{free_port()}/runs.git")
+    for _ in range(2):
+        with pytest.raises(NetworkError) as raised:
+            record(None, "flow-7", "origin")
+    kept = git(project, "rev-parse", "runs")
+    assert str(raised.value).startswith(f"The run is recorded here as {kept[:7]} on `runs`, but was not pushed: `git p")
+    assert git(project, "rev-list", "--first-parent", "main..runs") == kept
+    shared = project.parent / "shared.git"
+    git(project, "init", "--quiet", "--bare", str(shared))
+    git(project, "remote", "set-url", "origin", str(shared))
+    assert recorded(capsys, flow="flow-7", to="origin") == kept == git(shared, "rev-parse", "runs")
+    assert recorded(capsys, flow="flow-8") != kept
+
+
 def test_a_clone_goes_on_where_the_published_runs_end(
     project: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,7 +219,10 @@ def test_a_clone_goes_on_where_the_published_runs_end(
 
 def test_what_cannot_be_recorded_is_said(project: Path, tmp_path: Path, capsys: Captured) -> None:
     head = recorded(capsys)[:7]
-    said = complaint("nowhere")
+    with pytest.raises(BoxlineError) as raised:
+        record(None, None, "nowhere")
+    assert raised.type is BoxlineError  # not one that may pass
+    said = str(raised.value)
     pushed = git(project, "rev-parse", "--short=7", "runs")
     assert pushed != head
     assert said == (
