@@ -11,7 +11,6 @@ from pipeline.evaluation.scores import task
 from pipeline.params import Params
 from pipeline.storage.params import Pack
 from pipeline.systems import verbs
-from pipeline.systems.params import Preset
 from pipeline.training.params import Train
 
 
@@ -28,9 +27,7 @@ def check(loaded: Params) -> None:
         expected = verbs.codec(system.module).TASK
         if system.task != expected:
             raise BoxlineError(f"params.yaml: {where}.task: received {system.task!r}, expected {expected}.")
-        verbs.require_preset(system.module, system.preset, f"{where}.preset")
-        if system.preset is not None:
-            params.section(system.preset, Preset, f"{where}.preset")
+        verbs.preset(system.module, system.preset, f"{where}.preset")
         params.section(system.pack, Pack, f"{where}.pack")
         params.section(system.targets, targets, f"{where}.targets")
         params.section(system.model, model, f"{where}.model")

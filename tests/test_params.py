@@ -188,7 +188,8 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="a warm-up as long as its phase",
         ),
         pytest.param(
-            "validation_batches: 3\n      precision: float32\n      xla: false\n      augment: null\n      phases:\n        head: {",
+            "validation_batches: 3\n      precision: float32\n      xla: false\n      augment: null\n      phases:\n"
+            "        head: {",
             "validation_batches: 0\n      precision: float32\n      xla: false\n      augment: null\n      phases:\n"
             "        head: {schedule: {kind: plateau, patience: 3, factor: 0.5}, ",
             "params.yaml: systems.rectangle_localizer.train: a schedule of kind plateau needs "

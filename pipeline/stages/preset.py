@@ -10,7 +10,6 @@ from pipeline.command import run_stage
 from pipeline.storage.files import whole_folder
 from pipeline.storage.origins.origin import without_secrets
 from pipeline.systems import verbs
-from pipeline.systems.params import Preset
 from pipeline.systems.preset_sources import fetch_preset
 
 logger = logging.getLogger(__name__)
@@ -21,11 +20,10 @@ def preset(system: str, out: Path) -> None:
     loaded = params.load()
     chosen = loaded.system(system)
     where = f"systems.{system}.preset"
-    verbs.require_preset(chosen.module, chosen.preset, where)
+    section = verbs.preset(chosen.module, chosen.preset, where)
     with whole_folder(out) as folder:
-        if chosen.preset is None:
+        if section is None:
             return
-        section = params.section(chosen.preset, Preset, where)
         keras.utils.set_random_seed(loaded.seed)
         parameters = fetch_preset(section, chosen.module, where, folder)
     logger.info("fetched the preset of %s from %s: %d parameters", system, without_secrets(section.source), parameters)

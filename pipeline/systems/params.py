@@ -1,10 +1,10 @@
 """The `preset` section of a system in params.yaml, and the files that it stands for."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
-from pipeline.params import Section
+from pipeline.params import Name, Section
 
 # What a preset consists of: as KerasHub's `save_to_preset` writes it, for a backbone and for a whole detector, and as
 # Keras writes a network that KerasHub lacks; and for a system that starts from random weights.
@@ -13,14 +13,17 @@ DETECTOR_FILES = (*BACKBONE_FILES, "task.json", "task.weights.h5")
 KERAS_FILES = ("model.json", "model.weights.h5")
 NO_FILES: tuple[str, ...] = ()
 
+PRESET_SIZES = ("small", "published")
+"""Of the samples of most systems."""
+
 
 class Preset(Section, frozen=True):
     """Where a system's pretrained weights come from.
 
     source: "upstream" for the published ones; "sample" for random ones, made here; a hub's handle ("hf://...",
         "kaggle://...", or KerasHub's own name); a folder, or an http(s) address, that holds the preset's files.
-    size: of the sample, "small" or as "published".
+    size: of the sample, "small", as "published", or what else the system has.
     """
 
     source: Annotated[str, Meta(min_length=1)]
-    size: Literal["small", "published"]
+    size: Name

@@ -1,7 +1,7 @@
 """What a system is: a folder `pipeline/systems/<module>/` with these files.
 
 params.py    Targets and Model, the system's own sections of params.yaml; PARTS, the names of what can be trained; and
-             PRESET_FILES, what its pretrained weights consist of.
+             PRESET_FILES, what its pretrained weights consist of. Optional: PRESET_SIZES, of its sample.
 preset.py    the verbs of `Recipe`: where its pretrained weights come from.
 targets.py   the verbs of `Codec`: boxes into training targets, and a model's outputs back into boxes. NumPy only.
              Optional: `class_probabilities(outputs)`, how sure a localizer is of each class, [B, num_labels].
@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.marks import Marks
-from pipeline.params import NAME_PATTERN, Section
+from pipeline.params import NAME_PATTERN, Section, section
+from pipeline.systems.params import PRESET_SIZES, Preset
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -173,12 +174,22 @@ def preset_files(module: str) -> tuple[str, ...]:
     return cast(tuple[str, ...], _import(module, "params").PRESET_FILES)
 
 
-def require_preset(module: str, preset: object, where: str) -> None:
-    """Raise BoxlineError where `preset`, the section at `where`, is missing, or is there and stands for nothing."""
+def preset(module: str, raw: object, where: str) -> Preset | None:
+    """The section at `where` as the system's preset, None where it starts from random weights.
+
+    Raises BoxlineError where it is missing, or is there and stands for nothing, or names a size that there is not.
+    """
     files = preset_files(module)
-    if (preset is None) != (not files):
+    if (raw is None) != (not files):
         expected = "a section with source and size" if files else "null: the system starts from random weights"
-        raise BoxlineError(f"params.yaml: {where}: received {preset!r}, expected {expected}.")
+        raise BoxlineError(f"params.yaml: {where}: received {raw!r}, expected {expected}.")
+    if raw is None:
+        return None
+    checked = section(raw, Preset, where)
+    sizes = getattr(_import(module, "params"), "PRESET_SIZES", PRESET_SIZES)
+    if checked.size not in sizes:
+        raise BoxlineError(f"params.yaml: {where}.size: received {checked.size!r}, expected one of {', '.join(sizes)}.")
+    return checked
 
 
 def write_views(module: str) -> Callable[..., None] | None:

@@ -70,8 +70,8 @@ def test_an_ignored_crowd_region_is_marked_and_gives_way_to_objects() -> None:
 
 @pytest.mark.slow
 def test_anchors_in_a_crowd_region_have_no_loss_unless_they_match_an_object(tmp_path: Path) -> None:
-    crowded = build_model(Model(), IGNORING, 64, 3, 5, sample("small"))
-    plain = build_model(Model(), FIVE, 64, 3, 5, sample("small"))
+    crowded = build_model(Model(class_prior=None), IGNORING, 64, 3, 5, sample("small"))
+    plain = build_model(Model(class_prior=None), FIVE, 64, 3, 5, sample("small"))
     images = np.zeros((2, 64, 64, 3), np.float32)
     region, box = [0, 2, 48, 40], [4, 8, 32, 32]  # pixels, xywh: the object lies in the region
     boxes = np.float32([[region, box], [box, [-64] * 4]]) / 64
@@ -120,7 +120,7 @@ def test_at_most_a_hundred_of_an_image() -> None:
 
 @pytest.mark.slow
 def test_the_published_size() -> None:
-    model = build_model(Model(), FIVE, 800, 3, 91, sample("published"))
+    model = build_model(Model(class_prior=None), FIVE, 800, 3, 91, sample("published"))
     # KerasHub lists 31,558,592 parameters for the backbone of retinanet_resnet50_fpn_v2_coco.
     assert model.backbone.count_params() == 31_558_592
     assert model.num_classes == 91
@@ -129,7 +129,7 @@ def test_the_published_size() -> None:
 @pytest.mark.slow
 def test_heads_come_along_where_they_fit() -> None:
     preset = sample("small")
-    same, other = (build_model(Model(), FIVE, 64, 3, labels, preset) for labels in (91, 12))
+    same, other = (build_model(Model(class_prior=None), FIVE, 64, 3, labels, preset) for labels in (91, 12))
     for model in (same, other):
         assert model.backbone is preset.backbone
         for ours, theirs in zip(model.box_head.get_weights(), preset.box_head.get_weights(), strict=True):
@@ -153,9 +153,11 @@ def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
     labels = np.array([1, 2, 4, 1])
     encoded = [encode(truth(box / 96, [label]), FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
     targets = {name: np.stack([arrays[name] for arrays in encoded]) for name in ("boxes", "labels")}
-    model = build_model(Model(), FIVE, 96, 3, 5, sample("small"))
+    model = build_model(Model(class_prior=None), FIVE, 96, 3, 5, sample("small"))
     model.compile(
-        optimizer=keras.optimizers.Adam(1e-3), jit_compile=False, **part("all", model, Model()).compile_arguments
+        optimizer=keras.optimizers.Adam(1e-3),
+        jit_compile=False,
+        **part("all", model, Model(class_prior=None)).compile_arguments,
     )
 
     class Whole(keras.utils.PyDataset):

@@ -193,7 +193,7 @@ def test_boxes_are_matched_to_anchors_in_float32(precision: str, tmp_path: Path)
         preset = load_preset(tmp_path / "a", "coco_retinanet")
         targets_kind, model_kind = verbs.sections("coco_retinanet")
         model = verbs.architecture("coco_retinanet").build_model(
-            model_kind(), targets_kind(max_boxes=3, crowd="encode"), 96, 3, 4, preset
+            model_kind(class_prior=None), targets_kind(max_boxes=3, crowd="encode"), 96, 3, 4, preset
         )
         boxes = np.array([[[0.1234567, 0.2345678, 0.3456789, 0.4567891], [-1] * 4, [-1] * 4]], np.float32)
         images, classes = np.zeros((1, 96, 96, 3), np.float32), np.array([[2, -1, -1]], np.float32)

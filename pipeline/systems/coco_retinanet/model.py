@@ -1,5 +1,6 @@
 """An adapter around KerasHub's RetinaNet: pixels as packed, boxes as fractions, labels as they are."""
 
+import math
 from typing import Any
 
 import keras
@@ -7,6 +8,7 @@ import keras_hub
 from keras import ops
 
 from pipeline.systems.coco_retinanet.params import Model, Targets
+from pipeline.systems.coco_retinanet.preset import start_head
 from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
 from pipeline.systems.networks import imagenet_scaling
 from pipeline.systems.verbs import Part
@@ -117,7 +119,7 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
 
 
 def build_model(
-    _model: Model, targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
+    model: Model, targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
 ) -> keras.Model:
     """The preset's detector for `num_labels` labels. Its heads come along where they fit."""
     policy = keras.config.dtype_policy()
@@ -139,6 +141,8 @@ def build_model(
     detector.box_head.set_weights(preset.box_head.get_weights())
     if num_labels == preset.num_classes:
         detector.classification_head.set_weights(preset.classification_head.get_weights())
+    elif model.class_prior is not None:
+        start_head(detector.classification_head, bias=math.log(model.class_prior / (1 - model.class_prior)))
     return detector
 
 

@@ -1,12 +1,15 @@
 """RetinaNet's own sections of params.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from pipeline.params import PositiveInt, Section
 from pipeline.systems.params import DETECTOR_FILES
 
 PARTS = ("all",)
 PRESET_FILES = DETECTOR_FILES
+PRESET_SIZES = ("small", "coarse", "published")
 
 
 class Targets(Section, frozen=True):
@@ -21,4 +24,10 @@ class Targets(Section, frozen=True):
 
 
 class Model(Section, frozen=True):
-    """Nothing to choose: the preset brings the architecture."""
+    """The preset brings the architecture.
+
+    class_prior: the probability that a new class head gives every class before training, as the RetinaNet paper has
+        it; null to start as KerasHub does, at one half with noise.
+    """
+
+    class_prior: Annotated[float, Meta(gt=0, lt=1)] | None

@@ -9,7 +9,6 @@ KIND = keras_hub.models.RetinaNetObjectDetector
 
 HANDLE = "retinanet_resnet50_fpn_v2_coco"
 NUM_CLASSES = 91  # COCO's ids up to 90, 0 for nothing
-MIN_LEVEL = 3
 
 SIZES: dict[str, dict[str, Any]] = {
     "published": {
@@ -21,7 +20,8 @@ SIZES: dict[str, dict[str, Any]] = {
             "stackwise_num_strides": [1, 2, 2, 2],
             "block_type": "bottleneck_block",
         },
-        "max_level": 7,
+        "levels": (3, 7),
+        "anchor_size": 4,
         "head": {"use_prediction_head_norm": True, "pre_logits_num_conv_layers": 4},
     },
     "small": {
@@ -33,10 +33,13 @@ SIZES: dict[str, dict[str, Any]] = {
             "stackwise_num_strides": [1, 2, 2, 2],
             "block_type": "basic_block_vd",
         },
-        "max_level": 5,
+        "levels": (3, 5),
+        "anchor_size": 4,
         "head": {"use_prediction_head_norm": True, "pre_logits_num_conv_layers": 1},
     },
 }
+# The small encoder with a pyramid that begins one level later, which costs a quarter, and anchors from 16 px on.
+SIZES["coarse"] = {**SIZES["small"], "levels": (4, 6), "anchor_size": 1}
 
 
 def upstream() -> keras.Model:
@@ -45,22 +48,27 @@ def upstream() -> keras.Model:
 
 
 def sample(size: str) -> keras.Model:
-    """Random weights; the small one has one block per stage, pyramid levels 3 to 5, and heads of one convolution."""
+    """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
+
+    The box head of the coarse one starts near 0, which answers the anchors themselves. KerasHub starts it with the
+    prior that belongs to the class head, -4.6: boxes a hundredth of their anchors' size, and far from them.
+    """
     sizes = SIZES[size]
+    min_level, max_level = sizes["levels"]
     encoder = keras_hub.models.ResNetBackbone(**sizes["encoder"], image_shape=(None, None, 3))
     backbone = keras_hub.models.RetinaNetBackbone(
-        image_encoder=encoder, min_level=MIN_LEVEL, max_level=sizes["max_level"], use_p5=True
+        image_encoder=encoder, min_level=min_level, max_level=max_level, use_p5=True
     )
     # Anchors and suppression in pixels: KerasHub's are broken for fractions, which only its decoder converts to.
     anchors = keras_hub.layers.AnchorGenerator(
         "xyxy",
-        min_level=MIN_LEVEL,
-        max_level=sizes["max_level"],
+        min_level=min_level,
+        max_level=max_level,
         num_scales=3,
         aspect_ratios=[0.5, 1.0, 2.0],
-        anchor_size=4,
+        anchor_size=sizes["anchor_size"],
     )
-    return keras_hub.models.RetinaNetObjectDetector(
+    detector = keras_hub.models.RetinaNetObjectDetector(
         backbone,
         NUM_CLASSES,
         bounding_box_format="rel_xywh",
@@ -68,3 +76,13 @@ def sample(size: str) -> keras.Model:
         prediction_decoder=keras_hub.layers.NonMaxSuppression("xyxy", from_logits=True),
         **sizes["head"],
     )
+    if size == "coarse":
+        start_head(detector.box_head, bias=0.0)
+    return detector
+
+
+def start_head(head: Any, bias: float) -> None:
+    """Give a head's last layer the weights that the RetinaNet paper starts with: deviation 0.01, and this bias."""
+    kernel, biases = head.prediction_layer.weights
+    kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(kernel.shape))
+    biases.assign(keras.ops.full_like(biases, bias))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.geometry.boxes import most_typical, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.snack_localizer.params import Targets
 from pipeline.systems.verbs import Arrays, Decoded, Truth
 
@@ -36,7 +36,7 @@ def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[
         return []
     if training and targets.rows == "every":
         return list(rows[:, None])
-    return [rows[_most_typical(truth.boxes_rel_xywh[rows])][None]]
+    return [rows[most_typical(xywh_to_xyxy(truth.boxes_rel_xywh[rows]))][None]]
 
 
 def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:
@@ -65,10 +65,3 @@ def decode(outputs: Arrays) -> Decoded:
         labels=probabilities.argmax(axis=1),
         scores=probabilities.max(axis=1, initial=0),
     )
-
-
-def _most_typical(boxes_rel_xywh: Boxes) -> int:
-    """The box with the largest mean overlap with all boxes of the image; of equals the first."""
-    corners, count = xywh_to_xyxy(boxes_rel_xywh), len(boxes_rel_xywh)
-    overlaps = paired_iou(np.repeat(corners, count, axis=0), np.tile(corners, (count, 1))).reshape(count, count)
-    return int(overlaps.mean(axis=1).argmax())

@@ -1,0 +1,168 @@
+"""A dense detector without anchors: every cell answers a box and how sure it is of each class.
+
+A small residual backbone, a feature pyramid from the top down, and one head that all levels share. Which cells answer
+for an object is decided by the answers themselves, task-aligned assignment (Feng et al., TOOD, 2021): the cells inside
+it that are surest of its class and overlap it best. Their confidence is taught to be that overlap.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from pipeline.systems.center_detector.params import Model, Targets
+from pipeline.systems.networks import convolution, generalized_iou_xyxy, iou_xyxy
+from pipeline.systems.verbs import Part
+
+FIRST_LEVEL = 3
+"""Level l has cells of 2^l pixels."""
+
+START_CELLS = 2.0
+"""How far a box's edges are from its cell's centre before training, in cells."""
+
+START_LOGIT = -4.0
+"""A probability of 0.018 before training, so that the many empty cells do not drown the few with objects."""
+
+BOX_WEIGHT = 2.0
+CLASS_POWER, OVERLAP_POWER = 0.5, 4.0
+"""What a cell is worth for an object: probability^0.5 x IoU^4."""
+
+
+def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, __: None) -> keras.Model:
+    """Pixels 0..255 [B, size, size, channels] -> `boxes` [B, L, 4 + num_labels]: rel xyxy and logits of each cell.
+
+    Cells come level after level, row after row.
+
+    Raises ValueError where the cells of the last level do not divide the image.
+    """
+    if image_size % 2 ** len(model.stages):
+        raise ValueError(f"{len(model.stages)} stages need a side that is a multiple of {2 ** len(model.stages)} px")
+    image = layers.Input((image_size, image_size, channels), name="image")
+    levels = _pyramid(_backbone(layers.Rescaling(1 / 127.5, -1)(image), model), model.pyramid_filters)
+    tower = [
+        layers.Conv2D(model.pyramid_filters, 3, padding="same", use_bias=False),
+        layers.BatchNormalization(momentum=0.9),
+        layers.ReLU(),
+    ]
+    reach = layers.Conv2D(4, 3, padding="same", dtype="float32")
+    start = keras.initializers.Constant(START_LOGIT)
+    logit = layers.Conv2D(num_labels, 3, padding="same", bias_initializer=start, dtype="float32")
+    answers = []
+    for features in levels:
+        for layer in tower:
+            features = layer(features)
+        side = features.shape[1]
+        reaches = ops.exp(layers.Reshape((-1, 4))(reach(features))) * (START_CELLS / side)
+        centers = cell_centers([side])
+        corners = [ops.subtract(centers, reaches[..., :2]), ops.add(centers, reaches[..., 2:])]
+        answers.append(ops.concatenate([*corners, layers.Reshape((-1, num_labels))(logit(features))], axis=-1))
+    boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(answers)
+    return keras.Model(image, {"boxes": boxes}, name="center_detector")
+
+
+def part(_: str, whole: keras.Model, model: Model) -> Part:
+    """The whole network."""
+    sides = [whole.input_shape[1] // 2**level for level in range(FIRST_LEVEL, len(model.stages) + 1)]
+    return Part(whole, {"loss": {"boxes": DenseLoss(sides, model.candidates)}})
+
+
+def stream(_: Model, __: int, ___: int) -> None:
+    """Photographs are not drawn."""
+
+
+def cell_centers(sides: Sequence[int]) -> NDArray[np.float32]:
+    """The centre of each cell, x and y as fractions, level after level, row after row, [L, 2].
+
+    >>> cell_centers([1, 2]).tolist()
+    [[0.5, 0.5], [0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
+    """
+    grids = [np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2) for side in sides]
+    return np.concatenate([np.stack(grid, axis=-1).reshape(-1, 2) for grid in grids]).astype(np.float32)
+
+
+class DenseLoss(keras.losses.Loss):
+    """Cross-entropy of every cell's classes and generalized IoU of the matched cells, per object of the batch.
+
+    sides: cells along one side of each level. candidates: cells at most that are matched to one object.
+    """
+
+    def __init__(self, sides: Sequence[int], candidates: int) -> None:
+        super().__init__(name="dense_loss", reduction=None)
+        self._centers = cell_centers(sides)
+        self._cell_sizes = np.concatenate([np.full(side * side, 1 / side, np.float32) for side in sides])
+        self._candidates = candidates
+
+    def call(self, boxes_true: Any, boxes_predicted: Any) -> Any:
+        """Boxes [B, M, 6] as encoded and answers [B, L, 4 + num_labels] -> the loss of the batch, one number."""
+        corners, logits = boxes_predicted[..., :4], boxes_predicted[..., 4:]
+        shares = self.match(boxes_true, corners, ops.sigmoid(logits))
+        matched = ops.sum(shares, axis=1)
+        num_objects = ops.maximum(ops.sum(matched), 1)
+        confidences = ops.einsum("bml,bmk->blk", shares, _one_hot(boxes_true, logits.shape[-1]))
+        asked = ops.logical_or(matched > 0, ops.logical_not(self._in_crowd(boxes_true)))
+        entropies = ops.where(ops.expand_dims(asked, -1), ops.softplus(logits) - confidences * logits, 0.0)
+        own = ops.einsum("bml,bmc->blc", ops.cast(shares > 0, "float32"), boxes_true[..., :4])
+        misses = matched * (1 - generalized_iou_xyxy(own, corners))
+        return (ops.sum(entropies) + BOX_WEIGHT * ops.sum(misses)) / num_objects
+
+    def match(self, boxes_true: Any, corners: Any, probabilities: Any) -> Any:
+        """How sure each cell [B, L] is to be of each object, [B, M, L] in 0..1; of one object at most.
+
+        An object's best cell is to be as sure as the best IoU that its cells reach, the others in proportion to what
+        they are worth. Nothing is learned through the choice.
+        """
+        corners, probabilities = ops.stop_gradient(corners), ops.stop_gradient(probabilities)
+        overlaps = iou_xyxy(ops.expand_dims(boxes_true[..., :4], 2), ops.expand_dims(corners, 1))
+        sure = ops.einsum("bmk,blk->bml", _one_hot(boxes_true, probabilities.shape[-1]), probabilities)
+        worth = sure**CLASS_POWER * overlaps**OVERLAP_POWER + keras.config.epsilon()
+        worth = ops.where(self._may_answer(boxes_true), worth, 0.0)
+        last_candidate = ops.top_k(worth, min(self._candidates, worth.shape[-1]))[0][..., -1:]
+        worth = ops.where(worth >= last_candidate, worth, 0.0)
+        worth = ops.where(worth == ops.max(worth, axis=1, keepdims=True), worth, 0.0)
+        best_overlap = ops.max(ops.where(worth > 0, overlaps, 0.0), axis=-1, keepdims=True)
+        return ops.divide_no_nan(worth, ops.max(worth, axis=-1, keepdims=True)) * best_overlap
+
+    def _may_answer(self, boxes_true: Any) -> Any:
+        """Cells with their centre in the object, and those that hold the object's centre, bool [B, M, L]."""
+        is_object = ops.logical_and(boxes_true[..., 4] >= 0, boxes_true[..., 5] == 0)
+        middle = ops.expand_dims((boxes_true[..., :2] + boxes_true[..., 2:4]) / 2, 2)
+        holds = ops.max(ops.abs(self._centers - middle), axis=-1) <= self._cell_sizes / 2
+        return ops.logical_and(ops.logical_or(self._inside(boxes_true), holds), ops.expand_dims(is_object, -1))
+
+    def _in_crowd(self, boxes_true: Any) -> Any:
+        """Cells with their centre in a crowd region, bool [B, L]."""
+        return ops.any(ops.logical_and(self._inside(boxes_true), boxes_true[..., 5:] > 0), axis=1)
+
+    def _inside(self, boxes_true: Any) -> Any:
+        low, high = ops.expand_dims(boxes_true[..., :2], 2), ops.expand_dims(boxes_true[..., 2:4], 2)
+        return ops.all(ops.logical_and(self._centers > low, self._centers < high), axis=-1)
+
+
+def _one_hot(boxes_true: Any, num_labels: int) -> Any:
+    """The labels [B, M, num_labels]; of padding all 0."""
+    return ops.one_hot(ops.cast(boxes_true[..., 4], "int32"), num_labels)
+
+
+def _backbone(x: Any, model: Model) -> list[Any]:
+    """The features of the stages that become levels."""
+    features = []
+    for stage in model.stages:
+        x = convolution(x, stage.filters, strides=2)
+        for _ in range(stage.blocks):
+            x = layers.Add()([x, convolution(convolution(x, stage.filters // 2, kernel_size=1), stage.filters)])
+        features.append(x)
+    return features[FIRST_LEVEL - 1 :]
+
+
+def _pyramid(features: list[Any], filters: int) -> list[Any]:
+    """Each level with what the coarser ones know, the finest first."""
+    levels: list[Any] = []
+    for x in reversed(features):
+        x = layers.Conv2D(filters, 1)(x)
+        if levels:
+            x = layers.Add()([x, layers.UpSampling2D()(levels[0])])
+        levels.insert(0, convolution(x, filters))
+    return levels

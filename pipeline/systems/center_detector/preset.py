@@ -1,0 +1,1 @@
+"""The centre detector starts from random weights. dvc.yaml names this file for every system."""

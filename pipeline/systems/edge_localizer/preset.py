@@ -1,0 +1,1 @@
+"""The edge localizer starts from random weights. dvc.yaml names this file for every system."""
