@@ -1,0 +1,57 @@
+"""A scratch copy of the project, in which systems are trained with other parameters."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+PROJECT = Path(__file__).parents[1]
+REAL_DATA = PROJECT.parent / "shared" / "data"
+"""Samples of real data beside the project, which are no part of it."""
+
+Parameters = Mapping[str, Any]
+"""Values by dotted key of params.yaml."""
+
+
+class Scratch:
+    """Pipelines run in `folder`; what they share, such as datasets, is made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        for name in ("dvc.yaml", ".dvcignore"):
+            shutil.copy(PROJECT / name, folder / name)
+        shutil.copytree(PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        self._params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
+        self._dvc("init", "--no-scm", "--quiet")
+
+    def evaluate(self, system: str, parameters: Parameters) -> dict[str, Any]:
+        """Train and score a system with those parameters: its metrics, and what the training took."""
+        params = copy.deepcopy(self._params)
+        for dotted, value in parameters.items():
+            *sections, key = dotted.split(".")
+            section = params
+            for name in sections:
+                section = section[name]
+            section[key] = value
+        YAML().dump(params, self._folder / "params.yaml")
+        self._dvc("repro", "--quiet", f"evaluate@{system}")
+        reports = self._folder / "reports" / system
+        metrics = json.loads((reports / "metrics.json").read_text(encoding="utf-8"))
+        took = json.loads((reports / "training" / "train.json").read_text(encoding="utf-8"))
+        return metrics | {name: took[name] for name in ("parameters", "epochs", "seconds")}
+
+    def _dvc(self, *words: str) -> None:
+        environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+        dvc = Path(sys.executable).with_name("dvc")
+        result = subprocess.run(
+            [dvc, *words], cwd=self._folder, env=environment, check=False, stderr=subprocess.PIPE, text=True
+        )
+        if result.returncode:
+            raise RuntimeError(f"dvc {' '.join(words)} failed:\n{result.stderr[-4000:]}")
