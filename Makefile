@@ -1,21 +1,26 @@
 # The verbs of this project. `make run` and `make test` need git, make and Python 3.11 to 3.13, nothing else:
 # each makes .venv from the lock when it is missing or stale.
-#   make run      build, train and score every system of params.yaml; GPU=1 takes the CUDA build of TensorFlow
+#   make run      build, train and score the published systems; GPU=1 takes the CUDA build of TensorFlow
+#   make improved the same for the improved systems
 #   make test     every test                  make check    lint, types and fast tests, under a minute
 #   make server   a Prefect server and worker that run the deployments of prefect.yaml on this machine
-#   make bench    the benchmarks              make lock     resolve the dependencies anew (needs uv)
+#   make bench    the benchmarks, hours       make lock     resolve the dependencies anew (needs uv)
 
 PYTHON ?= python3
 LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder # by files, so that what a file needs is made once
+PUBLISHED := digits_localizer rectangle_localizer snack_localizer coco_yolo coco_retinanet
+IMPROVED := digits_edge_localizer rectangle_edge_localizer snack_edge_localizer coco_center_detector coco_retinanet_coarse
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: run test check server bench lock environment programs
+.PHONY: run improved test check server bench lock environment programs
 
-run: environment
+run: SYSTEMS := $(PUBLISHED)
+improved: SYSTEMS := $(IMPROVED)
+run improved: environment
 	@$(VENV)/python -m pipeline.check_params
-	@$(VENV)/python -m dvc repro
+	@$(VENV)/python -m dvc repro $(addprefix evaluate@,$(SYSTEMS))
 	@$(VENV)/python -m pipeline.summary
 
 test: environment programs
@@ -32,6 +37,8 @@ server: environment
 
 bench: environment
 	@$(VENV)/python -m benchmarks.run
+	@$(VENV)/python -m benchmarks.accuracy
+	@$(VENV)/python -m benchmarks.ablations
 
 # The lock holds every package with hashes, so there is nothing to resolve. The stamp in .venv tells a stale one by
 # content, the lock's and Python's version: timestamps say nothing after a checkout or a change between CPU and GPU.

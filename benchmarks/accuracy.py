@@ -114,6 +114,7 @@ def main() -> None:
                     print(f"{comparison.data}, {entry.system}, {entry.label}, seed {seed}: {result}", flush=True)
                     write_json(RESULTS, {"rows": rows})
                     replace_table(PROJECT / "docs" / "results.md", "accuracy", table(rows))
+                    replace_table(PROJECT / "docs" / "results.md", "errors", errors_table(rows))
 
 
 def _row(rows: list[dict[str, Any]], comparison: Comparison, entry: Entry) -> dict[str, Any]:
@@ -140,6 +141,19 @@ def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         "seconds",
     )
     return [head, *(_cells(row) for row in rows)]
+
+
+def errors_table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Kinds of errors with the first seed: the AP50 that they cost a detector, the share of a localizer's boxes."""
+    return [
+        ("data", "system", "errors"),
+        *((row["data"], f"{row['system']}, {row['label']}", _kinds(row)) for row in rows),
+    ]
+
+
+def _kinds(row: dict[str, Any]) -> str:
+    [first, *_] = row["seeds"].values()
+    return ", ".join(f"{kind['kind']} {kind.get('lost_AP50', kind.get('share')):.3f}" for kind in first["kinds"])
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

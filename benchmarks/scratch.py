@@ -32,7 +32,7 @@ class Scratch:
         self._dvc("init", "--no-scm", "--quiet")
 
     def evaluate(self, system: str, parameters: Parameters) -> dict[str, Any]:
-        """Train and score a system with those parameters: its metrics, and what the training took."""
+        """Train and score a system with those parameters: metrics, kinds of errors, and what the training took."""
         params = copy.deepcopy(self._params)
         for dotted, value in parameters.items():
             *sections, key = dotted.split(".")
@@ -43,9 +43,12 @@ class Scratch:
         YAML().dump(params, self._folder / "params.yaml")
         self._dvc("repro", "--quiet", f"evaluate@{system}")
         reports = self._folder / "reports" / system
-        metrics = json.loads((reports / "metrics.json").read_text(encoding="utf-8"))
-        took = json.loads((reports / "training" / "train.json").read_text(encoding="utf-8"))
-        return metrics | {name: took[name] for name in ("parameters", "epochs", "seconds")}
+        metrics, errors, took = (
+            json.loads((reports / name).read_text(encoding="utf-8"))
+            for name in ("metrics.json", "errors.json", "training/train.json")
+        )
+        kept = {name: took[name] for name in ("parameters", "epochs", "seconds")}
+        return {**metrics, **kept, "kinds": errors["kinds"]}
 
     def _dvc(self, *words: str) -> None:
         environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}

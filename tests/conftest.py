@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,9 @@ from playwright.sync_api import Browser, sync_playwright
 # examples are the same in every run, so that a failure belongs to the change that it appears with.
 settings.register_profile("boxline", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("boxline")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")  # not for all tests: Playwright keeps an event loop while it runs

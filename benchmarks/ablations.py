@@ -1,0 +1,133 @@
+"""What each option does, switched on by itself on little data: python -m benchmarks.ablations
+
+A few hundred images and few epochs show the direction of an effect, not its size. The first row of a group is what the
+others differ from. Figures are written to benchmarks/results/ablations.json and docs/results.md after each training.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scratch import PROJECT, Parameters, Scratch
+from benchmarks.tables_in_docs import replace_table
+from pipeline.storage.files import write_json
+
+RESULTS = Path(__file__).parent / "results" / "ablations.json"
+
+STILL = {"flip_share": 0, "translate_share": 0, "scale": [1, 1], "rotate_degrees": 0, "color": None}
+COSINE = {"kind": "cosine", "warmup_epochs": 0.5, "final_share": 0.0}
+DROP = {"kind": "drop", "every_epochs": 4, "factor": 0.3}
+PLATEAU = {"kind": "plateau", "patience": 1, "factor": 0.3}
+
+
+def _moved(**changes: Any) -> Parameters:
+    return {"train.augment": {**STILL, **changes}}
+
+
+DIGITS = {"datasets.digits.sample.train_images": 2000, "datasets.digits.sample.test_images": 400}
+RECTANGLES = {"datasets.rectangles.sample.train_images": 512}
+SCENES = {"datasets.coco.sample.train_images": 1200, "datasets.coco.sample.val_images": 300}
+
+GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = {
+    "digits_localizer": (
+        DIGITS,
+        {"train.phases.all.epochs": 8},
+        {
+            "as published, 8 epochs": {},
+            "deeper box head": {"model.box_units": [128, 64, 32]},
+            "second phase: box head alone": {
+                "train.phases": {
+                    "all": {"epochs": 8, "learning_rate": 0.001},
+                    "boxes": {"epochs": 8, "learning_rate": 0.001},
+                }
+            },
+            "16 epochs": {"train.phases.all.epochs": 16},
+            "rate: warm-up and cosine": {"train.phases.all.schedule": COSINE},
+            "rate: drop": {"train.phases.all.schedule": DROP},
+            "rate: drop on plateau": {"train.phases.all.schedule": PLATEAU},
+        },
+    ),
+    "rectangle_localizer": (
+        RECTANGLES,
+        {},
+        {
+            "as published, small preset": {},
+            "output: hard sigmoid": {"model.output": "hard_sigmoid"},
+            "output: linear": {"model.output": "linear"},
+        },
+    ),
+    "coco_yolo": (
+        SCENES,
+        {"train.phases.all.epochs": 10},
+        {
+            "as published, 96 px, 10 epochs": {},
+            "all images instead of those with <= 4 boxes": {"targets.max_boxes": None},
+            "smaller box wins": {"targets.overlap": "smaller"},
+            "2 boxes per cell": {"targets.boxes_per_cell": 2},
+            "12 x 12 cells": {"targets.grid_size": 12},
+            "crowd regions ignored": {"targets.crowd": "ignore"},
+        },
+    ),
+    "coco_center_detector": (
+        SCENES,
+        {"pack.image_size": 96, **_moved()},
+        {
+            "96 px, no augmentation": {},
+            "flip": _moved(flip_share=0.5),
+            "translate": _moved(translate_share=0.15),
+            "scale": _moved(scale=[0.75, 1.33]),
+            "rotate": _moved(rotate_degrees=10),
+            "colour": _moved(color={"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}),
+            "one cell per object": {"model.candidates": 1},
+            "pixels cropped, boxes not": {"pack.resize": "crop"},
+        },
+    ),
+    "coco_retinanet_coarse": (
+        SCENES,
+        {"pack.image_size": 96},
+        {
+            "96 px": {},
+            "class head starts as KerasHub's": {"model.class_prior": None},
+            "pyramid, anchors and box head as KerasHub's": {"preset.size": "small"},
+            "crowd regions encoded": {"targets.crowd": "encode"},
+            "constant rate": {"train.phases.all.schedule": None},
+        },
+    ),
+}
+
+
+def main() -> None:
+    """Train everything once."""
+    rows: list[dict[str, Any]] = []
+    for system, (data, common, variants) in GROUPS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            scratch = Scratch(Path(folder))
+            for label, changes in variants.items():
+                own = {f"systems.{system}.{key}": value for key, value in {**common, **changes}.items()}
+                result = scratch.evaluate(system, {**data, **own})
+                rows.append({"system": system, "label": label, **result})
+                print(f"{system}, {label}: {result}", flush=True)
+                write_json(RESULTS, {"rows": rows})
+                replace_table(PROJECT / "docs" / "results.md", "ablations", table(rows))
+
+
+def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The rows as a reader of docs/results.md sees them."""
+    return [("system", "option", "score", "more", "ceiling", "seconds"), *map(_cells, rows)]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    headline, *others = ("AP", "AP50") if "AP" in row else ("mean_iou", "accuracy")
+    return (
+        row["system"],
+        row["label"],
+        f"{headline} {row[headline]:.3f}",
+        ", ".join(f"{name} {row[name]:.3f}" for name in others),
+        f"{row[f'ceiling_{headline}']:.3f}",
+        f"{row['seconds']:.0f}",
+    )
+
+
+if __name__ == "__main__":
+    main()
