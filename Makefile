@@ -39,6 +39,7 @@ bench: environment
 	@$(VENV)/python -m benchmarks.run
 	@$(VENV)/python -m benchmarks.accuracy
 	@$(VENV)/python -m benchmarks.ablations
+	@$(VENV)/python -m benchmarks.misalignment
 
 # The lock holds every package with hashes, so there is nothing to resolve. The stamp in .venv tells a stale one by
 # content, the lock's and Python's version: timestamps say nothing after a checkout or a change between CPU and GPU.

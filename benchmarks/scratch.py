@@ -24,7 +24,7 @@ class Scratch:
     """Pipelines run in `folder`; what they share, such as datasets, is made once."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         for name in ("dvc.yaml", ".dvcignore"):
             shutil.copy(PROJECT / name, folder / name)
         shutil.copytree(PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
@@ -33,16 +33,8 @@ class Scratch:
 
     def evaluate(self, system: str, parameters: Parameters) -> dict[str, Any]:
         """Train and score a system with those parameters: metrics, kinds of errors, and what the training took."""
-        params = copy.deepcopy(self._params)
-        for dotted, value in parameters.items():
-            *sections, key = dotted.split(".")
-            section = params
-            for name in sections:
-                section = section[name]
-            section[key] = value
-        YAML().dump(params, self._folder / "params.yaml")
-        self._dvc("repro", "--quiet", f"evaluate@{system}")
-        reports = self._folder / "reports" / system
+        self.run(f"evaluate@{system}", parameters)
+        reports = self.folder / "reports" / system
         metrics, errors, took = (
             json.loads((reports / name).read_text(encoding="utf-8"))
             for name in ("metrics.json", "errors.json", "training/train.json")
@@ -50,11 +42,23 @@ class Scratch:
         kept = {name: took[name] for name in ("parameters", "epochs", "seconds")}
         return {**metrics, **kept, "kinds": errors["kinds"]}
 
+    def run(self, stage: str, parameters: Parameters) -> None:
+        """A stage, and what it needs, with those parameters."""
+        params = copy.deepcopy(self._params)
+        for dotted, value in parameters.items():
+            *sections, key = dotted.split(".")
+            section = params
+            for name in sections:
+                section = section[name]
+            section[key] = value
+        YAML().dump(params, self.folder / "params.yaml")
+        self._dvc("repro", "--quiet", stage)
+
     def _dvc(self, *words: str) -> None:
         environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
         dvc = Path(sys.executable).with_name("dvc")
         result = subprocess.run(
-            [dvc, *words], cwd=self._folder, env=environment, check=False, stderr=subprocess.PIPE, text=True
+            [dvc, *words], cwd=self.folder, env=environment, check=False, stderr=subprocess.PIPE, text=True
         )
         if result.returncode:
             raise RuntimeError(f"dvc {' '.join(words)} failed:\n{result.stderr[-4000:]}")

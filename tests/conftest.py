@@ -17,6 +17,10 @@ settings.load_profile("boxline")
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Tests that run side by side have a core each; threads of TensorFlow that wait for each other's cores cost both.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+
 
 @pytest.fixture(scope="module")  # not for all tests: Playwright keeps an event loop while it runs
 def browser() -> Iterator[Browser]:
