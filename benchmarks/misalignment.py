@@ -1,7 +1,8 @@
 """What it does to targets to crop the pixels and letterbox the boxes, as published: python -m benchmarks.misalignment
 
 No training: for each box of the COCO sample, how much the target overlaps the object that the network sees, and how
-often the object's centre is in another cell of the grid, or cut off. Written to benchmarks/results/misalignment.json and docs/results.md.
+often the object's centre is in another cell of the grid, or cut off. Written to benchmarks/results/misalignment.json
+and docs/results.md.
 """
 
 import tempfile
