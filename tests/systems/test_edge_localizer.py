@@ -40,6 +40,14 @@ def small_model(size: int = 16, channels: int = 3, labels: int = 3) -> keras.Mod
     return build_model(SMALL, Targets(), size, channels, labels, None)
 
 
+def answers_of(model: keras.Model, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    return {name: keras.ops.convert_to_numpy(answers) for name, answers in model(images).items()}
+
+
+def noise_images() -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
+
+
 # Targets
 
 
@@ -233,16 +241,15 @@ def test_the_outputs_of_a_small_model() -> None:
     """16 px halved twice are four cells, and edges lie between any two of them or on the image's own edges."""
     model = small_model()
     assert {name: output.shape for name, output in model.output.items()} == {"edges": (None, 4, 5), "label": (None, 3)}
-    outputs = model.predict_on_batch(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8))
-    for values in outputs.values():
-        assert values.min() > 0
-        np.testing.assert_allclose(values.sum(axis=-1), 1, rtol=1e-5)
+    for answers in answers_of(model, noise_images()).values():
+        assert answers.min() > 0
+        np.testing.assert_allclose(answers.sum(axis=-1), 1, rtol=1e-5)
 
 
 def test_a_model_of_one_class_answers_edges_alone() -> None:
     model = small_model(channels=1, labels=1)
     assert list(part("all", model, SMALL).compile_arguments["loss"]) == list(model.output) == ["edges"]
-    decoded = decode(model.predict_on_batch(np.zeros((2, 16, 16, 1), np.uint8)))
+    decoded = decode(answers_of(model, np.zeros((2, 16, 16, 1), np.uint8)))
     assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0, 1], [0, 0], [1, 1])
 
 
@@ -253,12 +260,11 @@ def test_a_side_that_the_last_cells_do_not_divide_is_refused() -> None:
 
 def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     model = small_model()
-    images = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
-    again = restored.predict_on_batch(images)
-    for name, values in model.predict_on_batch(images).items():
-        np.testing.assert_allclose(again[name], values, atol=1e-6)
+    again = answers_of(restored, noise_images())
+    for name, answers in answers_of(model, noise_images()).items():
+        np.testing.assert_allclose(again[name], answers, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ class DenseLoss(keras.losses.Loss):
         worth = ops.where(self._may_answer(boxes_true), worth, 0.0)
         last_candidate = ops.top_k(worth, min(self._candidates, worth.shape[-1]))[0][..., -1:]
         worth = ops.where(worth >= last_candidate, worth, 0.0)
-        worth = ops.where(worth == ops.max(worth, axis=1, keepdims=True), worth, 0.0)
+        worth = worth * ops.one_hot(ops.argmax(worth, axis=1), worth.shape[1], axis=1)
         best_overlap = ops.max(ops.where(worth > 0, overlaps, 0.0), axis=-1, keepdims=True)
         return ops.divide_no_nan(worth, ops.max(worth, axis=-1, keepdims=True)) * best_overlap
 
