@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from pipeline.geometry.boxes import as_boxes, paired_iou, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.geometry.boxes import as_boxes, most_typical, paired_iou, xywh_to_xyxy, xyxy_to_xywh
 
 COORDINATE = st.floats(-1e4, 1e4)
 SIDE = st.floats(0.01, 1e4)
@@ -65,3 +65,24 @@ def test_overlap_is_symmetric_bounded_and_what_pycocotools_says(
     assert ((overlaps >= 0) & (overlaps <= 1)).all()
     oracle = coco_mask.iou(a_xywh, b_xywh, np.zeros(len(pairs), np.uint8)).diagonal()
     np.testing.assert_allclose(overlaps, oracle, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("boxes_xyxy", "expected"),
+    [
+        pytest.param([(5, 5, 9, 9)], 0, id="the only one"),
+        pytest.param([(0, 0, 4, 2), (2, 0, 6, 2), (4, 0, 8, 2)], 1, id="overlaps both others"),
+        pytest.param([(0, 0, 9, 9), (20, 0, 30, 5), (20, 0, 30, 4), (20, 0, 30, 3)], 2, id="the middle of three"),
+        pytest.param([(0, 0, 1, 1), (5, 5, 6, 6), (8, 8, 9, 9)], 0, id="of equals the first"),
+        pytest.param([(4, 4, 0, 0), (0, 0, 4, 4)], 1, id="an inverted box overlaps nothing, not even itself"),
+    ],
+)
+def test_the_most_typical_box(boxes_xyxy: list[tuple[int, ...]], expected: int) -> None:
+    assert most_typical(boxes_xyxy) == expected
+
+
+@given(st.lists(BOX_XYWH, min_size=1, max_size=8))
+def test_no_box_overlaps_the_others_more_than_the_most_typical_one(boxes_xywh: list[tuple[float, ...]]) -> None:
+    chosen = most_typical(xywh_to_xyxy(boxes_xywh))
+    overlaps = coco_mask.iou(as_boxes(boxes_xywh), as_boxes(boxes_xywh), np.zeros(len(boxes_xywh), np.uint8))
+    assert overlaps[chosen].mean() >= overlaps.mean(axis=1).max() - 1e-6

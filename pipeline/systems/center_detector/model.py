@@ -55,10 +55,11 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
         for layer in tower:
             features = layer(features)
         side = features.shape[1]
-        reaches = ops.exp(layers.Reshape((-1, 4))(reach(features))) * (START_CELLS / side)
+        reaches = ops.exp(layers.Reshape((-1, 4), dtype="float32")(reach(features))) * (START_CELLS / side)
         centers = cell_centers([side])
         corners = [ops.subtract(centers, reaches[..., :2]), ops.add(centers, reaches[..., 2:])]
-        answers.append(ops.concatenate([*corners, layers.Reshape((-1, num_labels))(logit(features))], axis=-1))
+        logits = layers.Reshape((-1, num_labels), dtype="float32")(logit(features))
+        answers.append(ops.concatenate([*corners, logits], axis=-1))
     boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(answers)
     return keras.Model(image, {"boxes": boxes}, name="center_detector")
 
@@ -121,7 +122,7 @@ class DenseLoss(keras.losses.Loss):
         worth = ops.where(self._may_answer(boxes_true), worth, 0.0)
         last_candidate = ops.top_k(worth, min(self._candidates, worth.shape[-1]))[0][..., -1:]
         worth = ops.where(worth >= last_candidate, worth, 0.0)
-        worth = ops.where(worth == ops.max(worth, axis=1, keepdims=True), worth, 0.0)
+        worth = worth * ops.one_hot(ops.argmax(worth, axis=1), worth.shape[1], axis=1)
         best_overlap = ops.max(ops.where(worth > 0, overlaps, 0.0), axis=-1, keepdims=True)
         return ops.divide_no_nan(worth, ops.max(worth, axis=-1, keepdims=True)) * best_overlap
 

@@ -101,7 +101,7 @@ class SecondLook(layers.Layer):
         centers = ops.expand_dims(low * count, 1) + ops.expand_dims(step, 1) * fractions - 0.5
         reach = ops.reshape(ops.maximum(step, 1), (-1, 1, 1))
         distances = ops.abs(ops.expand_dims(centers, -1) - np.arange(count, dtype=np.float32))
-        return ops.relu(1 - distances / reach) / reach
+        return ops.clip((1 + reach) / 2 - distances, 0, 1) / reach
 
     def compute_output_shape(self, pixels_shape: Any, edge_probabilities_shape: Any) -> Any:
         """Of `call`."""
