@@ -38,11 +38,12 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
             "deeper box head": {"model.box_units": [128, 64, 32]},
             "second phase: box head alone": {
                 "train.phases": {
-                    "all": {"epochs": 8, "learning_rate": 0.001},
-                    "boxes": {"epochs": 8, "learning_rate": 0.001},
+                    "all": {"epochs": 8, "learning_rate": 0.001, "patience": 10},
+                    "boxes": {"epochs": 8, "learning_rate": 0.001, "patience": 10},
                 }
             },
             "16 epochs": {"train.phases.all.epochs": 16},
+            "rate: cosine": {"train.phases.all.schedule": {**COSINE, "warmup_epochs": 0}},
             "rate: warm-up and cosine": {"train.phases.all.schedule": COSINE},
             "rate: drop": {"train.phases.all.schedule": DROP},
             "rate: drop on plateau": {"train.phases.all.schedule": PLATEAU},

@@ -16,6 +16,7 @@ from pipeline.storage.files import write_json
 
 SEEDS = (2017, 2018, 2019)
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ COMPARISONS = (
     Comparison(
         "8,000 / 2,000 real digits",
         {"datasets.digits.source": str(REAL_DATA / "mnist")},
-        (Entry("published", "digits_localizer"), Entry("improved", "digits_edge_localizer")),
+        (Entry(PUBLISHED, "digits_localizer"), Entry("improved", "digits_edge_localizer")),
         is_real=True,
     ),
     Comparison(
         "1,024 / 1,000 rectangles",
         {"datasets.rectangles.sample.val_images": 1000},
         (
-            Entry("published", "rectangle_localizer", {"preset.size": "published"}),
+            Entry(PUBLISHED, "rectangle_localizer", {"preset.size": "published"}),
             Entry("improved", "rectangle_edge_localizer"),
         ),
     ),
@@ -58,7 +59,7 @@ COMPARISONS = (
         "3,000 / 400 shape scenes, 160 px",
         SCENES,
         (
-            Entry("published", "coco_yolo", {"pack.image_size": 160, "train.phases.all.epochs": 12}),
+            Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160, "train.phases.all.epochs": 12}),
             Entry("improved", "coco_center_detector"),
         ),
     ),
@@ -66,20 +67,20 @@ COMPARISONS = (
         "3,000 / 400 shape scenes, 160 px",
         SCENES,
         (
-            Entry("published", "coco_retinanet", {"pack.image_size": 160, "train.phases.all.epochs": 2}),
+            Entry(PUBLISHED, "coco_retinanet", {"pack.image_size": 160, "train.phases.all.epochs": 2}),
             Entry("improved", "coco_retinanet_coarse"),
         ),
     ),
     Comparison(
         "1,200 / 200 drawn snacks",
         {},
-        (Entry("published", "snack_localizer"), Entry("improved", "snack_edge_localizer")),
+        (Entry(PUBLISHED, "snack_localizer"), Entry("improved", "snack_edge_localizer")),
     ),
     Comparison(
         "61 / 25 snack-like crops",
         {"datasets.snacks.source": str(REAL_DATA / "snacks")},
         (
-            Entry("published", "snack_localizer", SNACKS),
+            Entry(PUBLISHED, "snack_localizer", SNACKS),
             Entry("improved", "snack_edge_localizer", {**SNACKS, "train.phases.all.epochs": 60}),
         ),
         is_real=True,
@@ -88,8 +89,8 @@ COMPARISONS = (
         "215 / 108 COCO images, 160 px",
         {"datasets.coco.source": str(REAL_DATA / "coco")},
         (
-            Entry("published", "coco_yolo", {"pack.image_size": 160}),
-            Entry("published, pixels cropped", "coco_yolo", {"pack.image_size": 160, "pack.resize": "crop"}),
+            Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160}),
+            Entry("as published, pixels cropped", "coco_yolo", {"pack.image_size": 160, "pack.resize": "crop"}),
             Entry("improved", "coco_center_detector", {"train.phases.all.epochs": 8}),
         ),
         is_real=True,
@@ -156,7 +157,7 @@ def _kinds(row: dict[str, Any]) -> str:
     return ", ".join(f"{kind['kind']} {kind.get('lost_AP50', kind.get('share')):.3f}" for kind in first["kinds"])
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[str, ...]:
     results = list(row["seeds"].values())
     one = results[0]
     headline, *others = ("AP", "AP50", "AP75") if "AP" in one else ("mean_iou", "accuracy", "iou_50", "iou_60")
@@ -169,8 +170,19 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{one[f'ceiling_{headline}']:.3f}",
         f"{one['parameters']:,}",
         str(one["epochs"]),
-        f"{statistics.mean(result['seconds'] for result in results):.0f}",
+        f"{_seconds(row):.0f}",
+        f"{_seconds(row) / _seconds(_rival(row, rows)):.2f}",
     )
+
+
+def _rival(row: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The published system's row of the same comparison, the first of its rows."""
+    *_, rival = (other for other in rows[: rows.index(row) + 1] if other["label"] == PUBLISHED)
+    return rival
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return statistics.mean(result["seconds"] for result in row["seeds"].values())
 
 
 def _spread(results: list[dict[str, Any]], name: str) -> str:

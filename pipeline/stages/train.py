@@ -120,14 +120,14 @@ def _reason(error: Exception) -> str:
 def _what_counts(loaded: Params, chosen: System) -> dict[str, Any]:
     """Parameters that a training depends on, in a form that has a digest."""
     sections = {name: getattr(chosen, name) for name in ("module", "pack", "targets", "model", "train", "preset")}
-    packages = {name: version(name) for name in ("keras", "keras-hub", "numpy")}
+    packages = {name: version(name) for name in ("keras", "keras-hub", "numpy", "opencv-python-headless")}
     return msgspec.to_builtins({"seed": loaded.seed, **sections, **packages, "backend": keras.config.backend()})
 
 
 def _files(chosen: System, preset: Path) -> list[Path]:
-    """Code of trainings and of the system, and the preset's files."""
+    """Code of trainings, of the system and of boxes, and the preset's files."""
     package = Path(verbs.__file__).parents[1]
-    code = [package / "training", package / "systems", package / "systems" / chosen.module]
+    code = [package / "training", package / "systems", package / "systems" / chosen.module, package / "geometry"]
     return [*(path for folder in code for path in sorted(folder.glob("*.py"))), *sorted(preset.iterdir())]
 
 

@@ -42,18 +42,14 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
         raise ValueError(f"{len(model.stages)} stages need a side that is a multiple of {2 ** len(model.stages)} px")
     image = layers.Input((image_size, image_size, channels), name="image")
     levels = _pyramid(_backbone(layers.Rescaling(1 / 127.5, -1)(image), model), model.pyramid_filters)
-    tower = [
-        layers.Conv2D(model.pyramid_filters, 3, padding="same", use_bias=False),
-        layers.BatchNormalization(momentum=0.9),
-        layers.ReLU(),
-    ]
+    tower = layers.Conv2D(model.pyramid_filters, 3, padding="same", use_bias=False)
     reach = layers.Conv2D(4, 3, padding="same", dtype="float32")
     start = keras.initializers.Constant(START_LOGIT)
     logit = layers.Conv2D(num_labels, 3, padding="same", bias_initializer=start, dtype="float32")
     answers = []
     for features in levels:
-        for layer in tower:
-            features = layer(features)
+        # Levels share filters, not averages: those of one level would be wrong for the others.
+        features = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(tower(features)))
         side = features.shape[1]
         reaches = ops.exp(layers.Reshape((-1, 4), dtype="float32")(reach(features))) * (START_CELLS / side)
         centers = cell_centers([side])
@@ -85,7 +81,7 @@ def cell_centers(sides: Sequence[int]) -> NDArray[np.float32]:
 
 
 class DenseLoss(keras.losses.Loss):
-    """Cross-entropy of every cell's classes and generalized IoU of the matched cells, per object of the batch.
+    """Cross-entropy of every cell's classes and generalized IoU of the matched cells, by the sum of matched confidences.
 
     sides: cells along one side of each level. candidates: cells at most that are matched to one object.
     """
@@ -101,13 +97,13 @@ class DenseLoss(keras.losses.Loss):
         corners, logits = boxes_predicted[..., :4], boxes_predicted[..., 4:]
         shares = self.match(boxes_true, corners, ops.sigmoid(logits))
         matched = ops.sum(shares, axis=1)
-        num_objects = ops.maximum(ops.sum(matched), 1)
+        total = ops.maximum(ops.sum(matched), 1)
         confidences = ops.einsum("bml,bmk->blk", shares, _one_hot(boxes_true, logits.shape[-1]))
         asked = ops.logical_or(matched > 0, ops.logical_not(self._in_crowd(boxes_true)))
         entropies = ops.where(ops.expand_dims(asked, -1), ops.softplus(logits) - confidences * logits, 0.0)
         own = ops.einsum("bml,bmc->blc", ops.cast(shares > 0, "float32"), boxes_true[..., :4])
         misses = matched * (1 - generalized_iou_xyxy(own, corners))
-        return (ops.sum(entropies) + BOX_WEIGHT * ops.sum(misses)) / num_objects
+        return (ops.sum(entropies) + BOX_WEIGHT * ops.sum(misses)) / total
 
     def match(self, boxes_true: Any, corners: Any, probabilities: Any) -> Any:
         """How sure each cell [B, L] is to be of each object, [B, M, L] in 0..1; of one object at most.

@@ -1,5 +1,6 @@
 """The whole detector with COCO weights, as KerasHub publishes it."""
 
+import math
 from typing import Any
 
 import keras
@@ -50,8 +51,9 @@ def upstream() -> keras.Model:
 def sample(size: str) -> keras.Model:
     """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
 
-    The box head of the coarse one starts near 0, which answers the anchors themselves. KerasHub starts it with the
-    prior that belongs to the class head, -4.6: boxes a hundredth of their anchors' size, and far from them.
+    The heads of the coarse one start as in the RetinaNet paper: boxes are the anchors themselves, and classes have a
+    probability of 0.01. KerasHub gives the box head the prior that belongs to the class head, -4.6, and with it boxes a
+    hundredth of their anchors' size and far from them.
     """
     sizes = SIZES[size]
     min_level, max_level = sizes["levels"]
@@ -78,6 +80,7 @@ def sample(size: str) -> keras.Model:
     )
     if size == "coarse":
         start_head(detector.box_head, bias=0.0)
+        start_head(detector.classification_head, bias=math.log(0.01 / 0.99))
     return detector
 
 

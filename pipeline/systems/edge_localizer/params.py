@@ -20,7 +20,7 @@ class Targets(Section, frozen=True):
 class Model(Section, frozen=True):
     """filters: of the convolutions that find edges; each halves the image, which the last one's cells have to divide.
     profile_filters: of the convolutions along one axis.
-    look_pixels: side of the second look, which the class is read from.
+    look_pixels: side of the second look, which the class is read from; there is none where there is one class.
     look_filters: of the second look's convolutions; between two of them the look is halved.
     dropout: before the class.
     """
