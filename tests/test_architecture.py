@@ -125,3 +125,11 @@ def test_flows_start_without_tensorflow() -> None:
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch', 'pipeline') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)
     assert result.stdout == "[]\n"
+
+
+def test_packages_hold_nothing_but_a_docstring() -> None:
+    """So that no stage needs to name an __init__.py."""
+    for path in (PROJECT / "pipeline").rglob("__init__.py"):
+        body = ast.parse(path.read_text()).body
+        assert len(body) == 1, path
+        assert isinstance(body[0], ast.Expr), path

@@ -1,4 +1,4 @@
-"""The whole line with real DVC: built, left alone, changed in one place, forced, broken."""
+"""The whole line with real DVC: built, left alone, changed in one place, forced, broken. dvc.yaml names what it runs."""
 
 import csv
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -360,3 +361,47 @@ def test_every_model_answers_an_image_of_ones_own(built: Path, tmp_path: Path, s
     assert {found["category_id"] for found in answer["annotations"]} <= categories
     with Image.open(out / "mine.png") as drawn:
         assert drawn.width / drawn.height == pytest.approx(120 / 90, rel=0.01)
+
+
+# One template serves all datasets, so it names what only some readers share. An edit there reruns minutes, not hours.
+SHARED_BY_SOME = {
+    "pipeline/datasets/coco_files.py",
+    "pipeline/datasets/csv_files.py",
+    "pipeline/storage/decoding.py",
+}
+
+
+def test_every_stage_depends_on_the_modules_that_it_imports(
+    built: Path, imports: dict[tuple[str, str], set[str]]
+) -> None:
+    differences = {}
+    for stage in stages_of(built):
+        name, _, key = stage.name.partition("@")
+        imported, named = imports[name, key], named_files(built, stage)
+        # A system's folder is one dependency: whether it brings views of its own, dvc.yaml cannot ask.
+        own_folder = {path for path in named if path.startswith("pipeline/systems/") and path.count("/") == 3}
+        if missing := imported - named:
+            differences[f"{stage.name} should name"] = sorted(missing)
+        if idle := named - imported - own_folder - SHARED_BY_SOME:
+            differences[f"{stage.name} should not name"] = sorted(idle)
+    assert differences == {}
+
+
+def stages_of(project: Path) -> list[PipelineStage]:
+    with Repo(str(project)) as repo:
+        return list(repo.index.stages)
+
+
+def named_files(project: Path, stage: PipelineStage) -> set[str]:
+    """Modules of pipeline/ among the stage's dependencies, folders replaced by the modules in them."""
+    named = set()
+    for dependency in (str(d) for d in stage.deps):
+        path = project / dependency
+        if dependency.startswith("pipeline/"):
+            files = path.glob("*.py") if path.is_dir() else [path]
+            named |= {file.relative_to(project).as_posix() for file in files if is_module(file)}
+    return named
+
+
+def is_module(path: Path) -> bool:
+    return path.suffix == ".py" and path.name != "__init__.py"

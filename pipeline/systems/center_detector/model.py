@@ -81,7 +81,7 @@ def cell_centers(sides: Sequence[int]) -> NDArray[np.float32]:
 
 
 class DenseLoss(keras.losses.Loss):
-    """Cross-entropy of the classes of all cells and generalized IoU of the matched ones, by the sum of their confidences.
+    """Cross-entropy of every cell and generalized IoU of the matched ones, by the sum of their confidences.
 
     sides: cells along one side of each level. candidates: cells at most that are matched to one object.
     """
