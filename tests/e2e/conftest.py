@@ -1,9 +1,12 @@
 """One project, built once by a real `dvc repro`, and a record of what each of its stages imported."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.e2e.tiny import make_tiny_project, run_dvc
 
@@ -25,14 +28,23 @@ if any(word.startswith("pipeline.stages.") for word in sys.orig_argv):
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """The project, the folder with its records of imports, and what DVC printed."""
-    folder = tmp_path_factory.mktemp("recorded")
-    (folder / "sitecustomize.py").write_text(RECORD_IMPORTS)
-    records = folder / "imports"
-    records.mkdir()
-    project = make_tiny_project(tmp_path_factory.mktemp("built"))
-    output = run_dvc(project, "repro", PYTHONPATH=str(folder), IMPORTS_FOLDER=str(records)).stdout
-    return project, records, output
+    """The project, the folder with its records of imports, and what DVC printed.
+
+    It is built once for all processes of the tests, by the one that needs it first.
+    """
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "recorded"
+    project, records, output = folder / "project", folder / "imports", folder / "output.txt"
+    with FileLock(folder.with_suffix(".lock")):
+        if not output.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            project.mkdir(parents=True)
+            records.mkdir()
+            (folder / "sitecustomize.py").write_text(RECORD_IMPORTS)
+            make_tiny_project(project)
+            said = run_dvc(project, "repro", PYTHONPATH=str(folder), IMPORTS_FOLDER=str(records)).stdout
+            output.write_text(said)
+    return project, records, output.read_text()
 
 
 @pytest.fixture(scope="session")

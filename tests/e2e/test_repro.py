@@ -1,4 +1,4 @@
-"""The whole line with real DVC: built, left alone, changed in one place, forced, broken. dvc.yaml names what it runs."""
+"""The whole line with real DVC: built, left alone, changed in one place, forced, broken."""
 
 import csv
 import hashlib
