@@ -140,8 +140,9 @@ def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         "parameters",
         "epochs",
         "seconds",
+        "of the published one's",
     )
-    return [head, *(_cells(row) for row in rows)]
+    return [head, *(_cells(row, rows) for row in rows)]
 
 
 def errors_table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
