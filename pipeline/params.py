@@ -7,7 +7,7 @@ is declared beside the code that uses it, so that a new option of one system rer
 import difflib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -160,6 +160,8 @@ def _follow(steps: list[str], raw: Any, kind: Any) -> tuple[list[str], Any, Any]
             kind = member_kind
         elif isinstance(raw, list):
             key = int(step)
+            sequence = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+            kind = get_args(sequence)[0]  # the members of a list are of one type
         else:
             key = step
             kind = _types(kind, raw)[step]

@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 from tests.e2e.tiny import PROJECT
 
 
-def run_stage(stage: str, dataset: str) -> None:
-    """That stage of a dataset, in the current folder, with the paths that dvc.yaml gives it."""
+def run_stage(stage: str, key: str) -> None:
+    """That stage of a dataset or system, in the current folder, with the paths that dvc.yaml gives it."""
     command = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"][stage]["do"]["cmd"]
-    _, name, key, *words = shlex.split(command.replace("${key}", dataset))
+    _, name, _, *words = shlex.split(command.replace("${key}", key))
     options = {word.removeprefix("--"): Path(path) for word, path in zip(words[::2], words[1::2], strict=True)}
     getattr(importlib.import_module(f"pipeline.stages.{name}"), name)(key, **options)

@@ -23,7 +23,15 @@ LAYERS = [
     {"commands"},
     {"stages", "check_params", "summary", "cli"},
 ]
-SYSTEMS = ["digits_localizer", "rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet"]
+SYSTEMS = [
+    "digits_localizer",
+    "rectangle_localizer",
+    "snack_localizer",
+    "coco_yolo",
+    "coco_retinanet",
+    "edge_localizer",
+    "center_detector",
+]
 DATASETS = ["coco", "digits", "rectangles", "snacks"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

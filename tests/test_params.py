@@ -281,6 +281,42 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             id="a preset of unknown size",
         ),
         pytest.param(
+            "size: coarse",
+            "size: tiny",
+            "params.yaml: systems.coco_retinanet_coarse.preset.size: received 'tiny', "
+            "expected one of small, coarse, published.",
+            id="a preset of a size that its system does not have either",
+        ),
+        pytest.param(
+            "class_prior: 0.01",
+            "class_prior: 1",
+            "params.yaml: systems.coco_retinanet_coarse.model.class_prior: received 1, expected float < 1.0.",
+            id="a prior that is certain",
+        ),
+        pytest.param(
+            "filters: [16, 32],",
+            "filters: [],",
+            "params.yaml: systems.digits_edge_localizer.model.filters: received [], expected array of length >= 1.",
+            id="no convolution at all",
+        ),
+        pytest.param(
+            """        - {filters: 64, blocks: 2}
+        - {filters: 96, blocks: 1}
+        - {filters: 128, blocks: 1}
+""",
+            "",
+            "params.yaml: systems.coco_center_detector.model.stages: received "
+            "[{'filters': 16, 'blocks': 0}, {'filters': 32, 'blocks': 1}], expected array of length >= 3.",
+            id="too few stages for a level",
+        ),
+        pytest.param(
+            "{filters: 16, blocks: 0}",
+            "{filters: 16, block: 0}",
+            "params.yaml: systems.coco_center_detector.model.stages.0: unknown key 'block', "
+            "expected one of filters, blocks. Did you mean blocks?",
+            id="unknown key in a list of sections",
+        ),
+        pytest.param(
             "split: test",
             "split: train",
             "params.yaml: systems.digits_localizer.evaluate.split: received 'train', expected one of val, test.",
@@ -326,5 +362,6 @@ def test_an_unknown_entry_lists_the_known_ones() -> None:
         loaded.system("coco_yello")
     assert str(raised.value) == (
         "params.yaml: systems has no entry 'coco_yello'; known are digits_localizer, "
-        "rectangle_localizer, snack_localizer, coco_yolo, coco_retinanet."
+        "rectangle_localizer, snack_localizer, coco_yolo, coco_retinanet, digits_edge_localizer, "
+        "rectangle_edge_localizer, snack_edge_localizer, coco_center_detector, coco_retinanet_coarse."
     )

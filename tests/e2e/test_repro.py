@@ -23,7 +23,8 @@ from tests.servers import BadServer
 pytestmark = pytest.mark.slow
 
 DATASETS = ("digits", "coco", "rectangles", "snacks")
-SYSTEMS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet")
+LOCALIZERS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "digits_edge_localizer")
+SYSTEMS = (*LOCALIZERS, "coco_yolo", "coco_retinanet", "coco_center_detector")
 STAGES = [
     *(f"{stage}@{name}" for name in DATASETS for stage in ("sample", "download", "tables", "inspect", "validate")),
     *(f"{stage}@{name}" for name in SYSTEMS for stage in ("pack", "targets", "preset", "train", "evaluate")),
@@ -89,8 +90,8 @@ def test_plots_show_curves_and_pictures(copy: Path) -> None:
     assert "Loss of digits_localizer" in page
     pictures = sorted(path.name.rsplit("_", 1)[-1] for path in (copy / "plots" / "static").iterdir())
     assert pictures == sorted(
-        ["samples.png", "predictions.png", "curves.png", "errors.png", "worst.png"] * 5
-        + ["probabilities.png"] * 2
+        ["samples.png", "predictions.png", "curves.png", "errors.png", "worst.png"] * len(SYSTEMS)
+        + ["probabilities.png"] * 3
         + ["grid.png"]
     )
     for picture in (copy / "reports").rglob("*.png"):
@@ -108,7 +109,7 @@ def test_other_pictures_and_other_evaluation_images_do_not_retrain(copy: Path) -
     ran = stages_run(run_dvc(copy, "repro").stdout)
     assert "evaluate@coco_yolo" in ran
     assert "targets@coco_yolo" in ran
-    assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet"}
+    assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet", "coco_center_detector"}
     assert not [stage for stage in ran if stage.startswith(("train@", "preset@"))]
 
 
@@ -140,10 +141,7 @@ def test_an_experiment_sets_a_parameter_and_compares(copy: Path) -> None:
         ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
         ("pipeline/datasets/digits/sample.py", {"sample@digits"}),
         ("pipeline/geometry/placement.py", {f"{s}@{n}" for s in ("pack", "targets", "evaluate") for n in SYSTEMS}),
-        (
-            "pipeline/evaluation/localization.py",
-            {f"{s}@{n}_localizer" for s in ("targets", "evaluate") for n in ("digits", "rectangle", "snack")},
-        ),
+        ("pipeline/evaluation/localization.py", {f"{s}@{n}" for s in ("targets", "evaluate") for n in LOCALIZERS}),
         ("pipeline/storage/downloads.py", {f"download@{n}" for n in DATASETS}),
         ("pipeline/checks/rows.py", {f"validate@{n}" for n in DATASETS}),
         ("pipeline/summary.py", set()),
@@ -163,7 +161,7 @@ def test_a_forced_run_with_the_same_seed_gives_the_same_bytes_and_scores(copy: P
     fixed_outputs = {"sample", "download", "tables", "inspect", "validate", "pack", "targets", "preset", "evaluate"}
     fixed_outputs |= {"download.json", "errors.json"}
     fixed = [path for path in hashes if path.split("/")[2] in fixed_outputs]
-    assert len(fixed) == 6 * 4 + 5 * 5
+    assert len(fixed) == 6 * len(DATASETS) + 5 * len(SYSTEMS)
     assert {path: again[path] for path in fixed} == {path: hashes[path] for path in fixed}
     assert metrics_of(copy) == metrics
 

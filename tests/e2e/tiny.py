@@ -11,6 +11,9 @@ from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).parents[2]
 
+BUILT_BY_ANOTHER = ("rectangle_edge_localizer", "snack_edge_localizer", "coco_retinanet_coarse")
+"""Entries of `systems:` whose module, and whose dataset, another one shows."""
+
 
 def tiny_params() -> dict[str, Any]:
     params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
@@ -18,13 +21,15 @@ def tiny_params() -> dict[str, Any]:
     params["datasets"]["coco"]["sample"] |= {"train_images": 40, "val_images": 8}
     params["datasets"]["rectangles"]["sample"] |= {"train_images": 20, "val_images": 6}
     params["datasets"]["snacks"]["sample"] |= {"train_images": 60, "val_images": 8, "test_images": 4}
+    for name in BUILT_BY_ANOTHER:
+        del params["systems"][name]
     for system in params["systems"].values():
         system["pack"]["shard_images"] = 16
         system["train"] |= {"batch_size": 8, "validation_batches": 1}
         for phase in system["train"]["phases"].values():
             phase["epochs"] = 1
         system["evaluate"]["pictures"] = 2
-    for name in ("snack_localizer", "coco_retinanet"):
+    for name in ("snack_localizer", "coco_retinanet", "coco_center_detector"):
         params["systems"][name]["pack"]["image_size"] = 64
     params["systems"]["coco_yolo"]["train"]["augment"] = {
         "flip_share": 0.5,
@@ -34,6 +39,8 @@ def tiny_params() -> dict[str, Any]:
         "color": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
     }
     params["systems"]["coco_retinanet"]["targets"]["crowd"] = "ignore"
+    stages = [{"filters": filters, "blocks": 1} for filters in (8, 16, 16)]
+    params["systems"]["coco_center_detector"]["model"] |= {"stages": stages, "pyramid_filters": 16}
     params["systems"]["coco_yolo"]["model"] |= {"conv_filters": 8, "dense_units": 16}
     return params
 

@@ -1,8 +1,10 @@
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.systems.coco_retinanet.model import RetinaNet, build_model, part
 from pipeline.systems.coco_retinanet.params import Model, Targets
@@ -140,6 +142,47 @@ def test_heads_come_along_where_they_fit() -> None:
         np.testing.assert_array_equal(ours, theirs)
     images = np.zeros((1, 64, 64, 3), np.uint8)
     assert other(images)["cls_logits"].shape[-1] == 12
+
+
+@pytest.mark.slow
+def test_a_new_class_head_starts_at_its_prior() -> None:
+    """As KerasHub starts it without one: at one half, widely spread. Box heads come from the preset in either case."""
+    keras.utils.set_random_seed(2)
+    preset = sample("small")
+    with_prior, without = (build_model(Model(class_prior=prior), FIVE, 64, 3, 12, preset) for prior in (0.01, None))
+    images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    low, high = np.quantile(sigmoid(with_prior(images)["cls_logits"]), [0.05, 0.95])
+    assert 0.004 < low < 0.01 < high < 0.025
+    low, high = np.quantile(sigmoid(without(images)["cls_logits"]), [0.05, 0.95])
+    assert low < 0.3 < 0.7 < high
+    kernel, biases = without.classification_head.prediction_layer.get_weights()
+    assert (kernel.std(), abs(biases).max()) == (pytest.approx(0.05, rel=0.1), 0)
+    kernel, biases = with_prior.classification_head.prediction_layer.get_weights()
+    assert kernel.std() == pytest.approx(0.01, rel=0.1)
+    assert biases == pytest.approx(np.full_like(biases, -4.59512), rel=1e-5)  # ln(0.01 / 0.99)
+
+
+def sigmoid(logits: Any) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
+
+
+@pytest.mark.slow
+def test_the_coarse_preset_answers_its_anchors() -> None:
+    """From 16 px on, where cells are 16 px; the small preset begins with a hundredth of its anchors' size."""
+    keras.utils.set_random_seed(2)
+    images = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
+    sizes = {}
+    for size in ("coarse", "small"):
+        model = build_model(Model(class_prior=0.01), FIVE, 64, 3, 12, sample(size))
+        anchors = np.concatenate([np.asarray(level) for level in model.anchor_generator(images).values()])
+        deltas = np.asarray(model(images)["bbox_regression"])[0]
+        sizes[size] = np.median(np.exp(deltas[:, 2:]))
+        if size == "coarse":
+            assert np.sqrt((anchors[:, 2:] - anchors[:, :2]).prod(axis=1)).min() == pytest.approx(16, rel=1e-4)
+            assert len(anchors) == 9 * (16 + 4 + 1)
+            assert abs(np.median(deltas, axis=0)).max() < 0.1
+            assert abs(deltas).mean() < 0.3
+    assert sizes == {"coarse": pytest.approx(1, abs=0.1), "small": pytest.approx(0.01, rel=0.3)}
 
 
 @pytest.mark.slow

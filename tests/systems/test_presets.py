@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 WHERE = "systems.coco_yolo.preset"
 WITH_PRESET = ["rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet"]
+WITHOUT_PRESET = ["digits_localizer", "edge_localizer", "center_detector"]
 
 
 def sample(module: str, folder: Path) -> int:
@@ -51,8 +52,20 @@ def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, t
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_system_without_a_preset_says_so() -> None:
-    assert verbs.preset_files("digits_localizer") == ()
+@pytest.mark.parametrize("module", WITHOUT_PRESET)
+def test_a_system_without_a_preset_says_so(module: str) -> None:
+    assert verbs.preset_files(module) == ()
+    assert verbs.preset(module, None, WHERE) is None
+
+
+def test_a_system_may_have_sizes_of_its_own() -> None:
+    coarse = {"source": "sample", "size": "coarse"}
+    assert verbs.preset("coco_retinanet", coarse, WHERE) == Preset(source="sample", size="coarse")
+    with pytest.raises(BoxlineError) as raised:
+        verbs.preset("coco_yolo", coarse, WHERE)
+    assert str(raised.value) == (
+        "params.yaml: systems.coco_yolo.preset.size: received 'coarse', expected one of small, published."
+    )
 
 
 def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
@@ -163,22 +176,21 @@ def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("module", [*WITH_PRESET, "digits_localizer"])
-def test_outputs_are_float32_under_every_precision(module: str, precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("system", [*WITH_PRESET, "digits_localizer", "digits_edge_localizer", "coco_center_detector"])
+def test_outputs_are_float32_under_every_precision(system: str, precision: str, tmp_path: Path) -> None:
     """What losses and overlaps are computed from, and what a saved model answers."""
-    loaded = params.load(PROJECT / "params.yaml")
-    system = loaded.system(module)
-    targets_kind, model_kind = verbs.sections(module)
-    targets = params.section(system.targets, targets_kind, "targets")
-    model = params.section(system.model, model_kind, "model")
+    chosen = params.load(PROJECT / "params.yaml").system(system)
+    targets_kind, model_kind = verbs.sections(chosen.module)
+    targets = params.section(chosen.targets, targets_kind, "targets")
+    model = params.section(chosen.model, model_kind, "model")
     keras.config.set_dtype_policy(precision)
     try:
         preset = None
-        if module != "digits_localizer":
-            sample(module, tmp_path / "a")
-            preset = load_preset(tmp_path / "a", module)
+        if chosen.preset is not None:
+            sample(chosen.module, tmp_path / "a")
+            preset = load_preset(tmp_path / "a", chosen.module)
         channels = 1 if preset is None else 3
-        whole = verbs.architecture(module).build_model(model, targets, 96, channels, 4, preset)
+        whole = verbs.architecture(chosen.module).build_model(model, targets, 96, channels, 4, preset)
         outputs = whole(np.zeros((1, 96, 96, channels), np.uint8))
         assert {keras.backend.standardize_dtype(values.dtype) for values in outputs.values()} == {"float32"}
     finally:
