@@ -25,9 +25,9 @@ def _moved(**changes: Any) -> Parameters:
     return {"train.augment": {**STILL, **changes}}
 
 
-DIGITS = {"datasets.digits.sample.train_images": 2000, "datasets.digits.sample.test_images": 400}
-RECTANGLES = {"datasets.rectangles.sample.train_images": 512}
-SCENES = {"datasets.coco.sample.train_images": 1200, "datasets.coco.sample.val_images": 300}
+DIGITS = {"datasets.digits.sample.train_images": 1000, "datasets.digits.sample.test_images": 300}
+RECTANGLES = {"datasets.rectangles.sample.train_images": 512, "datasets.rectangles.sample.val_images": 200}
+SCENES = {"datasets.coco.sample.train_images": 800, "datasets.coco.sample.val_images": 200}
 
 GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = {
     "digits_localizer": (
