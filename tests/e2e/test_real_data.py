@@ -56,7 +56,8 @@ def test_real_images_are_trained_on_and_scored(
         assert (checked["images"], checked["boxes"], checked["crowd_boxes"]) == (323, 2695, 28)
         assert checked["images_without_boxes"] == 4
         # One box per cell of a 6 x 6 grid loses about 40 % of COCO's boxes; suppression those that overlap too much.
-        assert metrics["boxes"] == 877
+        # The small project has the grid detector encode crowd regions and RetinaNet ignore them.
+        assert metrics["boxes"] == (877 if system == "coco_yolo" else 868)
         share_lost = metrics["boxes_lost"] / metrics["boxes"]
         assert 0.3 < share_lost < 0.5 if system == "coco_yolo" else share_lost < 0.1
     elif dataset == "snacks":

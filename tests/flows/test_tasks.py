@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from flows.failures import Kind
 from flows.pipeline import Run
+from flows.processes import Commands
 from flows.workspace import Workspace
 from tests.flows.projects import make_project
 from tests.servers import free_port
@@ -38,8 +39,8 @@ def run(tmp_path: Path) -> Iterator[Run]:
     (tmp_path / "params.yaml").write_text("systems: {coco_yolo: {train: {batch_size: 16}}}\n")
     workspace = Workspace(make_project(tmp_path, STAGES))
     workspace.state.mkdir(parents=True)
-    with disable_run_logger():
-        yield Run(workspace, workspace.state / "logs", {})
+    with disable_run_logger(), Commands() as commands:
+        yield Run(workspace, commands, workspace.state / "logs", {})
 
 
 @pytest.mark.filterwarnings("ignore:Artifact creation outside:FutureWarning")
