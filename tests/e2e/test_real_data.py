@@ -1,13 +1,11 @@
-"""Real COCO and MNIST images, and snack-like ones, through the whole line, from a folder and over HTTP."""
+"""Real COCO and MNIST images, and snack-like ones, through the whole line."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.tiny import PROJECT, make_tiny_project, run_dvc
-from tests.servers import serving_folder
 
 REAL_DATA = PROJECT.parent / "shared" / "data"
 
@@ -16,15 +14,6 @@ pytestmark = [
     pytest.mark.real_data,
     pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real images: ../shared/data is not there"),
 ]
-
-
-@pytest.fixture(scope="module", params=["folder", "server"])
-def root(request: pytest.FixtureRequest) -> Iterator[str]:
-    if request.param == "folder":
-        yield str(REAL_DATA)
-        return
-    with serving_folder(REAL_DATA) as address:
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +31,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_real_images_are_trained_on_and_scored(
-    project: Path, root: str, dataset: str, folder: str, system: str, images: int
+    project: Path, dataset: str, folder: str, system: str, images: int
 ) -> None:
-    if "://" in root and system != "coco_yolo":
-        pytest.skip("one system from a server will do: downloads have tests of their own")
-    words = ["-S", f"datasets.{dataset}.source={root}/{folder}", "-S", f"systems.{system}.train.batch_size=32"]
+    words = ["-S", f"datasets.{dataset}.source={REAL_DATA / folder}", "-S", f"systems.{system}.train.batch_size=32"]
     run_dvc(project, "exp", "run", *words, f"evaluate@{system}")
     metrics = json.loads((project / "reports" / system / "metrics.json").read_text())
     assert metrics["images"] == images
