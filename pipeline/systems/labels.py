@@ -53,3 +53,23 @@ class Labels:
         """The label of each category id, [N] -> [N]."""
         order = np.argsort(self.category_ids, kind="stable")
         return order[np.searchsorted(self.category_ids, category_ids, sorter=order)]
+
+
+def ids_without_gaps(category_ids: list[int]) -> NDArray[np.int32]:
+    """The category of each label where label 0 is the first category and so on.
+
+    >>> ids_without_gaps([7, 2]).tolist()
+    [2, 7]
+    """
+    return np.array(sorted(category_ids), np.int32)
+
+
+def ids_with_gaps(category_ids: list[int]) -> NDArray[np.int32]:
+    """The category of each label where labels are the category ids themselves and 0 is nothing: 91 labels for COCO.
+
+    >>> ids_with_gaps([4, 1]).tolist()
+    [0, 1, 0, 0, 4]
+    """
+    labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)
+    labels[category_ids] = category_ids
+    return labels

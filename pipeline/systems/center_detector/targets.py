@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.center_detector.params import Targets
+from pipeline.systems.labels import ids_without_gaps
 from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "detection"
+
+label_category_ids = ids_without_gaps
 
 PADDING = -1
 CERTAIN = 50.0
@@ -24,11 +27,6 @@ SCORE_THRESHOLD = 0.02
 SUPPRESSION_IOU = 0.6
 MAX_DETECTIONS = 100
 """As many as COCO counts."""
-
-
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """Label 0 is the first category and so on, without gaps."""
-    return np.array(sorted(category_ids), np.int32)
 
 
 def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:

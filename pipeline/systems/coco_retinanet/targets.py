@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_retinanet.params import Targets
-from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
+from pipeline.systems.labels import ids_with_gaps
+from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "detection"
+
+label_category_ids = ids_with_gaps
 
 PADDING = -1.0
 CROWD = -2.0
@@ -23,13 +26,6 @@ CROWD = -2.0
 SCORE_THRESHOLD = 0.05
 SUPPRESSION_IOU = 0.5
 MAX_DETECTIONS = 100
-
-
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """Labels are the category ids themselves, 0 = nothing: 91 for COCO, the classes of the published preset."""
-    labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)
-    labels[category_ids] = category_ids
-    return labels
 
 
 def objects(truth: Truth, targets: Targets) -> NDArray[np.bool_]:

@@ -18,19 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.systems.coco_yolo.params import Targets
+from pipeline.systems.labels import ids_with_gaps
 from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
 
+label_category_ids = ids_with_gaps
+
 NOT_ASKED = -1
 """Confidence and class of a cell that has no loss."""
-
-
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """Labels are the category ids themselves, 0 = nothing: COCO's 80 ids up to 90 make 91 labels, as published."""
-    labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)
-    labels[category_ids] = category_ids
-    return labels
 
 
 def objects(truth: Truth, targets: Targets) -> NDArray[np.bool_]:

@@ -7,14 +7,12 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.digits_localizer.params import Targets
+from pipeline.systems.labels import ids_without_gaps
 from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 
-
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """Label 0 is the first category and so on, without gaps."""
-    return np.array(sorted(category_ids), np.int32)
+label_category_ids = ids_without_gaps
 
 
 def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:

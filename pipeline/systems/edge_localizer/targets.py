@@ -12,17 +12,15 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import most_typical, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.edge_localizer.params import Targets
+from pipeline.systems.labels import ids_without_gaps
 from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 
+label_category_ids = ids_without_gaps
+
 ORDER = [0, 2, 1, 3]
 """From left, top, right, bottom to left, right, top, bottom, and back."""
-
-
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """Label 0 is the first category and so on, without gaps."""
-    return np.array(sorted(category_ids), np.int32)
 
 
 def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:

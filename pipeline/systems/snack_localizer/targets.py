@@ -10,18 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import most_typical, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.systems.labels import ids_without_gaps
 from pipeline.systems.snack_localizer.params import Targets
 from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 
+label_category_ids = ids_without_gaps
+
 ORDER = [0, 2, 1, 3]
 """From x_min, y_min, x_max, y_max to x_min, x_max, y_min, y_max, and back."""
-
-
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
-    """Label 0 is the first category and so on, without gaps."""
-    return np.array(sorted(category_ids), np.int32)
 
 
 def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
