@@ -16,11 +16,10 @@ def upstream() -> keras.Model:
 def sample(size: str) -> keras.Model:
     """Random weights; the small one has the same thirteen convolutions with fewer filters."""
     if size == "published":
-        model = keras.applications.VGG16(include_top=False, weights=None)
-    else:
-        model = keras_hub.models.VGGBackbone(stackwise_num_repeats=[2, 2, 3, 3, 3], stackwise_num_filters=SMALL_FILTERS)
+        return keras.applications.VGG16(include_top=False, weights=None)
+    model = keras_hub.models.VGGBackbone(stackwise_num_repeats=[2, 2, 3, 3, 3], stackwise_num_filters=SMALL_FILTERS)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
-            # Keras's own start halves the signal at each of thirteen ReLUs and leaves nothing to learn from.
+            # Keras's own start halves the signal at each of thirteen ReLUs and leaves little to learn from.
             layer.kernel.assign(keras.initializers.HeNormal()(layer.kernel.shape))
     return model
