@@ -67,7 +67,7 @@ COMPARISONS = (
         "3,000 / 400 shape scenes, 160 px",
         SCENES,
         (
-            Entry(PUBLISHED, "coco_retinanet", {"pack.image_size": 160, "train.phases.all.epochs": 2}),
+            Entry(PUBLISHED, "coco_retinanet", {"pack.image_size": 160, "train.phases.all.epochs": 3}),
             Entry("improved", "coco_retinanet_coarse"),
         ),
     ),
