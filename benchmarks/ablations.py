@@ -1,7 +1,8 @@
 """What each option does, switched on by itself on little data: python -m benchmarks.ablations
 
-Small images, few epochs and one seed show the direction of an effect, not its size. The first row of a group is what the
-others differ from. Figures are written to benchmarks/results/ablations.json and docs/results.md after each training.
+Small images, few epochs and one seed show the direction of an effect, not its size. The first row of a group is what
+the others differ from. Figures are written to benchmarks/results/ablations.json and docs/results.md after each
+training.
 """
 
 import tempfile
