@@ -59,7 +59,7 @@ COMPARISONS = (
         "3,000 / 400 shape scenes, 160 px",
         SCENES,
         (
-            Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160, "train.phases.all.epochs": 12}),
+            Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160, "train.phases.all.epochs": 16}),
             Entry("improved", "coco_center_detector"),
         ),
     ),
@@ -81,7 +81,7 @@ COMPARISONS = (
         {"datasets.snacks.source": str(REAL_DATA / "snacks")},
         (
             Entry(PUBLISHED, "snack_localizer", SNACKS),
-            Entry("improved", "snack_edge_localizer", {**SNACKS, "train.phases.all.epochs": 60}),
+            Entry("improved", "snack_edge_localizer", {**SNACKS, "train.phases.all.epochs": 50}),
         ),
         is_real=True,
     ),

@@ -17,6 +17,7 @@ from dvc.stage import PipelineStage
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipeline import cli
 from tests.e2e.tiny import run_dvc, write_params
 from tests.servers import BadServer
 
@@ -347,12 +348,25 @@ def train_words(project: Path, system: str) -> list[str]:
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_every_model_answers_an_image_of_ones_own(built: Path, tmp_path: Path, system: str) -> None:
+def test_every_model_answers_an_image_of_ones_own(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
     picture = tmp_path / "mine.png"
     Image.linear_gradient("L").resize((120, 90)).convert("RGB").save(picture)
     out = tmp_path / "predictions"
-    words = [sys.executable, "-m", "pipeline.cli", "predict", str(built / "data" / system / "train"), str(picture)]
-    subprocess.run([*words, "--out", str(out), "--score-threshold", "0"], cwd=built, check=True)
+    words = [
+        "predict",
+        str(built / "data" / system / "train"),
+        str(picture),
+        "--out",
+        str(out),
+        "--score-threshold",
+        "0",
+    ]
+    monkeypatch.setattr("sys.argv", ["boxline", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
     answer = json.loads((out / "predictions.json").read_text())
     assert [(entry["width"], entry["height"]) for entry in answer["images"]] == [(120, 90)]
     categories = {category["id"] for category in answer["categories"]}
