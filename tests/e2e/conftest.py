@@ -1,13 +1,15 @@
-"""One project, built once by a real `dvc repro`, and a record of what each of its stages imported."""
+"""One project, built once by a real `dvc repro`, a record of what each of its stages imported, and a Prefect server."""
 
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests.e2e.prefect_server import PrefectServer, prefect_server
 from tests.e2e.tiny import make_tiny_project, run_dvc
 
 # Python runs a module of this name at every start. At the end it writes down which files of the project were imported.
@@ -64,3 +66,10 @@ def imports(recorded: tuple[Path, Path, str]) -> dict[tuple[str, str], set[str]]
         files = {Path(name).relative_to(project).as_posix() for name in record["files"]}
         found[Path(script).stem, key] = {name for name in files if not name.endswith("__init__.py")}
     return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
+    """One for each process of the tests; the latest flow run is that of the test that asks."""
+    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
+        yield running

@@ -142,7 +142,7 @@ def run_workflow(project: Path) -> str:
     return "".join(run_dvc(project, *command).stdout for command in words)
 
 
-def test_the_workflow_gets_tables_and_findings_without_the_archives(copy: Path, tmp_path: Path) -> None:
+def test_the_workflow_gets_tables_and_makes_what_a_pull_request_changed(copy: Path, tmp_path: Path) -> None:
     """Nobody waits for a download of 20 GB to check tables."""
     run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
     run_dvc(copy, "push")
@@ -155,12 +155,6 @@ def test_the_workflow_gets_tables_and_findings_without_the_archives(copy: Path, 
     assert result.returncode == 0, result.stderr
     assert "not run" not in result.stdout
 
-
-def test_the_workflow_makes_what_a_pull_request_changed(copy: Path, tmp_path: Path) -> None:
-    run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
-    run_dvc(copy, "push")
-    commit(copy)
-    clone = cloned(copy, tmp_path)
     change_params(clone, datasets__digits__sample__train_images=96)
     stages = re.findall(r"Running stage '(.+)'", run_workflow(clone))
     assert stages == ["sample@digits", "download@digits", "tables@digits", "inspect@digits"]

@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -75,12 +74,6 @@ KILLS = [
 ]
 TARGETS = {"targets": ["download@coco"]}
 OPTIONS = {"new": {**TARGETS, "pull": False, "push": False}, "made": TARGETS}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
-        yield running
 
 
 class Projects:

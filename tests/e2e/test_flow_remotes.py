@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.mini import git, make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer, prefect_server
+from tests.e2e.prefect_server import PrefectServer
 from tests.e2e.tiny import run_dvc
 from tests.servers import FlakyProxy, seaweed
 
@@ -28,12 +28,6 @@ if "push" in sys.orig_argv:
     with open(os.environ["PUSHES"], "a") as file:
         file.write("push\\n")
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -19,7 +18,7 @@ from PIL import Image
 
 from flows.workspace import Holder
 from tests.e2e.mini import faults, flow_environment, flow_words, git, make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer, prefect_server
+from tests.e2e.prefect_server import PrefectServer
 from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
 from tests.servers import serving
 
@@ -33,12 +32,6 @@ ORDER = [
     "train@digits_localizer",
     "evaluate@coco_yolo",
 ]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
-        yield running
 
 
 @pytest.fixture
