@@ -89,7 +89,7 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
         {
             "96 px": {},
             "class head starts as KerasHub's": {"model.class_prior": None},
-            "pyramid, anchors and box head as KerasHub's": {"preset.size": "small"},
+            "pyramid, anchors and box head as KerasHub's": {"preset.scale": "small"},
             "crowd regions encoded": {"targets.crowd": "encode"},
             "constant rate": {"train.phases.all.schedule": None},
         },

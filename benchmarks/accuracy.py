@@ -51,7 +51,7 @@ COMPARISONS = (
         "1,024 / 1,000 rectangles",
         {"datasets.rectangles.sample.val_images": 1000},
         (
-            Entry(PUBLISHED, "rectangle_localizer", {"preset.size": "published"}),
+            Entry(PUBLISHED, "rectangle_localizer", {"preset.scale": "published"}),
             Entry("improved", "rectangle_edge_localizer"),
         ),
     ),

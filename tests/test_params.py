@@ -1,6 +1,9 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dvc_data.hashfile.meta import Meta as DvcMeta
+from ruamel.yaml import YAML
 
 from pipeline import params
 from pipeline.check_params import check
@@ -21,6 +24,20 @@ def complaint(tmp_path: Path, old: str, new: str) -> str:
 
 def test_the_projects_own_file_is_valid() -> None:
     check(params.load(PROJECT / "params.yaml"))
+
+
+def test_no_key_is_one_that_dvc_leaves_out_when_it_looks_for_a_former_run() -> None:
+    """It would bring back the outputs of a run with another value: `dvc.stage.cache` takes these for sizes of files."""
+
+    def keys(value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from value
+        for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+            yield from keys(child)
+
+    found = set(keys(YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")))
+    assert len(found) > 100
+    assert found & {DvcMeta.PARAM_SIZE, DvcMeta.PARAM_NFILES} == set()
 
 
 def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
@@ -263,29 +280,29 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         ),
         pytest.param(
             "preset: null # starts from random weights",
-            "preset: {source: sample, size: small}",
-            "params.yaml: systems.digits_localizer.preset: received {'source': 'sample', 'size': 'small'}, "
+            "preset: {source: sample, scale: small}",
+            "params.yaml: systems.digits_localizer.preset: received {'source': 'sample', 'scale': 'small'}, "
             "expected null: the system starts from random weights.",
             id="a preset for a system that has none",
         ),
         pytest.param(
-            "preset: {source: sample, size: small}",
+            "preset: {source: sample, scale: small}",
             "preset: null",
-            "params.yaml: systems.rectangle_localizer.preset: received None, expected a section with source and size.",
+            "params.yaml: systems.rectangle_localizer.preset: received None, expected a section with source and scale.",
             id="no preset for a system that needs one",
         ),
         pytest.param(
-            "preset: {source: sample, size: small}",
-            "preset: {source: sample, size: tiny}",
-            "params.yaml: systems.rectangle_localizer.preset.size: received 'tiny', expected one of small, published.",
-            id="a preset of unknown size",
+            "preset: {source: sample, scale: small}",
+            "preset: {source: sample, scale: tiny}",
+            "params.yaml: systems.rectangle_localizer.preset.scale: received 'tiny', expected one of small, published.",
+            id="a preset of unknown scale",
         ),
         pytest.param(
-            "size: coarse",
-            "size: tiny",
-            "params.yaml: systems.coco_retinanet_coarse.preset.size: received 'tiny', "
+            "scale: coarse",
+            "scale: tiny",
+            "params.yaml: systems.coco_retinanet_coarse.preset.scale: received 'tiny', "
             "expected one of small, coarse, published.",
-            id="a preset of a size that its system does not have either",
+            id="a preset of a scale that its system does not have either",
         ),
         pytest.param(
             "class_prior: 0.01",

@@ -13,7 +13,7 @@ DETECTOR_FILES = (*BACKBONE_FILES, "task.json", "task.weights.h5")
 KERAS_FILES = ("model.json", "model.weights.h5")
 NO_FILES: tuple[str, ...] = ()
 
-PRESET_SIZES = ("small", "published")
+PRESET_SCALES = ("small", "published")
 """Of the samples of most systems."""
 
 
@@ -22,8 +22,9 @@ class Preset(Section, frozen=True):
 
     source: "upstream" for the published ones; "sample" for random ones, made here; a hub's handle ("hf://...",
         "kaggle://...", or KerasHub's own name); a folder, or an http(s) address, that holds the preset's files.
-    size: of the sample, "small", as "published", or what else the system has.
+    scale: of the sample, "small", as "published", or what else the system has. Not "size": a key of that name, or
+        "nfiles", does not count when DVC looks for a former run, which would then bring back another preset.
     """
 
     source: Annotated[str, Meta(min_length=1)]
-    size: Name
+    scale: Name

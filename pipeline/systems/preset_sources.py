@@ -22,7 +22,7 @@ def fetch_preset(preset: Preset, module: str, where: str, folder: Path) -> int:
     """
     files = verbs.preset_files(module)
     if preset.source == "sample":
-        _save(verbs.recipe(module).sample(preset.size), files, folder)
+        _save(verbs.recipe(module).sample(preset.scale), files, folder)
     elif preset.source == "upstream" or _is_handle(preset.source):
         _save(_from_hub(preset.source, module, where), files, folder)
     else:

@@ -1,7 +1,7 @@
 """What a system is: a folder `pipeline/systems/<module>/` with these files.
 
 params.py    Targets and Model, the system's own sections of params.yaml; PARTS, the names of what can be trained; and
-             PRESET_FILES, what its pretrained weights consist of. Optional: PRESET_SIZES, of its sample.
+             PRESET_FILES, what its pretrained weights consist of. Optional: PRESET_SCALES, of its sample.
 preset.py    the verbs of `Recipe`: where its pretrained weights come from.
 targets.py   the verbs of `Codec`: boxes into training targets, and a model's outputs back into boxes. NumPy only.
              Optional: `class_probabilities(outputs)`, how sure a localizer is of each class, [B, num_labels].
@@ -26,7 +26,7 @@ from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.marks import Marks
 from pipeline.params import NAME_PATTERN, Section, section
-from pipeline.systems.params import PRESET_SIZES, Preset
+from pipeline.systems.params import PRESET_SCALES, Preset
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -75,7 +75,7 @@ class Recipe(Protocol):
     def upstream(self) -> Any:  # keras.Model; naming it here would import Keras
         """The published weights, fetched from their hub."""
 
-    def sample(self, size: str) -> Any:
+    def sample(self, scale: str) -> Any:
         """Random weights in the same architecture: "small" for a laptop, or "published" at its true size."""
 
 
@@ -177,18 +177,20 @@ def preset_files(module: str) -> tuple[str, ...]:
 def preset(module: str, raw: object, where: str) -> Preset | None:
     """The section at `where` as the system's preset, None where it starts from random weights.
 
-    Raises BoxlineError where it is missing, or is there and stands for nothing, or names a size that there is not.
+    Raises BoxlineError where it is missing, or is there and stands for nothing, or names a scale that there is not.
     """
     files = preset_files(module)
     if (raw is None) != (not files):
-        expected = "a section with source and size" if files else "null: the system starts from random weights"
+        expected = "a section with source and scale" if files else "null: the system starts from random weights"
         raise BoxlineError(f"params.yaml: {where}: received {raw!r}, expected {expected}.")
     if raw is None:
         return None
     checked = section(raw, Preset, where)
-    sizes = getattr(_import(module, "params"), "PRESET_SIZES", PRESET_SIZES)
-    if checked.size not in sizes:
-        raise BoxlineError(f"params.yaml: {where}.size: received {checked.size!r}, expected one of {', '.join(sizes)}.")
+    scales = getattr(_import(module, "params"), "PRESET_SCALES", PRESET_SCALES)
+    if checked.scale not in scales:
+        raise BoxlineError(
+            f"params.yaml: {where}.scale: received {checked.scale!r}, expected one of {', '.join(scales)}."
+        )
     return checked
 
 

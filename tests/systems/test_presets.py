@@ -28,7 +28,7 @@ def sample(module: str, folder: Path) -> int:
     """A small preset of that system, the same in every call."""
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(7)
-    return fetch_preset(Preset(source="sample", size="small"), module, WHERE, folder)
+    return fetch_preset(Preset(source="sample", scale="small"), module, WHERE, folder)
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +59,18 @@ def test_a_system_without_a_preset_says_so(module: str) -> None:
 
 
 def test_a_system_may_have_sizes_of_its_own() -> None:
-    coarse = {"source": "sample", "size": "coarse"}
-    assert verbs.preset("coco_retinanet", coarse, WHERE) == Preset(source="sample", size="coarse")
+    coarse = {"source": "sample", "scale": "coarse"}
+    assert verbs.preset("coco_retinanet", coarse, WHERE) == Preset(source="sample", scale="coarse")
     with pytest.raises(BoxlineError) as raised:
         verbs.preset("coco_yolo", coarse, WHERE)
     assert str(raised.value) == (
-        "params.yaml: systems.coco_yolo.preset.size: received 'coarse', expected one of small, published."
+        "params.yaml: systems.coco_yolo.preset.scale: received 'coarse', expected one of small, published."
     )
 
 
 def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
     (backbone / "README.md").write_text("not part of a preset")
-    preset = Preset(source=str(backbone), size="small")
+    preset = Preset(source=str(backbone), scale="small")
     assert fetch_preset(preset, "coco_yolo", WHERE, tmp_path) == 48_368
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(BACKBONE_FILES)
     for name in BACKBONE_FILES:
@@ -84,12 +84,12 @@ def mirror(backbone: Path) -> Iterator[str]:
 
 
 def test_a_mirror_is_fetched(mirror: str, tmp_path: Path) -> None:
-    assert fetch_preset(Preset(source=mirror, size="small"), "coco_yolo", WHERE, tmp_path) == 48_368
+    assert fetch_preset(Preset(source=mirror, scale="small"), "coco_yolo", WHERE, tmp_path) == 48_368
 
 
 def message_of(source: str, folder: Path, module: str = "coco_yolo") -> str:
     with pytest.raises(BoxlineError) as raised:
-        fetch_preset(Preset(source=source, size="small"), module, WHERE, folder)
+        fetch_preset(Preset(source=source, scale="small"), module, WHERE, folder)
     return str(raised.value)
 
 

@@ -9,7 +9,7 @@ from pipeline.systems.params import DETECTOR_FILES
 
 PARTS = ("all",)
 PRESET_FILES = DETECTOR_FILES
-PRESET_SIZES = ("small", "coarse", "published")
+PRESET_SCALES = ("small", "coarse", "published")
 
 
 class Targets(Section, frozen=True):

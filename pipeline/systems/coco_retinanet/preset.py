@@ -11,7 +11,7 @@ KIND = keras_hub.models.RetinaNetObjectDetector
 HANDLE = "retinanet_resnet50_fpn_v2_coco"
 NUM_CLASSES = 91  # COCO's ids up to 90, 0 for nothing
 
-SIZES: dict[str, dict[str, Any]] = {
+SCALES: dict[str, dict[str, Any]] = {
     "published": {
         "encoder": {
             "input_conv_filters": [64],
@@ -40,7 +40,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 # The small encoder with a pyramid that begins one level later, which costs a quarter, and anchors from 16 px on.
-SIZES["coarse"] = {**SIZES["small"], "levels": (4, 6), "anchor_size": 1}
+SCALES["coarse"] = {**SCALES["small"], "levels": (4, 6), "anchor_size": 1}
 
 
 def upstream() -> keras.Model:
@@ -48,16 +48,16 @@ def upstream() -> keras.Model:
     return KIND.from_preset(HANDLE)
 
 
-def sample(size: str) -> keras.Model:
+def sample(scale: str) -> keras.Model:
     """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
 
     The heads of the coarse one start as in the RetinaNet paper: boxes are the anchors themselves, and classes have a
     probability of 0.01. KerasHub gives the box head the prior that belongs to the class head, -4.6, and with it boxes a
     hundredth of their anchors' size and far from them.
     """
-    sizes = SIZES[size]
-    min_level, max_level = sizes["levels"]
-    encoder = keras_hub.models.ResNetBackbone(**sizes["encoder"], image_shape=(None, None, 3))
+    parts = SCALES[scale]
+    min_level, max_level = parts["levels"]
+    encoder = keras_hub.models.ResNetBackbone(**parts["encoder"], image_shape=(None, None, 3))
     backbone = keras_hub.models.RetinaNetBackbone(
         image_encoder=encoder, min_level=min_level, max_level=max_level, use_p5=True
     )
@@ -68,7 +68,7 @@ def sample(size: str) -> keras.Model:
         max_level=max_level,
         num_scales=3,
         aspect_ratios=[0.5, 1.0, 2.0],
-        anchor_size=sizes["anchor_size"],
+        anchor_size=parts["anchor_size"],
     )
     detector = keras_hub.models.RetinaNetObjectDetector(
         backbone,
@@ -76,9 +76,9 @@ def sample(size: str) -> keras.Model:
         bounding_box_format="rel_xywh",
         anchor_generator=anchors,
         prediction_decoder=keras_hub.layers.NonMaxSuppression("xyxy", from_logits=True),
-        **sizes["head"],
+        **parts["head"],
     )
-    if size == "coarse":
+    if scale == "coarse":
         start_head(detector.box_head, bias=0.0)
         start_head(detector.classification_head, bias=math.log(0.01 / 0.99))
     return detector

@@ -10,7 +10,7 @@ KIND = keras_hub.models.Backbone
 # of one 7 x 7 convolution and with it 19,360 fewer; it fits as well.
 HANDLE = "resnet_vd_50_imagenet"
 
-SIZES = {
+SCALES = {
     "published": {
         "input_conv_filters": [32, 32, 64],
         "input_conv_kernel_sizes": [3, 3, 3],
@@ -35,6 +35,6 @@ def upstream() -> keras.Model:
     return KIND.from_preset(HANDLE)
 
 
-def sample(size: str) -> keras.Model:
+def sample(scale: str) -> keras.Model:
     """Random weights; the small one has one block of two convolutions."""
-    return keras_hub.models.ResNetBackbone(**SIZES[size], image_shape=(None, None, 3))
+    return keras_hub.models.ResNetBackbone(**SCALES[scale], image_shape=(None, None, 3))

@@ -13,9 +13,9 @@ def upstream() -> keras.Model:
     return keras.applications.VGG16(include_top=False, weights="imagenet")
 
 
-def sample(size: str) -> keras.Model:
+def sample(scale: str) -> keras.Model:
     """Random weights; the small one has the same thirteen convolutions with fewer filters."""
-    if size == "published":
+    if scale == "published":
         return keras.applications.VGG16(include_top=False, weights=None)
     model = keras_hub.models.VGGBackbone(stackwise_num_repeats=[2, 2, 3, 3, 3], stackwise_num_filters=SMALL_FILTERS)
     for layer in model.layers:

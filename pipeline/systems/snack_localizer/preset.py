@@ -12,9 +12,9 @@ def upstream() -> keras.Model:
     return keras.applications.MobileNet(input_shape=SHAPE, include_top=False, weights="imagenet")
 
 
-def sample(size: str) -> keras.Model:
+def sample(scale: str) -> keras.Model:
     """Random weights; the small one has a quarter of the filters, and averages that settle within a short training."""
-    if size == "published":
+    if scale == "published":
         return keras.applications.MobileNet(input_shape=SHAPE, include_top=False, weights=None)
     model = keras.applications.MobileNet(input_shape=SHAPE, alpha=0.25, include_top=False, weights=None)
     for layer in model.layers:
