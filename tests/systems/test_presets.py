@@ -58,7 +58,7 @@ def test_a_system_without_a_preset_says_so(module: str) -> None:
     assert verbs.preset(module, None, WHERE) is None
 
 
-def test_a_system_may_have_sizes_of_its_own() -> None:
+def test_a_system_may_have_scales_of_its_own() -> None:
     coarse = {"source": "sample", "scale": "coarse"}
     assert verbs.preset("coco_retinanet", coarse, WHERE) == Preset(source="sample", scale="coarse")
     with pytest.raises(BoxlineError) as raised:
