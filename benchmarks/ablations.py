@@ -85,13 +85,20 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
     ),
     "coco_retinanet_coarse": (
         SCENES,
-        {"pack.image_size": 96},
         {
-            "96 px": {},
+            "pack.image_size": 96,
+            **_moved(flip_share=0.5),
+            "train.phases.all.epochs": 5,
+            "train.phases.all.schedule": {**COSINE, "warmup_epochs": 0.2, "final_share": 0.01},
+        },
+        {
+            "96 px, flip, cosine": {},
             "class head starts as KerasHub's": {"model.class_prior": None},
             "pyramid, anchors and box head as KerasHub's": {"preset.scale": "small"},
             "crowd regions encoded": {"targets.crowd": "encode"},
             "constant rate": {"train.phases.all.schedule": None},
+            "rate: drop": {"train.phases.all.schedule": DROP},
+            "no flip": {"train.augment": None},
         },
     ),
 }
