@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from ruamel.yaml import YAML
 
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.systems.edge_localizer.model import (
@@ -18,7 +19,7 @@ from pipeline.systems.edge_localizer.model import (
     mean_iou,
     part,
 )
-from pipeline.systems.edge_localizer.params import Model, Targets
+from pipeline.systems.edge_localizer.params import Look, Model, Targets
 from pipeline.systems.edge_localizer.targets import (
     as_outputs,
     class_probabilities,
@@ -30,14 +31,17 @@ from pipeline.systems.edge_localizer.targets import (
 )
 from tests.scenes import truth
 
-SMALL = Model(filters=(6, 8), profile_filters=8, look_pixels=8, look_filters=(6, 8), dropout=0.0)
+SMALL = Model(filters=(6, 8), profile_filters=8, look=Look(pixels=8, filters=(6, 8), dropout=0.0))
+ONE_CLASS = Model(filters=(6, 8), profile_filters=8, look=None)
+
+PROJECT = Path(__file__).parents[2]
 
 # The second box overlaps both others; the third lies apart from the first.
 THREE_BOXES = np.array([[0.1, 0.1, 0.3, 0.2], [0.2, 0.1, 0.3, 0.2], [0.4, 0.1, 0.3, 0.2]])
 
 
 def small_model(size: int = 16, channels: int = 3, labels: int = 3) -> keras.Model:
-    return build_model(SMALL, Targets(), size, channels, labels, None)
+    return build_model(SMALL if labels > 1 else ONE_CLASS, Targets(), size, channels, labels, None)
 
 
 def answers_of(model: keras.Model, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -183,7 +187,7 @@ def test_each_axis_is_scaled_on_its_own() -> None:
     np.testing.assert_allclose(seen, rows[:, 2:14].reshape(6, 6, 2, 2).mean(axis=2), atol=1e-5)
 
 
-SPAN = st.tuples(st.floats(3, 29), st.floats(3, 29))
+SPAN = st.tuples(st.floats(0, 32), st.floats(0, 32))
 
 
 @given(SPAN, SPAN, st.integers(1, 12))
@@ -191,13 +195,17 @@ SPAN = st.tuples(st.floats(3, 29), st.floats(3, 29))
 def test_a_look_is_the_mean_over_areas_of_at_least_a_pixel(
     left_right: tuple[float, float], top_bottom: tuple[float, float], size: int
 ) -> None:
-    """By sums from the image's corner on. So constant images stay constant at every zoom, an inverted box included."""
+    """By sums from the image's corner on. So constant images stay constant at every zoom, an inverted box included.
+
+    No area leaves the image: at its edge an enlarged look has the outermost pixels.
+    """
     pixels = noise(32, 32)
 
     def means(values: NDArray[Any], low: float, high: float) -> NDArray[Any]:
         step = max(high - low, 1) / size
         centers = low + step * (np.arange(size) + 0.5)
         reach = max(step, 1)
+        centers = np.clip(centers, 0.5, len(values) - 0.5)
         sums = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values, axis=0, dtype=np.float64)])
         flat = sums.reshape(len(sums), -1).T
         ends, starts = (
@@ -248,7 +256,7 @@ def test_the_outputs_of_a_small_model() -> None:
 
 def test_a_model_of_one_class_answers_edges_alone() -> None:
     model = small_model(channels=1, labels=1)
-    assert list(part("all", model, SMALL).compile_arguments["loss"]) == list(model.output) == ["edges"]
+    assert list(part("all", model, ONE_CLASS).compile_arguments["loss"]) == list(model.output) == ["edges"]
     decoded = decode(answers_of(model, np.zeros((2, 16, 16, 1), np.uint8)))
     assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0, 1], [0, 0], [1, 1])
 
@@ -256,6 +264,32 @@ def test_a_model_of_one_class_answers_edges_alone() -> None:
 def test_a_side_that_the_last_cells_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^2 halvings need a side that is a multiple of 4 px$"):
         small_model(size=18)
+
+
+def test_several_classes_and_a_second_look_belong_together() -> None:
+    with pytest.raises(
+        ValueError, match=r"^there is one class, which needs no second look: model.look has to be null$"
+    ):
+        build_model(SMALL, Targets(), 16, 3, 1, None)
+    with pytest.raises(
+        ValueError, match=r"^3 classes need a second look to be told apart: model.look must not be null$"
+    ):
+        build_model(ONE_CLASS, Targets(), 16, 3, 3, None)
+
+
+@pytest.mark.parametrize(
+    ("system", "labels"), [("digits_edge_localizer", 3), ("snack_edge_localizer", 3), ("rectangle_edge_localizer", 1)]
+)
+def test_curves_are_drawn_of_columns_that_a_training_writes(system: str, labels: int) -> None:
+    """Keras puts an output's name in front of a metric's only where there are several outputs."""
+    model = small_model(labels=labels)
+    model.compile(**part("all", model, SMALL).compile_arguments)
+    targets = {"edges": np.float32([[0.25, 0.75, 0, 0.5]] * 2), "label": np.int32([0, 1])}
+    targets = {name: targets[name] for name in model.output_names}
+    trained = model.fit(noise_images(), targets, validation_data=(noise_images(), targets), verbose=0).history
+    plots = YAML(typ="safe").load(PROJECT / "dvc.yaml")["plots"]
+    of_system = [next(iter(plot.values()))["y"].get(f"reports/{system}/training/curves.csv", []) for plot in plots]
+    assert {"loss", "val_loss"} < {column for columns in of_system for column in columns} <= set(trained)
 
 
 def test_a_saved_model_answers_alike(tmp_path: Path) -> None:

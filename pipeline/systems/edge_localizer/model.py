@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.systems.edge_localizer.params import Model, Targets
+from pipeline.systems.edge_localizer.params import Look, Model, Targets
 from pipeline.systems.networks import convolution, mean_iou_xyxy
 from pipeline.systems.verbs import Part
 
@@ -22,12 +22,17 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
     """Pixels 0..255 [B, size, size, channels] -> `edges` [B, 4, positions] and, of several classes, `label`
     [B, num_labels], both probabilities.
 
-    Raises ValueError where the cells of the last halving do not divide the image.
+    Raises ValueError where the cells of the last halving do not divide the image, and where there is a second look for
+    one class or none for several.
     """
     if image_size % 2 ** len(model.filters):
         raise ValueError(
             f"{len(model.filters)} halvings need a side that is a multiple of {2 ** len(model.filters)} px"
         )
+    if num_labels == 1 and model.look is not None:
+        raise ValueError("there is one class, which needs no second look: model.look has to be null")
+    if num_labels > 1 and model.look is None:
+        raise ValueError(f"{num_labels} classes need a second look to be told apart: model.look must not be null")
     image = layers.Input((image_size, image_size, channels), name="image")
     pixels = layers.Rescaling(1 / 255)(image)
     features = pixels
@@ -37,8 +42,9 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
     logits = [_edges_along(features, axis, model.profile_filters) for axis in (1, 2)]
     edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1)(logits))
     outputs = {"edges": edges}
-    if num_labels > 1:
-        outputs["label"] = _label(SecondLook(model.look_pixels, dtype="float32")(pixels, edges), model, num_labels)
+    if model.look is not None:
+        seen = SecondLook(model.look.pixels, dtype="float32")(pixels, edges)
+        outputs["label"] = _label(seen, model.look, num_labels)
     return keras.Model(image, outputs, name="edge_localizer")
 
 
@@ -99,6 +105,7 @@ class SecondLook(layers.Layer):
         step = ops.maximum(high - low, 1 / count) * count / self.size_pixels
         fractions = np.arange(self.size_pixels, dtype=np.float32) + 0.5
         centers = ops.expand_dims(low * count, 1) + ops.expand_dims(step, 1) * fractions - 0.5
+        centers = ops.clip(centers, 0, count - 1)  # where it enlarges, outermost pixels reach to the image's edge
         reach = ops.reshape(ops.maximum(step, 1), (-1, 1, 1))
         distances = ops.abs(ops.expand_dims(centers, -1) - np.arange(count, dtype=np.float32))
         return ops.clip((1 + reach) / 2 - distances, 0, 1) / reach
@@ -124,11 +131,11 @@ def _edges_along(features: Any, axis: int, filters: int) -> Any:
     return layers.Permute((2, 1))(layers.Conv1D(2, 2)(layers.ZeroPadding1D(1)(profile)))
 
 
-def _label(look: Any, model: Model, num_labels: int) -> Any:
-    for number, filters in enumerate(model.look_filters):
-        look = convolution(layers.MaxPooling2D(2)(look) if number else look, filters)
-    look = layers.Dropout(model.dropout)(layers.Flatten()(look))
-    return layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(look)
+def _label(seen: Any, look: Look, num_labels: int) -> Any:
+    for number, filters in enumerate(look.filters):
+        seen = convolution(layers.MaxPooling2D(2)(seen) if number else seen, filters)
+    seen = layers.Dropout(look.dropout)(layers.Flatten()(seen))
+    return layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(seen)
 
 
 def _corners(edges: Any) -> Any:

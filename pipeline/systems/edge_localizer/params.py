@@ -17,16 +17,23 @@ class Targets(Section, frozen=True):
     """Nothing to choose: one class and one box per image."""
 
 
+class Look(Section, frozen=True):
+    """pixels: side of the square that the found box is scaled to.
+    filters: of its convolutions; between two of them the look is halved.
+    dropout: before the class.
+    """
+
+    pixels: PositiveInt
+    filters: Widths
+    dropout: Share
+
+
 class Model(Section, frozen=True):
     """filters: of the convolutions that find edges; each halves the image, which the last one's cells have to divide.
     profile_filters: of the convolutions along one axis.
-    look_pixels: side of the second look, which the class is read from; there is none where there is one class.
-    look_filters: of the second look's convolutions; between two of them the look is halved.
-    dropout: before the class.
+    look: the second look, which the class is read from; null where there is one class.
     """
 
     filters: Widths
     profile_filters: PositiveInt
-    look_pixels: PositiveInt
-    look_filters: Widths
-    dropout: Share
+    look: Look | None
