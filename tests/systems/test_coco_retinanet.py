@@ -167,6 +167,15 @@ def sigmoid(logits: Any) -> NDArray[np.float64]:
 
 
 @pytest.mark.slow
+def test_a_prior_also_starts_a_head_with_as_many_labels_anew() -> None:
+    preset = sample("small")
+    *others, _, biases = build_model(Model(class_prior=0.02), FIVE, 64, 3, 91, preset).classification_head.get_weights()
+    assert biases == pytest.approx(np.full_like(biases, -3.89182), rel=1e-5)  # ln(0.02 / 0.98)
+    for ours, theirs in zip(others, preset.classification_head.get_weights(), strict=False):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.slow
 def test_the_coarse_preset_answers_its_anchors() -> None:
     """From 16 px on, where cells are 16 px; the small preset begins with a hundredth of its anchors' size."""
     keras.utils.set_random_seed(2)

@@ -121,7 +121,10 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
 def build_model(
     model: Model, targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
 ) -> keras.Model:
-    """The preset's detector for `num_labels` labels. Its heads come along where they fit."""
+    """The preset's detector for `num_labels` labels. Its heads come along where they fit.
+
+    With a `class_prior` the class head's last layer starts anew.
+    """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")  # for matching and encoding of boxes; heads follow the backbone's policy
     try:
@@ -141,7 +144,7 @@ def build_model(
     detector.box_head.set_weights(preset.box_head.get_weights())
     if num_labels == preset.num_classes:
         detector.classification_head.set_weights(preset.classification_head.get_weights())
-    elif model.class_prior is not None:
+    if model.class_prior is not None:
         start_head(detector.classification_head, bias=math.log(model.class_prior / (1 - model.class_prior)))
     return detector
 

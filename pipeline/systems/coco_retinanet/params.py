@@ -26,8 +26,9 @@ class Targets(Section, frozen=True):
 class Model(Section, frozen=True):
     """The preset brings the architecture.
 
-    class_prior: the probability that a new class head gives every class before training, as the RetinaNet paper has
-        it; null to start as KerasHub does, at one half with noise.
+    class_prior: the probability that the class head gives every class before training, as the RetinaNet paper has it;
+        null for the preset's own head where it has as many labels, else for a new one as KerasHub starts it, at one
+        half with noise.
     """
 
     class_prior: Annotated[float, Meta(gt=0, lt=1)] | None

@@ -1,6 +1,5 @@
 """The whole detector with COCO weights, as KerasHub publishes it."""
 
-import math
 from typing import Any
 
 import keras
@@ -51,9 +50,9 @@ def upstream() -> keras.Model:
 def sample(scale: str) -> keras.Model:
     """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
 
-    The heads of the coarse one start as in the RetinaNet paper: boxes are the anchors themselves, and classes have a
-    probability of 0.01. KerasHub gives the box head the prior that belongs to the class head, -4.6, and with it boxes a
-    hundredth of their anchors' size and far from them.
+    The box head of the coarse one starts as in the RetinaNet paper, by answering the anchors themselves. KerasHub gives
+    it the prior that belongs to the class head, -4.6, and with it boxes a hundredth of their anchors' size and far from
+    them.
     """
     parts = SCALES[scale]
     min_level, max_level = parts["levels"]
@@ -80,7 +79,6 @@ def sample(scale: str) -> keras.Model:
     )
     if scale == "coarse":
         start_head(detector.box_head, bias=0.0)
-        start_head(detector.classification_head, bias=math.log(0.01 / 0.99))
     return detector
 
 
