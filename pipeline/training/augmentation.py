@@ -91,14 +91,19 @@ def move_boxes(truth: Truth, matrix: Matrix) -> Truth:
 
 
 def recolor(square: Square, color: Color, random: np.random.Generator) -> Square:
-    """The image with other brightness, contrast and saturation: each pixel through one matrix, rounded."""
+    """The image with other brightness, contrast and saturation: each pixel through one matrix, rounded.
+
+    Black stays black and counts for no mean, so that the letterbox stays what it is when nothing is changed.
+    """
     channels = square.shape[2]
     drawn = random.uniform(-1, 1, 3)
     brightness, contrast, saturation = 1 + drawn * (color.brightness, color.contrast, color.saturation)
-    mean = np.dot(GREY[channels], cv2.mean(square)[:channels])
+    is_lit: NDArray[np.bool_] = square.max(axis=2) > 0
+    mean = np.dot(GREY[channels], cv2.mean(square, is_lit.astype(np.uint8))[:channels])
     linear = saturation * np.eye(channels) + (1 - saturation) * np.array([GREY[channels]] * channels)
     offset = np.full((channels, 1), (1 - contrast) * mean)
-    return cv2.transform(square, brightness * np.hstack([contrast * linear, offset])).reshape(square.shape)
+    changed = cv2.transform(square, brightness * np.hstack([contrast * linear, offset])).reshape(square.shape)
+    return np.where(is_lit[..., None], changed, square)
 
 
 def _areas(boxes_xyxy: Boxes) -> NDArray[np.float64]:

@@ -221,6 +221,17 @@ def grey(square: np.ndarray) -> np.ndarray:
     return square @ np.array([0.299, 0.587, 0.114])
 
 
+def test_the_letterbox_stays_black_and_counts_for_no_mean() -> None:
+    square = photograph()
+    framed = np.pad(square, ((40, 24), (0, 0), (0, 0)))
+    color = Color(brightness=0.3, contrast=0.3, saturation=0.3)
+    for seed in range(5):
+        after = recolor(framed, color, np.random.default_rng(seed))
+        assert not after[:40].any()
+        assert not after[-24:].any()
+        np.testing.assert_array_equal(after[40:-24], recolor(square, color, np.random.default_rng(seed)))
+
+
 def test_brightness_multiplies_every_value() -> None:
     factors = []
     for seed in range(20):
