@@ -92,15 +92,18 @@ class StreamBatches(keras.utils.PyDataset):
 
 
 class EpochOrder(keras.callbacks.Callback):
-    """Tells batches which epoch begins. Keras's own hooks only say that one ended, and also before the first."""
+    """Tells batches which epoch begins. Keras's own hooks only say that one ended, and also before the first.
 
-    def __init__(self, batches: Batches | StreamBatches) -> None:
+    epochs_before: of the phases before this one, so that no phase goes through the orders of another once more.
+    """
+
+    def __init__(self, batches: Batches | StreamBatches, epochs_before: int) -> None:
         super().__init__()
-        self._batches = batches
+        self._batches, self._epochs_before = batches, epochs_before
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keras calls this before it asks for the epoch's first batch."""
-        self._batches.start_epoch(epoch)
+        self._batches.start_epoch(self._epochs_before + epoch)
 
 
 def hold_out(num_images: int, num_held_out: int, seed: int) -> NDArray[np.int64]:

@@ -137,7 +137,7 @@ def fit(
             plateau = PlateauDrop(phase.schedule, state) if isinstance(phase.schedule, Plateau) else None
             watching = [callback for callback in (stopping, plateau) if callback]
             callbacks = [
-                EpochOrder(training),
+                EpochOrder(training, len(state.rows) - state.epochs_done),
                 keras.callbacks.TerminateOnNaN(),
                 TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
                 Recorder(state.rows, name),

@@ -109,6 +109,26 @@ def test_the_same_seed_gives_the_same_weights(shards: tuple[Shards, Shards], tmp
     assert weights_of(first) == weights_of(second)
 
 
+def test_no_phase_sees_the_batches_of_another(
+    shards: tuple[Shards, Shards], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the training was stopped within the second one."""
+    started: list[int] = []
+    start_epoch = Batches.start_epoch
+
+    def watched(batches: Batches, epoch: int) -> None:
+        if epoch:  # a new object begins with 0, and so do held-out images
+            started.append(epoch)
+        start_epoch(batches, epoch)
+
+    monkeypatch.setattr(Batches, "start_epoch", watched)
+    train = settings(first=Phase(epochs=2, learning_rate=0.01), second=Phase(epochs=3, learning_rate=0.01))
+    with pytest.raises(KeyboardInterrupt):
+        run(shards, train, tmp_path, Log(interrupt_after=4))
+    run(shards, train, tmp_path)
+    assert started == [1, 2, 3, 4, 4]  # the last epoch was begun, and once more
+
+
 TWO_PHASES = {
     "first": Phase(epochs=3, learning_rate=0.02, patience=2),
     "second": Phase(epochs=3, learning_rate=0.02, schedule=Drop(every_epochs=2, factor=0.5)),
@@ -423,7 +443,7 @@ def test_mixed_precision_trains_and_resumes(shards: tuple[Shards, Shards], tmp_p
 def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple[Shards, Shards]) -> None:
     """Seen by a model that answers the mean brightness of its batch: the order shows in its per-batch losses."""
 
-    def losses_of_batches(first_epoch: int) -> list[list[float]]:
+    def losses_of_batches(first_epoch: int, epochs_before: int = 0) -> list[list[float]]:
         seen: list[list[float]] = []
 
         class Watch(keras.callbacks.Callback):
@@ -439,10 +459,11 @@ def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple
         model = keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
         model.set_weights([np.ones((1, 1)), np.zeros(1)])
         model.compile(keras.optimizers.SGD(0.0), **LOSS)
-        callbacks = [EpochOrder(batches), Watch()]
+        callbacks = [EpochOrder(batches, epochs_before), Watch()]
         model.fit(batches, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
         return seen
 
     whole = losses_of_batches(0)
     assert len({tuple(epoch) for epoch in whole}) == 9
     assert losses_of_batches(7) == whole[7:]
+    assert losses_of_batches(4, epochs_before=3)[:2] == whole[7:]
