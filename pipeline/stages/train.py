@@ -1,5 +1,6 @@
 """train: fit the system's model to its targets, going on where a stopped training was."""
 
+import importlib
 import logging
 import re
 import shutil
@@ -121,7 +122,9 @@ def _what_counts(loaded: Params, chosen: System) -> dict[str, Any]:
     """Parameters that a training depends on, in a form that has a digest."""
     sections = {name: getattr(chosen, name) for name in ("module", "pack", "targets", "model", "train", "preset")}
     packages = {name: version(name) for name in ("keras", "keras-hub", "numpy", "opencv-python-headless")}
-    return msgspec.to_builtins({"seed": loaded.seed, **sections, **packages, "backend": keras.config.backend()})
+    backend = keras.config.backend()
+    packages[backend] = importlib.import_module(backend).__version__  # its distribution has other names without a GPU
+    return msgspec.to_builtins({"seed": loaded.seed, **sections, **packages})
 
 
 def _files(chosen: System, preset: Path) -> list[Path]:
