@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scratch import PROJECT, Parameters, Scratch
+from benchmarks.scratch import PROJECT, Parameters, Scratch, of_system
 from benchmarks.tables_in_docs import replace_table
 from pipeline.storage.files import write_json
 
@@ -111,8 +111,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             scratch = Scratch(Path(folder))
             for label, changes in variants.items():
-                own = {f"systems.{system}.{key}": value for key, value in {**common, **changes}.items()}
-                result = scratch.evaluate(system, {**data, **own})
+                result = scratch.evaluate(system, {**data, **of_system(system, {**common, **changes})})
                 del result["seconds"]  # of one training after another, on whatever else the machine does
                 rows.append({"system": system, "label": label, **result})
                 print(f"{system}, {label}: {result}", flush=True)

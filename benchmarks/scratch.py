@@ -20,6 +20,23 @@ Parameters = Mapping[str, Any]
 """Values by dotted key of params.yaml."""
 
 
+def changed(params: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """What params.yaml holds, with those values in it."""
+    params = copy.deepcopy(dict(params))
+    for dotted, value in parameters.items():
+        *sections, key = dotted.split(".")
+        section = params
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    return params
+
+
+def of_system(system: str, parameters: Parameters) -> Parameters:
+    """The same values, by keys that begin at the system's section."""
+    return {f"systems.{system}.{key}": value for key, value in parameters.items()}
+
+
 class Scratch:
     """Pipelines run in `folder`; what they share, such as datasets, is made once."""
 
@@ -44,14 +61,7 @@ class Scratch:
 
     def run(self, stage: str, parameters: Parameters) -> None:
         """A stage, and what it needs, with those parameters."""
-        params = copy.deepcopy(self._params)
-        for dotted, value in parameters.items():
-            *sections, key = dotted.split(".")
-            section = params
-            for name in sections:
-                section = section[name]
-            section[key] = value
-        YAML().dump(params, self.folder / "params.yaml")
+        YAML().dump(changed(self._params, parameters), self.folder / "params.yaml")
         self._dvc("repro", "--quiet", stage)
 
     def _dvc(self, *words: str) -> None:
