@@ -172,6 +172,37 @@ def test_a_cell_answers_for_the_pixels_around_its_centre() -> None:
             assert np.abs(middle * 96 - pixel).max() < 20
 
 
+def test_fine_cells_know_what_the_coarse_ones_see() -> None:
+    """A fine cell itself sees 48 px far; what it has from the coarser level comes from further away."""
+    keras.utils.set_random_seed(5)
+    model = small_model(size=192, stages=4)
+    images = np.zeros((2, 192, 192, 3), np.uint8)
+    images[1, 100, 100] = 255
+    dark, lit = answers_of(model, images)
+    fine = slice(0, 24 * 24)
+    distances = np.abs(cell_centers([24]) * 192 - 100).max(axis=1)
+    changed = np.abs((lit - dark)[fine]).max(axis=1) > 0
+    assert distances[changed].max() > 60
+
+
+def test_a_block_adds_to_what_it_is_given() -> None:
+    """A stage with a block whose filters are all 0 answers like one without a block."""
+    filters = Stage(6, blocks=0), Stage(10, blocks=0), Stage(12, blocks=0)
+    plain = Model(filters, pyramid_filters=8, candidates=4)
+    residual = Model((*filters[:2], Stage(12, blocks=1)), pyramid_filters=8, candidates=4)
+    models = [build_model(model, THREE, 32, 3, 2, None) for model in (plain, residual)]
+    narrow, *_ = (layer for layer in models[1].layers if getattr(layer, "kernel_size", None) == (1, 1))
+    narrow.set_weights([np.zeros_like(weight) for weight in narrow.get_weights()])
+    shared = iter(models[0].weights)
+    start = [weight.path for weight in models[1].weights].index(narrow.weights[0].path)
+    block = models[1].weights[start : start + 2 * 5]  # two convolutions with their norms
+    for weight in models[1].weights:
+        if not any(weight is own for own in block):
+            weight.assign(next(shared))
+    images = noise(2, 32)
+    np.testing.assert_allclose(answers_of(models[1], images), answers_of(models[0], images), atol=1e-6)
+
+
 def test_a_side_that_the_last_cells_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^4 stages need a side that is a multiple of 16 px$"):
         small_model(size=40, stages=4)

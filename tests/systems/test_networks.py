@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -81,3 +82,13 @@ def test_a_convolution_keeps_or_halves_the_side_and_answers_nothing_negative(str
     found = np.asarray(convolution(images, 5, strides=strides))
     assert found.shape == (2, side, side, 5)
     assert found.min() == 0 < found.max()
+
+
+def test_the_averages_of_a_norm_settle_within_tens_of_steps() -> None:
+    image = keras.Input((4, 4, 1))
+    model = keras.Model(image, convolution(image, 2))
+    [norm] = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norm.moving_mean.assign([5.0, 5.0])
+    for _ in range(50):
+        model(np.zeros((2, 4, 4, 1)), training=True)
+    assert np.asarray(norm.moving_mean).max() < 0.05
