@@ -20,6 +20,7 @@ STILL = {"flip_share": 0, "translate_share": 0, "scale": [1, 1], "rotate_degrees
 COSINE = {"kind": "cosine", "warmup_epochs": 0.5, "final_share": 0.0}
 DROP = {"kind": "drop", "every_epochs": 4, "factor": 0.3}
 PLATEAU = {"kind": "plateau", "patience": 1, "factor": 0.3}
+THIRTY = {"epochs": 30, "learning_rate": 0.001}
 
 
 def _moved(**changes: Any) -> Parameters:
@@ -55,6 +56,8 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
             "as published, small preset": {},
             "output: hard sigmoid": {"model.output": "hard_sigmoid"},
             "output: linear": {"model.output": "linear"},
+            "30 epochs": {"train.phases.head.epochs": 30},
+            "30 epochs, rate: drop on plateau": {"train.phases.head": {**THIRTY, "schedule": PLATEAU}},
         },
     ),
     "coco_yolo": (
@@ -62,6 +65,7 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
         {"train.phases.all.epochs": 15},
         {
             "as published, 96 px, 15 epochs": {},
+            "30 epochs": {"train.phases.all.epochs": 30},
             "all images instead of those with <= 4 boxes": {"targets.max_boxes": None},
             "smaller box wins": {"targets.overlap": "smaller"},
             "2 boxes per cell": {"targets.boxes_per_cell": 2},

@@ -52,48 +52,50 @@ PADDING = [0, 0, 0, 0, -1, 0]
 def matched(boxes_true: ArrayLike, candidates: int, sides: tuple[int, ...] = (2,)) -> NDArray[np.float32]:
     """Of one image with ANSWERS, and as much of them again as further levels have cells."""
     num_cells = sum(side * side for side in sides)
-    answers, sure = np.resize(np.float32(ANSWERS), (num_cells, 4)), np.resize(np.float32(PROBABILITIES), (num_cells, 2))
-    found = DenseLoss(sides, candidates).match(np.float32([boxes_true]), answers[None], sure[None])
+    answers = np.resize(np.float32(ANSWERS), (num_cells, 4))
+    probabilities = np.resize(np.float32(PROBABILITIES), (num_cells, 2))
+    found = DenseLoss(sides, candidates).match(np.float32([boxes_true]), answers[None], probabilities[None])
     return np.asarray(ops.convert_to_numpy(found))[0]
 
 
-def test_a_cell_that_both_want_goes_to_the_one_that_it_is_worth_more_for() -> None:
+def test_a_cell_that_both_want_goes_to_the_one_that_it_is_aligned_better_with() -> None:
     """IoU of the first object with its cells: 0.4 and 0.5; of the second: 0.5 and 0.75.
 
-    So they are worth 0.8 x 0.4^4 = 0.02048 and 0.4 x 0.5^4 = 0.025; 0.6 x 0.5^4 = 0.0375 and 0.9 x 0.75^4 = 0.28477.
-    The best one of each is to be as sure as its best IoU, the other in proportion.
+    So their alignments are 0.8 x 0.4^4 = 0.02048 and 0.4 x 0.5^4 = 0.025, and 0.6 x 0.5^4 = 0.0375 and
+    0.9 x 0.75^4 = 0.28477.
+    The best one of each is to have its best IoU as confidence, the other in proportion.
     """
-    shares = [[0.4, 0, 0, 0], [0, 0.75 * 0.0375 / 0.28477, 0, 0.75]]
-    np.testing.assert_allclose(matched([UPPER, RIGHT], candidates=2), shares, rtol=1e-3)
-    np.testing.assert_allclose(matched([RIGHT, UPPER], candidates=9), shares[::-1], rtol=1e-3)
+    confidences = [[0.4, 0, 0, 0], [0, 0.75 * 0.0375 / 0.28477, 0, 0.75]]
+    np.testing.assert_allclose(matched([UPPER, RIGHT], candidates=2), confidences, rtol=1e-3)
+    np.testing.assert_allclose(matched([RIGHT, UPPER], candidates=9), confidences[::-1], rtol=1e-3)
 
 
 def test_no_more_cells_answer_than_there_may_be() -> None:
-    """Alone the upper right cell is worth most for the first object; the second needs no other than its best."""
+    """Alone the upper right cell is aligned best with the first object; the second needs no other than its best."""
     np.testing.assert_allclose(matched([UPPER, RIGHT], candidates=1), [[0, 0.5, 0, 0], [0, 0, 0, 0.75]], rtol=1e-4)
 
 
 def test_an_object_between_cell_centres_has_the_cell_that_holds_its_own() -> None:
     """0.1 x 0.02 in an answer of 0.375 and one of 0.25, on the finer and on the coarser level."""
     tiny = [0.3, 0.2, 0.4, 0.22, 0, 0]
-    shares = matched([tiny], candidates=9, sides=(2, 1))
-    assert np.flatnonzero(shares[0]).tolist() == [0, 4]
-    assert shares.max() == pytest.approx(0.1 * 0.02 / 0.375, rel=1e-4)
+    confidences = matched([tiny], candidates=9, sides=(2, 1))
+    assert np.flatnonzero(confidences[0]).tolist() == [0, 4]
+    assert confidences.max() == pytest.approx(0.1 * 0.02 / 0.375, rel=1e-4)
     assert np.flatnonzero(matched([tiny], candidates=1, sides=(2,))).tolist() == [0]
 
 
 def test_padding_and_crowd_regions_match_nothing() -> None:
     crowd = [*UPPER[:5], 1]
-    shares = matched([PADDING, crowd, RIGHT, PADDING], candidates=2)
-    assert shares[[0, 1, 3]].max() == 0
-    assert np.flatnonzero(shares[2]).tolist() == [1, 3]
+    confidences = matched([PADDING, crowd, RIGHT, PADDING], candidates=2)
+    assert confidences[[0, 1, 3]].max() == 0
+    assert np.flatnonzero(confidences[2]).tolist() == [1, 3]
 
 
 def test_a_box_that_stands_there_twice_is_matched_once() -> None:
     """COCO has such boxes. A cell for both would be taught a confidence above 1, and twice the coordinates."""
-    shares = matched([RIGHT, RIGHT], candidates=2)
-    assert shares[1].max() == 0
-    np.testing.assert_allclose(shares[0], matched([RIGHT], candidates=2)[0], rtol=1e-6)
+    confidences = matched([RIGHT, RIGHT], candidates=2)
+    assert confidences[1].max() == 0
+    np.testing.assert_allclose(confidences[0], matched([RIGHT], candidates=2)[0], rtol=1e-6)
 
 
 def logits_of(probabilities: ArrayLike) -> NDArray[np.float64]:
@@ -108,9 +110,9 @@ def entropy(confidences: ArrayLike, probabilities: ArrayLike) -> NDArray[np.floa
 
 CONFIDENCES = [[0.4, 0], [0, 0.75 * 0.0375 / 0.28477], [0, 0], [0, 0.75]]
 
-# Share times one less generalized IoU. The first answer leaves its object: IoU 0.4, and of the 0.75 around both 0.125
-# are neither's. The others lie inside theirs.
-MISSES = 0.4 * (1 - (0.4 - 0.125 / 0.75)) + CONFIDENCES[1][1] * (1 - 0.5) + 0.75 * (1 - 0.75)
+# Confidence times one less generalized IoU. The first answer leaves its object: IoU 0.4, and of the 0.75 around both
+# 0.125 are neither's. The others lie inside theirs.
+BOX_LOSSES = 0.4 * (1 - (0.4 - 0.125 / 0.75)) + CONFIDENCES[1][1] * (1 - 0.5) + 0.75 * (1 - 0.75)
 
 
 def loss_of(*boxes_true: ArrayLike) -> float:
@@ -121,7 +123,7 @@ def loss_of(*boxes_true: ArrayLike) -> float:
 
 def test_the_loss_by_hand() -> None:
     """Of all cells and matched boxes of the batch, by how much is matched in it; the second image has no object."""
-    alone = entropy(CONFIDENCES, PROBABILITIES).sum() + BOX_WEIGHT * MISSES
+    alone = entropy(CONFIDENCES, PROBABILITIES).sum() + BOX_WEIGHT * BOX_LOSSES
     empty = entropy(np.zeros((4, 2)), PROBABILITIES).sum()
     num_objects = np.sum(CONFIDENCES)
     assert loss_of([UPPER, RIGHT]) == pytest.approx(alone / num_objects, rel=1e-3)
@@ -133,14 +135,14 @@ def test_cells_in_a_crowd_region_have_no_loss_unless_an_object_has_them() -> Non
     """The region covers the lower row: one cell of it answers for an object, the other for nothing."""
     crowd = [0, 0.5, 1, 1, 0, 1]
     entropies = entropy(CONFIDENCES, PROBABILITIES)
-    expected = (entropies[[0, 1, 3]].sum() + BOX_WEIGHT * MISSES) / np.sum(CONFIDENCES)
+    expected = (entropies[[0, 1, 3]].sum() + BOX_WEIGHT * BOX_LOSSES) / np.sum(CONFIDENCES)
     assert loss_of([UPPER, crowd, RIGHT]) == pytest.approx(expected, rel=1e-3)
 
 
 # The model
 
 
-def without_reach(model: keras.Model) -> None:
+def without_distances(model: keras.Model) -> None:
     """Boxes as they are before training, but for chance: four cells wide."""
     [layer] = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.filters == 4]
     layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
@@ -149,7 +151,7 @@ def without_reach(model: keras.Model) -> None:
 def test_boxes_lie_around_the_centres_of_their_cells() -> None:
     """Level after level, row after row: the first 16 are those of stride 8."""
     model = small_model(stages=4)
-    without_reach(model)
+    without_distances(model)
     [answers] = answers_of(model, np.zeros((1, 32, 32, 3), np.uint8))
     assert answers.shape == (16 + 4, 4 + 2)
     np.testing.assert_allclose((answers[:, :2] + answers[:, 2:4]) / 2, cell_centers([4, 2]), atol=1e-6)
@@ -226,6 +228,20 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     np.testing.assert_allclose(answers_of(restored, images), answers_of(model, images), atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_few_steps_in_16_bits_lower_the_loss() -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        keras.utils.set_random_seed(4)
+        model = small_model()
+        model.compile(keras.optimizers.Adam(0.01), **part("all", model, small()).compile_arguments)
+        boxes = np.stack([encode(truth([[0.1, 0.1, 0.5, 0.3]], [1]), THREE)["boxes"]] * 2)
+        losses = model.fit(noise(2, 32), {"boxes": boxes}, epochs=12, verbose=0).history["loss"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert losses[-1] < 0.8 * losses[0]
 
 
 @pytest.mark.slow

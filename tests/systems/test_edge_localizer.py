@@ -261,6 +261,19 @@ def test_a_model_of_one_class_answers_edges_alone() -> None:
     assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0, 1], [0, 0], [1, 1])
 
 
+def test_edges_are_computed_in_float32_where_layers_are_not() -> None:
+    """Also their logits, of which 16 bits are too coarse to say where between two cells an edge is."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = small_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    logits = keras.Model(model.input, model.get_layer("edges").input)(noise_images())
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    rounded = keras.ops.cast(keras.ops.cast(logits, "bfloat16"), "float32")
+    assert np.mean(keras.ops.convert_to_numpy(logits == rounded)) < 0.1
+
+
 def test_a_side_that_the_last_cells_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^2 halvings need a side that is a multiple of 4 px$"):
         small_model(size=18)
@@ -299,6 +312,20 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
     again = answers_of(restored, noise_images())
     for name, answers in answers_of(model, noise_images()).items():
         np.testing.assert_allclose(again[name], answers, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_few_steps_in_16_bits_lower_the_loss() -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        keras.utils.set_random_seed(4)
+        model = small_model()
+        model.compile(keras.optimizers.Adam(0.01), **part("all", model, SMALL).compile_arguments)
+        targets = {"edges": np.float32([[0.25, 0.75, 0, 0.5], [0, 0.5, 0.25, 1]]), "label": np.int32([0, 2])}
+        losses = model.fit(noise_images(), targets, epochs=12, verbose=0).history["loss"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert losses[-1] < 0.5 * losses[0]
 
 
 @pytest.mark.slow

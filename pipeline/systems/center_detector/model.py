@@ -28,7 +28,7 @@ START_LOGIT = -4.0
 
 BOX_WEIGHT = 2.0
 CLASS_POWER, OVERLAP_POWER = 0.5, 4.0
-"""What a cell is worth for an object: probability^0.5 x IoU^4."""
+"""How well a cell is aligned with an object: probability^0.5 x IoU^4."""
 
 
 def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, __: None) -> keras.Model:
@@ -43,7 +43,7 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
     image = layers.Input((image_size, image_size, channels), name="image")
     levels = _pyramid(_backbone(layers.Rescaling(1 / 127.5, -1)(image), model), model.pyramid_filters)
     tower = layers.Conv2D(model.pyramid_filters, 3, padding="same", use_bias=False)
-    reach = layers.Conv2D(4, 3, padding="same", dtype="float32")
+    distance = layers.Conv2D(4, 3, padding="same", dtype="float32")
     start = keras.initializers.Constant(START_LOGIT)
     logit = layers.Conv2D(num_labels, 3, padding="same", bias_initializer=start, dtype="float32")
     answers = []
@@ -51,9 +51,9 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
         # Levels share filters, not averages: those of one level would be wrong for the others.
         features = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(tower(features)))
         side = features.shape[1]
-        reaches = ops.exp(layers.Reshape((-1, 4), dtype="float32")(reach(features))) * (START_CELLS / side)
+        distances = ops.exp(layers.Reshape((-1, 4), dtype="float32")(distance(features))) * (START_CELLS / side)
         centers = cell_centers([side])
-        corners = [ops.subtract(centers, reaches[..., :2]), ops.add(centers, reaches[..., 2:])]
+        corners = [ops.subtract(centers, distances[..., :2]), ops.add(centers, distances[..., 2:])]
         logits = layers.Reshape((-1, num_labels), dtype="float32")(logit(features))
         answers.append(ops.concatenate([*corners, logits], axis=-1))
     boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(answers)
@@ -95,34 +95,34 @@ class DenseLoss(keras.losses.Loss):
     def call(self, boxes_true: Any, boxes_predicted: Any) -> Any:
         """Boxes [B, M, 6] as encoded and answers [B, L, 4 + num_labels] -> the loss of the batch, one number."""
         corners, logits = boxes_predicted[..., :4], boxes_predicted[..., 4:]
-        shares = self.match(boxes_true, corners, ops.sigmoid(logits))
-        matched = ops.sum(shares, axis=1)
-        total = ops.maximum(ops.sum(matched), 1)
-        confidences = ops.einsum("bml,bmk->blk", shares, _one_hot(boxes_true, logits.shape[-1]))
-        asked = ops.logical_or(matched > 0, ops.logical_not(self._in_crowd(boxes_true)))
-        entropies = ops.where(ops.expand_dims(asked, -1), ops.softplus(logits) - confidences * logits, 0.0)
-        own = ops.einsum("bml,bmc->blc", ops.cast(shares > 0, "float32"), boxes_true[..., :4])
-        misses = matched * (1 - generalized_iou_xyxy(own, corners))
-        return (ops.sum(entropies) + BOX_WEIGHT * ops.sum(misses)) / total
+        confidences = self.match(boxes_true, corners, ops.sigmoid(logits))
+        of_cells = ops.sum(confidences, axis=1)
+        total = ops.maximum(ops.sum(of_cells), 1)
+        of_labels = ops.einsum("bml,bmk->blk", confidences, _one_hot(boxes_true, logits.shape[-1]))
+        has_loss = ops.logical_or(of_cells > 0, ops.logical_not(self._in_crowd(boxes_true)))
+        entropies = ops.where(ops.expand_dims(has_loss, -1), ops.softplus(logits) - of_labels * logits, 0.0)
+        matched = ops.einsum("bml,bmc->blc", ops.cast(confidences > 0, "float32"), boxes_true[..., :4])
+        box_losses = of_cells * (1 - generalized_iou_xyxy(matched, corners))
+        return (ops.sum(entropies) + BOX_WEIGHT * ops.sum(box_losses)) / total
 
     def match(self, boxes_true: Any, corners: Any, probabilities: Any) -> Any:
-        """How sure each cell [B, L] is to be of each object, [B, M, L] in 0..1; of one object at most.
+        """The confidence in each object that each cell [B, L] is to have, [B, M, L] in 0..1; in one object at most.
 
-        An object's best cell is to be as sure as the best IoU that its cells reach, the others in proportion to what
-        they are worth. Nothing is learned through the choice.
+        That of an object's best cell is the best IoU that its cells reach, the others' are in proportion to their
+        alignment. Nothing is learned through the choice, and nothing from an object that no candidate overlaps.
         """
         corners, probabilities = ops.stop_gradient(corners), ops.stop_gradient(probabilities)
         overlaps = iou_xyxy(ops.expand_dims(boxes_true[..., :4], 2), ops.expand_dims(corners, 1))
-        sure = ops.einsum("bmk,blk->bml", _one_hot(boxes_true, probabilities.shape[-1]), probabilities)
-        worth = sure**CLASS_POWER * overlaps**OVERLAP_POWER + keras.config.epsilon()
-        worth = ops.where(self._may_answer(boxes_true), worth, 0.0)
-        last_candidate = ops.top_k(worth, min(self._candidates, worth.shape[-1]))[0][..., -1:]
-        worth = ops.where(worth >= last_candidate, worth, 0.0)
-        worth = worth * ops.one_hot(ops.argmax(worth, axis=1), worth.shape[1], axis=1)
-        best_overlap = ops.max(ops.where(worth > 0, overlaps, 0.0), axis=-1, keepdims=True)
-        return ops.divide_no_nan(worth, ops.max(worth, axis=-1, keepdims=True)) * best_overlap
+        of_class = ops.einsum("bmk,blk->bml", _one_hot(boxes_true, probabilities.shape[-1]), probabilities)
+        alignment = of_class**CLASS_POWER * overlaps**OVERLAP_POWER + keras.config.epsilon()
+        alignment = ops.where(self._is_candidate(boxes_true), alignment, 0.0)
+        last_candidate = ops.top_k(alignment, min(self._candidates, alignment.shape[-1]))[0][..., -1:]
+        alignment = ops.where(alignment >= last_candidate, alignment, 0.0)
+        alignment = alignment * ops.one_hot(ops.argmax(alignment, axis=1), alignment.shape[1], axis=1)
+        best_overlap = ops.max(ops.where(alignment > 0, overlaps, 0.0), axis=-1, keepdims=True)
+        return ops.divide_no_nan(alignment, ops.max(alignment, axis=-1, keepdims=True)) * best_overlap
 
-    def _may_answer(self, boxes_true: Any) -> Any:
+    def _is_candidate(self, boxes_true: Any) -> Any:
         """Cells with their centre in the object, and those that hold the object's centre, bool [B, M, L]."""
         is_object = ops.logical_and(boxes_true[..., 4] >= 0, boxes_true[..., 5] == 0)
         middle = ops.expand_dims((boxes_true[..., :2] + boxes_true[..., 2:4]) / 2, 2)

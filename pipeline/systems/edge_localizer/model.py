@@ -40,7 +40,7 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
         features = convolution(features, filters, kernel_size=3 if number else 5, strides=2)
     features = convolution(features, model.filters[-1])
     logits = [_edges_along(features, axis, model.profile_filters) for axis in (1, 2)]
-    edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1)(logits))
+    edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1, dtype="float32")(logits))
     outputs = {"edges": edges}
     if model.look is not None:
         seen = SecondLook(model.look.pixels, dtype="float32")(pixels, edges)
@@ -128,7 +128,8 @@ def _edges_along(features: Any, axis: int, filters: int) -> Any:
     for _ in range(2):
         profile = layers.Conv1D(filters, PROFILE_KERNEL, padding="same", use_bias=False)(profile)
         profile = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(profile))
-    return layers.Permute((2, 1))(layers.Conv1D(2, 2)(layers.ZeroPadding1D(1)(profile)))
+    logits = layers.Conv1D(2, 2, dtype="float32")(layers.ZeroPadding1D(1)(profile))
+    return layers.Permute((2, 1), dtype="float32")(logits)
 
 
 def _label(seen: Any, look: Look, num_labels: int) -> Any:
