@@ -177,8 +177,8 @@ def _cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{row['system']}, {row['label']}",
         f"{headline} {_spread(results, headline)}",
         ", ".join(f"{name} {_spread(results, name)}" for name in others),
-        f"{one[f'baseline_{headline}']:.3f}",
-        f"{one[f'ceiling_{headline}']:.3f}",
+        _spread([one], f"baseline_{headline}"),
+        _spread([one], f"ceiling_{headline}"),
         f"{one['parameters']:,}",
         str(one["epochs"]),
         f"{_seconds(row):.0f}",
@@ -197,10 +197,11 @@ def _seconds(row: dict[str, Any]) -> float:
 
 
 def _spread(results: list[dict[str, Any]], name: str) -> str:
-    """The mean over seeds, and half the range where there are several."""
+    """The mean over seeds, and half the range where there are several; with more digits where three show nothing."""
     values = [result[name] for result in results]
-    mean = f"{statistics.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ± {(max(values) - min(values)) / 2:.3f}"
+    mean = statistics.mean(values)
+    digits = 6 if 0 < mean < 0.001 else 3
+    return f"{mean:.{digits}f}" + (f" ± {(max(values) - min(values)) / 2:.{digits}f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,10 @@ def test_the_table_has_means_half_ranges_and_shares_of_the_published_time() -> N
     )
     assert (new[2], new[-2:]) == ("AP 0.550 ± 0.050", ("80", "0.80"))
     assert (other[2], other[-2:]) == ("AP 0.100", ("55", "1.10"))
+    assert (old[4], accuracy.table([{**ROWS[2], "seeds": {"1": result(baseline_AP=0.00012)}}])[1][4]) == (
+        "0.001",
+        "0.000120",
+    )
     assert accuracy.errors_table(ROWS)[2] == ("scenes", "new, improved", "missed 0.250")
 
 
