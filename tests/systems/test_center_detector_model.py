@@ -18,6 +18,7 @@ from pipeline.systems.center_detector.model import (
 from pipeline.systems.center_detector.params import Model, Stage, Targets
 from pipeline.systems.center_detector.targets import decode, encode
 from tests.scenes import truth
+from tests.systems.precision import computed_in, losses_in_16_bits
 
 THREE = Targets(max_boxes=3)
 
@@ -212,11 +213,8 @@ def test_a_side_that_the_last_cells_do_not_divide_is_refused() -> None:
 
 def test_boxes_and_confidences_are_computed_in_float32_where_layers_are_not() -> None:
     """Not only handed on in it: what a layer has in 16 bits lies up to a pixel beside the box."""
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computed_in("mixed_bfloat16"):
         answers = small_model()(noise(2, 32))["boxes"]
-    finally:
-        keras.config.set_dtype_policy("float32")
     assert keras.backend.standardize_dtype(answers.dtype) == "float32"
     rounded = ops.cast(ops.cast(answers, "bfloat16"), "float32")
     assert np.mean(ops.convert_to_numpy(answers == rounded)) < 0.1
@@ -232,15 +230,8 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_few_steps_in_16_bits_lower_the_loss() -> None:
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        keras.utils.set_random_seed(4)
-        model = small_model()
-        model.compile(keras.optimizers.Adam(0.01), **part("all", model, small()).compile_arguments)
-        boxes = np.stack([encode(truth([[0.1, 0.1, 0.5, 0.3]], [1]), THREE)["boxes"]] * 2)
-        losses = model.fit(noise(2, 32), {"boxes": boxes}, epochs=12, verbose=0).history["loss"]
-    finally:
-        keras.config.set_dtype_policy("float32")
+    boxes = np.stack([encode(truth([[0.1, 0.1, 0.5, 0.3]], [1]), THREE)["boxes"]] * 2)
+    losses = losses_in_16_bits(small_model, lambda model: part("all", model, small()), noise(2, 32), {"boxes": boxes})
     assert losses[-1] < 0.8 * losses[0]
 
 

@@ -30,6 +30,7 @@ from pipeline.systems.edge_localizer.targets import (
     objects,
 )
 from tests.scenes import truth
+from tests.systems.precision import computed_in, losses_in_16_bits
 
 SMALL = Model(filters=(6, 8), profile_filters=8, look=Look(pixels=8, filters=(6, 8), dropout=0.0))
 ONE_CLASS = Model(filters=(6, 8), profile_filters=8, look=None)
@@ -263,11 +264,8 @@ def test_a_model_of_one_class_answers_edges_alone() -> None:
 
 def test_edges_are_computed_in_float32_where_layers_are_not() -> None:
     """Also their logits, of which 16 bits are too coarse to say where between two cells an edge is."""
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computed_in("mixed_bfloat16"):
         model = small_model()
-    finally:
-        keras.config.set_dtype_policy("float32")
     logits = keras.Model(model.input, model.get_layer("edges").input)(noise_images())
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     rounded = keras.ops.cast(keras.ops.cast(logits, "bfloat16"), "float32")
@@ -316,15 +314,8 @@ def test_a_saved_model_answers_alike(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_few_steps_in_16_bits_lower_the_loss() -> None:
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        keras.utils.set_random_seed(4)
-        model = small_model()
-        model.compile(keras.optimizers.Adam(0.01), **part("all", model, SMALL).compile_arguments)
-        targets = {"edges": np.float32([[0.25, 0.75, 0, 0.5], [0, 0.5, 0.25, 1]]), "label": np.int32([0, 2])}
-        losses = model.fit(noise_images(), targets, epochs=12, verbose=0).history["loss"]
-    finally:
-        keras.config.set_dtype_policy("float32")
+    targets = {"edges": np.float32([[0.25, 0.75, 0, 0.5], [0, 0.5, 0.25, 1]]), "label": np.int32([0, 2])}
+    losses = losses_in_16_bits(small_model, lambda model: part("all", model, SMALL), noise_images(), targets)
     assert losses[-1] < 0.5 * losses[0]
 
 

@@ -16,6 +16,7 @@ from pipeline.systems.preset_sources import fetch_preset
 from pipeline.systems.presets import load_preset
 from tests.e2e.tiny import PROJECT
 from tests.servers import serving_folder
+from tests.systems.precision import computed_in
 
 pytestmark = pytest.mark.slow
 
@@ -165,14 +166,11 @@ def test_the_weights_of_another_network_are_refused(backbone: Path, tmp_path: Pa
 @pytest.mark.parametrize("module", WITH_PRESET)
 def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Path) -> None:
     sample(module, tmp_path / "a")
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
+    with computed_in("mixed_bfloat16"):
         loaded = load_preset(tmp_path / "a", module)
         convolutions = [layer for layer in loaded._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
         assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
         assert {layer.variable_dtype for layer in convolutions} == {"float32"}
-    finally:
-        keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
@@ -183,8 +181,7 @@ def test_outputs_are_float32_under_every_precision(system: str, precision: str, 
     targets_kind, model_kind = verbs.sections(chosen.module)
     targets = params.section(chosen.targets, targets_kind, "targets")
     model = params.section(chosen.model, model_kind, "model")
-    keras.config.set_dtype_policy(precision)
-    try:
+    with computed_in(precision):
         preset = None
         if chosen.preset is not None:
             sample(chosen.module, tmp_path / "a")
@@ -193,15 +190,12 @@ def test_outputs_are_float32_under_every_precision(system: str, precision: str, 
         whole = verbs.architecture(chosen.module).build_model(model, targets, 96, channels, 4, preset)
         outputs = whole(np.zeros((1, 96, 96, channels), np.uint8))
         assert {keras.backend.standardize_dtype(values.dtype) for values in outputs.values()} == {"float32"}
-    finally:
-        keras.config.set_dtype_policy("float32")
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_boxes_are_matched_to_anchors_in_float32(precision: str, tmp_path: Path) -> None:
     sample("coco_retinanet", tmp_path / "a")
-    keras.config.set_dtype_policy(precision)
-    try:
+    with computed_in(precision):
         preset = load_preset(tmp_path / "a", "coco_retinanet")
         targets_kind, model_kind = verbs.sections("coco_retinanet")
         model = verbs.architecture("coco_retinanet").build_model(
@@ -217,5 +211,3 @@ def test_boxes_are_matched_to_anchors_in_float32(precision: str, tmp_path: Path)
         center_x = (0.1234567 + 0.3456789 / 2) * 96
         expected = (center_x - (left + right) / 2) / (right - left)
         assert float(np.asarray(encoded)[0, first, 0]) == pytest.approx(expected, abs=1e-5)
-    finally:
-        keras.config.set_dtype_policy("float32")
