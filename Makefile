@@ -19,9 +19,9 @@ export DVC_NO_ANALYTICS := 1
 run: SYSTEMS := $(PUBLISHED)
 improved: SYSTEMS := $(IMPROVED)
 run improved: environment
-	@$(VENV)/python -m pipeline.check_params
+	@$(VENV)/python -m pipeline.cli.params
 	@$(VENV)/python -m dvc repro $(addprefix evaluate@,$(SYSTEMS))
-	@$(VENV)/python -m pipeline.summary
+	@$(VENV)/python -m pipeline.cli.summary
 
 test: environment programs
 	@$(VENV)/python -m pytest $(TWO_AT_ONCE)

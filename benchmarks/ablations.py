@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.scratch import PROJECT, Parameters, Scratch, of_system
 from benchmarks.tables_in_docs import replace_table
-from pipeline.storage.files import write_json
+from pipeline.core.atomic_files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "ablations.json"
 

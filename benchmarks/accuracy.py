@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.scratch import PROJECT, REAL_DATA, Parameters, Scratch, of_system
 from benchmarks.tables_in_docs import replace_table
-from pipeline.storage.files import write_json
+from pipeline.core.atomic_files import write_json
 
 SEEDS = (2017, 2018, 2019)
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"

@@ -12,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.ways import compare
-from pipeline import params, schema
-from pipeline.checks.catalogue import checks_of
-from pipeline.checks.validation import Validation, validate
+from pipeline.core import config as params
+from pipeline.core import schema
+from pipeline.core.parquet import FILES, read_table, write_table
+from pipeline.datasets.annotations import Tables
 from pipeline.datasets.coco import reader
-from pipeline.datasets.tables import Tables
-from pipeline.storage.tables import FILES, read_table, write_table
+from pipeline.validation.config import checks_of
+from pipeline.validation.run import Validation, validate
 
 ROUNDS = 3
 COARSE_SIDE, SIDE = 4, 16

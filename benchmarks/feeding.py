@@ -16,8 +16,8 @@ import tensorflow as tf
 from benchmarks.packing import PACK, pack, write_dataset
 from benchmarks.photographs import photographs
 from benchmarks.timing import ratio
-from pipeline.storage.shards import Shards, shard_path, write_shard
-from pipeline.training.batches import Batches
+from pipeline.packing.shards import Shards, shard_path, write_shard
+from pipeline.training.data_loader import Batches
 
 IMAGES = 1024
 BATCH_IMAGES = 16

@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.timing import seconds
-from tests.e2e.mini import make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer, prefect_server
-from tests.e2e.tiny import run_dvc
+from tests.support.mini_project import make_mini_project, run_flow
+from tests.support.prefect_server import PrefectServer, prefect_server
+from tests.support.tiny_project import run_dvc
 
 FEW, MANY = 2, 12
 STAGE = """

@@ -10,9 +10,9 @@ from PIL import Image
 from benchmarks.packing import THREADS, write_dataset
 from benchmarks.photographs import Photograph, photographs
 from benchmarks.timing import ratio
-from pipeline.storage.archives import ArchiveFolder
-from pipeline.storage.decoding import FORMATS
-from pipeline.storage.inspection import inspect_images
+from pipeline.archives.image_decoding import FORMATS
+from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.validation.inspection import inspect_images
 
 IMAGES = 2000
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks.scratch import PROJECT, REAL_DATA, Scratch
 from benchmarks.tables_in_docs import replace_table
-from pipeline.datasets.tables import Tables, boxes_by_image
+from pipeline.core.atomic_files import write_json
+from pipeline.datasets.annotations import Tables, boxes_by_image
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
-from pipeline.geometry.placement import BOX_PLACEMENTS, PIXEL_PLACEMENTS
-from pipeline.storage.files import write_json
+from pipeline.geometry.resize import BOX_PLACEMENTS, PIXEL_PLACEMENTS
 
 RESULTS = Path(__file__).parent / "results" / "misalignment.json"
 IMAGE_PIXELS, GRID_CELLS, FEW_BOXES = 448, 6, 4

@@ -23,13 +23,13 @@ from PIL import Image
 
 from benchmarks.photographs import Photograph, photographs
 from benchmarks.timing import compared, in_turn, peak_megabytes
-from pipeline import schema
-from pipeline.geometry.placement import letterbox
-from pipeline.storage.archives import ArchiveFolder, write_archive
-from pipeline.storage.decoding import FORMATS
-from pipeline.storage.files import resumed_folder
-from pipeline.storage.packing import pack_images
-from pipeline.storage.params import Pack
+from pipeline.archives.image_decoding import FORMATS
+from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.core import schema
+from pipeline.core.atomic_files import resumed_folder
+from pipeline.geometry.resize import letterbox
+from pipeline.packing.config import Pack
+from pipeline.packing.packer import pack_images
 
 PACK = Pack(image_size=448, channels=3, resize="letterbox", shard_images=64)
 IMAGES = 3000

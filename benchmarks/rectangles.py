@@ -10,14 +10,14 @@ import numpy as np
 
 from benchmarks.timing import seconds
 from pipeline.datasets.rectangles.sample import draw_boxes, paint
-from pipeline.storage.shards import Shards, shard_path, write_shard
+from pipeline.packing.shards import Shards, shard_path, write_shard
+from pipeline.systems.interfaces import Part
+from pipeline.systems.rectangle_localizer.config import Model, Targets
 from pipeline.systems.rectangle_localizer.model import build_model, part
-from pipeline.systems.rectangle_localizer.params import Model, Targets
-from pipeline.systems.rectangle_localizer.preset import sample
+from pipeline.systems.rectangle_localizer.pretrained import sample
 from pipeline.systems.rectangle_localizer.targets import squeeze
-from pipeline.systems.verbs import Part
-from pipeline.training.batches import Batches
-from pipeline.training.features import precompute, split_at
+from pipeline.training.data_loader import Batches
+from pipeline.training.feature_cache import precompute, split_at
 
 SIZE = 224
 BATCH_IMAGES = 32

@@ -13,7 +13,7 @@ from benchmarks.inspection import inspection_benchmark
 from benchmarks.packing import packing_benchmarks
 from benchmarks.rectangles import rectangles_benchmark
 from benchmarks.tables import tables_benchmark
-from pipeline.storage.files import write_json
+from pipeline.core.atomic_files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "speed.json"
 

@@ -1,6 +1,6 @@
 """What kind of failure ended a command, and how often it is worth another try.
 
-The kind follows from the exit code of our own stages and commands (pipeline/command.py), and where DVC itself fails,
+The kind follows from the exit code of our own stages and commands (pipeline/core/exit_codes.py), and where DVC itself fails,
 from what it is known to say.
 """
 
@@ -35,7 +35,7 @@ EXIT_CODES = {
     75: Kind.NETWORK,
     **{code: Kind.KILLED for number in (2, 9, 15) for code in (-number, 128 + number)},
 }
-"""Of our stages and commands, see pipeline/command.py, and of processes that were killed, as Python and sh tell it."""
+"""Of our stages and commands, see pipeline/core/exit_codes.py, and of processes that were killed, as Python and sh tell it."""
 
 GIT_FAILED = 128
 

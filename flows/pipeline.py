@@ -25,8 +25,8 @@ from flows.graph import UnknownTargetError, default_remote, missing_outputs, sta
 from flows.hooks import notify
 from flows.overrides import PARAMS, OverrideError, halved_batch
 from flows.processes import Commands, Ended
+from flows.progress import PROGRESS_VARIABLE, Lines, Progress, shown_or_not
 from flows.runs import BRANCH, adopt_lock, commit_of, last_metrics
-from flows.telling import PROGRESS_VARIABLE, Lines, Progress, shown_or_not
 from flows.workspace import LOCK, HeldError, Holder, Workspace
 from flows.zombies import mark_crashed
 
@@ -247,7 +247,7 @@ def _check_parameters(run: Run, overrides: Sequence[str]) -> State[Any]:
     """Every section of params.yaml, before hours of work."""
     if overrides:
         run.workspace.override(overrides)
-    run.command("parameters", [sys.executable, "-m", "pipeline.check_params"])
+    run.command("parameters", [sys.executable, "-m", "pipeline.cli.params"])
     return Completed(message="The parameters can be used.")
 
 

@@ -15,7 +15,7 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from flows.telling import key_of
+from flows.progress import key_of
 
 REPORTS = Path("reports")
 MAX_PICTURE_SIDE = 900

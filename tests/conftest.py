@@ -1,6 +1,7 @@
 """Settings of all tests, and the browser that opens pages."""
 
 import os
+import resource
 import shutil
 import signal
 from collections.abc import Iterator
@@ -32,3 +33,12 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=chromium, args=["--headless=new", "--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def most_file_bytes() -> Iterator[int]:
+    """The system takes no byte more in any file, as if the disk were full there."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield 100_000
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -8,9 +8,9 @@ from ruamel.yaml import YAML
 from benchmarks import ablations, accuracy
 from benchmarks.scratch import Parameters, changed, of_system
 from benchmarks.tables_in_docs import replace_table
-from pipeline import params
-from pipeline.check_params import check
-from tests.e2e.tiny import PROJECT
+from pipeline.cli.params import check
+from pipeline.core import config as params
+from tests.support.tiny_project import PROJECT
 
 PARAMS = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
 TRAININGS = [

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import cli
-from tests.e2e.tiny import PROJECT
+from pipeline.cli import main as cli
+from tests.support.tiny_project import PROJECT
 
 WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
 STAGES = ("sample", "download", "tables", "inspect", "validate")
@@ -81,7 +81,7 @@ def test_it_runs_where_what_it_checks_has_changed() -> None:
 def test_it_runs_where_anything_has_changed_that_its_stages_depend_on() -> None:
     stages = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"]
     needed = {dep for stage in STAGES for dep in stages[stage]["do"]["deps"]}
-    assert {"pipeline/geometry/boxes.py", "pipeline/viewer/document.html", "pipeline/checks"} <= needed
+    assert {"pipeline/geometry/boxes.py", "pipeline/html/document.html", "pipeline/checks"} <= needed
     for dependency in needed:
         changed = dependency if Path(dependency).suffix else f"{dependency}/any"
         assert any(re.fullmatch(as_expression(pattern), changed) for pattern in paths()), dependency

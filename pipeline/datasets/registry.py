@@ -11,12 +11,12 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pipeline.errors import BoxlineError
-from pipeline.params import Section
+from pipeline.core.config import Section
+from pipeline.core.errors import BoxlineError
 
 if TYPE_CHECKING:  # the parts import what they need; a stage that asks for one part depends on no other
-    from pipeline.datasets.tables import Tables
-    from pipeline.storage.assets import Asset
+    from pipeline.datasets.annotations import Tables
+    from pipeline.download.manifest import Asset
 
 
 class Source(Protocol):

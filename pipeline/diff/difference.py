@@ -9,16 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline import schema
-from pipeline.checks.rows import split_names
-from pipeline.datasets.tables import Tables, boxes_xywh_of
-from pipeline.datasets.versions import Version
+from pipeline.core import schema
+from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.parquet import FILES, QUARANTINE
+from pipeline.datasets.annotations import Tables, boxes_xywh_of
 from pipeline.diff.boxes import BoxRows, compare_boxes
 from pipeline.diff.classes import class_names, compare_classes
 from pipeline.diff.images import compare_images
 from pipeline.diff.matching import Changes, Rows
-from pipeline.errors import BoxlineError, listed
-from pipeline.storage.tables import FILES, QUARANTINE
+from pipeline.diff.revisions import Version
+from pipeline.validation.joins import split_names
 
 TRAIN = "train"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.core.errors import listed
+from pipeline.core.formatting import aligned, counted, printable
 from pipeline.diff.boxes import iou_of_pairs
 from pipeline.diff.difference import Difference
 from pipeline.diff.matching import Changes
-from pipeline.errors import listed
-from pipeline.words import aligned, counted, printable
 
 IMAGE_KINDS = {"pixels": "other pixels", "size": "other size", "split": "other split", "renamed": "renamed"}
 BOX_KINDS = {"moved": "moved", "label": "other class", "crowd": "other crowd flag", "area": "other outline"}

@@ -4,7 +4,7 @@ import hotcoco
 import numpy as np
 import pyarrow as pa
 
-from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of
+from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of
 from pipeline.evaluation.detections import detections_table
 
 HEADLINE = "AP"

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables
-from pipeline.evaluation.analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
+from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.detection import evaluation_of
+from pipeline.evaluation.error_analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
 
 IOU = 0.5
 

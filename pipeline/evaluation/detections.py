@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline import schema
+from pipeline.core import schema
 from pipeline.geometry.boxes import Boxes
-from pipeline.geometry.placement import Placement
-from pipeline.systems.verbs import NO_CATEGORY, Decoded
+from pipeline.geometry.resize import Placement
+from pipeline.systems.interfaces import NO_CATEGORY, Decoded
 
 
 def detections_table(

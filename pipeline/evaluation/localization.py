@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of, without_crowds
+from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, without_crowds
 from pipeline.evaluation.detections import detections_table
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.datasets.tables import Tables, boxes_xywh_of, image_scale_of, without_crowds
-from pipeline.evaluation.analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
+from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, without_crowds
+from pipeline.evaluation.error_analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
 from pipeline.evaluation.localization import Judged, judge
 
 IOU = 0.5

@@ -5,8 +5,8 @@ from typing import Protocol, cast
 
 import pyarrow as pa
 
-from pipeline.datasets.tables import Tables
-from pipeline.errors import BoxlineError
+from pipeline.core.errors import BoxlineError
+from pipeline.datasets.annotations import Tables
 
 TASKS = ("detection", "localization")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline import params
-from pipeline.command import run_stage
+from pipeline.core import config as params
+from pipeline.core.errors import BoxlineError
+from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
-from pipeline.errors import BoxlineError
-from pipeline.storage.downloads import alone, collect, install
-from pipeline.storage.origins.origin import without_secrets
+from pipeline.download.sources.base import without_secrets
+from pipeline.download.sync import alone, collect, install
 
 logger = logging.getLogger(__name__)
 

@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline import params, schema
-from pipeline.command import run_stage
-from pipeline.datasets.tables import Tables
-from pipeline.evaluation.analysis import task_errors
+from pipeline.core import config as params
+from pipeline.core import schema
+from pipeline.core.atomic_files import read_json, whole_folder, write_json
+from pipeline.core.exit_codes import run_stage
+from pipeline.core.parquet import write_table
+from pipeline.datasets.annotations import Tables
+from pipeline.evaluation.config import Evaluate
 from pipeline.evaluation.detections import to_original
-from pipeline.evaluation.params import Evaluate
-from pipeline.evaluation.pictures import write_curves, write_error_pictures, write_pictures
-from pipeline.evaluation.prediction import load_model, predict
+from pipeline.evaluation.error_analysis import task_errors
+from pipeline.evaluation.plots import write_curves, write_error_pictures, write_pictures
 from pipeline.evaluation.scores import task
-from pipeline.storage.files import read_json, whole_folder, write_json
-from pipeline.storage.placements import read_placements
-from pipeline.storage.shards import Shards
-from pipeline.storage.tables import write_table
-from pipeline.systems import verbs
+from pipeline.inference.predictor import load_model, predict
+from pipeline.packing.index import read_placements
+from pipeline.packing.shards import Shards
+from pipeline.systems import interfaces as verbs
 from pipeline.systems.labels import Labels
 
 logger = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from pipeline import schema
-from pipeline.command import run_stage
-from pipeline.storage.archives import ArchiveFolder
-from pipeline.storage.files import whole_folder
-from pipeline.storage.inspection import inspect_images
-from pipeline.storage.tables import FILES, read_table, write_table
+from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.core import schema
+from pipeline.core.atomic_files import whole_folder
+from pipeline.core.exit_codes import run_stage
+from pipeline.core.parquet import FILES, read_table, write_table
+from pipeline.validation.inspection import inspect_images
 
 logger = logging.getLogger(__name__)
 

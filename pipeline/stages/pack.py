@@ -4,13 +4,14 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from pipeline import params, schema
-from pipeline.command import run_stage
-from pipeline.storage.archives import ArchiveFolder
-from pipeline.storage.files import resumed_folder
-from pipeline.storage.packing import pack_images
-from pipeline.storage.params import Pack
-from pipeline.storage.tables import read_table
+from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.core import config as params
+from pipeline.core import schema
+from pipeline.core.atomic_files import resumed_folder
+from pipeline.core.exit_codes import run_stage
+from pipeline.core.parquet import read_table
+from pipeline.packing.config import Pack
+from pipeline.packing.packer import pack_images
 
 
 def pack(system: str, download: Path, images: Path, files: Path, out: Path) -> None:

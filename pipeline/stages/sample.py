@@ -3,10 +3,10 @@
 import logging
 from pathlib import Path
 
-from pipeline import params
-from pipeline.command import run_stage
+from pipeline.core import config as params
+from pipeline.core.atomic_files import whole_folder
+from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
-from pipeline.storage.files import whole_folder
 
 logger = logging.getLogger(__name__)
 

@@ -3,18 +3,18 @@
 import logging
 from pathlib import Path
 
-from pipeline import params
-from pipeline.command import run_stage
-from pipeline.datasets.packed import write_samples
-from pipeline.datasets.tables import Tables
-from pipeline.evaluation.audit import ceiling, lost_boxes
-from pipeline.evaluation.params import Evaluate
+from pipeline.core import config as params
+from pipeline.core.atomic_files import whole_folder, write_json
+from pipeline.core.exit_codes import run_stage
+from pipeline.datasets.annotations import Tables
+from pipeline.evaluation.config import Evaluate
+from pipeline.evaluation.oracle import ceiling, lost_boxes
+from pipeline.evaluation.sample_grid import write_samples
 from pipeline.evaluation.scores import task
-from pipeline.storage.files import whole_folder, write_json
-from pipeline.storage.placements import read_placements
-from pipeline.storage.shards import Shards
-from pipeline.systems import verbs
-from pipeline.systems.encoding import labels_of, write_targets
+from pipeline.packing.index import read_placements
+from pipeline.packing.shards import Shards
+from pipeline.systems import interfaces as verbs
+from pipeline.systems.target_writer import labels_of, write_targets
 
 logger = logging.getLogger(__name__)
 

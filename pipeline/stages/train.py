@@ -12,23 +12,23 @@ import keras
 import msgspec
 import numpy as np
 
-from pipeline import params
-from pipeline.command import run_stage
-from pipeline.errors import BoxlineError
-from pipeline.params import Params, System
-from pipeline.storage.files import whole_folder
-from pipeline.storage.params import Pack
-from pipeline.storage.shards import Shards
-from pipeline.systems import verbs
+from pipeline.core import config as params
+from pipeline.core.atomic_files import whole_folder
+from pipeline.core.config import Params, System
+from pipeline.core.errors import BoxlineError
+from pipeline.core.exit_codes import run_stage
+from pipeline.packing.config import Pack
+from pipeline.packing.shards import Shards
+from pipeline.pretrained.load import load_preset
+from pipeline.systems import interfaces as verbs
 from pipeline.systems.labels import Labels
-from pipeline.systems.presets import load_preset
-from pipeline.systems.saved import MODEL, Saved
+from pipeline.systems.model_metadata import MODEL, Saved
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
+from pipeline.training.checkpoint import Checkpoint, fingerprint
+from pipeline.training.config import Train
 from pipeline.training.fit import Data, fit, prepare
-from pipeline.training.params import Train
 from pipeline.training.report import write_report
-from pipeline.training.resume import Checkpoint, fingerprint
 from pipeline.training.wandb_run import wandb_run
 
 logger = logging.getLogger(__name__)

@@ -3,18 +3,19 @@
 import logging
 from pathlib import Path
 
-from pipeline import params, schema
-from pipeline.checks.catalogue import checks_of
-from pipeline.checks.markdown import as_markdown
-from pipeline.checks.page import write_page
-from pipeline.checks.report import as_json
-from pipeline.checks.validation import validate as run_checks
-from pipeline.command import run_stage
-from pipeline.datasets.tables import Tables
-from pipeline.errors import BoxlineError
-from pipeline.storage.files import whole_file, whole_folder, write_json
-from pipeline.storage.tables import FILES, QUARANTINE, read_table, write_table
-from pipeline.words import counted
+from pipeline.core import config as params
+from pipeline.core import schema
+from pipeline.core.atomic_files import whole_file, whole_folder, write_json
+from pipeline.core.errors import BoxlineError
+from pipeline.core.exit_codes import run_stage
+from pipeline.core.formatting import counted
+from pipeline.core.parquet import FILES, QUARANTINE, read_table, write_table
+from pipeline.datasets.annotations import Tables
+from pipeline.validation.config import checks_of
+from pipeline.validation.html_report import write_page
+from pipeline.validation.json_report import as_json
+from pipeline.validation.markdown_report import as_markdown
+from pipeline.validation.run import validate as run_checks
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from pipeline.errors import BoxlineError
-from pipeline.params import Section, section
-from pipeline.storage.files import read_json, write_json
-from pipeline.systems.verbs import NO_CATEGORY, Decoded
+from pipeline.core.atomic_files import read_json, write_json
+from pipeline.core.config import Section, section
+from pipeline.core.errors import BoxlineError
+from pipeline.systems.interfaces import NO_CATEGORY, Decoded
 
 LABELS = "labels.json"
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
-from pipeline.systems.verbs import Truth
-from pipeline.training.params import Augment, Color
+from pipeline.systems.interfaces import Truth
+from pipeline.training.config import Augment, Color
 
 Square = NDArray[np.uint8]
 Matrix = NDArray[np.float64]

@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BoxlineError
+from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
-from pipeline.geometry.marks import Marks
-from pipeline.systems.verbs import Arrays, Decoded
+from pipeline.geometry.labeled_boxes import Marks
+from pipeline.systems.interfaces import Arrays, Decoded
+from pipeline.training.progress_page import DECIMALS, Answer, Box, Epoch, name_of, png_address, true_boxes, write_page
 from pipeline.training.wandb_run import log_pictures
-from pipeline.viewer.page import DECIMALS, Answer, Box, Epoch, name_of, png_address, true_boxes, write_page
 
 MAX_BOXES = 30
 """Predicted boxes that are kept per image and epoch, best scores first."""

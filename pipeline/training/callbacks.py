@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from pipeline import progress
-from pipeline.training.params import Plateau
-from pipeline.training.resume import Checkpoint, State
+from pipeline.core import progress
+from pipeline.training.checkpoint import Checkpoint, State
+from pipeline.training.config import Plateau
 
 logger = logging.getLogger(__name__)
 

@@ -12,20 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.keras import TqdmCallback
 
-from pipeline.errors import BoxlineError
-from pipeline.geometry.marks import Marks
-from pipeline.storage.shards import Shards, spread
-from pipeline.systems.examples import take_targets
+from pipeline.core.errors import BoxlineError
+from pipeline.geometry.labeled_boxes import Marks
+from pipeline.packing.shards import Shards, spread
+from pipeline.systems.interfaces import Codec, Draw, Part
 from pipeline.systems.labels import Labels
-from pipeline.systems.verbs import Codec, Draw, Part
+from pipeline.systems.target_annotations import take_targets
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.batches import Batches, EpochOrder, StreamBatches, hold_out
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.callbacks import EarlyStopping, PlateauDrop, Recorder, Saver, assign, values_of
-from pipeline.training.features import precompute, split_at
+from pipeline.training.checkpoint import Checkpoint, State
+from pipeline.training.config import Plateau, Train
+from pipeline.training.data_loader import Batches, EpochOrder, StreamBatches, hold_out
+from pipeline.training.feature_cache import precompute, split_at
 from pipeline.training.optimizer import adam
-from pipeline.training.params import Plateau, Train
-from pipeline.training.resume import Checkpoint, State
 
 logger = logging.getLogger(__name__)
 

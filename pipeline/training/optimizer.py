@@ -3,7 +3,7 @@
 import keras
 from keras.optimizers import schedules
 
-from pipeline.training.params import Cosine, Drop, Phase
+from pipeline.training.config import Cosine, Drop, Phase
 
 NOT_DECAYED = ("bias", "gamma", "beta")
 """Names of weights that decay would only pull away from where they belong."""

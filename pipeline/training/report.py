@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 
-from pipeline.storage.files import write_json
+from pipeline.core.atomic_files import write_json
+from pipeline.training.checkpoint import State
 from pipeline.training.fit import Data
-from pipeline.training.resume import State
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BoxlineError
+from pipeline.core.errors import BoxlineError
 
 REQUIREMENT = "wandb>=0.31,<0.32"
 """What the extra `wandb` of pyproject.toml holds. Naming it, and not the extra, leaves the locked packages alone."""

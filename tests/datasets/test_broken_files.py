@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline.errors import BoxlineError
-from pipeline.storage.archives import write_archive
-from tests.e2e.tiny import PROJECT
-from tests.stages import run_stage
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.errors import BoxlineError
+from tests.support.stages import run_stage
+from tests.support.tiny_project import PROJECT
 
 BROKEN = PROJECT.parent / "shared" / "data" / "broken"
 

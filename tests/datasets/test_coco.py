@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.errors import BoxlineError
 from pipeline.datasets.coco import reader
 from pipeline.datasets.coco.sample import CATEGORIES, Sample, write_sample
-from pipeline.errors import BoxlineError
-from pipeline.storage.archives import write_archive
 
 SEED = 11
 

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import schema
+from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.core import schema
+from pipeline.core.config import section
+from pipeline.core.errors import BoxlineError
 from pipeline.datasets import registry
-from pipeline.datasets.tables import Tables
-from pipeline.errors import BoxlineError
-from pipeline.params import section
-from pipeline.storage.archives import ArchiveFolder, write_archive
-from pipeline.storage.inspection import inspect_images
-from tests.scenes import image
+from pipeline.datasets.annotations import Tables
+from pipeline.validation.inspection import inspect_images
+from tests.support.scenes import image
 
 SAMPLES = {
     "coco": {"train_images": 3, "val_images": 2},

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.errors import BoxlineError
 from pipeline.datasets.digits import reader
 from pipeline.datasets.digits.sample import Sample, write_sample
-from pipeline.errors import BoxlineError
-from pipeline.storage.archives import write_archive
 
 SEED = 11
 ARCHIVE = "MNIST/MNIST_Converted_Training.zip"

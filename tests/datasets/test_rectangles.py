@@ -8,12 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.errors import BoxlineError
 from pipeline.datasets.rectangles import reader
 from pipeline.datasets.rectangles.sample import Sample, draw_boxes, paint, write_sample
-from pipeline.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
-from pipeline.storage.archives import write_archive
-from tests.stages import run_stage
+from tests.support.stages import run_stage
 
 SAMPLE = Sample(seed=11, train_images=40, val_images=7, image_size=50)
 

@@ -9,17 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline import params
-from pipeline.checks.catalogue import checks_of
-from pipeline.checks.validation import validate
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core import config as params
+from pipeline.core.errors import BoxlineError
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
-from pipeline.errors import BoxlineError
-from pipeline.storage.archives import write_archive
-from tests.e2e.tiny import PROJECT
-from tests.scenes import files_of
-from tests.stages import run_stage
+from pipeline.validation.config import checks_of
+from pipeline.validation.run import validate
+from tests.support.scenes import files_of
+from tests.support.stages import run_stage
+from tests.support.tiny_project import PROJECT
 
 SAMPLE = Sample(seed=11, train_images=60, val_images=25, test_images=3)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.datasets.annotations import Tables
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.source import ASSETS, SPLITS
-from pipeline.datasets.tables import Tables
-from pipeline.storage.archives import write_archive
-from pipeline.storage.transfer import fetch
+from pipeline.download.transfer import fetch
 from tests.datasets.test_snacks import run_stages
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"

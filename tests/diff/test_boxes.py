@@ -8,8 +8,8 @@ import pytest
 from pipeline.diff import boxes as module
 from pipeline.diff.difference import compare
 from pipeline.diff.matching import Changes
-from tests.diff.sides import kinds, pairs, side
-from tests.scenes import box, image
+from tests.support.diff_snapshots import kinds, pairs, side
+from tests.support.scenes import box, image
 
 CAT, DOG = 2, 5
 AT = (10.5, 20, 30, 40)

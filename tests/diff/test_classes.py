@@ -3,7 +3,7 @@ from collections.abc import Mapping
 import pytest
 
 from pipeline.diff.classes import class_names, compare_classes
-from tests.diff.sides import categories_of, kinds
+from tests.support.diff_snapshots import categories_of, kinds
 
 BEFORE = {2: "cat", 5: "dog", 9: "owl"}
 

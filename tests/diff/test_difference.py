@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.datasets.tables import Tables
-from pipeline.datasets.versions import folder_of_tables
+from pipeline.core.errors import BoxlineError
+from pipeline.datasets.annotations import Tables
 from pipeline.diff.difference import Difference, Leak, Side, compare
-from pipeline.errors import BoxlineError
-from tests.diff.sides import kinds, pairs, side
-from tests.scenes import box, image, tables
+from pipeline.diff.revisions import folder_of_tables
+from tests.support.diff_snapshots import kinds, pairs, side
+from tests.support.scenes import box, image, tables
 
 A, B, C = image(7, "train"), image(3, "val", width=100, height=80), image(9, "test")
 CAT, DOG = 2, 5

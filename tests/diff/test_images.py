@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from pipeline.diff.images import compare_images
-from tests.diff.sides import kinds, pairs, side
-from tests.scenes import image
+from tests.support.diff_snapshots import kinds, pairs, side
+from tests.support.scenes import image
 
 A, B, C = image(7), image(3, "train", width=100, height=80), image(9, "test")
 SAME = {7: "a", 3: "b", 9: "c"}

@@ -2,9 +2,9 @@ from pathlib import Path
 
 from pipeline.diff.difference import Difference, Side, compare
 from pipeline.diff.summary import NUM_COUNTS, summary
-from tests.diff import scene
-from tests.diff.sides import side
-from tests.scenes import box, image
+from tests.support import diff_scene as scene
+from tests.support.diff_snapshots import side
+from tests.support.scenes import box, image
 
 
 def difference_of_scene(folder: Path) -> Difference:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.e2e.prefect_server import PrefectServer, prefect_server
-from tests.e2e.tiny import make_tiny_project, run_dvc
+from tests.support.prefect_server import PrefectServer, prefect_server
+from tests.support.tiny_project import make_tiny_project, run_dvc
 
 # Python runs a module of this name at every start. At the end it writes down which files of the project were imported.
 RECORD_IMPORTS = """

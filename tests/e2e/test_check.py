@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline import schema
-from pipeline.storage.tables import read_table, write_table
+from pipeline.core import schema
+from pipeline.core.parquet import read_table, write_table
 from tests.e2e.test_repro import change_params
-from tests.e2e.tiny import PROJECT, run_dvc
+from tests.support.tiny_project import PROJECT, run_dvc
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def copy(built: Path, tmp_path: Path) -> Path:
 
 
 def check(project: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", "check", *words]
+    command = [sys.executable, "-m", "pipeline.cli.main", "check", *words]
     environment = {**os.environ, "GITHUB_STEP_SUMMARY": "", "DVC_NO_ANALYTICS": "1", **variables}
     return subprocess.run(command, cwd=project, check=False, capture_output=True, text=True, env=environment)
 

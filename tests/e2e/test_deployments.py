@@ -17,11 +17,11 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.mini import faults, flow_environment, make_mini_project
-from tests.e2e.prefect_server import PREFECT, PrefectServer, prefect_server
 from tests.e2e.test_flows import lives
-from tests.e2e.tiny import PROJECT
-from tests.servers import free_port
+from tests.support.mini_project import faults, flow_environment, make_mini_project
+from tests.support.prefect_server import PREFECT, PrefectServer, prefect_server
+from tests.support.servers import free_port
+from tests.support.tiny_project import PROJECT
 
 pytestmark = pytest.mark.slow
 

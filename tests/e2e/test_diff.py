@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.storage.archives import write_archive
-from tests.e2e.tiny import make_tiny_project, run_dvc, write_params
-from tests.pages import Parts
+from pipeline.archives.zip_archive import write_archive
+from tests.support.pages import Parts
+from tests.support.tiny_project import make_tiny_project, run_dvc, write_params
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +90,7 @@ def of_image(train: dict[str, Any], image: dict[str, Any]) -> list[dict[str, Any
 
 
 def boxline_diff(project: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline.cli", "diff", *words]
+    command = [sys.executable, "-m", "pipeline.cli.main", "diff", *words]
     result = subprocess.run(command, cwd=project, check=False, capture_output=True, text=True)
     assert not check or result.returncode == 0, result.stderr
     return result

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from flows.workspace import WORKSPACE_VARIABLE
-from tests.e2e.mini import flow_environment, flow_words, make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer, prefect_server
+from tests.support.mini_project import flow_environment, flow_words, make_mini_project, run_flow
+from tests.support.prefect_server import PrefectServer, prefect_server
 
 pytestmark = pytest.mark.slow
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mini import git, make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer
-from tests.e2e.tiny import run_dvc
-from tests.servers import FlakyProxy, seaweed
+from tests.support.mini_project import git, make_mini_project, run_flow
+from tests.support.prefect_server import PrefectServer
+from tests.support.servers import FlakyProxy, seaweed
+from tests.support.tiny_project import run_dvc
 
 pytestmark = pytest.mark.slow
 

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from flows.workspace import Holder
-from tests.e2e.mini import faults, flow_environment, flow_words, git, make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer
-from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
-from tests.servers import serving
+from tests.support.mini_project import faults, flow_environment, flow_words, git, make_mini_project, run_flow
+from tests.support.prefect_server import PrefectServer
+from tests.support.servers import serving
+from tests.support.tiny_project import make_tiny_project, run_dvc, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tiny import make_tiny_project, run_dvc, tiny_params, write_params
-from tests.kills import StageCommand, digests, largest_file_bytes, moments, unfinished
+from tests.support.kills import StageCommand, digests, largest_file_bytes, moments, unfinished
+from tests.support.tiny_project import make_tiny_project, run_dvc, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 

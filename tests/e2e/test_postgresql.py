@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mini import faults, make_mini_project, run_flow
-from tests.e2e.prefect_server import PrefectServer, prefect_server
-from tests.servers import postgresql
+from tests.support.mini_project import faults, make_mini_project, run_flow
+from tests.support.prefect_server import PrefectServer, prefect_server
+from tests.support.servers import postgresql
 
 pytestmark = [
     pytest.mark.slow,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tiny import PROJECT, make_tiny_project, run_dvc
+from tests.support.tiny_project import PROJECT, make_tiny_project, run_dvc
 
 REAL_DATA = PROJECT.parent / "shared" / "data"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.e2e.tiny import run_dvc
-from tests.records.project import DRAW, SECOND, TOTAL, boxline, git, make_project, stored
-from tests.servers import seaweed, sshd
+from tests.support.recorded_project import DRAW, SECOND, TOTAL, boxline, git, make_project, stored
+from tests.support.servers import seaweed, sshd
+from tests.support.tiny_project import run_dvc
 
 pytestmark = pytest.mark.slow
 

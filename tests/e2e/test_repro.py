@@ -17,9 +17,9 @@ from dvc.stage import PipelineStage
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline import cli
-from tests.e2e.tiny import run_dvc, write_params
-from tests.servers import BadServer
+from pipeline.cli import main as cli
+from tests.support.servers import BadServer
+from tests.support.tiny_project import run_dvc, write_params
 
 pytestmark = pytest.mark.slow
 
@@ -137,11 +137,11 @@ def test_other_evaluation_images_leave_packed_training_images_as_they_are(copy: 
     [
         ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
         ("pipeline/datasets/digits/sample.py", {"sample@digits"}),
-        ("pipeline/geometry/placement.py", {f"{s}@{n}" for s in ("pack", "targets", "evaluate") for n in SYSTEMS}),
+        ("pipeline/geometry/resize.py", {f"{s}@{n}" for s in ("pack", "targets", "evaluate") for n in SYSTEMS}),
         ("pipeline/evaluation/localization.py", {f"{s}@{n}" for s in ("targets", "evaluate") for n in LOCALIZERS}),
-        ("pipeline/storage/downloads.py", {f"download@{n}" for n in DATASETS}),
-        ("pipeline/checks/rows.py", {f"validate@{n}" for n in DATASETS}),
-        ("pipeline/summary.py", set()),
+        ("pipeline/download/sync.py", {f"download@{n}" for n in DATASETS}),
+        ("pipeline/validation/joins.py", {f"validate@{n}" for n in DATASETS}),
+        ("pipeline/cli/summary.py", set()),
     ],
 )
 def test_an_edited_docstring_touches_only_the_stages_that_import_it(copy: Path, edited: str, touched: set[str]) -> None:
@@ -371,9 +371,9 @@ def test_every_model_answers_an_image_of_ones_own(
 
 # One template serves all datasets, so it names what only some readers share. An edit there reruns minutes, not hours.
 SHARED_BY_SOME = {
-    "pipeline/datasets/coco_files.py",
-    "pipeline/datasets/csv_files.py",
-    "pipeline/storage/decoding.py",
+    "pipeline/datasets/formats/coco.py",
+    "pipeline/datasets/formats/csv_file.py",
+    "pipeline/archives/image_decoding.py",
 }
 
 

@@ -3,10 +3,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from pipeline.datasets.tables import Tables
+from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.detection import constant_answer, score
-from tests.evaluation.reference import pycocotools_evaluation, scenes
-from tests.scenes import box, detections, image, tables
+from tests.support.coco_reference import pycocotools_evaluation, scenes
+from tests.support.scenes import box, detections, image, tables
 
 TRUTH = tables(
     [image(7), image(3, width=100, height=80), image(12)],

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from pipeline.datasets.tables import Tables
-from pipeline.evaluation.analysis import CUT_OFFS, WORST_IMAGES
+from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.detection_errors import analyse
-from tests.evaluation.reference import pycocotools_evaluation, scenes
-from tests.scenes import box, detections, image, tables
+from pipeline.evaluation.error_analysis import CUT_OFFS, WORST_IMAGES
+from tests.support.coco_reference import pycocotools_evaluation, scenes
+from tests.support.scenes import box, detections, image, tables
 
 CAT, DOG = 2, 5
 TRUTH = tables(

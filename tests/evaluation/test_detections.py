@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.detections import to_original
-from pipeline.geometry.placement import letterbox
-from pipeline.systems.verbs import Decoded
+from pipeline.geometry.resize import letterbox
+from pipeline.systems.interfaces import Decoded
 
 
 def test_boxes_return_to_each_images_own_pixels_and_categories() -> None:

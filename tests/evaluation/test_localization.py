@@ -1,7 +1,7 @@
 import pytest
 
 from pipeline.evaluation.localization import constant_answer, score
-from tests.scenes import box, detections, image, tables
+from tests.support.scenes import box, detections, image, tables
 
 TRUTH = tables(
     [image(7), image(3, width=100, height=80), image(12), image(5)],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.evaluation.localization import score
 from pipeline.evaluation.localization_errors import analyse
-from tests.scenes import box, detections, image, tables
+from tests.support.scenes import box, detections, image, tables
 
 CAT, DOG = 2, 5
 TRUTH = tables(

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from flows.failures import Failure, Kind, failure_of
-from tests.e2e.tiny import PROJECT, tiny_params, write_params
-from tests.flows.projects import DVC, make_project, run_in
+from tests.support.flow_projects import DVC, make_project, run_in
+from tests.support.tiny_project import PROJECT, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 
 STAGE = """
 import sys
 from pathlib import Path
-from pipeline import errors
-from pipeline.command import run_stage
+from pipeline.core import errors
+from pipeline.core.exit_codes import run_stage
 
 def stage(kind):
     {
@@ -155,7 +155,7 @@ def test_the_stages_of_this_project_and_its_commands_end_with_their_codes(tmp_pa
     assert failure_in(tmp_path, *words) == Failure(Kind.INPUT, said)
     (tmp_path / "params.yaml").write_text("datasets: 403\n")
     said = "Error: params.yaml: datasets: received 403, expected object."
-    assert failure_in(tmp_path, sys.executable, "-m", "pipeline.check_params") == Failure(Kind.INPUT, said)
+    assert failure_in(tmp_path, sys.executable, "-m", "pipeline.cli.params") == Failure(Kind.INPUT, said)
 
 
 @pytest.mark.parametrize(

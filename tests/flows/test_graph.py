@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from flows.graph import UnknownTargetError, default_remote, missing_outputs, stages_of
-from tests.flows.projects import DVC, make_project, run_in
+from tests.support.flow_projects import DVC, make_project, run_in
 
 DVC_YAML = """
 stages:

@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.overrides import OverrideError, halved_batch, overridden
-from tests.e2e.tiny import PROJECT
+from tests.support.tiny_project import PROJECT
 
 PARAMS = """\
 # datasets

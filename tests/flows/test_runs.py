@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from flows.runs import adopt_lock, last_metrics
-from tests.e2e.mini import git
-from tests.e2e.tiny import PROJECT
+from tests.support.mini_project import git
+from tests.support.tiny_project import PROJECT
 
 LOCK = "schema: '2.0'\nstages:\n  one:\n    cmd: echo 1\n"
 ADOPT = """

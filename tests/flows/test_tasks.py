@@ -12,8 +12,8 @@ from flows.failures import Kind
 from flows.pipeline import Run
 from flows.processes import Commands
 from flows.workspace import Workspace
-from tests.flows.projects import make_project
-from tests.servers import free_port
+from tests.support.flow_projects import make_project
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ import pytest
 
 from flows.processes import is_alive
 from flows.workspace import WORKSPACE_VARIABLE, HeldError, Holder, Workspace
-from tests.e2e.tiny import PROJECT
+from tests.support.tiny_project import PROJECT
 
 PARAMS = "# what the user wrote\nbatch_size: 8 # images\n"
 CHANGED = "# what the user wrote\nbatch_size: 2 # images\n"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.systems.coco_retinanet.config import Model, Targets
 from pipeline.systems.coco_retinanet.model import RetinaNet, build_model, part
-from pipeline.systems.coco_retinanet.params import Model, Targets
-from pipeline.systems.coco_retinanet.preset import sample
+from pipeline.systems.coco_retinanet.pretrained import sample
 from pipeline.systems.coco_retinanet.targets import (
     MAX_DETECTIONS,
     as_outputs,
@@ -17,7 +17,7 @@ from pipeline.systems.coco_retinanet.targets import (
     examples,
     label_category_ids,
 )
-from tests.scenes import truth
+from tests.support.scenes import truth
 
 FIVE = Targets(max_boxes=5, crowd="encode")
 BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])

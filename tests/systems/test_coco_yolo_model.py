@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.systems.coco_yolo.config import Model, Targets
 from pipeline.systems.coco_yolo.model import box_iou, box_loss, build_model, part
-from pipeline.systems.coco_yolo.params import Model, Targets
-from pipeline.systems.coco_yolo.preset import sample
+from pipeline.systems.coco_yolo.pretrained import sample
 
 PUBLISHED = Model(conv_filters=512, dense_units=2048, dropout=0.5)
 SMALL = Model(conv_filters=8, dense_units=16, dropout=0.5)

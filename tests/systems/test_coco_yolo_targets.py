@@ -5,9 +5,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import xywh_to_xyxy
-from pipeline.systems.coco_yolo.params import Targets
+from pipeline.systems.coco_yolo.config import Targets
 from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_category_ids
-from tests.scenes import truth
+from tests.support.scenes import truth
 
 GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
 NUM_LABELS = 12

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from pipeline.geometry.boxes import paired_iou
+from pipeline.systems.digits_localizer.config import Model, Targets
 from pipeline.systems.digits_localizer.model import build_model, part
-from pipeline.systems.digits_localizer.params import Model, Targets
 from pipeline.systems.digits_localizer.targets import (
     as_outputs,
     class_probabilities,
@@ -13,8 +13,8 @@ from pipeline.systems.digits_localizer.targets import (
     examples,
     label_category_ids,
 )
-from pipeline.training.features import split_at
-from tests.scenes import truth
+from pipeline.training.feature_cache import split_at
+from tests.support.scenes import truth
 
 PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 

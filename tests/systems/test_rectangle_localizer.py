@@ -3,13 +3,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from pipeline.errors import BoxlineError
+from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.systems.rectangle_localizer.config import Model, Targets
 from pipeline.systems.rectangle_localizer.model import build_model, mean_iou, part, stream
-from pipeline.systems.rectangle_localizer.params import Model, Targets
-from pipeline.systems.rectangle_localizer.preset import sample
+from pipeline.systems.rectangle_localizer.pretrained import sample
 from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
-from tests.scenes import truth
+from tests.support.scenes import truth
 
 # left 30, top 10, width 100, height 60 of 224 pixels
 BOX_REL_XYWH = np.array([[30, 10, 100, 60]]) / 224

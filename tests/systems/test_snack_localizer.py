@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from pipeline.geometry.boxes import paired_iou
+from pipeline.systems.snack_localizer.config import Model, Targets
 from pipeline.systems.snack_localizer.model import build_model, part
-from pipeline.systems.snack_localizer.params import Model, Targets
-from pipeline.systems.snack_localizer.preset import sample
+from pipeline.systems.snack_localizer.pretrained import sample
 from pipeline.systems.snack_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
-from tests.scenes import truth
+from tests.support.scenes import truth
 
 PUBLISHED = Model(dropout=0.7, class_l2=0.01, box_filters=512)
 SMALL = Model(dropout=0.0, class_l2=0.0, box_filters=32)

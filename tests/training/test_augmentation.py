@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.training.augmentation import augment, draw_matrix, move_boxes, move_pixels, recolor
-from pipeline.training.params import Augment, Color
-from tests.scenes import truth
+from pipeline.training.config import Augment, Color
+from tests.support.scenes import truth
 
 SIZE = 64
 BOX_PIXELS = (9, 14, 26, 17)  # left, top, width, height

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.errors import BoxlineError
-from pipeline.geometry.marks import Marks
-from pipeline.systems.verbs import Decoded
+from pipeline.core.errors import BoxlineError
+from pipeline.geometry.labeled_boxes import Marks
+from pipeline.systems.interfaces import Decoded
 from pipeline.training.bbox_logger import MAX_BOXES, BBoxLogger, answer_of, box_set
-from pipeline.viewer.page import Box, Epoch
+from pipeline.training.progress_page import Box, Epoch
 
 NAMES = ["nothing", "cat", ""]
 SQUARES = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)

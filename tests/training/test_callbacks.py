@@ -2,8 +2,8 @@ import keras
 import pytest
 
 from pipeline.training.callbacks import PlateauDrop
-from pipeline.training.params import Plateau
-from pipeline.training.resume import State
+from pipeline.training.checkpoint import State
+from pipeline.training.config import Plateau
 
 pytestmark = pytest.mark.slow
 

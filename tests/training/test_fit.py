@@ -7,18 +7,18 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.errors import BoxlineError
-from pipeline.storage.shards import Shards, shard_path, write_shard
-from pipeline.systems import verbs
-from pipeline.systems.examples import truth_columns
+from pipeline.core.errors import BoxlineError
+from pipeline.packing.shards import Shards, shard_path, write_shard
+from pipeline.systems import interfaces as verbs
+from pipeline.systems.interfaces import Part, Truth
 from pipeline.systems.labels import Labels
-from pipeline.systems.verbs import Part, Truth
+from pipeline.systems.target_annotations import truth_columns
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.batches import Batches, EpochOrder
+from pipeline.training.checkpoint import Checkpoint, State
+from pipeline.training.config import Augment, Color, Cosine, Drop, Phase, Plateau, Train
+from pipeline.training.data_loader import Batches, EpochOrder
 from pipeline.training.fit import Data, fit, prepare
-from pipeline.training.params import Augment, Color, Cosine, Drop, Phase, Plateau, Train
-from pipeline.training.resume import Checkpoint, State
-from tests.scenes import truth
+from tests.support.scenes import truth
 
 pytestmark = pytest.mark.slow
 

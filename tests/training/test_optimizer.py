@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.training.config import Cosine, Drop, Phase
 from pipeline.training.optimizer import adam
-from pipeline.training.params import Cosine, Drop, Phase
 
 pytestmark = pytest.mark.slow
 

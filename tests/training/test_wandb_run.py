@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.errors import BoxlineError
+from pipeline.core.errors import BoxlineError
 from pipeline.training.wandb_run import REQUIREMENT, wandb_run
 from tests.training.test_bbox_logger import SQUARES, Answers, logger
 

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import msgspec
 import pyarrow as pa
 
-from pipeline import schema
+from pipeline.archives.zip_archive import Archive
+from pipeline.core import schema
+from pipeline.core.errors import BoxlineError, listed
+from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
-from pipeline.datasets.coco_files import Category, Image, decode
-from pipeline.datasets.tables import Tables, categories_table
-from pipeline.errors import BoxlineError, listed
-from pipeline.storage.archives import Archive
+from pipeline.datasets.formats.coco import Category, Image, decode
 
 CONTEXT_BYTES = 20
 

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.progress import bar
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
-from pipeline.params import NonNegativeInt, PositiveInt, Section
-from pipeline.progress import bar
-from pipeline.storage.archives import write_archive
 
 # Gaps in the ids, as in COCO, where 80 categories have ids up to 90.
 CATEGORIES = {1: "circle", 2: "square", 4: "triangle", 7: "star", 8: "ring", 11: "cross"}

@@ -1,6 +1,6 @@
 """Where COCO 2017 is published, and what its files are."""
 
-from pipeline.storage.assets import Asset
+from pipeline.download.manifest import Asset
 
 UPSTREAM = "http://images.cocodataset.org"
 

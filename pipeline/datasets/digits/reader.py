@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import schema
-from pipeline.datasets.csv_files import Row, bare_rows, file_content, image_row
+from pipeline.archives.zip_archive import Archive
+from pipeline.core import schema
+from pipeline.datasets.annotations import Tables, boxes_table, categories_table
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
-from pipeline.datasets.tables import Tables, boxes_table, categories_table
+from pipeline.datasets.formats.csv_file import Row, bare_rows, file_content, image_row
 from pipeline.geometry.boxes import xyxy_to_xywh
-from pipeline.storage.archives import Archive
 
 COLUMNS = ["file name", "label", "xmin", "ymin", "xmax", "ymax"]
 

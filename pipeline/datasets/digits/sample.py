@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.progress import bar
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
-from pipeline.params import NonNegativeInt, PositiveInt, Section
-from pipeline.progress import bar
-from pipeline.storage.archives import write_archive
 
 IMAGE_PIXELS = 100
 PATCH_PIXELS = 28

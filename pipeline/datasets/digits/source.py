@@ -1,6 +1,6 @@
 """Where the digits are published, and what their files are."""
 
-from pipeline.storage.assets import Asset
+from pipeline.download.manifest import Asset
 
 # The fork, because the original repository's CSV files do not describe its images.
 UPSTREAM = "https://github.com/ayulockin/synthetic_datasets/raw/master"

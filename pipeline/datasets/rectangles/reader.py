@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline import schema
-from pipeline.datasets.csv_files import file_content, headed_rows, image_row
+from pipeline.archives.zip_archive import Archive
+from pipeline.core import schema
+from pipeline.datasets.annotations import Tables, boxes_table, categories_table
+from pipeline.datasets.formats.csv_file import file_content, headed_rows, image_row
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
-from pipeline.datasets.tables import Tables, boxes_table, categories_table
-from pipeline.storage.archives import Archive
 
 RECTANGLE = 1
 """The only category."""

@@ -9,10 +9,10 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.progress import bar
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
-from pipeline.params import NonNegativeInt, PositiveInt, Section
-from pipeline.progress import bar
-from pipeline.storage.archives import write_archive
 
 PAINTED_AT_ONCE = 16
 """Images in memory while the archive is written."""

@@ -1,6 +1,6 @@
 """What the files of the rectangles are. They are drawn, so there is no upstream."""
 
-from pipeline.storage.assets import Asset
+from pipeline.download.manifest import Asset
 
 UPSTREAM: str | None = None
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import schema
-from pipeline.datasets.csv_files import MAX_CSV_BYTES, Row, headed_rows, image_size
+from pipeline.archives.zip_archive import Archive
+from pipeline.core import schema
+from pipeline.core.errors import BoxlineError, listed
+from pipeline.datasets.annotations import Tables, boxes_table, categories_table
+from pipeline.datasets.formats.csv_file import MAX_CSV_BYTES, Row, headed_rows, image_size
 from pipeline.datasets.snacks.source import (
     ARCHIVE,
     CLASSES,
@@ -22,10 +25,7 @@ from pipeline.datasets.snacks.source import (
     annotation_member,
     image_member,
 )
-from pipeline.datasets.tables import Tables, boxes_table, categories_table
-from pipeline.errors import BoxlineError, listed
 from pipeline.geometry.boxes import xyxy_to_xywh
-from pipeline.storage.archives import Archive
 
 Key = tuple[str, str, str]
 """Split, folder and image id: what names an image."""

@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.archives.zip_archive import write_archive
+from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.progress import bar
 from pipeline.datasets.snacks.source import (
     ARCHIVE,
     CLASSES,
@@ -21,9 +24,6 @@ from pipeline.datasets.snacks.source import (
     annotation_member,
     image_member,
 )
-from pipeline.params import NonNegativeInt, PositiveInt, Section
-from pipeline.progress import bar
-from pipeline.storage.archives import write_archive
 
 PREFIX = PREFIXES[0]
 SHAPES = ["circle", "ring", "square", "triangle", "star"]

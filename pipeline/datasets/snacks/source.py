@@ -1,6 +1,6 @@
 """Where the snacks are published, and what is in their archive."""
 
-from pipeline.storage.assets import Asset
+from pipeline.download.manifest import Asset
 
 UPSTREAM = "https://wolverine.raywenderlich.com/books/mlt"
 

@@ -7,11 +7,11 @@ import keras
 import keras_hub
 from keras import ops
 
-from pipeline.systems.coco_retinanet.params import Model, Targets
-from pipeline.systems.coco_retinanet.preset import start_head
+from pipeline.systems.coco_retinanet.config import Model, Targets
+from pipeline.systems.coco_retinanet.pretrained import start_head
 from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
-from pipeline.systems.networks import imagenet_scaling
-from pipeline.systems.verbs import Part
+from pipeline.systems.interfaces import Part
+from pipeline.systems.layers import imagenet_scaling
 
 BOX_FORMAT = "rel_xywh"
 

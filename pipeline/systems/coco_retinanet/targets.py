@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes
-from pipeline.systems.coco_retinanet.params import Targets
+from pipeline.systems.coco_retinanet.config import Targets
+from pipeline.systems.interfaces import Arrays, Decoded, Truth
 from pipeline.systems.labels import ids_with_gaps
-from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "detection"
 

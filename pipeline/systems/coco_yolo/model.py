@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from pipeline.systems.coco_yolo.params import Model, Targets
+from pipeline.systems.coco_yolo.config import Model, Targets
 from pipeline.systems.coco_yolo.targets import NOT_ASKED
-from pipeline.systems.networks import imagenet_scaling
-from pipeline.systems.verbs import Part
+from pipeline.systems.interfaces import Part
+from pipeline.systems.layers import imagenet_scaling
 
 CENTER_WEIGHT = 5.0
 SIZE_WEIGHT = 5.0

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.systems.coco_yolo.params import Targets
+from pipeline.systems.coco_yolo.config import Targets
+from pipeline.systems.interfaces import NO_CATEGORY, Arrays, Decoded, Truth
 from pipeline.systems.labels import ids_with_gaps
-from pipeline.systems.verbs import NO_CATEGORY, Arrays, Decoded, Truth
 
 TASK = "detection"
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.colors import class_color
-from pipeline.drawing.tiles import draw_marks, draw_truth, save, show_image, tiles
-from pipeline.geometry.marks import Marks
-from pipeline.systems.verbs import Arrays
+from pipeline.geometry.labeled_boxes import Marks
+from pipeline.plots.colors import class_color
+from pipeline.plots.image_grid import draw_marks, draw_truth, save, show_image, tiles
+from pipeline.systems.interfaces import Arrays
 
 NUM_IMAGES = 4
 CAPTION_INCHES = 0.2

@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
-from pipeline.systems.digits_localizer.params import Model, Targets
-from pipeline.systems.networks import mean_iou_xyxy
-from pipeline.systems.verbs import Part
+from pipeline.systems.digits_localizer.config import Model, Targets
+from pipeline.systems.interfaces import Part
+from pipeline.systems.layers import mean_iou_xyxy
 
 
 def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, preset: None) -> keras.Model:

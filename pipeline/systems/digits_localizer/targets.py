@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
-from pipeline.systems.digits_localizer.params import Targets
+from pipeline.systems.digits_localizer.config import Targets
+from pipeline.systems.interfaces import Arrays, Decoded, Truth
 from pipeline.systems.labels import ids_without_gaps
-from pipeline.systems.verbs import Arrays, Decoded, Truth
 
 TASK = "localization"
 

@@ -7,10 +7,10 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from pipeline.systems.networks import mean_iou_xyxy
-from pipeline.systems.rectangle_localizer.params import Model, Targets
+from pipeline.systems.interfaces import Draw, Part
+from pipeline.systems.layers import mean_iou_xyxy
+from pipeline.systems.rectangle_localizer.config import Model, Targets
 from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, squeeze
-from pipeline.systems.verbs import Draw, Part
 
 
 def build_model(

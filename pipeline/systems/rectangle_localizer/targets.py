@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BoxlineError
+from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
-from pipeline.systems.rectangle_localizer.params import Targets
-from pipeline.systems.verbs import Arrays, Decoded, Truth
+from pipeline.systems.interfaces import Arrays, Decoded, Truth
+from pipeline.systems.rectangle_localizer.config import Targets
 
 TASK = "localization"
 

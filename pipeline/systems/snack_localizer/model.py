@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from pipeline.systems.networks import mean_iou_xyxy
-from pipeline.systems.snack_localizer.params import Model, Targets
-from pipeline.systems.verbs import Part
+from pipeline.systems.interfaces import Part
+from pipeline.systems.layers import mean_iou_xyxy
+from pipeline.systems.snack_localizer.config import Model, Targets
 
 BOX_WEIGHT = 10.0
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import most_typical, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.systems.interfaces import Arrays, Decoded, Truth
 from pipeline.systems.labels import ids_without_gaps
-from pipeline.systems.snack_localizer.params import Targets
-from pipeline.systems.verbs import Arrays, Decoded, Truth
+from pipeline.systems.snack_localizer.config import Targets
 
 TASK = "localization"
 

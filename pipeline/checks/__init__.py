@@ -1,1 +1,0 @@
-"""Checks of the tables, and the report about them."""

@@ -1,0 +1,56 @@
+"""The page of a diff: one HTML file with counts, bars per class, and pictures of what changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline.diff.difference import Difference
+from pipeline.diff.previews import Picture, kinds_of_images
+from pipeline.diff.summary import BOX_KINDS, IMAGE_KINDS, notes, totals
+from pipeline.html.document import write_document
+
+CONTENT = Path(__file__).with_suffix(".html")
+
+KINDS = {
+    **{f"image {kind}": words for kind, words in {"came": "came", "went": "went", **IMAGE_KINDS}.items()},
+    **{f"box {kind}": words for kind, words in {"came": "came", "went": "went", **BOX_KINDS}.items()},
+}
+
+
+def write_diff_page(
+    path: Path, before: str, after: str, sections: Sequence[Mapping[str, Any]], remarks: Sequence[str]
+) -> None:
+    """Write the page, whole or not at all. before, after: what the versions are called. remarks: about all of it."""
+    data = {"before": before, "after": after, "remarks": remarks, "datasets": sections}
+    write_document(path, CONTENT, f"Data diff: {before} → {after}", data)
+
+
+def section(name: str, difference: Difference, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """What the page holds of one dataset."""
+    kinds = kinds_of_images(difference)
+    reasons = sorted({*difference.before.quarantined, *difference.after.quarantined})
+    return {
+        "name": name,
+        "is_empty": difference.is_empty,
+        "totals": [asdict(total) for total in totals(difference)],
+        "notes": notes(difference),
+        "reasons": [
+            [reason, difference.before.quarantined.get(reason, 0), difference.after.quarantined.get(reason, 0)]
+            for reason in reasons
+        ],
+        "splits": difference.counts.splits,
+        "classes": difference.counts.classes,
+        "counts_before": difference.counts.before.tolist(),
+        "counts_after": difference.counts.after.tolist(),
+        "kinds": [
+            {"key": key, "words": words, "images": int(kinds[key].sum())}
+            for key, words in KINDS.items()
+            if kinds[key].any()
+        ],
+        "images_changed": int(np.any(list(kinds.values()), axis=0).sum()),
+        "pictures": msgspec.to_builtins(pictures),
+    }

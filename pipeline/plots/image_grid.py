@@ -1,0 +1,156 @@
+"""Images with boxes, class names and scores: the parts that every picture is made of.
+
+Figures are built without pyplot, so nothing is shared between two pictures and no display is needed.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from pipeline.core.atomic_files import whole_file
+from pipeline.geometry.boxes import Boxes
+from pipeline.geometry.labeled_boxes import Marks
+from pipeline.plots.colors import class_color
+
+TRUTH_COLOR = "white"
+TILE_INCHES = 2.4
+GAP_INCHES = 0.04
+DOTS_PER_INCH = 110
+POINTS_PER_INCH = 72
+
+READABLE_IN_BLACK = 0.4
+"""Luminance above which black letters are easier to read than white ones."""
+
+Color = tuple[float, float, float]
+
+
+def tiles(
+    count: int, columns: int, caption_inches: float = 0.0, header_inches: float = 0.0
+) -> tuple[Figure, list[Any]]:
+    """A figure with `count` square axes, `columns` to a row, room for a title above each and a header above all."""
+    rows = -(-count // columns)
+    row_inches = TILE_INCHES + caption_inches
+    width, height = columns * TILE_INCHES, rows * row_inches + header_inches
+    figure = Figure((width, height), dpi=DOTS_PER_INCH)
+    side = TILE_INCHES - GAP_INCHES
+    axes = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        left, bottom = column * TILE_INCHES + GAP_INCHES / 2, (rows - 1 - row) * row_inches + GAP_INCHES / 2
+        ax = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        ax.axis("off")
+        axes.append(ax)
+    return figure, axes
+
+
+def show_image(ax: Any, pixels: NDArray[np.uint8]) -> None:
+    """Draw uint8 [height, width, 1 or 3] with its corners at (0, 0) and (1, 1), so that rel boxes fit as they are."""
+    shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    ax.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
+    ax.set(xlim=(0, 1), ylim=(1, 0))
+
+
+def draw_boxes(ax: Any, boxes_rel_xywh: Boxes, color: str, line_points: float = 1.6, line_style: str = "-") -> None:
+    """Boxes of one colour, without names."""
+    for x, y, width, height in boxes_rel_xywh:
+        ax.add_patch(
+            Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=line_points, linestyle=line_style)
+        )
+
+
+def draw_truth(ax: Any, truth: Marks) -> None:
+    """True boxes, thin, dashed and white."""
+    draw_boxes(ax, truth.boxes_rel_xywh, TRUTH_COLOR, line_points=1, line_style="--")
+
+
+def draw_marks(ax: Any, marks: Marks, names: Sequence[str], font_points: float = 6, line_points: float = 1.6) -> None:
+    """Boxes in the colour of their class, each with its name and, where there is one, its score.
+
+    The surest or largest boxes get their names first. A name that would cover another one is left out; its box and
+    its colour stay.
+    """
+    boxes = marks.boxes_rel_xywh
+    colors = [class_color(int(label)) for label in marks.labels]
+    texts = [names[int(label)] for label in marks.labels]
+    if marks.scores is not None:
+        texts = [f"{text} {score:.2f}" for text, score in zip(texts, marks.scores, strict=True)]
+    for (x, y, width, height), color in zip(boxes, colors, strict=True):
+        ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=line_points))
+    importance = marks.scores if marks.scores is not None else np.abs(boxes[:, 2] * boxes[:, 3])
+    taken = np.empty((0, 4))
+    for index in np.argsort(-importance, kind="stable"):
+        place = _free_place(boxes[index], _label_size(ax, texts[index], font_points), taken)
+        if place is not None:
+            taken = np.append(taken, [place], axis=0)
+            _write_label(ax, place, texts[index], colors[index], font_points)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, or a JPEG where the path ends in .jpg."""
+    quality = {"quality": 92, "subsampling": 0} if path.suffix == ".jpg" else None
+    with whole_file(path) as partial:
+        figure.savefig(partial, pil_kwargs=quality)
+
+
+def _label_size(ax: Any, text: str, font_points: float) -> tuple[float, float]:
+    """Width and height of a text with a thin margin, as fractions of the axes."""
+    font = get_font(findfont(FontProperties()))
+    font.set_size(font_points, ax.figure.dpi)
+    font.set_text(text)
+    font_pixels = font_points * ax.figure.dpi / POINTS_PER_INCH
+    width_pixels = font.get_width_height()[0] / 64 + 0.5 * font_pixels  # FreeType counts in 1/64
+    figure_width, figure_height = ax.figure.get_size_inches() * ax.figure.dpi
+    within = ax.get_position()
+    return width_pixels / (figure_width * within.width), 1.5 * font_pixels / (figure_height * within.height)
+
+
+def _free_place(
+    box_rel_xywh: NDArray[np.float64], size: tuple[float, float], taken: Boxes
+) -> tuple[float, float, float, float] | None:
+    """The first place for a label (left, top, right, bottom) at a box that overlaps none of `taken`, [N, 4]."""
+    for left, top in _places(box_rel_xywh, size):
+        right, bottom = left + size[0], top + size[1]
+        apart = (taken[:, 0] >= right) | (taken[:, 2] <= left) | (taken[:, 1] >= bottom) | (taken[:, 3] <= top)
+        if apart.all():
+            return left, top, right, bottom
+    return None
+
+
+def _places(box_rel_xywh: NDArray[np.float64], size: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """Left and top of a label at a box, best first: above it, inside at its top, below it, inside at its bottom."""
+    (x, y, box_width, box_height), (width, height) = box_rel_xywh, size
+    for left in (x, x + box_width - width):
+        for top in (y - height, y, y + box_height, y + box_height - height):
+            if 0 <= top <= 1 - height:
+                yield min(max(left, 0), max(1 - width, 0)), top
+    yield min(max(x, 0), max(1 - width, 0)), min(max(y, 0), 1 - height)
+
+
+def _write_label(
+    ax: Any, place: tuple[float, float, float, float], text: str, color: Color, font_points: float
+) -> None:
+    left, top, right, bottom = place
+    ax.add_patch(Rectangle((left, top), right - left, bottom - top, facecolor=color, edgecolor="none", alpha=0.85))
+    ax.text(
+        (left + right) / 2,
+        (top + bottom) / 2,
+        text,
+        color="black" if _luminance(color) > READABLE_IN_BLACK else "white",
+        fontsize=font_points,
+        ha="center",
+        va="center_baseline",
+        clip_on=True,
+        parse_math=False,  # a class name with a dollar sign is no formula
+    )
+
+
+def _luminance(color: Color) -> float:
+    """How bright a colour looks, 0..1."""
+    red, green, blue = color
+    return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -1,1 +1,0 @@
-"""A trained model run over images of one's own."""

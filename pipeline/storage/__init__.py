@@ -1,1 +1,0 @@
-"""Files: fetched, read in place, written whole or not at all."""

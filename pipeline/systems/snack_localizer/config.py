@@ -1,0 +1,27 @@
+"""The snack localizer's own sections of params.yaml."""
+
+from typing import Literal
+
+from pipeline.core.config import NonNegativeFloat, PositiveInt, Section, Share
+from pipeline.pretrained.config import KERAS_FILES
+
+PARTS = ("classifier", "boxes")
+PRESET_FILES = KERAS_FILES
+
+
+class Targets(Section, frozen=True):
+    """rows: what an image with several boxes teaches.
+
+    "every" makes each box an example of its own, as published, and trains one image towards contradictory answers;
+    "one" takes the box that overlaps the image's others most.
+    """
+
+    rows: Literal["every", "one"]
+
+
+class Model(Section, frozen=True):
+    """The published network has dropout 0.7, class_l2 0.01 and box_filters 512."""
+
+    dropout: Share
+    class_l2: NonNegativeFloat
+    box_filters: PositiveInt

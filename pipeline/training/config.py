@@ -1,0 +1,123 @@
+"""The `train` section of a system in params.yaml."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from pipeline.core.config import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Section, Share
+
+Factor = Annotated[float, Meta(gt=0, lt=1)]
+
+
+class Drop(Section, frozen=True, tag_field="kind", tag="drop"):
+    """The learning rate times `factor` after every so many epochs of the phase."""
+
+    every_epochs: PositiveInt
+    factor: Factor
+
+
+class Cosine(Section, frozen=True, tag_field="kind", tag="cosine"):
+    """Step by step from 0 up to the learning rate in `warmup_epochs`, then down to `final_share` of it by a cosine.
+
+    warmup_epochs: also parts of an epoch; 0 begins with the full rate.
+    final_share: 1 stays at the full rate.
+    """
+
+    warmup_epochs: NonNegativeFloat
+    final_share: Share
+
+
+class Plateau(Section, frozen=True, tag_field="kind", tag="plateau"):
+    """The learning rate times `factor` after `patience` epochs without a better validation loss, again and again."""
+
+    patience: PositiveInt
+    factor: Factor
+
+
+class Phase(Section, frozen=True):
+    """One part of a system, fitted for some epochs.
+
+    patience: epochs without a better validation loss after which the phase stops; it then goes back to the best
+        weights. null to train all epochs and keep the last ones.
+    schedule: how the learning rate changes; null for a constant one.
+    weight_decay: share of each weight that is taken off per step, times the learning rate, as AdamW does; biases and
+        what scales and shifts a normalization are left alone. null for Adam.
+    clip_norm: gradients that are longer together are shortened to this norm; null to leave them.
+    """
+
+    epochs: PositiveInt
+    learning_rate: PositiveFloat
+    patience: PositiveInt | None = None
+    schedule: Drop | Cosine | Plateau | None = None
+    weight_decay: PositiveFloat | None = None
+    clip_norm: PositiveFloat | None = None
+
+    def __post_init__(self) -> None:
+        """A warm-up ends before the phase does."""
+        if isinstance(self.schedule, Cosine) and self.schedule.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, expected less than epochs, {self.epochs}"
+            )
+
+
+class Color(Section, frozen=True):
+    """How far the factors of three properties may be from 1, either way; 0 leaves a property as it is.
+
+    brightness: of every value, so that black stays black. contrast: of the distance from the image's mean grey.
+    saturation: of the distance of a pixel's colour from its own grey.
+    """
+
+    brightness: Share
+    contrast: Share
+    saturation: Share
+
+
+class Augment(Section, frozen=True):
+    """How training images change at random, each time anew, and their boxes with them.
+
+    flip_share: of images that are mirrored left to right; 0 for none.
+    translate_share: the farthest that an image is shifted along each axis, as a share of its side; 0 for not at all.
+    scale: the smallest and the largest factor of its size; [1, 1] for its own.
+    rotate_degrees: the farthest that it is turned, either way; 0 for not at all.
+    color: null for its own.
+    """
+
+    flip_share: Share
+    translate_share: Share
+    scale: tuple[PositiveFloat, PositiveFloat]
+    rotate_degrees: Annotated[float, Meta(ge=0, le=180)]
+    color: Color | None
+
+    def __post_init__(self) -> None:
+        """A range has an order."""
+        low, high = self.scale
+        if low > high:
+            raise ValueError(f"scale begins at {low:g} and ends at {high:g}, expected the smaller factor first")
+
+
+class Train(Section, frozen=True):
+    """How a model is fitted.
+
+    batch_size: images of one step.
+    validation_batches: batches of the shuffled training images that are held out; 0 for none.
+    precision: of the layers' arithmetic. Outputs, losses and overlaps stay float32 under every choice.
+    xla: compile the step with XLA: slower to start, faster on GPUs.
+    phases: what is fitted, one after the other, by the part's name. None: the preset is used as it is.
+    augment: how training images change from epoch to epoch; null for images as they are.
+    """
+
+    batch_size: PositiveInt
+    validation_batches: NonNegativeInt
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
+    xla: bool
+    phases: dict[Name, Phase]
+    augment: Augment | None = None
+
+    def __post_init__(self) -> None:
+        """Early stopping and plateaus are seen on the held-out batches."""
+        if self.validation_batches:
+            return
+        for phase in self.phases.values():
+            if phase.patience or isinstance(phase.schedule, Plateau):
+                name = "patience" if phase.patience else "a schedule of kind plateau"
+                raise ValueError(f"{name} needs validation_batches of at least 1")

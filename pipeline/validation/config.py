@@ -1,0 +1,78 @@
+"""All checks by name, and which of them a dataset has."""
+
+from typing import Any
+
+import msgspec
+
+from pipeline.core import config as params
+from pipeline.core.config import Params, Section, Share
+from pipeline.validation import box_checks as boxes
+from pipeline.validation import dataset_checks as datasets
+from pipeline.validation import drift_checks as drift
+from pipeline.validation import image_checks as images
+
+
+class Checks(Section, frozen=True):
+    """`checks` in params.yaml. Rows are checked in this order, images first: a row that is refused meets no further
+    check, so that each may rely on those before it.
+    """
+
+    image_id_below_one: images.ImageIdBelowOne
+    image_id_duplicated: images.ImageIdDuplicated
+    image_file_missing: images.ImageFileMissing
+    image_not_decodable: images.ImageNotDecodable
+    image_size_not_positive: images.ImageSizeNotPositive
+    image_size_differs: images.ImageSizeDiffers
+    image_turned_by_viewers: images.ImageTurnedByViewers
+    image_tiny: images.ImageTiny
+    image_duplicated_within_split: images.ImageDuplicatedWithinSplit
+    image_duplicated_across_splits: images.ImageDuplicatedAcrossSplits
+    image_similar_across_splits: images.ImageSimilarAcrossSplits
+
+    box_id_below_one: boxes.BoxIdBelowOne
+    box_id_duplicated: boxes.BoxIdDuplicated
+    image_unknown: boxes.ImageUnknown
+    category_unknown: boxes.CategoryUnknown
+    box_not_finite: boxes.BoxNotFinite
+    box_size_not_positive: boxes.BoxSizeNotPositive
+    box_outside_image: boxes.BoxOutsideImage
+    box_area_not_positive: boxes.BoxAreaNotPositive
+    box_area_exceeds_box: boxes.BoxAreaExceedsBox
+    box_duplicated: boxes.BoxDuplicated
+
+    category_name_empty: datasets.CategoryNameEmpty
+    category_name_duplicated: datasets.CategoryNameDuplicated
+    class_without_boxes: datasets.ClassWithoutBoxes
+    class_rare: datasets.ClassRare
+    class_dominant: datasets.ClassDominant
+    too_many_images_without_boxes: datasets.TooManyImagesWithoutBoxes
+    too_many_small_boxes: datasets.TooManySmallBoxes
+
+    drift_of_class_shares: drift.DriftOfClassShares
+    drift_of_box_sizes: drift.DriftOfBoxSizes
+    drift_of_image_count: drift.DriftOfImageCount
+    drift_of_box_count: drift.DriftOfBoxCount
+    drift_of_images_without_boxes: drift.DriftOfImagesWithoutBoxes
+
+
+class Validate(Section, frozen=True):
+    """`validate` of a dataset.
+
+    max_quarantined_share: of the rows of images and boxes together, 0..1; more of them in quarantine is a failure.
+    checks: what of `checks` is different for this dataset, by name and key.
+    """
+
+    max_quarantined_share: Share
+    checks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+
+
+def checks_of(loaded: Params, dataset: str) -> tuple[Validate, Checks]:
+    """The dataset's own section, and all checks with what it says of them.
+
+    Raises BoxlineError naming the first name, key or value that is wrong, in `checks` or in the dataset's.
+    """
+    where = f"datasets.{dataset}.validate"
+    validate = params.section(loaded.dataset(dataset).validate, Validate, where)
+    params.section(loaded.checks, Checks, "checks")
+    own = {name: loaded.checks.get(name, {}) | keys for name, keys in validate.checks.items()}
+    return validate, params.section(loaded.checks | own, Checks, f"{where}.checks")

@@ -1,0 +1,84 @@
+"""What is in the tables, as numbers: the ground of the checks of whole datasets, and of the report."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.core.formatting import counted
+from pipeline.datasets.annotations import Tables
+from pipeline.validation.joins import split_names
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Counts and sizes. S splits, training first; C classes in the order of class_index; N objects.
+
+    A crowd is a region to ignore and no object; it counts as a box all the same.
+    images, images_without_boxes, boxes: by split, [S].
+    crowds: how many of the boxes are crowds.
+    objects: by class and split, [C, S].
+    shorter_sides: of each object, pixels, [N].
+    relative_sides: the square root of each object's share of its image, [N]: the side of a square that large.
+    boxes_per_image: of each image, [images].
+    """
+
+    splits: list[str]
+    category_ids: list[int]
+    names: list[str]
+    images: NDArray[np.int64]
+    images_without_boxes: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    crowds: int
+    objects: NDArray[np.int64]
+    shorter_sides: NDArray[np.float64]
+    relative_sides: NDArray[np.float64]
+    boxes_per_image: NDArray[np.int64]
+
+    def counts(self) -> str:
+        """How many images, boxes and categories there are, in words."""
+        numbers = [
+            counted(int(self.images.sum()), "image", "images"),
+            counted(int(self.boxes.sum()), "box", "boxes"),
+            counted(len(self.names), "category", "categories"),
+        ]
+        return ", ".join(numbers)
+
+    @classmethod
+    def of(cls, tables: Tables) -> "Overview":
+        """Of tables that passed the checks of rows. Sizes that are none, where such rows may stay, are left out."""
+        splits = split_names(tables.images)
+        split_of_image = _index(tables.images["split"], pa.array(splits, pa.string()))
+        image_rows = _index(tables.boxes["image_id"], tables.images["image_id"].combine_chunks())
+        classes = _index(tables.boxes["category_id"], tables.categories["category_id"].combine_chunks())
+        boxes_per_image = np.bincount(image_rows, minlength=len(split_of_image))
+        num_classes = tables.categories.num_rows
+        split_of_box = split_of_image[image_rows]
+        crowd = tables.boxes["is_crowd"].to_numpy()
+        class_and_split = (classes * len(splits) + split_of_box)[~crowd]
+        size = np.stack([tables.boxes[name].to_numpy() for name in ("width", "height")])
+        image_size = np.stack([tables.images[name].to_numpy()[image_rows] for name in ("width", "height")])
+        sized = ~crowd & (size > 0).all(axis=0) & np.isfinite(size).all(axis=0) & (image_size > 0).all(axis=0)
+        return cls(
+            splits=splits,
+            category_ids=tables.categories["category_id"].to_pylist(),
+            names=tables.categories["name"].to_pylist(),
+            images=_counts(split_of_image, splits),
+            images_without_boxes=_counts(split_of_image[boxes_per_image == 0], splits),
+            boxes=_counts(split_of_box, splits),
+            crowds=int(crowd.sum()),
+            objects=np.bincount(class_and_split, minlength=num_classes * len(splits)).reshape(num_classes, len(splits)),
+            shorter_sides=size[:, sized].min(axis=0),
+            relative_sides=np.sqrt(size[:, sized] / image_size[:, sized]).prod(axis=0),
+            boxes_per_image=boxes_per_image,
+        )
+
+
+def _index(values: pa.ChunkedArray, of: pa.Array) -> NDArray[np.int64]:
+    return np.asarray(pc.index_in(values, value_set=of), np.int64)
+
+
+def _counts(split_numbers: NDArray[np.int64], splits: list[str]) -> NDArray[np.int64]:
+    return np.bincount(split_numbers, minlength=len(splits))

@@ -1,1 +1,0 @@
-"""The page that shows a training: images, true and predicted boxes, epoch after epoch."""

@@ -1,0 +1,173 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.diff import diff, paired_datasets
+from pipeline.core.errors import BoxlineError
+from pipeline.diff.revisions import Version, folder_of_tables, working_tree
+from tests.support import diff_scene as scene
+from tests.support.pages import Parts
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with the tables of the scene in old/validate and new/validate."""
+    scene.write_before(tmp_path / "old")
+    scene.write_after(tmp_path / "new")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def complaint(before: str, after: str | None, dataset: list[str], out: Path = Path("diff.html")) -> str:
+    with pytest.raises(BoxlineError) as raised:
+        diff(before, after, dataset, out)
+    assert not Path("diff.html").exists()
+    return str(raised.value)
+
+
+def test_two_folders_are_told_in_short_and_on_a_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff("old/validate", "new/validate", [], Path("reports/mine.html")) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[:4] == ["old/validate -> new/validate", "", "new", "             before  after  came  went"]
+    assert said[-2:] == ["", "Page: reports/mine.html"]
+    page = Parts((folder / "reports" / "mine.html").read_text(encoding="utf-8")).data()
+    assert (page["before"], page["after"], page["remarks"]) == ("old/validate", "new/validate", [])
+    [shown] = page["datasets"]
+    assert (shown["name"], shown["images_changed"], len(shown["pictures"])) == ("new", 5, 5)
+
+
+def test_a_folder_does_not_differ_from_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff("old/validate", "old/validate", [], Path("diff.html")) == 0
+    assert capsys.readouterr().out == ("old/validate -> old/validate\n\nold: no differences\n\nPage: diff.html\n")
+
+
+def test_the_other_side_is_the_working_tree_unless_given(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree("new", "data/shapes")
+    assert diff("old/validate", None, [], Path("diff.html")) == 0
+    assert capsys.readouterr().out.startswith("old/validate -> working tree\n\nshapes\n")
+
+
+def test_a_page_of_before_is_replaced_and_no_other_file(folder: Path) -> None:
+    for _ in range(2):
+        assert diff("old/validate", "new/validate", [], Path("diff.html")) == 0
+    Path("diff.html").unlink()
+    Path("mine.html").write_text("<!DOCTYPE html><title>My notes</title>")
+    assert complaint("old/validate", "new/validate", [], Path("mine.html")) == (
+        "mine.html exists and is no page of Boxline. Give another name to --out."
+    )
+    assert Path("mine.html").read_text() == "<!DOCTYPE html><title>My notes</title>"
+
+
+def test_a_page_needs_a_place(folder: Path) -> None:
+    Path("notes").touch()
+    assert complaint("old/validate", "new/validate", [], Path("old")) == (
+        "--out is old, a folder; expected a file. Name one in it: old/NAME"
+    )
+    assert complaint("old/validate", "new/validate", [], Path("notes/more/mine.html")) == (
+        "--out is notes/more/mine.html, but notes is no folder. Name a file in a folder."
+    )
+
+
+def test_datasets_of_the_project_are_compared_by_name(folder: Path) -> None:
+    one, other = project("one", "coco", "digits", "snacks"), project("other", "coco", "rectangles", "snacks")
+    assert paired_datasets(one, other, []) == (
+        [("coco", "coco"), ("snacks", "snacks")],
+        ["digits is only in one.", "rectangles is only in other."],
+    )
+    assert paired_datasets(one, other, ["snacks"]) == ([("snacks", "snacks")], [])
+
+
+def test_a_folder_is_compared_with_the_dataset_of_its_name_or_the_only_one(folder: Path) -> None:
+    mine = folder_of_tables(Path("old/validate"))
+    assert paired_datasets(mine, project("tree", "coco"), [])[0] == [("old", "coco")]
+    assert paired_datasets(project("tree", "coco", "old"), mine, [])[0] == [("old", "old")]
+    assert paired_datasets(project("tree", "coco", "digits"), mine, ["digits"])[0] == [("digits", "old")]
+
+
+class Named(Version):
+    """A project that nobody reads from."""
+
+    def archive(self, dataset: str, path: str) -> Path | None:
+        raise NotImplementedError
+
+    def _open_table(self, dataset: str, file_name: str) -> None:
+        raise NotImplementedError
+
+
+def project(name: str, *datasets: str) -> Version:
+    return Named(name, list(datasets))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names", "message"),
+    [
+        (
+            ("v1", "coco", "digits"),
+            ("tree", "coco"),
+            ["cocoo"],
+            "v1 has no dataset cocoo; it has coco, digits. Correct --dataset, or leave it out.",
+        ),
+        (
+            ("v1", "coco", "digits"),
+            ("tree", "coco"),
+            ["coco", "digits"],
+            "tree has no dataset digits; it has coco. Correct --dataset, or leave it out.",
+        ),
+        (
+            ("v1", "digits"),
+            ("tree", "coco"),
+            [],
+            "v1 has digits, tree has coco: no dataset is in both. `dvc repro` builds what is missing.",
+        ),
+        (
+            ("v1", "coco", "digits"),
+            None,
+            [],
+            "old/validate is one dataset, v1 has coco, digits. Name the one to compare it with: --dataset coco",
+        ),
+        (
+            None,
+            None,
+            ["coco"],
+            "A folder of tables is one dataset and has no name to choose it by. Leave out --dataset.",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_said(
+    folder: Path, before: tuple[str, ...] | None, after: tuple[str, ...] | None, names: list[str], message: str
+) -> None:
+    versions = [project(*words) if words else folder_of_tables(Path("old/validate")) for words in (before, after)]
+    with pytest.raises(BoxlineError) as raised:
+        paired_datasets(versions[0], versions[1], names)
+    assert str(raised.value) == message
+
+
+def test_the_command_ends_with_one_line_where_it_cannot_compare(folder: Path) -> None:
+    words = [sys.executable, "-m", "pipeline.cli.main", "diff", "old/validate"]
+    environment = {"PYTHONPATH": str(PROJECT)}
+    result = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
+        "Error: The working tree has no data/<dataset>/validate. Run this from the project's root folder, after "
+        "`dvc pull` or `dvc repro`.\n"
+    )
+    result = subprocess.run([*words, "new/validate"], check=False, capture_output=True, text=True, env=environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.endswith("\nPage: diff.html\n")
+
+
+def test_its_help_names_the_order_of_its_words() -> None:
+    words = [sys.executable, "-m", "pipeline.cli.main", "diff", "--help"]
+    result = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT)
+    assert result.stdout.startswith("usage: boxline diff REV [REV] [--dataset NAME ...] [--out PAGE]\n")
+    assert "The exit code is 0 whether or not there are differences." in " ".join(result.stdout.split())
+
+
+def test_the_working_tree_is_read_where_it_lies(folder: Path) -> None:
+    shutil.copytree("new", "data/shapes")
+    assert working_tree().archive("shapes", "zips/all.zip") == Path("data/shapes/download/zips/all.zip")

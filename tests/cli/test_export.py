@@ -1,0 +1,78 @@
+"""boxline export, read by the reference's own tools."""
+
+import json
+from pathlib import Path
+
+import pytest
+from pycocotools.coco import COCO
+
+from pipeline.cli import main as cli
+from tests.support.scenes import box, image, tables
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    given = tables(
+        [image(7), image(3, "train", width=100, height=80), image(9)],
+        [
+            box(4, 3, 5, (0, 0, 100, 80)),
+            box(1, 7, 5, (10.5, 20, 30, 40.25)),
+            box(9, 7, 2, (600, 400, 40, 27), is_crowd=True),
+        ],
+    )
+    given.write(tmp_path / "tables")
+    return tmp_path / "tables"
+
+
+def export(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr("sys.argv", ["boxline", "export", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_one_split_as_coco_reads_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = folder / "val.json"
+    with caplog.at_level("INFO"):
+        assert export(monkeypatch, folder, out, "--split", "val") == 0
+    assert caplog.messages == [f"wrote 2 images and 2 boxes to {out}"]
+    coco = COCO(str(out))
+    assert coco.getImgIds() == [7, 9]
+    assert coco.loadAnns(coco.getAnnIds(iscrowd=False)) == [
+        {"id": 1, "image_id": 7, "category_id": 5, "bbox": [10.5, 20, 30, 40.25], "area": 30 * 40.25, "iscrowd": 0}
+    ]
+    assert coco.loadAnns(9)[0]["iscrowd"] == 1
+    assert [c["name"] for c in json.loads(out.read_text())["categories"]] == ["cat", "dog"]
+
+
+def test_its_help_says_what_does_not_come_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(monkeypatch, "--help") == 0
+    assert (
+        "the same ids and numbers, images and boxes in their order, categories by id. Outlines are not in tables, and "
+        "so not in the file."
+    ) in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_file_needs_a_place(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    images = folder / "images.parquet"
+    before = images.read_bytes()
+    for out, message in (
+        (folder, f"FILE is {folder}, a folder; expected a file. Name one in it: {folder}/NAME"),
+        (images / "x.json", f"FILE is {images}/x.json, but {images} is no folder. Name a file in a folder."),
+    ):
+        caplog.clear()
+        assert export(monkeypatch, folder, out, "--split", "val") == 1
+        assert caplog.messages == [f"Error: {message}"]
+    assert images.read_bytes() == before
+
+
+def test_a_split_that_is_not_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert export(monkeypatch, folder, folder / "out.json", "--split", "test") == 1
+    assert caplog.messages == [f"Error: {folder} holds no images of split 'test'; expected --split val, train."]
+    assert not (folder / "out.json").exists()

@@ -1,0 +1,137 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.atomic_files import read_json, resumed_folder, whole_file, whole_folder, write_json
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def interrupted_fill(out: Path) -> None:
+    with whole_folder(out) as folder:
+        (folder / "half").touch()
+        raise KeyboardInterrupt
+
+
+def interrupted_write(path: Path) -> None:
+    with whole_file(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for content in ("first", "second"):
+        with whole_folder(out) as folder:
+            (folder / content).touch()
+        assert names(out) == [content]
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with whole_folder(out) as folder:
+        (folder / "good").touch()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_fill(out)
+    assert names(tmp_path) == ["out"]
+    assert names(out) == ["good"]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / ".out.partial").mkdir()
+    (tmp_path / ".out.partial" / "stale").touch()
+    with whole_folder(tmp_path / "out") as folder:
+        assert names(folder) == []
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_link_to_another_disk_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "data")
+    for fill, content in ((whole_folder, "first"), (resumed_folder, "second"), (whole_folder, "third")):
+        with fill(tmp_path / "out") as folder:
+            (folder / content).touch()
+        assert names(tmp_path / "disk" / "data") == [content]
+    assert (tmp_path / "out").is_symlink()
+    assert names(tmp_path / "disk") == ["data"]
+
+
+def test_what_a_kill_leaves_of_the_former_folder_never_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it was removed, the new folder taken away after that, and the next run a failure."""
+    out = tmp_path / "out"
+    with whole_folder(out) as folder:
+        (folder / "a").touch()
+        (folder / "b").touch()
+
+    def killed(path: Path, ignore_errors: bool) -> None:
+        if path.exists() and "partial" not in path.name:
+            (path / "b").unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt), whole_folder(out):
+            pass
+    shutil.rmtree(out)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_fill(out)
+    assert not out.exists()
+
+
+def interrupted_work(out: Path, name: str | None) -> None:
+    with resumed_folder(out) as folder:
+        if name:
+            (folder / "deep").mkdir(exist_ok=True)
+            (folder / "deep" / name).touch()
+        raise KeyboardInterrupt
+
+
+def test_what_was_finished_waits_for_the_next_run(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with resumed_folder(out) as folder:
+        (folder / "first").touch()
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(out, "finished")
+    assert names(out) == ["first"]
+    assert names(tmp_path) == [".out.partial", "out"]
+    with resumed_folder(out) as folder:
+        assert names(folder) == ["deep"]
+        assert names(folder / "deep") == ["finished"]
+        assert names(out) == ["first"]
+    assert names(tmp_path) == ["out"]
+    assert names(out) == ["deep"]
+
+
+def test_what_was_half_written_goes(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(out, ".half.partial.arrow")
+    with resumed_folder(out) as folder:
+        assert not any(path.is_file() for path in folder.rglob("*"))
+
+
+def test_where_nothing_was_finished_nothing_waits(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_work(tmp_path / "out", None)
+    assert names(tmp_path) == []
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.json"
+    write_json(path, {"score": 1})
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_write(path)
+    assert names(path.parent) == ["file.json"]
+    assert read_json(path) == {"score": 1}
+
+
+def test_a_score_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "metrics.json", {"AP": float("nan")})
+    assert names(tmp_path) == []

@@ -1,0 +1,85 @@
+import threading
+
+import pytest
+
+from pipeline.core import thread_pool as threads
+from pipeline.core.thread_pool import StoppedError, at_once
+
+LIMIT_SECONDS = 60  # ends a test that would hang
+
+
+def test_answers_come_in_the_order_of_the_items() -> None:
+    second_is_done = threading.Event()
+
+    def work(number: int, _: threading.Event) -> int:
+        if number == 0:
+            assert second_is_done.wait(LIMIT_SECONDS)
+        else:
+            second_is_done.set()
+        return number * 10
+
+    assert at_once(work, [0, 1], 2) == [0, 10]
+
+
+def test_no_more_than_so_many_run_at_once() -> None:
+    meeting, lock = threading.Barrier(2), threading.Lock()
+    running = most = 0
+
+    def work(_: int, __: threading.Event) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        meeting.wait(LIMIT_SECONDS)
+        with lock:
+            running -= 1
+
+    at_once(work, range(6), 2)
+    assert most == 2
+
+
+def test_an_error_stops_the_others_and_is_raised() -> None:
+    started = []
+
+    def work(number: int, stop: threading.Event) -> None:
+        started.append(number)
+        if number == 1:
+            raise ZeroDivisionError
+        assert stop.wait(LIMIT_SECONDS)
+        raise StoppedError
+
+    with pytest.raises(ZeroDivisionError):
+        at_once(work, range(10), 2)
+    assert started == [0, 1]
+
+
+def test_of_two_errors_that_of_the_first_item_is_raised() -> None:
+    """Whichever comes first, so that the same fault has the same message in every run."""
+
+    def work(number: int, stop: threading.Event) -> None:
+        if number == 0:
+            assert stop.wait(LIMIT_SECONDS)
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match=r"^0$"):
+        at_once(work, [0, 1], 2)
+
+
+def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "FAREWELL_SECONDS", 0.01)
+    release, hanging = threading.Event(), threading.Event()
+
+    def work(number: int, _: threading.Event) -> None:
+        if number == 0:
+            hanging.set()
+            release.wait()
+        assert hanging.wait(LIMIT_SECONDS)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        at_once(work, [0, 1], 2)
+    release.set()
+
+
+def test_nothing_to_do() -> None:
+    assert at_once(lambda item, _: item, [], 4) == []

@@ -1,0 +1,96 @@
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.core.errors import BoxlineError, shortened
+from pipeline.datasets.formats.csv_file import bare_rows, headed_rows
+
+COLUMNS = ["name", "left", "share"]
+
+
+def test_columns_are_found_by_name_and_lines_are_counted_from_one() -> None:
+    content = b'\xef\xbb\xbfshare,name,extra,left\r\n0.25,a,?,7\r\n\r\n1e-1,"b, the\nsecond",?,-3\r\n'
+    first, second = headed_rows("a.csv", content, COLUMNS)
+    assert (first.line, first["name"], first.whole_number("left"), first.fraction("share")) == (2, "a", 7, 0.25)
+    # The field with a line break begins on line 4 and its row ends on line 5.
+    assert (second.line, second["name"], second.whole_number("left")) == (5, "b, the\nsecond", -3)
+    assert second.fraction("share") == 0.1
+
+
+def test_without_a_header_columns_have_their_places() -> None:
+    [row] = bare_rows("a.csv", "é,5,0.5".encode(), COLUMNS)
+    assert row.fields == {"name": "é", "left": "5", "share": "0.5"}
+
+
+def failure(act: Callable[[], object]) -> str:
+    with pytest.raises(BoxlineError) as raised:
+        act()
+    return str(raised.value)
+
+
+HEADER = b"name,left,share\n"
+EXPECTED = "expected a header with name, left, share."
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(
+            b"", f"a.csv, line 1: missing column name, left, share; received no header, {EXPECTED}", id="empty"
+        ),
+        pytest.param(
+            b"\nname,share\nx,0.5\n",
+            f"a.csv, line 2: missing column left; received name, share, {EXPECTED}",
+            id="missing column",
+        ),
+        pytest.param(
+            b"name,left,share,width\nx,5,0.5,1\n",
+            f"a.csv, line 1: unknown column width; received name, left, share, width, {EXPECTED}",
+            id="unknown column",
+        ),
+        pytest.param(
+            b"name,left,share,left\nx,5,0.5,5\n",
+            f"a.csv, line 1: repeated column left; received name, left, share, left, {EXPECTED}",
+            id="column twice",
+        ),
+        pytest.param(HEADER, "a.csv has a header and no rows, expected at least one box.", id="header only"),
+        pytest.param(
+            HEADER + b"x,5,0.5\ny,5\n",
+            "a.csv, line 3: received 2 fields (y,5), expected 3: name, left, share.",
+            id="short row",
+        ),
+        pytest.param(
+            HEADER + b"x,5,0.5,1\n",
+            "a.csv, line 2: received 4 fields (x,5,0.5,1), expected 3: name, left, share.",
+            id="long row",
+        ),
+        pytest.param(
+            HEADER + b"x,5,0.5\ncr\xeape,5,0.5\n",
+            r"a.csv, line 3, column name: received the bytes b'cr\xeape', which are not UTF-8. Save the file as UTF-8.",
+            id="latin-1",
+        ),
+        pytest.param(
+            HEADER + b'x,5,0.5\n"y,5,0.5\nz,5,0.5\n',
+            "a.csv, line 4: this is not CSV (unexpected end of data).",
+            id="quote that never ends",
+        ),
+    ],
+)
+def test_a_file_that_has_not_the_columns(content: bytes, expected: str) -> None:
+    assert failure(lambda: headed_rows("a.csv", content, COLUMNS, only=True)) == expected
+
+
+@pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1e300", "1,5", "0x1"])
+def test_what_is_no_fraction(text: str) -> None:
+    [row] = headed_rows("a.csv", HEADER + f'x,5,"{text}"\n'.encode(), COLUMNS)
+    assert failure(lambda: row.fraction("share")) == (
+        f"a.csv, line 2, column share: received {text!r}, expected a fraction of the image."
+    )
+
+
+@pytest.mark.parametrize("text", ["left", "", "1.0", "1_0", "9" * 10, "9" * 5000, "٣", "5\n"])
+def test_what_is_no_whole_number(text: str) -> None:
+    [row] = headed_rows("a.csv", HEADER + f'x,"{text}",0.5\n'.encode(), COLUMNS)
+    assert failure(lambda: row.whole_number("left")) == (
+        f"a.csv, line {row.line}, column left: received {shortened(repr(text))}, expected a whole number of pixels."
+    )

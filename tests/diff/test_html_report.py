@@ -1,0 +1,299 @@
+"""The page of a diff as a reader uses it: Debian's Chromium opens the file from disk."""
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page
+
+from pipeline.diff.difference import Side, compare
+from pipeline.diff.html_report import section, write_diff_page
+from pipeline.diff.previews import choose, draw, kinds_of_images
+from pipeline.diff.revisions import Version
+from pipeline.diff.thumbnails import Pixels
+from tests.support import diff_scene as scene
+from tests.support.pages import Parts, watch
+
+pytestmark = pytest.mark.slow
+
+MINUS = "\N{MINUS SIGN}"
+EVERY = [scene.QUOTED, "000000000003.jpg", "000000000013.jpg", "000000000009.jpg", "000000000012.jpg"]
+EDITED, OTHER_PIXELS, MOVED, WENT, CAME = EVERY
+
+
+def write(path: Path, before: Version, after: Version, num_pictures: int = 9) -> None:
+    """Two datasets: the scene, and one without differences."""
+    sides = Side.read(before, "old"), Side.read(after, "new")
+    difference, none = compare(*sides), compare(sides[0], sides[0])
+    places = choose(kinds_of_images(difference), num_pictures)
+    pictures = list(draw(difference, places, Pixels(before, "old"), Pixels(after, "new")))
+    sections = [section("shapes", difference, pictures), section("<i>other", none, [])]
+    write_diff_page(path, "v1 (1234567)", "working <b>tree", sections, ["digits is only in v1."])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("diff")
+    write(folder / "diff.html", *scene.versions(folder))
+    return folder / "diff.html"
+
+
+@pytest.fixture
+def page(browser: Browser, path: Path) -> Iterator[Page]:
+    """The open page. Whatever the test did, it asked for no other address and had nothing to complain about."""
+    opened = browser.new_page()
+    requests, complaints = watch(opened)
+    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+    opened.goto(path.as_uri())
+    yield opened
+    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
+    assert complaints == []
+    opened.close()
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.get_by_role("figure", name=name, exact=True)
+
+
+def shown(page: Page) -> list[str]:
+    return [figure.get_attribute("aria-label") or "" for figure in page.get_by_role("figure").all()]
+
+
+def drawn(figure: Locator, kind: str) -> list[tuple[float, ...]]:
+    """Left, top, right and bottom of the outlines of that kind, as fractions of the picture."""
+    found = []
+    for outline in figure.locator(f"rect.{kind}").all():
+        x, y, width, height = (float(outline.get_attribute(name) or "") for name in ("x", "y", "width", "height"))
+        found.append(tuple(round(value, 4) for value in (x, y, x + width, y + height)))
+    return found
+
+
+def captions(figure: Locator) -> list[str]:
+    return figure.locator(".caption").all_inner_texts()
+
+
+def rows(page: Page, name: str) -> list[str]:
+    """Lines of a table, cells apart by blanks."""
+    lines = page.get_by_role("region", name=name).locator("tbody tr").all_inner_texts()
+    return [" ".join(line.split()) for line in lines]
+
+
+def test_it_opens_with_totals_notes_and_every_picture(page: Page) -> None:
+    assert page.title() == "Data diff: v1 (1234567) → working <b>tree"
+    assert page.locator(".versions").inner_text() == "v1 (1234567) → working <b>tree"
+    assert page.get_by_text("digits is only in v1.").is_visible()
+    assert page.get_by_role("region", name="images", exact=True).inner_text().split() == [
+        *("images", "6", "→", "6", "+1", "came", f"{MINUS}1", "went"),
+        *("2", "changed:", "1", "other", "pixels,", "1", "other", "size,", "1", "other", "split"),
+    ]
+    assert page.get_by_role("listitem").all_inner_texts() == [
+        "Leak: 1 image file now in several splits: train/000000000012.jpg = val/000000000011.jpg.",
+        "Leak: 1 image moved into train: 000000000013.jpg from val.",
+        f"Classes with another name: cat -> {scene.SCRIPT}.",
+    ]
+    assert rows(page, "Rows in quarantine") == [f"a 1 0 {MINUS}1", "b 1 2 +1"]
+    assert shown(page) == EVERY
+    assert page.get_by_role("status").inner_text() == "5 of 5 pictures."
+
+
+def test_boxes_before_and_after_are_drawn_where_they_were(page: Page) -> None:
+    edited = card(page, EDITED)
+    moved_before, label, crowd, went = (
+        (0.25, 0.25, 0.5625, 0.5),
+        (0, 0.5, 0.25, 1),
+        (0.625, 0.75, 0.75, 1),
+        (0.5, 0.75, 0.5625, 1),
+    )
+    moved_after, came = (0.25, 0.25, 0.5, 0.5), (0.125, 0.75, 0.1875, 1)
+    assert drawn(edited, "before") == [moved_before, label, crowd, went]
+    assert drawn(edited, "after") == [moved_after, label, crowd, came]
+    assert captions(edited) == [
+        f"{scene.SCRIPT} · IoU 0.80",
+        f"dog → {scene.SCRIPT}",
+        "owl · now a crowd",
+        f"{MINUS} dog",
+        "+ dog",
+    ]
+    assert edited.locator(".status").inner_text() == "5 of 5 changed boxes"
+    assert edited.locator(".chip").all_inner_texts() == [
+        "box: came",
+        "box: went",
+        "box: moved",
+        "box: other class",
+        "box: other crowd flag",
+    ]
+    picture, outline = edited.locator("img").bounding_box(), edited.locator("rect.after").first.bounding_box()
+    assert picture is not None
+    assert outline is not None
+    assert (outline["x"] - picture["x"]) / picture["width"] == pytest.approx(0.25, abs=0.01)
+    assert (outline["y"] + outline["height"] - picture["y"]) / picture["height"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_each_version_is_switched_on_its_own(page: Page) -> None:
+    edited = card(page, EDITED)
+    page.get_by_label("Before", exact=True).uncheck()
+    assert (len(drawn(edited, "before")), len(drawn(edited, "after"))) == (0, 4)
+    assert captions(edited) == [f"{scene.SCRIPT} · IoU 0.80", f"dog → {scene.SCRIPT}", "owl · now a crowd", "+ dog"]
+    page.get_by_label("Before", exact=True).check()
+    page.get_by_label("After", exact=True).uncheck()
+    assert (len(drawn(edited, "before")), len(drawn(edited, "after"))) == (4, 0)
+    page.get_by_label("Captions", exact=True).uncheck()
+    assert captions(edited) == []
+
+
+def test_unchanged_boxes_are_shown_on_demand(page: Page) -> None:
+    assert page.locator("rect.same").count() == 0
+    page.get_by_label("Unchanged", exact=True).check()
+    assert drawn(card(page, EDITED), "same") == [(0.75, 0, 1, 0.125)]
+    before, after = card(page, OTHER_PIXELS).locator(".frame").all()
+    assert (drawn(before, "same"), drawn(after, "same")) == ([(0.25, 0.25, 0.75, 0.75)], [(0.1667, 0.375, 0.5, 1.125)])
+
+
+def test_an_image_with_other_pixels_has_two_pictures(page: Page) -> None:
+    sizes = page.evaluate(
+        "name => [...document.querySelectorAll(`figure[aria-label='${name}'] img`)]"
+        ".map(one => [one.alt, one.naturalWidth, one.naturalHeight])",
+        OTHER_PIXELS,
+    )
+    assert sizes == [[f"{OTHER_PIXELS}, before", 40, 60], [f"{OTHER_PIXELS}, after", 60, 40]]
+    source = card(page, OTHER_PIXELS).locator("img").last.get_attribute("src") or ""
+    with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as image:
+        assert image.getpixel((50, 30)) == pytest.approx((200, 200, 20), abs=4)
+
+
+@pytest.mark.parametrize(
+    ("words", "images", "boxes"),
+    [
+        (["moved"], [EDITED], 1),
+        (["other pixels"], [OTHER_PIXELS], 0),
+        (["other size", "other split"], [OTHER_PIXELS, MOVED], 0),
+        (["other class", "other crowd flag"], [EDITED], 2),
+    ],
+)
+def test_kinds_of_change_are_chosen(page: Page, words: list[str], images: list[str], boxes: int) -> None:
+    page.get_by_role("button", name="None", exact=True).click()
+    assert shown(page) == []
+    assert page.get_by_role("status").inner_text() == "0 of 5 pictures."
+    for word in words:
+        page.locator("#kinds").get_by_text(word, exact=True).click()
+    assert shown(page) == images
+    assert len(drawn(card(page, EDITED), "after")) == (boxes if EDITED in images else 0)
+    page.get_by_role("button", name="All", exact=True).click()
+    assert shown(page) == EVERY
+
+
+def test_images_that_came_or_went_follow_their_own_choice_and_keep_their_boxes(page: Page) -> None:
+    images, boxes = (page.locator(f"#kinds input[value='{kind} came']") for kind in ("image", "box"))
+    boxes.uncheck()
+    assert captions(card(page, CAME)) == ["+ owl", "+ dog"]
+    assert "+ dog" not in captions(card(page, EDITED))
+    boxes.check()
+    images.uncheck()
+    assert shown(page) == [EDITED, OTHER_PIXELS, MOVED, WENT]
+
+
+def test_a_class_is_chosen(page: Page) -> None:
+    choice = page.get_by_label("Class", exact=True)
+    assert choice.locator("option").all_inner_texts() == ["all classes", scene.SCRIPT, "dog", "owl"]
+    choice.select_option(label="owl")
+    assert shown(page) == [EDITED, CAME]
+    assert captions(card(page, EDITED)) == ["owl · now a crowd"]
+    assert captions(card(page, CAME)) == ["+ owl"]
+    choice.select_option(label=scene.SCRIPT)
+    assert shown(page) == [EDITED, WENT]
+    assert captions(card(page, EDITED)) == [f"{scene.SCRIPT} · IoU 0.80", f"dog → {scene.SCRIPT}"]
+    choice.select_option(label="all classes")
+    assert shown(page) == EVERY
+
+
+def test_counts_per_class_follow_the_split(page: Page) -> None:
+    assert rows(page, "Boxes per class") == ["owl 1 2 +1"]
+    assert page.get_by_text("2 classes have as many boxes as before.").is_visible()
+    page.get_by_label("Split", exact=True).select_option(label="test")
+    assert rows(page, "Boxes per class") == [f"{scene.SCRIPT} 1 0 {MINUS}1"]
+    page.get_by_label("Split", exact=True).select_option(label="train")
+    assert rows(page, "Boxes per class") == [f"{scene.SCRIPT} 1 2 +1", "owl 1 2 +1"]
+    page.get_by_role("button", name="owl", exact=True).click()
+    assert shown(page) == [EDITED, CAME]
+
+
+def test_a_picture_grows_on_demand(page: Page) -> None:
+    edited = card(page, EDITED)
+    small = edited.locator("img").bounding_box()
+    button = edited.get_by_role("button")
+    button.click()
+    large = edited.locator("img").bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 1.5 * small["width"]
+    assert large["width"] / large["height"] == pytest.approx(64 / 48, abs=0.01)
+    assert (button.inner_text(), button.get_attribute("aria-pressed")) == ("Reduce", "true")
+
+
+def test_datasets_are_chosen_by_keyboard(page: Page) -> None:
+    page.get_by_role("radio", name="shapes").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("radio", name="<i>other (no differences)").is_checked()
+    assert page.get_by_text("No differences.", exact=True).is_visible()
+    assert shown(page) == []
+    page.keyboard.press("ArrowLeft")
+    assert shown(page) == EVERY
+
+
+def test_names_stay_text(page: Page, path: Path) -> None:
+    assert page.locator("b:not(.tile b):not(label b), i, main script").count() == 0
+    assert page.get_by_role("heading", name=scene.QUOTED, exact=True).is_visible()
+    text = path.read_text(encoding="utf-8")
+    assert text.count("<script") == text.count("</script") == 2
+    assert {tag for tag, _ in Parts(text).tags} & {"i", "img"} == set()
+
+
+def test_no_script_but_its_own_may_run(browser: Browser, path: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.html"
+    strange = "<script>document.title = 'taken over'</script><img src='https://example.invalid/a.png'></body>"
+    changed.write_text(path.read_text(encoding="utf-8").replace("</body>", strange), encoding="utf-8")
+    page = browser.new_page()
+    _, complaints = watch(page)
+    page.goto(changed.as_uri())
+    assert page.title() == "Data diff: v1 (1234567) → working <b>tree"
+    assert len(complaints) == 2
+    assert all("Content Security Policy" in complaint for complaint in complaints), complaints
+    page.close()
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_pixels_that_are_not_here_leave_outlines_and_a_reason(browser: Browser, tmp_path: Path) -> None:
+    before, after = scene.versions(tmp_path)
+    (tmp_path / "new" / "download" / "zips" / "all.zip").unlink()
+    write(tmp_path / "diff.html", before, after)
+    page = browser.new_page()
+    page.goto((tmp_path / "diff.html").as_uri())
+    came = card(page, CAME)
+    assert came.locator("img").count() == 0
+    assert came.get_by_text(f"zips/all.zip of {tmp_path}/new/validate is not on this machine.").is_visible()
+    assert drawn(came, "after") == [(0.1, 0.1, 0.6, 0.6), (0, 0, 0.1, 0.1)]
+    ground = came.get_by_role("img", name=f"{CAME}, after: outlines only").bounding_box()
+    assert ground is not None
+    assert ground["width"] / ground["height"] == pytest.approx(60 / 40, abs=0.01)
+    page.close()
+
+
+def test_pictures_that_are_left_out_are_counted(browser: Browser, tmp_path: Path) -> None:
+    write(tmp_path / "diff.html", *scene.versions(tmp_path), num_pictures=3)
+    page = browser.new_page()
+    page.goto((tmp_path / "diff.html").as_uri())
+    assert page.get_by_role("status").inner_text() == "3 of 3 pictures. 2 more changed images have none here."
+    page.close()
+
+
+def test_the_same_versions_give_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    write(tmp_path / "diff.html", *scene.versions(tmp_path))
+    assert (tmp_path / "diff.html").read_bytes() == path.read_bytes()

@@ -1,0 +1,79 @@
+"""The pixel-alignment picture: a painted rectangle has to lie inside the box that is drawn for it."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.core.errors import BoxlineError
+from pipeline.evaluation.sample_grid import with_boxes, write_samples
+from pipeline.packing.config import Pack
+from pipeline.packing.packer import pack_images
+from pipeline.plots.colors import class_color
+from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES
+from tests.support.drawn_pixels import extent_in, pixels_of
+from tests.support.scenes import box, files_of, image, tables
+
+WIDTH, HEIGHT = 200, 100
+RED = (1, 0, 0)
+
+
+def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
+    """The only tile of a scene with a red rectangle at (10, 20), 60 wide and 50 high, and a box that says so."""
+    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    pixels[20:70, 10:70] = [255, 0, 0]
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    rows = tables([image(7, "train", WIDTH, HEIGHT)], [box(1, 7, 5, (10, 20, 60, 50))])
+    write_archive(folder / "zips" / "train2017.zip", [("train2017/000000000007.jpg", content.getvalue())])
+    pack = Pack(image_size=100, channels=3, resize=resize, shard_images=2)
+    with ThreadPoolExecutor(1) as executor:
+        pack_images(
+            rows.images,
+            files_of(rows.images),
+            ArchiveFolder(folder),
+            pack,
+            folder / "former",
+            folder / "pack",
+            executor,
+        )
+    write_samples(folder / "samples.png", folder / "pack", rows)
+    shown = pixels_of(folder / "samples.png")
+    assert shown.shape[:2] == (round(TILE_INCHES * DOTS_PER_INCH),) * 2
+    return shown
+
+
+def test_boxes_fit_the_pixels(tmp_path: Path) -> None:
+    shown = packed(tmp_path, "letterbox")
+    # Half the size, 25 px of padding above: 0.05, 0.35 to 0.35, 0.60. Category 5 is the second: class index 1.
+    assert extent_in(shown, RED) == pytest.approx([0.05, 0.35, 0.35, 0.60], abs=0.02)
+    drawn = extent_in(shown, class_color(1))
+    assert drawn[0] == pytest.approx(0.05, abs=0.02)
+    assert drawn[2:] == pytest.approx([0.35, 0.60], abs=0.02)
+
+
+def test_boxes_miss_cropped_pixels(tmp_path: Path) -> None:
+    """The published mistake: the picture is what shows it."""
+    shown = packed(tmp_path, "crop")
+    # Full size, 50 px cut off at the left: 0, 0.20 to 0.20, 0.70. The box stays where the letterbox had it.
+    left, top, right, bottom = extent_in(shown, RED)
+    assert (left, top, right, bottom) == pytest.approx((0, 0.20, 0.20, 0.70), abs=0.03)
+    assert extent_in(shown, class_color(1))[2:] == pytest.approx([0.35, 0.60], abs=0.02)
+
+
+def test_nine_images_are_spread_over_those_with_boxes() -> None:
+    ids = np.arange(100, 200)
+    assert with_boxes(ids, np.arange(90, 150)).tolist() == [100, 106, 112, 118, 124, 131, 137, 143, 149]
+    assert with_boxes(ids[:4], ids).tolist() == [100, 101, 102, 103]
+    assert with_boxes(ids[:2], np.empty(0, int)).tolist() == [100, 101]
+
+
+def test_a_pack_without_training_images(tmp_path: Path) -> None:
+    with pytest.raises(BoxlineError) as raised:
+        write_samples(tmp_path / "samples.png", tmp_path, tables([], []))
+    assert str(raised.value) == f"{tmp_path} holds no images of split 'train'. Check `split` in params.yaml."

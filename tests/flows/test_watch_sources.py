@@ -1,0 +1,44 @@
+"""Which downloads a changed source forces."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.graph import UnknownTargetError
+from flows.watch_sources import downloads_of
+from tests.support.flow_projects import make_project
+
+DVC_YAML = """
+stages:
+  download:
+    foreach: [coco, digits, snacks]
+    do: {cmd: "echo 1 > ${item}.1", outs: ["${item}.1"]}
+  train:
+    foreach: [coco, digits]
+    do: {cmd: "cp ${item}.1 ${item}.2", deps: ["${item}.1"], outs: ["${item}.2"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("project"), DVC_YAML)
+
+
+@pytest.mark.parametrize(
+    ("targets", "downloads"),
+    [
+        ([], ["download@coco", "download@snacks"]),
+        (["train"], ["download@coco"]),
+        (["download@snacks", "train@digits"], ["download@snacks"]),
+        (["train@digits"], []),
+    ],
+)
+def test_a_changed_source_is_downloaded_where_a_target_needs_it(
+    project: Path, targets: list[str], downloads: list[str]
+) -> None:
+    assert downloads_of(["coco", "snacks"], project, targets) == downloads
+
+
+def test_a_target_that_is_no_stage(project: Path) -> None:
+    with pytest.raises(UnknownTargetError, match=r"^targets: trian is no stage of dvc\.yaml"):
+        downloads_of(["coco"], project, ["trian"])

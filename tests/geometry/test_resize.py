@@ -1,0 +1,159 @@
+"""Forward and inverse held to pixels: an object is painted, the image placed, and the box must enclose what is seen."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.geometry.boxes import Boxes
+from pipeline.geometry.resize import Placement, center_crop, letterbox, stretch
+
+SIDES = st.integers(1, 700)
+SIZES = st.integers(1, 300)
+Place = Callable[[int, int, int], Placement]
+
+
+def painted(width: int, height: int, box_xywh: tuple[int, int, int, int]) -> np.ndarray:
+    """A white object on black, every pixel of the box and no other."""
+    x, y, box_width, box_height = box_xywh
+    image = np.zeros((height, width, 3), np.uint8)
+    image[y : y + box_height, x : x + box_width] = 255
+    return image
+
+
+def seen_box(square: np.ndarray, threshold: int) -> tuple[int, ...]:
+    """Left, top, right, bottom in pixels of what is at least that bright."""
+    bright = square[..., 0] >= threshold
+    columns, rows = np.flatnonzero(bright.any(axis=0)), np.flatnonzero(bright.any(axis=1))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def edges_in_pixels(placement: Placement, box_xywh: tuple[int, ...]) -> Boxes:
+    x, y, width, height = placement.boxes_to_square([box_xywh])[0] * placement.size
+    return np.array([x, y, x + width, y + height])
+
+
+@pytest.mark.parametrize("place", [letterbox, stretch])
+@pytest.mark.parametrize(
+    ("image_size", "box_xywh", "size"),
+    [
+        pytest.param((640, 427), (100, 50, 200, 75), 160, id="wide"),
+        pytest.param((427, 640), (13, 400, 111, 203), 160, id="tall"),
+        pytest.param((333, 217), (1, 3, 50, 29), 161, id="odd"),
+        pytest.param((97, 101), (11, 7, 13, 31), 448, id="enlarged"),
+        pytest.param((160, 160), (0, 0, 160, 160), 160, id="the whole image"),
+        pytest.param((500, 2), (100, 0, 300, 2), 100, id="a line"),
+        pytest.param((1, 500), (0, 200, 1, 100), 100, id="one pixel wide"),
+        pytest.param((1, 1), (0, 0, 1, 1), 48, id="one pixel"),
+    ],
+)
+def test_painted_pixels_lie_inside_the_placed_box(
+    place: Place, image_size: tuple[int, int], box_xywh: tuple[int, int, int, int], size: int
+) -> None:
+    placement = place(*image_size, size)
+    square = placement.image_to_square(painted(*image_size, box_xywh))
+    edges = edges_in_pixels(placement, box_xywh)
+    # Resizing mixes neighbours: at least half bright is the object, and its edges are the box's, to the pixel.
+    np.testing.assert_allclose(seen_box(square, threshold=128), edges, atol=0.5 + 1e-9)
+
+
+@pytest.mark.parametrize("image_size", [(320, 160), (160, 320), (640, 320), (160, 96)])
+def test_whole_number_scales_place_every_edge_exactly(image_size: tuple[int, int]) -> None:
+    box_xywh = (16, 32, 48, 64)
+    placement = letterbox(*image_size, 160)
+    square = placement.image_to_square(painted(*image_size, box_xywh))
+    # No pixel mixes object and ground, so the object is as bright as painted and nothing else is bright at all.
+    assert seen_box(square, threshold=255) == tuple(edges_in_pixels(placement, box_xywh))
+    assert seen_box(square, threshold=1) == seen_box(square, threshold=255)
+
+
+def test_a_letterbox_by_hand() -> None:
+    # 640 x 426 -> 160 x 106 (106.5 rounds to even), 27 black rows above and below
+    placement = letterbox(640, 426, 160)
+    assert (placement.left, placement.top) == (0, 27)
+    [box] = placement.boxes_to_square([[64, 213, 32, 42.6]])
+    assert box.tolist() == pytest.approx([16 / 160, (27 + 53) / 160, 8 / 160, 10.6 / 160])
+    square = placement.image_to_square(np.full((426, 640, 3), 9, np.uint8))
+    assert square.shape == (160, 160, 3)
+    assert (square[27:133] == 9).all()
+    assert not square[:27].any()
+    assert not square[133:].any()
+
+
+def test_a_crop_cuts_the_longer_side() -> None:
+    placement = center_crop(640, 320, 160)
+    image = np.zeros((320, 640, 1), np.uint8)
+    image[:, 160:480] = 200  # exactly the middle that remains
+    assert (placement.image_to_square(image) == 200).all()
+    # A box at the left edge of the image lies outside the square.
+    assert placement.boxes_to_square([[0, 0, 160, 320]])[0].tolist() == [-0.5, 0, 0.5, 1]
+
+
+def test_a_stretch_by_hand() -> None:
+    # 640 x 320 -> 160 x 160: a quarter across, half down
+    placement = stretch(640, 320, 160)
+    assert placement.boxes_to_square([[64, 200, 32, 43]])[0].tolist() == [16 / 160, 100 / 160, 8 / 160, 21.5 / 160]
+    assert placement.boxes_to_original([[0.1, 0.625, 0.05, 0.25]])[0].tolist() == pytest.approx([64, 200, 32, 80])
+    square = placement.image_to_square(painted(640, 320, (64, 200, 32, 80)))
+    assert seen_box(square, threshold=255) == seen_box(square, threshold=1) == (16, 100, 24, 140)
+
+
+@given(SIDES, SIDES, SIZES)
+def test_a_stretch_fills_the_square_and_keeps_fractions(width: int, height: int, size: int) -> None:
+    placement = stretch(width, height, size)
+    boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
+    expected = [[0, 0, 1, 1], [1 / 3, 1 / 7, 1 / 2, 1 / 5]]
+    np.testing.assert_allclose(placement.boxes_to_square(boxes_xywh), expected, atol=1e-12)
+    square = placement.image_to_square(np.full((height, width, 3), 77, np.uint8))
+    assert square.shape == (size, size, 3)
+    assert (square == 77).all()
+
+
+def test_an_axis_that_shrinks_is_averaged_also_where_the_other_one_grows() -> None:
+    columns = np.random.default_rng(3).integers(0, 256, 640).astype(np.uint8)
+    wide = np.broadcast_to(columns[None, :, None], (20, 640, 1)).copy()
+    means = columns.reshape(80, 8).mean(axis=1)
+    np.testing.assert_allclose(stretch(640, 20, 80).image_to_square(wide)[..., 0], np.tile(means, (80, 1)), atol=0.51)
+    tall = np.ascontiguousarray(wide.transpose(1, 0, 2))
+    np.testing.assert_allclose(stretch(20, 640, 80).image_to_square(tall)[..., 0].T, np.tile(means, (80, 1)), atol=0.51)
+
+
+@given(SIDES, SIDES, SIZES, st.sampled_from([letterbox, center_crop, stretch]))
+@example(1, 700, 1, letterbox)
+@example(1, 700, 1, stretch)
+def test_boxes_come_back(width: int, height: int, size: int, place: Place) -> None:
+    placement = place(width, height, size)
+    boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
+    back = placement.boxes_to_original(placement.boxes_to_square(boxes_xywh))
+    np.testing.assert_allclose(back, boxes_xywh, atol=1e-9 * max(width, height))
+
+
+@given(SIDES, SIDES, SIZES)
+def test_a_letterbox_holds_the_whole_image_and_fills_one_side(width: int, height: int, size: int) -> None:
+    placement = letterbox(width, height, size)
+    x, y, box_width, box_height = placement.boxes_to_square([[0, 0, width, height]])[0] * size
+    assert min(x, y) >= -1e-9
+    assert max(x + box_width, y + box_height) <= size + 1e-9
+    assert max(box_width, box_height) == pytest.approx(size)
+    # Centred: what is left over differs by at most one pixel.
+    assert abs((size - box_width - x) - x) <= 1 + 1e-9
+    assert abs((size - box_height - y) - y) <= 1 + 1e-9
+    square = placement.image_to_square(np.full((height, width, 1), 255, np.uint8))
+    assert int((square > 0).sum()) == placement.scaled_width * placement.scaled_height
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "placement",
+    [letterbox(64, 40, 32), letterbox(20, 60, 32), letterbox(20, 12, 32), center_crop(64, 40, 32), stretch(64, 16, 32)],
+    ids=["wide", "tall", "enlarged", "cropped", "one axis enlarged"],
+)
+def test_a_square_with_other_content_is_filled(placement: Placement, channels: int) -> None:
+    size = (placement.height, placement.width, channels)
+    image = np.random.default_rng(1).integers(0, 256, size).astype(np.uint8)
+    squares = np.full((3, 32, 32, channels), 99, np.uint8)
+    placement.image_to_square(image, squares[1])
+    np.testing.assert_array_equal(squares[1], placement.image_to_square(image))
+    assert (squares[[0, 2]] == 99).all()

@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.core.errors import BoxlineError
+from pipeline.systems.labels import Labels
+from tests.support.stages import run_stage
+from tests.support.tiny_project import PROJECT, write_params
+
+
+@pytest.mark.parametrize(
+    ("system", "size", "reason"),
+    [
+        ("digits_edge_localizer", 98, "2 halvings need a side that is a multiple of 4 px"),
+        ("coco_center_detector", 100, "5 stages need a side that is a multiple of 32 px"),
+    ],
+)
+def test_a_size_that_cells_do_not_divide_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, size: int, reason: str
+) -> None:
+    params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
+    params["systems"][system]["pack"]["image_size"] = size
+    write_params(tmp_path, params)
+    targets = tmp_path / "data" / system / "targets"
+    targets.mkdir(parents=True)
+    Labels(np.array([1, 2], np.int32), ["cat", "dog"]).write(targets)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BoxlineError) as raised:
+        run_stage("train", system)
+    assert str(raised.value) == (
+        f"params.yaml: systems.{system}: the model cannot be built for images of {size} px ({reason}). "
+        "Give pack.image_size another value, or change the model or its preset."
+    )
+    assert not list((tmp_path / "data" / system).glob("train*"))

@@ -1,0 +1,82 @@
+"""What the stage `validate` leaves behind, whether the dataset passes or not."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core import schema
+from pipeline.core.errors import BoxlineError
+from pipeline.core.parquet import read_table, write_table
+from pipeline.datasets.annotations import Tables
+from pipeline.stages.validate import validate
+from tests.support.scenes import box, files_of
+from tests.support.tiny_project import tiny_params, write_params
+from tests.support.validation_scene import BOXES, IMAGES, tables_of
+
+NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(boxes: list[dict[str, Any]], allowed: float) -> None:
+    params = tiny_params()
+    params["datasets"]["coco"]["validate"]["max_quarantined_share"] = allowed
+    write_params(Path(), params)
+    tables = tables_of(IMAGES, boxes)
+    tables.write(Path("tables"))
+    write_table(Path("inspect/files.parquet"), files_of(tables.images), schema.FILES)
+    report = [Path(f"reports/validate.{kind}") for kind in ("json", "md", "html")]
+    validate("coco", Path("tables"), Path("inspect/files.parquet"), Path("out"), *report)
+
+
+def written() -> list[str]:
+    return sorted(path.as_posix() for folder in ("out", "reports") for path in Path(folder).rglob("*"))
+
+
+REPORTS = ["reports/validate.html", "reports/validate.json", "reports/validate.md"]
+
+
+def test_good_rows_go_on_and_bad_ones_go_to_quarantine(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        run([*BOXES, NEGATIVE], allowed=0.2)
+    tables = ["boxes", "categories", "files", "images", "quarantine"]
+    assert written() == [*(f"out/{name}.parquet" for name in tables), *REPORTS]
+    assert Tables.read(Path("out")).boxes["box_id"].to_pylist() == [1, 4, 9, 6]
+    assert read_table(Path("out/files.parquet"), schema.FILES)["image_id"].to_pylist() == [7, 3]
+    quarantine = read_table(Path("out/quarantine.parquet"), schema.QUARANTINE)
+    assert [json.loads(row["row"]) for row in quarantine.to_pylist()] == [NEGATIVE]
+    assert json.loads(Path("reports/validate.json").read_text())["quarantined"] == 1
+    assert Path("reports/validate.md").read_text().startswith("## coco: passes\n")
+    assert caplog.messages[-1] == "accepted 2 images and 4 boxes of coco, 1 row quarantined, 1 warning"
+
+
+def test_too_many_bad_rows_leave_the_reports_and_the_quarantine_and_nothing_half_written() -> None:
+    with pytest.raises(BoxlineError) as raised:
+        run([*BOXES, NEGATIVE], allowed=0.1)
+    assert str(raised.value) == (
+        "coco does not pass: 1 of 7 rows (14.3 %) are in quarantine, allowed are 10 % (box_size_not_positive 1; "
+        "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4). reports/validate.html and "
+        "out/quarantine.parquet show more. Correct the data, or change `checks` or datasets.coco.validate in "
+        "params.yaml."
+    )
+    assert written() == ["out/quarantine.parquet", *REPORTS]
+    assert read_table(Path("out/quarantine.parquet"), schema.QUARANTINE)["reason"].to_pylist() == [
+        "box_size_not_positive"
+    ]
+    assert len(json.loads(Path("reports/validate.json").read_text())["failures"]) == 1
+    assert Path("reports/validate.md").read_text().startswith("## coco: fails\n")
+
+
+def test_a_failure_takes_the_tables_of_the_last_run_away() -> None:
+    run(BOXES, allowed=0.0)
+    assert "out/boxes.parquet" in written()
+    with pytest.raises(BoxlineError):
+        run([*BOXES, NEGATIVE], allowed=0.0)
+    assert written() == ["out/quarantine.parquet", *REPORTS]

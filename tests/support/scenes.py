@@ -1,0 +1,88 @@
+"""Small hand-made tables for tests: asymmetric sizes, ids with gaps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike
+
+from pipeline.core import schema
+from pipeline.datasets.annotations import Tables, categories_table
+from pipeline.geometry.boxes import as_boxes
+from pipeline.systems.interfaces import Truth
+
+
+def image(image_id: int, split: str = "val", width: int = 640, height: int = 427) -> dict[str, object]:
+    name = f"{image_id:012d}.jpg"
+    return {
+        "image_id": image_id,
+        "split": split,
+        "file_name": name,
+        "width": width,
+        "height": height,
+        "archive": f"zips/{split}2017.zip",
+        "member": f"{split}2017/{name}",
+    }
+
+
+def box(
+    box_id: int, image_id: int, category_id: int, xywh: Sequence[float], *, is_crowd: bool = False
+) -> dict[str, object]:
+    x, y, width, height = xywh
+    return {
+        "box_id": box_id,
+        "image_id": image_id,
+        "category_id": category_id,
+        "x": x,
+        "y": y,
+        "width": width,
+        "height": height,
+        "area": width * height,
+        "is_crowd": is_crowd,
+    }
+
+
+def tables(images: list[dict[str, object]], boxes: list[dict[str, object]]) -> Tables:
+    """With categories 2 "cat" and 5 "dog"."""
+    return Tables(
+        pa.Table.from_pylist(images, schema.IMAGES),
+        pa.Table.from_pylist(boxes, schema.BOXES),
+        categories_table([5, 2], ["dog", "cat"], ["animal", "animal"]),
+    )
+
+
+def truth(boxes_rel_xywh: ArrayLike, labels: Sequence[int] | None = None, crowds: Sequence[int] = ()) -> Truth:
+    """The true boxes of an image; label 0 where none is given. `crowds` are the rows of crowd regions."""
+    boxes = as_boxes(boxes_rel_xywh)
+    is_crowd = np.isin(np.arange(len(boxes)), crowds)
+    return Truth(boxes, np.zeros(len(boxes), np.int64) if labels is None else np.array(labels, np.int64), is_crowd)
+
+
+def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:
+    """Rows of image_id, category_id, xywh, score."""
+    names = schema.DETECTIONS.names
+    return pa.Table.from_pylist(
+        [dict(zip(names, (image_id, category, *xywh, score), strict=True)) for image_id, category, xywh, score in rows],
+        schema.DETECTIONS,
+    )
+
+
+def files_of(images: pa.Table, **last: object) -> pa.Table:
+    """What `inspect` finds where every file is as its row says; `last` changes the last one."""
+    rows = [
+        {
+            "image_id": row["image_id"],
+            "sha256": f"{row['image_id']:064x}",
+            "size_bytes": 1000,
+            "format": "JPEG",
+            "mode": "RGB",
+            "width": row["width"],
+            "height": row["height"],
+            "orientation": 1,
+            "thumbnail": bytes(256),
+        }
+        for row in images.to_pylist()
+    ]
+    if rows:
+        rows[-1] |= last
+    return pa.Table.from_pylist(rows, schema.FILES)

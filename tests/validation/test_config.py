@@ -1,0 +1,121 @@
+"""The names, severities and thresholds of params.yaml."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline.core import config as params
+from pipeline.core.config import Params
+from pipeline.core.errors import BoxlineError
+from pipeline.validation.base import Check
+from pipeline.validation.box_checks import BoxOutsideImage
+from pipeline.validation.config import Checks, checks_of
+from tests.support.tiny_project import PROJECT
+
+PROJECTS = params.load(PROJECT / "params.yaml")
+
+
+def loaded(shared: dict[str, Any] | None = None, **own: Any) -> Params:
+    """The project's parameters with other checks, for all and for COCO."""
+    dataset = msgspec.structs.replace(
+        PROJECTS.dataset("coco"), validate={"max_quarantined_share": 0.25, **({"checks": own} if own else {})}
+    )
+    return msgspec.structs.replace(
+        PROJECTS, checks={**PROJECTS.checks, **(shared or {})}, datasets={**PROJECTS.datasets, "coco": dataset}
+    )
+
+
+def test_a_dataset_has_the_shared_checks() -> None:
+    validate, checks = checks_of(
+        loaded({"box_outside_image": {"severity": "warning", "tolerance_pixels": 2.5}}), "coco"
+    )
+    assert validate.max_quarantined_share == 0.25
+    assert checks.box_outside_image == BoxOutsideImage(severity="warning", tolerance_pixels=2.5)
+
+
+def test_a_dataset_says_only_what_is_different() -> None:
+    changed = loaded(box_outside_image={"tolerance_pixels": 4}, image_tiny={"severity": "off"})
+    _, checks = checks_of(changed, "coco")
+    assert checks.box_outside_image == BoxOutsideImage(severity="error", tolerance_pixels=4)
+    assert (checks.image_tiny.severity, checks.image_tiny.min_side_pixels) == ("off", 32)
+    assert checks_of(changed, "snacks")[1].box_outside_image.tolerance_pixels == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        pytest.param(
+            lambda: loaded(box_outside_imag={"tolerance_pixels": 4}),
+            "params.yaml: datasets.coco.validate.checks: unknown key 'box_outside_imag', expected one of "
+            "image_id_below_one, image_id_duplicated, image_file_missing, image_not_decodable, "
+            "image_size_not_positive, image_size_differs, image_turned_by_viewers, image_tiny, "
+            "image_duplicated_within_split, image_duplicated_across_splits and 23 more. "
+            "Did you mean box_outside_image?",
+            id="a name of a dataset's",
+        ),
+        pytest.param(
+            lambda: loaded(box_outside_image={"tolerance_pixel": 4}),
+            "params.yaml: datasets.coco.validate.checks.box_outside_image: unknown key 'tolerance_pixel', expected one "
+            "of severity, tolerance_pixels. Did you mean tolerance_pixels?",
+            id="a key of a dataset's",
+        ),
+        pytest.param(
+            lambda: loaded({"image_tiny": {"severity": "eror", "min_side_pixels": 3}}),
+            "params.yaml: checks.image_tiny.severity: received 'eror', expected one of error, warning, off.",
+            id="a severity",
+        ),
+        pytest.param(
+            lambda: loaded({"image_tiny": {"severity": "error"}}),
+            "params.yaml: checks.image_tiny: the key 'min_side_pixels' is missing.",
+            id="a threshold that is missing",
+        ),
+        pytest.param(
+            lambda: loaded(class_dominant={"max_share": 50}),
+            "params.yaml: datasets.coco.validate.checks.class_dominant.max_share: received 50, expected float <= 1.0.",
+            id="a share that is none",
+        ),
+        pytest.param(
+            lambda: loaded(image_tiny="off"),
+            "params.yaml: datasets.coco.validate.checks.image_tiny: received 'off', expected object.",
+            id="a word for a section",
+        ),
+        pytest.param(
+            lambda: loaded(image_unknown={"severity": "warning"}),
+            "params.yaml: datasets.coco.validate.checks.image_unknown.severity: received 'warning', "
+            "expected one of error.",
+            id="a key is an error always",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_path(parameters: Any, message: str) -> None:
+    with pytest.raises(BoxlineError) as raised:
+        checks_of(parameters(), "coco")
+    assert str(raised.value) == message
+
+
+def test_a_check_that_is_missing_is_named() -> None:
+    shared = {name: keys for name, keys in PROJECTS.checks.items() if name != "box_duplicated"}
+    with pytest.raises(BoxlineError) as raised:
+        checks_of(msgspec.structs.replace(PROJECTS, checks=shared), "coco")
+    assert str(raised.value) == "params.yaml: checks: the key 'box_duplicated' is missing."
+
+
+def test_every_check_says_what_it_means_in_a_short_sentence() -> None:
+    for name, check in msgspec.structs.asdict(checks_of(PROJECTS, "coco")[1]).items():
+        assert isinstance(check, Check)
+        meaning = check.meaning()
+        assert 20 < len(meaning) < 200, name
+        assert meaning.endswith("."), name
+        assert "  " not in meaning, name
+
+
+def test_names_are_in_the_order_of_params_yaml() -> None:
+    assert list(PROJECTS.checks) == [field.name for field in msgspec.structs.fields(Checks)]
+
+
+def test_every_check_has_its_line_in_the_documentation() -> None:
+    lines = (PROJECT / "docs" / "data.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| `")]
+    for name in PROJECTS.checks:
+        assert len([row for row in rows if f"`{name}`" in row.split(" | ")[0]]) == 1, name

@@ -1,0 +1,131 @@
+"""Each check of whole datasets, with a scene that breaks it and one that just does not."""
+
+from typing import Any
+
+import pytest
+
+from pipeline.validation.base import DatasetCheck
+from pipeline.validation.run import of_kind
+from tests.support.scenes import box, image
+from tests.support.validation_scene import BOXES, IMAGES, checked, checks, found, outcome
+
+CAT, DOG = 2, 5
+
+
+def boxes(cats_and_dogs_in_train: tuple[int, int], in_val: tuple[int, int]) -> list[dict[str, Any]]:
+    """So many boxes, all of different places."""
+    wanted = [(3, CAT), (3, DOG), (7, CAT), (7, DOG)]
+    counts = (*cats_and_dogs_in_train, *in_val)
+    pairs = [pair for pair, count in zip(wanted, counts, strict=True) for _ in range(count)]
+    return [box(number, *pair, (number, 5, 30, 40)) for number, pair in enumerate(pairs, 1)]
+
+
+# check, a scene that breaks it, its findings, a scene that just does not
+CASES: list[tuple[str, dict[str, Any], list[str], dict[str, Any]]] = [
+    (
+        "category_name_empty",
+        {"categories": ("cat", " ")},
+        ["category 5 has no name"],
+        {"categories": ("cat", "d")},
+    ),
+    (
+        "category_name_duplicated",
+        {"categories": ("Dog", "dog ")},
+        ["'dog' is the name of the categories 2, 5"],
+        {"categories": ("Dog", "dogs")},
+    ),
+    (
+        "class_without_boxes",
+        {"boxes": boxes((2, 1), (1, 0))},
+        ["dog has no box in val"],
+        {"boxes": boxes((2, 1), (1, 1))},
+    ),
+    (
+        "class_rare",
+        {"boxes": boxes((4, 2), (1, 1)), "class_rare": {"min_boxes": 3}},
+        ["dog has 2 boxes in train"],
+        {"boxes": boxes((4, 3), (1, 1)), "class_rare": {"min_boxes": 3}},
+    ),
+    (
+        "class_dominant",
+        {"boxes": boxes((5, 1), (3, 1)), "class_dominant": {"max_share": 0.79}},
+        ["cat is 80 % of the boxes"],
+        {"boxes": boxes((5, 1), (3, 1)), "class_dominant": {"max_share": 0.8}},
+    ),
+    (
+        "too_many_images_without_boxes",
+        {"images": [*IMAGES, image(8), image(9)], "too_many_images_without_boxes": {"max_share": 0.66}},
+        ["66.7 % of val"],
+        {"images": [*IMAGES, image(8), image(9)], "too_many_images_without_boxes": {"max_share": 0.67}},
+    ),
+    (
+        "too_many_small_boxes",  # one of five has a side below 2 pixels
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 1.9))], "too_many_small_boxes": {"max_share": 0.19}},
+        ["20 % of the boxes"],
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 2))], "too_many_small_boxes": {"max_share": 0.19}},
+    ),
+    (
+        "too_many_small_boxes",  # 27.3 of the 273,280 pixels of the image are 0.0001 of it
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.6))], "too_many_small_boxes": {"max_share": 0.19}},
+        ["20 % of the boxes"],
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.7))], "too_many_small_boxes": {"max_share": 0.19}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "broken", "findings", "fine"), CASES, ids=[case[0] for case in CASES])
+def test_a_check_finds_its_own_fault_and_no_other(
+    name: str, broken: dict[str, Any], findings: list[str], fine: dict[str, Any]
+) -> None:
+    validation = checked(**broken)
+    assert found(validation) == {name: len(findings)}
+    assert list(outcome(validation, name).examples) == findings
+    assert found(checked(**fine)) == {}
+
+
+def test_every_check_of_datasets_is_tested_here() -> None:
+    assert {case[0] for case in CASES} == set(of_kind(checks(), DatasetCheck))
+
+
+def test_a_class_that_is_nowhere_is_no_rare_one_too() -> None:
+    validation = checked(boxes=boxes((4, 0), (1, 0)), class_rare={"min_boxes": 3}, class_dominant={"max_share": 1.0})
+    assert found(validation) == {"class_without_boxes": 2}
+
+
+def test_crowds_are_no_objects() -> None:
+    crowd = box(20, 7, DOG, (1, 2, 30, 40), is_crowd=True)
+    assert found(checked(boxes=[*boxes((2, 1), (1, 0)), crowd])) == {"class_without_boxes": 1}
+    assert found(checked(boxes=[*BOXES, crowd | {"width": 1.0}], too_many_small_boxes={"max_share": 0.0})) == {
+        "box_area_exceeds_box": 1
+    }
+
+
+def test_one_class_alone_dominates_nobody() -> None:
+    only_cats = [one | {"category_id": CAT} for one in BOXES]
+    assert found(checked(boxes=only_cats, categories=("cat",))) == {}
+
+
+def test_what_was_measured_is_told_where_all_is_well() -> None:
+    validation = checked(boxes=boxes((5, 1), (3, 1)))
+    measured = {name: outcome(validation, name).measured for name in of_kind(checks(), DatasetCheck)}
+    assert measured == {
+        "category_name_empty": "2 categories",
+        "category_name_duplicated": "2 categories",
+        "class_without_boxes": "2 categories in train, val",
+        "class_rare": "dog has 1 box in train",
+        "class_dominant": "cat is 80 % of the boxes",
+        "too_many_images_without_boxes": "0 % of train, 0 % of val",
+        "too_many_small_boxes": "0 % of the boxes",
+    }
+
+
+def test_an_error_of_a_whole_dataset_fails_it_and_refuses_no_row() -> None:
+    broken = {"boxes": boxes((2, 1), (1, 0))}
+    validation = checked(**broken, class_without_boxes={"severity": "error"})
+    assert outcome(validation, "class_without_boxes").status == "failed"
+    assert validation.quarantine.num_rows == 0
+    assert validation.failures() == ["class_without_boxes found 1, first: dog has no box in val"]
+    assert checked(**broken).failures() == []
+    assert outcome(checked(**broken), "class_without_boxes").status == "warned"
+    off = checked(**broken, class_without_boxes={"severity": "off"})
+    assert (outcome(off, "class_without_boxes").status, found(off)) == ("off", {})

@@ -1,0 +1,110 @@
+"""How far a dataset has moved from an earlier version."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.validation.base import DriftCheck
+from pipeline.validation.drift_checks import largest_gap
+from pipeline.validation.outcome import Outcome
+from pipeline.validation.run import drift, of_kind
+from tests.support.scenes import box, image
+from tests.support.validation_scene import IMAGES, checked, checks
+from tests.validation.test_dataset_checks import CAT, DOG, boxes
+
+# Six cats and four dogs, all of 30 x 40 pixels, in two images of which none is empty.
+BEFORE: dict[str, Any] = {"boxes": boxes((4, 2), (2, 2))}
+
+
+def drifted(name: str, now: dict[str, Any], before: dict[str, Any] | None = None, **changed: Any) -> Outcome:
+    found = drift(checks(**changed), checked(**(before or BEFORE)).overview, checked(**now).overview)
+    [one] = [one for one in found if one.name == name]
+    return one
+
+
+def larger(width: float, count: int) -> dict[str, Any]:
+    """The first boxes of BEFORE with another width."""
+    return {"boxes": [one | {"width": width} if at < count else one for at, one in enumerate(BEFORE["boxes"])]}
+
+
+CASES = [
+    # 0.6 and 0.4 become 0.5 and 0.5: a tenth of the boxes changed its class
+    ("drift_of_class_shares", {"boxes": boxes((3, 3), (2, 2))}, "max_distance", 0.1,
+     "0.100: cat 60 % → 50 %, dog 40 % → 50 %"),
+    # three of ten are larger now: below the old side are all, and then 0.7 of them. Four of six in train, 100 x 80
+    # pixels, are sqrt(30 * 40 / 8000) of it.
+    ("drift_of_box_sizes", larger(60, 3), "max_distance", 0.3, "0.300: median 38.7 % → 38.7 % of the image's side"),
+    ("drift_of_image_count", {**BEFORE, "images": [*IMAGES, image(8)]}, "max_change", 0.5, "2 → 3"),
+    ("drift_of_box_count", {"boxes": boxes((4, 2), (2, 1))}, "max_change", 0.1, "10 → 9"),
+    ("drift_of_images_without_boxes", {**BEFORE, "images": [*IMAGES, image(8)]}, "max_change", 0.3334, "0 % → 33.3 %"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "now", "key", "limit", "measured"), CASES, ids=[case[0] for case in CASES])
+def test_the_limit_is_the_distance_by_hand(
+    name: str, now: dict[str, Any], key: str, limit: float, measured: str
+) -> None:
+    just_enough = drifted(name, now, **{name: {key: limit + 1e-6}})
+    assert (just_enough.status, just_enough.measured) == ("passed", measured)
+    too_far = drifted(name, now, **{name: {key: limit - 1e-3}})
+    assert (too_far.status, too_far.count, too_far.examples) == ("warned", 1, (measured,))
+    assert drifted(name, now, **{name: {key: limit - 1e-3, "severity": "error"}}).status == "failed"
+    assert drifted(name, now, **{name: {key: 0.0, "severity": "off"}}).status == "off"
+
+
+def test_every_check_of_drift_is_tested_here() -> None:
+    assert {case[0] for case in CASES} == set(of_kind(checks(), DriftCheck))
+
+
+def test_the_same_data_has_not_moved() -> None:
+    for name in of_kind(checks(), DriftCheck):
+        assert drifted(name, BEFORE, **{name: {next(iter(checks_keys(name))): 0.0}}).status == "passed"
+
+
+def checks_keys(name: str) -> dict[str, float]:
+    return of_kind(checks(), DriftCheck)[name].thresholds()
+
+
+def test_classes_are_matched_by_name_whatever_their_ids() -> None:
+    swapped = [one | {"category_id": {CAT: DOG, DOG: CAT}[one["category_id"]]} for one in BEFORE["boxes"]]
+    now = {"boxes": swapped, "categories": ("dog", "cat")}
+    assert drifted("drift_of_class_shares", now).measured.startswith("0.000")
+
+
+def test_a_class_that_came_takes_its_share() -> None:
+    now = {"boxes": [*BEFORE["boxes"], *(box(50 + n, 7, 8, (n, 5, 30, 40)) for n in range(10))]}
+    now["categories"] = ("cat", "dog", "owl")
+    assert drifted("drift_of_class_shares", now).measured == "0.500: owl 0 % → 50 %, cat 60 % → 30 %, dog 40 % → 20 %"
+
+
+def test_without_an_earlier_version_nothing_is_run_and_the_reason_is_told() -> None:
+    found = drift(checks(drift_of_box_count={"severity": "off"}), "no tables at HEAD", checked().overview)
+    assert {one.name: (one.status, one.measured) for one in found} == {
+        name: ("off" if name == "drift_of_box_count" else "not run", "no tables at HEAD")
+        for name in of_kind(checks(), DriftCheck)
+    }
+
+
+def test_where_no_boxes_are_left_there_is_no_median() -> None:
+    for now, before in (({"boxes": []}, BEFORE), (BEFORE, {"boxes": []})):
+        assert drifted("drift_of_box_sizes", now, before).measured == "1.000"
+    assert drifted("drift_of_box_sizes", {"boxes": []}, {"boxes": []}).measured == "0.000"
+
+
+values = st.lists(st.floats(0, 1, width=16), min_size=1, max_size=20).map(np.array)
+
+
+@given(values, values)
+def test_the_largest_gap_is_that_of_the_two_staircases(one: np.ndarray, other: np.ndarray) -> None:
+    places = [*one, *other]
+    expected = max(abs(np.mean(one <= place) - np.mean(other <= place)) for place in places)
+    assert largest_gap(one, other) == pytest.approx(expected)
+    assert largest_gap(other, one) == pytest.approx(expected)
+
+
+def test_nothing_and_something_are_as_far_apart_as_can_be() -> None:
+    assert largest_gap(np.zeros(0), np.ones(3)) == 1
+    assert largest_gap(np.zeros(0), np.zeros(0)) == 0

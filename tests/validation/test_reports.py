@@ -1,0 +1,254 @@
+"""What the reports say: JSON for machines, Markdown for pull requests, a page for people."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+
+from pipeline.validation.html_report import write_page
+from pipeline.validation.json_report import as_json
+from pipeline.validation.markdown_report import as_markdown, escaped
+from pipeline.validation.run import Validation, drift
+from tests.support.pages import watch
+from tests.support.scenes import box, image
+from tests.support.validation_scene import BOXES, IMAGES, checked, checks
+
+NAME = "</td><script>alert(1)</script>|*.jpg"
+RINGS = np.uint8(np.add.outer(np.arange(16), np.arange(16)) * 8).tobytes()
+STEPS = np.uint8(np.add.outer(np.arange(16), np.arange(16)) * 7 + 3).tobytes()
+
+
+@pytest.fixture(scope="module")
+def validation() -> Validation:
+    """One row refused, a crowd, an image without boxes, and two images of different splits that look alike."""
+    images = [*IMAGES, image(5, "train") | {"file_name": NAME}, image(8)]
+    boxes = [*BOXES, box(2, 7, 5, (1, 2, -3, 4)), box(3, 5, 2, (1, 2, 200, 150), is_crowd=True)]
+    return checked(images, boxes, files=[{"thumbnail": RINGS}, {"thumbnail": STEPS}])
+
+
+def test_the_report_for_machines(validation: Validation) -> None:
+    report = as_json(validation)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    found = {name: check for name, check in report.pop("checks").items() if check["count"]}
+    assert found == {
+        "box_size_not_positive": {
+            "severity": "error",
+            "status": "quarantined",
+            "count": 1,
+            "thresholds": {},
+            "measured": "",
+            "examples": ["boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"],
+        },
+        "image_similar_across_splits": {
+            "severity": "warning",
+            "status": "warned",
+            "count": 1,
+            "thresholds": {"min_similarity": 0.9, "min_contrast": 4.0},
+            "measured": "2 images are too plain to compare",
+            "examples": [
+                f"images row 3, image 5, {NAME}: split train, similar_to 000000000008.jpg, similar_to_id 8, "
+                "similar_to_split val, similarity 1"
+            ],
+        },
+    }
+    assert report == {
+        "images": 4,
+        "boxes": 5,
+        "categories": 2,
+        "images_without_boxes": 1,
+        "crowd_boxes": 1,
+        "quarantined": 1,
+        "quarantined_share": 0.1,
+        "max_quarantined_share": 1.0,
+        "failures": [],
+        "splits": {
+            "train": {"images": 2, "boxes": 3, "images_without_boxes": 0},
+            "val": {"images": 2, "boxes": 2, "images_without_boxes": 1},
+        },
+        "classes": [
+            {"category_id": 2, "name": "cat", "boxes": {"train": 1, "val": 1}},
+            {"category_id": 5, "name": "dog", "boxes": {"train": 1, "val": 1}},
+        ],
+        # sqrt(30 * 40 / (640 * 427)) = 0.0663, sqrt(40 * 27 / (640 * 427)) = 0.0629, sqrt(30 * 21 / 8000) = 0.281, 1
+        "relative_sides": {
+            "0 to 0.5 %": 0,
+            "0.5 to 1 %": 0,
+            "1 to 2 %": 0,
+            "2 to 4 %": 0,
+            "4 to 8 %": 2,
+            "8 to 16 %": 0,
+            "16 to 32 %": 1,
+            "32 to 64 %": 0,
+            "64 to 100 %": 1,
+        },
+        "boxes_per_image": {
+            "0": 1,
+            "1": 1,
+            "2": 2,
+            "3 to 4": 0,
+            "5 to 8": 0,
+            "9 to 16": 0,
+            "17 to 32": 0,
+            "33 or more": 0,
+        },
+        "similar_images": [
+            {
+                "file_name": NAME,
+                "image_id": 5,
+                "split": "train",
+                "similar_to": "000000000008.jpg",
+                "similar_to_id": 8,
+                "similar_to_split": "val",
+                "similarity": 1.0,
+            }
+        ],
+    }
+
+
+def test_the_report_for_pull_requests(validation: Validation) -> None:
+    lines = as_markdown("coco", validation).splitlines()
+    assert lines[0] == "## coco: passes"
+    assert "4 images, 5 boxes, 2 categories; 1 row in quarantine (10 %, allowed are 100 %)." in lines
+    table = [line for line in lines if line.startswith("| ")]
+    assert table[0] == "| check | severity | status | found | first |"
+    assert table[2] == (
+        r"| image_similar_across_splits | warning | warned | 1 | images row 3, image 5, "
+        r"&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;\|\*.jpg: split train, similar_to 000000000008.jpg, "
+        r"similar_to_id 8, similar_to_split val, similarity 1 |"
+    )
+    assert table[3] == (
+        "| box_size_not_positive | error | quarantined | 1 | "
+        "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4 |"
+    )
+    assert "<details><summary>27 passed</summary>" in lines
+    assert "| box_outside_image | error | passed | tolerance_pixels 1 |  |" in table
+    # A blank line stands around every table and in front of the list of failures, or Markdown sees text.
+    assert lines[lines.index(table[0]) - 1] == ""
+    assert lines[lines.index("</details>") - 1] == ""
+    assert len("\n".join(lines)) < 10_000
+
+
+def test_failures_come_first_in_a_pull_request() -> None:
+    text = as_markdown("coco", checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], allowed=0.1))
+    assert text.startswith(
+        "## coco: fails\n\n- **1 of 7 rows (14.3 %) are in quarantine, allowed are 10 % (box_size_not_positive 1; "
+        "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4)**\n\n"
+    )
+
+
+def test_checks_that_did_not_run_are_counted() -> None:
+    validation = checked(image_tiny={"severity": "off"})
+    validation.outcomes.extend(drift(checks(), "no tables at HEAD", validation.overview))
+    assert "<details><summary>28 passed, 1 off, 5 not run</summary>" in as_markdown("coco", validation)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a_b_c", "a_b_c"),
+        ("_a_ *b* `c` [d](e)", r"\_a\_ \*b\* \`c\` \[d\](e)"),
+        ("one\ntwo\r\n three", "one two three"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+    ],
+)
+def test_text_stays_text_in_markdown(text: str, expected: str) -> None:
+    assert escaped(text) == expected
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def path(validation: Validation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    written = tmp_path_factory.mktemp("page") / "validate.html"
+    write_page(written, "coco", validation, validation.files)
+    return written
+
+
+def test_the_page_holds_the_report_and_the_thumbnails(path: Path, validation: Validation) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("</script") == 2
+    [content] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    data = json.loads(content)
+    assert data["report"] == as_json(validation)
+    assert set(data["thumbnails"]) == {"5", "8"}
+    kind, _, encoded = data["thumbnails"]["8"].partition(",")
+    assert kind == "data:image/png;base64"
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert pixels.tobytes() == STEPS
+    assert [row["reason"] for row in data["quarantine"]] == ["box_size_not_positive"]
+
+
+def test_the_same_findings_give_the_same_bytes(path: Path, validation: Validation, tmp_path: Path) -> None:
+    write_page(tmp_path / "again.html", "coco", validation, validation.files)
+    assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
+
+
+@pytest.fixture(params=[1280, 390], ids=["wide", "narrow"])
+def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The open page. Whatever the test did, it asked for no other address and had nothing to complain about."""
+    opened = browser.new_page(viewport={"width": request.param, "height": 900})
+    requests, complaints = watch(opened)
+    opened.goto(path.as_uri())
+    yield opened
+    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
+    assert complaints == []
+    opened.close()
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_was_found_and_folds_away_what_is_well(page: Page) -> None:
+    assert page.title() == "Checks of coco"
+    assert page.locator("h1").inner_text() == "Checks of coco: passes with warnings"
+    rows = page.locator(".checks").first.locator("tbody tr")
+    assert [row.locator(".name").inner_text() for row in rows.all()] == [
+        "image_similar_across_splits",
+        "box_size_not_positive",
+    ]
+    assert rows.nth(1).locator(".example").inner_text() == (
+        "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
+    )
+    folded = page.locator("details .name", has_text="box_outside_image")
+    assert not folded.is_visible()
+    page.get_by_text("27 passed").click()
+    assert folded.is_visible()
+    assert page.get_by_text("Past an edge of its image").is_visible()
+
+
+@pytest.mark.slow
+def test_the_page_shows_similar_images_quarantine_and_balance(page: Page) -> None:
+    pair = page.locator("figure")
+    assert pair.locator("p").all_inner_texts() == [f"train: {NAME}", "val: 000000000008.jpg", "similarity 1.000"]
+    loaded = pair.locator("img").evaluate_all("images => images.map((image) => image.naturalWidth)")
+    assert loaded == [16, 16]
+    assert page.locator(".rows tbody td").all_inner_texts() == [
+        "boxes",
+        "5",
+        "2",
+        "000000000007.jpg",
+        "box_size_not_positive",
+        '{"width":-3.0,"height":4.0}',
+    ]
+    classes = page.locator("section", has=page.get_by_role("heading", name="Classes"))
+    assert classes.locator("tbody td.number").all_inner_texts() == ["1", "1", "1", "1"]
+    sizes = page.locator("section", has=page.get_by_role("heading", name="Sizes of boxes"))
+    widths = sizes.locator("rect").evaluate_all("all => all.map((one) => Number(one.getAttribute('width')))")
+    assert widths == [0, 0, 0, 0, 1, 0, 0.5, 0, 0.5]
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.slow
+def test_a_dataset_that_fails_says_why_at_the_top(browser: Browser, tmp_path: Path) -> None:
+    validation = checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], allowed=0.1)
+    write_page(tmp_path / "page.html", "coco", validation, validation.files)
+    opened = browser.new_page()
+    opened.goto((tmp_path / "page.html").as_uri())
+    assert opened.locator("h1").inner_text() == "Checks of coco: fails"
+    assert opened.locator("header li").all_inner_texts() == validation.failures()
+    opened.close()

@@ -1,0 +1,134 @@
+"""Each check of rows, with a scene that breaks it and nothing else, and one that just does not."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from pipeline.validation.base import BoxCheck, ImageCheck
+from pipeline.validation.run import of_kind
+from tests.support.scenes import box, image
+from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, checked, checks, found, outcome
+
+FILE = f"{7:064x}"  # the digest of VAL's
+
+
+def and_image(**changes: Any) -> dict[str, Any]:
+    return {"images": [*IMAGES, image(8) | changes]}
+
+
+def and_file(split: str = "val", **found: Any) -> dict[str, Any]:
+    return {"images": [*IMAGES, image(8, split)], "files": [found]}
+
+
+def and_box(box_id: int, image_id: int, category_id: int, *xywh: float, **changes: Any) -> dict[str, Any]:
+    return {"boxes": [*BOXES[:2], box(box_id, image_id, category_id, xywh) | changes, *BOXES[2:]]}
+
+
+# check, a scene that breaks it, what it finds, a scene that just does not
+CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
+    ("image_id_below_one", and_image(image_id=0), 1, and_image(image_id=1)),
+    (
+        "image_file_missing",
+        and_file(sha256=None, thumbnail=None, width=None, height=None, problem="not in its archive"),
+        1,
+        and_file(),
+    ),
+    ("image_not_decodable", and_file(thumbnail=None, problem="cut off"), 1, and_file(thumbnail=bytes(256))),
+    ("image_size_not_positive", and_image(height=0), 1, and_image(height=32)),
+    ("image_size_differs", and_file(height=426), 1, and_file(height=427)),
+    ("image_turned_by_viewers", and_file(orientation=6), 1, and_file(orientation=1)),
+    ("image_tiny", and_image(width=31), 1, and_image(width=32)),
+    ("image_duplicated_within_split", and_file(sha256=FILE), 1, and_file(sha256=f"{9:064x}")),
+    ("image_duplicated_across_splits", and_file("train", sha256=FILE), 1, and_file("train", sha256=f"{9:064x}")),
+    ("box_id_below_one", and_box(0, 7, 5, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    (
+        "box_id_duplicated",
+        {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(2, 3, 2, (4, 3, 2, 1))]},
+        2,
+        {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(3, 3, 2, (4, 3, 2, 1))]},
+    ),
+    ("image_unknown", and_box(2, 8, 5, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    ("category_unknown", and_box(2, 7, 4, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    ("box_not_finite", and_box(2, 7, 5, 1, math.nan, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    ("box_not_finite", and_box(2, 7, 5, 1, 2, 3, 4, area=math.inf), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    (
+        "box_size_not_positive",
+        and_box(2, 7, 5, 296.65, 388.33, 3.03, 0.0),
+        1,
+        and_box(2, 7, 5, 296.65, 388.33, 3.03, 2),
+    ),
+    ("box_size_not_positive", and_box(2, 7, 5, 1, 2, -3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    ("box_outside_image", and_box(2, 7, 5, -1.01, 2, 3, 4), 1, and_box(2, 7, 5, -1, 2, 3, 4)),
+    ("box_outside_image", and_box(2, 7, 5, 1, -1.01, 3, 4), 1, and_box(2, 7, 5, 1, -1, 3, 4)),
+    ("box_outside_image", and_box(2, 7, 5, 600, 2, 41.01, 4), 1, and_box(2, 7, 5, 600, 2, 41, 4)),
+    ("box_outside_image", and_box(2, 7, 5, 1, 400, 3, 28.01), 1, and_box(2, 7, 5, 1, 400, 3, 28)),
+    ("box_area_not_positive", and_box(2, 7, 5, 1, 2, 3, 4, area=0.0), 1, and_box(2, 7, 5, 1, 2, 3, 4, area=0.1)),
+    ("box_area_exceeds_box", and_box(2, 7, 5, 1, 2, 30, 40, area=1213), 1, and_box(2, 7, 5, 1, 2, 30, 40, area=1212)),
+    ("box_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 40), 1, and_box(2, 7, 5, 10.5, 20, 30, 40.1)),
+    ("box_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 40), 1, and_box(2, 7, 2, 10.5, 20, 30, 40)),
+]
+
+
+@pytest.mark.parametrize(("name", "broken", "count", "fine"), CASES, ids=[case[0] for case in CASES])
+def test_a_check_finds_its_own_fault_and_no_other(
+    name: str, broken: dict[str, Any], count: int, fine: dict[str, Any]
+) -> None:
+    assert found(checked(**broken)) == {name: count}
+    assert found(checked(**fine)) == {}
+
+
+def test_every_check_of_rows_is_tested_here() -> None:
+    known = of_kind(checks(), ImageCheck) | of_kind(checks(), BoxCheck)
+    assert {case[0] for case in CASES} | {"image_id_duplicated", "image_similar_across_splits"} == set(known)
+
+
+def test_of_images_with_one_id_none_is_taken_for_the_right_one() -> None:
+    validation = checked([*IMAGES, image(9), image(9, "train")], BOXES)
+    assert found(validation) == {"image_id_duplicated": 2}
+    assert validation.accepted.images["image_id"].to_pylist() == [7, 3]
+
+
+def test_a_refused_image_takes_its_boxes_with_it() -> None:
+    validation = checked([VAL, TRAIN | {"width": 0}], files=[{"width": 0}])
+    assert found(validation) == {"image_size_not_positive": 1, "image_quarantined": 2}
+    assert validation.accepted.boxes["box_id"].to_pylist() == [1, 9]
+
+
+def test_a_row_is_refused_once_by_the_first_check_that_it_breaks() -> None:
+    assert found(checked(boxes=[*BOXES, box(0, 8, 4, (math.nan, 2, -3, 4))])) == {"box_id_below_one": 1}
+
+
+def test_of_equal_boxes_the_later_ones_go_and_the_first_stays() -> None:
+    copies = [*BOXES, BOXES[2] | {"box_id": 2, "area": 1.0}, BOXES[2] | {"box_id": 5}]
+    assert checked(boxes=copies).accepted.boxes.num_rows == 6
+    validation = checked(boxes=copies, box_duplicated={"severity": "error"})
+    assert validation.accepted.boxes["box_id"].to_pylist() == [1, 4, 9, 6]
+    assert [row["values"]["same_as_box"] for row in outcome(validation, "box_duplicated").found.to_pylist()] == [9, 9]
+
+
+def test_minus_zero_is_zero() -> None:
+    one, other = box(1, 3, 2, (0.0, 0.0, 9, 8)), box(2, 3, 2, (-0.0, 0.0, 9, 8))
+    assert found(checked(boxes=[*BOXES[2:], one, other]))["box_duplicated"] == 1
+
+
+def test_a_crowd_is_measured_like_any_box() -> None:
+    """Its area is that of its objects together, which lie in the box too."""
+    assert found(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1100))) == {}
+    assert found(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1300))) == {"box_area_exceeds_box": 1}
+
+
+def test_an_identical_image_in_a_later_split_condemns_the_one_to_train_on() -> None:
+    """Published scores are of the held-out images, so those stay."""
+    images = [image(7), image(4, "test"), image(3, "train", width=100, height=80), image(8, "train")]
+    validation = checked(images, files=[{"sha256": f"{4:064x}"}], image_duplicated_across_splits={"severity": "error"})
+    [row] = validation.quarantine.to_pylist()
+    assert (row["row_number"], row["row_id"], row["reason"]) == (4, 8, "image_duplicated_across_splits")
+    assert json.loads(row["values"]) == {"split": "train", "same_as": "000000000004.jpg", "same_as_split": "test"}
+
+
+def test_files_that_cannot_be_read_are_no_duplicates_of_each_other() -> None:
+    nothing = {"sha256": None, "thumbnail": None, "problem": "not in its archive"}
+    images = [*IMAGES, image(8), image(9), image(10, "train")]
+    assert set(found(checked(images, files=[nothing] * 3))) == {"image_file_missing"}

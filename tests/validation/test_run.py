@@ -1,0 +1,215 @@
+"""What goes on, what goes to quarantine, and when a dataset as a whole fails."""
+
+import json
+import math
+from collections import Counter
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core import schema
+from pipeline.core.errors import BoxlineError
+from pipeline.validation import row_checks as sifting
+from pipeline.validation.joins import images_with_files
+from tests.support.scenes import box, files_of, image
+from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, found, outcome
+
+NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
+
+
+def test_good_tables_pass_unchanged() -> None:
+    validation = checked()
+    assert validation.accepted.images.equals(pa.Table.from_pylist(IMAGES, schema.IMAGES))
+    assert validation.accepted.boxes.equals(pa.Table.from_pylist(BOXES, schema.BOXES))
+    assert validation.accepted.categories["name"].to_pylist() == ["cat", "dog"]
+    assert validation.files.equals(files_of(validation.accepted.images))
+    assert validation.quarantine.num_rows == 0
+    assert validation.failures() == []
+    assert {one.status for one in validation.outcomes} == {"passed"}
+
+
+def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
+    bad = box(2, 7, 5, (600, math.nan, 41.5, 4), is_crowd=True)
+    validation = checked(boxes=[*BOXES[:3], bad, BOXES[3]])
+    assert validation.quarantine.schema == schema.QUARANTINE
+    [row] = validation.quarantine.to_pylist()
+    values, content = json.loads(row.pop("values")), json.loads(row.pop("row"))
+    assert row == {
+        "table": "boxes",
+        "row_number": 4,
+        "row_id": 2,
+        "image_id": 7,
+        "file_name": "000000000007.jpg",
+        "reason": "box_not_finite",
+    }
+    # JSON has no word for NaN
+    assert values == {"x": 600.0, "y": "nan", "width": 41.5, "height": 4.0, "area": 166.0}
+    assert content == bad | {"y": "nan"}
+    assert outcome(validation, "box_not_finite").examples == (
+        "boxes row 4, box 2 of 000000000007.jpg: x 600, y nan, width 41.5, height 4, area 166",
+    )
+
+
+def test_rows_of_several_slices_are_kept_each_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quarantine is made some rows at a time; line breaks, nulls and what is no number may be in any of them."""
+    monkeypatch.setattr(sifting, "SLICE_ROWS", 2)
+    bad = [box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(3)]
+    bad.append(box(23, 7, 5, (-math.inf, 2, math.inf, math.nan)))
+    images = [image(40 + number) | {"file_name": f"{number}\n\u2028é.jpg"} for number in range(3)]
+    validation = checked(
+        [*IMAGES, *images], [*BOXES, *bad], files=[{"sha256": None, "problem": None}, *[{"problem": "a\nb"}] * 2]
+    )
+    rows = validation.quarantine.to_pylist()
+    assert [json.loads(row["row"]) for row in rows] == [
+        *images,
+        bad[3] | {"x": "-inf", "width": "inf", "height": "nan", "area": str(bad[3]["area"])},
+        *bad[:3],
+    ]
+    assert [json.loads(row["values"]) for row in rows] == [
+        {"archive": images[0]["archive"], "member": images[0]["member"], "problem": None},
+        {"problem": "a\nb"},
+        {"problem": "a\nb"},
+        {"x": "-inf", "y": 2.0, "width": "inf", "height": "nan", "area": str(bad[3]["area"])},
+        *[{"width": -3.0, "height": 4.0}] * 3,
+    ]
+    assert rows[-1]["values"] == '{"width":-3.0,"height":4.0}'
+
+
+def test_what_inspect_says_of_a_file_is_the_reason_in_quarantine() -> None:
+    problem = "the file does not decode (image file is truncated (4 bytes not processed))."
+    validation = checked([*IMAGES, image(8)], files=[{"thumbnail": None, "problem": problem}])
+    [row] = validation.quarantine.to_pylist()
+    assert (row["table"], row["row_number"], row["row_id"], row["reason"]) == ("images", 3, 8, "image_not_decodable")
+    assert json.loads(row["values"]) == {"problem": problem}
+    assert json.loads(row["row"]) == image(8)
+    assert validation.files["image_id"].to_pylist() == [7, 3]
+
+
+def test_the_row_number_is_that_of_the_published_table_whatever_was_refused_before() -> None:
+    rows = [box(0, 7, 5, (1, 2, 3, 4)), NEGATIVE, *BOXES, box(3, 7, 5, (-9, 2, 3, 4))]
+    places = [(row["row_number"], row["reason"]) for row in checked(boxes=rows).quarantine.to_pylist()]
+    assert places == [(1, "box_id_below_one"), (2, "box_size_not_positive"), (7, "box_outside_image")]
+
+
+def test_a_box_of_an_image_that_is_not_there_has_no_file_name() -> None:
+    validation = checked(boxes=[*BOXES, box(2, 999, 5, (1, 2, 3, 4))])
+    assert validation.quarantine["file_name"].to_pylist() == [None]
+    assert outcome(validation, "image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "accepted", "quarantined"),
+    [("error", "quarantined", 4, 1), ("warning", "warned", 5, 0), ("off", "off", 5, 0)],
+)
+def test_the_severity_decides_what_becomes_of_a_row(
+    severity: str, status: str, accepted: int, quarantined: int
+) -> None:
+    rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
+    validation = checked(boxes=rows, box_outside_image={"severity": severity})
+    one = outcome(validation, "box_outside_image")
+    assert (one.status, one.count) == (status, int(severity != "off"))
+    assert len(one.examples) == one.count
+    assert (validation.accepted.boxes.num_rows, validation.quarantine.num_rows) == (accepted, quarantined)
+
+
+def test_thresholds_decide_what_breaks_a_check() -> None:
+    rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
+    assert found(checked(boxes=rows, box_outside_image={"tolerance_pixels": 8.9})) == {"box_outside_image": 1}
+    assert found(checked(boxes=rows, box_outside_image={"tolerance_pixels": 9})) == {}
+
+
+def test_examples_are_the_first_ones_and_the_count_is_of_all() -> None:
+    rows = [*BOXES, *(box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(9))]
+    one = outcome(checked(boxes=rows), "box_size_not_positive")
+    assert one.count == 9
+    assert [example.partition(",")[0] for example in one.examples] == [f"boxes row {number}" for number in range(5, 10)]
+
+
+def test_too_much_in_quarantine_fails_with_the_reasons_and_the_first_place() -> None:
+    rows = [*BOXES, NEGATIVE, box(0, 7, 5, (1, 2, 3, 4))]
+    assert checked(boxes=rows, allowed=0.25).failures() == []
+    assert checked(boxes=rows, allowed=0.24).failures() == [
+        "2 of 8 rows (25 %) are in quarantine, allowed are 24 % (box_id_below_one 1, box_size_not_positive 1; "
+        "first: boxes row 6, box 0 of 000000000007.jpg: box_id 0)"
+    ]
+
+
+def test_nothing_left_fails_whatever_is_allowed() -> None:
+    assert checked([], []).failures() == ["no images passed the checks"]
+    assert checked(boxes=[]).failures() == ["no boxes passed the checks"]
+    refused = [image | {"width": -1} for image in IMAGES]
+    assert checked(refused, files=[{"width": -1}] * 2).failures() == ["no images passed the checks"]
+
+
+def test_findings_of_other_images_are_refused() -> None:
+    files = files_of(pa.Table.from_pylist([TRAIN, VAL], schema.IMAGES))
+    with pytest.raises(BoxlineError) as raised:
+        images_with_files(pa.Table.from_pylist([VAL, TRAIN], schema.IMAGES), files)
+    assert str(raised.value) == (
+        "files.parquet describes 2 images, and not the 2 of images.parquet. Run `dvc repro inspect`, which looks at "
+        "them anew."
+    )
+
+
+# --- whatever the tables hold -----------------------------------------------------------------------------------------
+
+ids = st.integers(-1, 5)
+numbers = st.sampled_from([-9.0, -0.0, 0.0, 1.5, 30.0, 700.0, math.nan, math.inf, -math.inf])
+any_image = st.builds(
+    lambda image_id, split, width: image(image_id, split, width=width),
+    ids,
+    st.sampled_from(["train", "val", "test"]),
+    st.sampled_from([-5, 0, 20, 640]),
+)
+any_box = st.builds(
+    lambda box_id, image_id, category_id, xywh, is_crowd: box(box_id, image_id, category_id, xywh, is_crowd=is_crowd),
+    ids,
+    ids,
+    st.integers(1, 6),
+    st.tuples(numbers, numbers, numbers, numbers),
+    st.booleans(),
+)
+any_file = st.fixed_dictionaries(
+    {},
+    optional={
+        "problem": st.just("cut off"),
+        "sha256": st.sampled_from([None, "a", "b"]),
+        "orientation": st.sampled_from([None, 1, 6]),
+        "thumbnail": st.sampled_from([None, bytes(256), bytes(range(256))]),
+    },
+)
+
+
+@given(
+    st.lists(any_image, max_size=8).flatmap(
+        lambda images: st.tuples(st.just(images), st.lists(any_file, min_size=len(images), max_size=len(images)))
+    ),
+    st.lists(any_box, max_size=12),
+    st.sampled_from(["error", "warning", "off"]),
+)
+def test_every_row_is_accepted_or_in_quarantine_and_never_both(
+    images_and_files: tuple[list[Row], list[Row]], boxes: list[Row], severity: str
+) -> None:
+    images, files = images_and_files
+    softer = ("box_not_finite", "box_size_not_positive", "image_size_differs", "image_duplicated_within_split")
+    validation = checked(images, boxes, files=files, **{name: {"severity": severity} for name in softer})
+    given = Counter(json.dumps(row, sort_keys=True) for row in [*images, *boxes])
+    accepted = [*validation.accepted.images.to_pylist(), *validation.accepted.boxes.to_pylist()]
+    kept = Counter(json.dumps(row, sort_keys=True) for row in accepted)
+    quarantined = validation.quarantine.to_pylist()
+    assert len(accepted) + len(quarantined) == len(images) + len(boxes)
+    places = [(row["table"], row["row_number"]) for row in quarantined]
+    assert len(set(places)) == len(places)
+    for row in quarantined:
+        source = {"images": images, "boxes": boxes}[row["table"]][row["row_number"] - 1]
+        assert json.loads(row["row"]) == {name: _without_nan(value) for name, value in source.items()}
+        kept[json.dumps(source, sort_keys=True)] += 1
+    assert kept == given
+    assert validation.files["image_id"].to_pylist() == validation.accepted.images["image_id"].to_pylist()
+    assert set(validation.accepted.boxes["image_id"].to_pylist()) <= set(validation.files["image_id"].to_pylist())
+
+
+def _without_nan(value: object) -> object:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
