@@ -11,7 +11,7 @@ LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
 TWO_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder # by files, so that what a file needs is made once
 PUBLISHED := digits_localizer rectangle_localizer snack_localizer coco_yolo coco_retinanet
-IMPROVED := digits_edge_localizer rectangle_edge_localizer snack_edge_localizer coco_center_detector coco_retinanet_coarse
+IMPROVED := digits_distributional_localizer rectangle_distributional_localizer snack_distributional_localizer coco_anchor_free_detector coco_retinanet_coarse
 export DVC_NO_ANALYTICS := 1
 
 .PHONY: run improved test check server bench lock environment programs

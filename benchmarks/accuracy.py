@@ -45,7 +45,7 @@ COMPARISONS = (
     Comparison(
         "8,000 / 2,000 real digits",
         {"datasets.digits.source": str(REAL_DATA / "mnist")},
-        (Entry(PUBLISHED, "digits_localizer"), Entry(IMPROVED, "digits_edge_localizer")),
+        (Entry(PUBLISHED, "digits_localizer"), Entry(IMPROVED, "digits_distributional_localizer")),
         is_real=True,
     ),
     Comparison(
@@ -53,7 +53,7 @@ COMPARISONS = (
         {"datasets.rectangles.sample.val_images": 1000},
         (
             Entry(PUBLISHED, "rectangle_localizer", {"preset.scale": "published"}),
-            Entry(IMPROVED, "rectangle_edge_localizer"),
+            Entry(IMPROVED, "rectangle_distributional_localizer"),
         ),
     ),
     Comparison(
@@ -61,7 +61,7 @@ COMPARISONS = (
         SCENES,
         (
             Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160, "train.phases.all.epochs": 16}),
-            Entry(IMPROVED, "coco_center_detector"),
+            Entry(IMPROVED, "coco_anchor_free_detector"),
         ),
     ),
     Comparison(
@@ -75,14 +75,14 @@ COMPARISONS = (
     Comparison(
         "1,200 / 200 drawn snacks",
         {},
-        (Entry(PUBLISHED, "snack_localizer"), Entry(IMPROVED, "snack_edge_localizer")),
+        (Entry(PUBLISHED, "snack_localizer"), Entry(IMPROVED, "snack_distributional_localizer")),
     ),
     Comparison(
         "61 / 25 snack-like crops",
         {"datasets.snacks.source": str(REAL_DATA / "snacks")},
         (
             Entry(PUBLISHED, "snack_localizer", SNACKS),
-            Entry(IMPROVED, "snack_edge_localizer", {**SNACKS, "train.phases.all.epochs": 50}),
+            Entry(IMPROVED, "snack_distributional_localizer", {**SNACKS, "train.phases.all.epochs": 50}),
         ),
         is_real=True,
     ),
@@ -92,7 +92,7 @@ COMPARISONS = (
         (
             Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160}),
             Entry("as published, pixels cropped", "coco_yolo", {"pack.image_size": 160, "pack.resize": "crop"}),
-            Entry(IMPROVED, "coco_center_detector", {"train.phases.all.epochs": 8}),
+            Entry(IMPROVED, "coco_anchor_free_detector", {"train.phases.all.epochs": 8}),
         ),
         is_real=True,
     ),
@@ -146,7 +146,7 @@ def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         "score",
         "more",
         "baseline",
-        "ceiling",
+        "oracle",
         "parameters",
         "epochs",
         "seconds",
@@ -178,7 +178,7 @@ def _cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[str, ...]:
         f"{headline} {_spread(results, headline)}",
         ", ".join(f"{name} {_spread(results, name)}" for name in others),
         _spread([one], f"baseline_{headline}"),
-        _spread([one], f"ceiling_{headline}"),
+        _spread([one], f"oracle_{headline}"),
         f"{one['parameters']:,}",
         str(one["epochs"]),
         f"{_seconds(row):.0f}",

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.ways import compare
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core import schema
 from pipeline.core.parquet import FILES, read_table, write_table
 from pipeline.datasets.annotations import Tables
@@ -57,7 +57,7 @@ def all_refused(folder: Path) -> None:
 
 
 def _validated(folder: Path, tables: str) -> Validation:
-    limits, checks = checks_of(params.load(), "coco")
+    limits, checks = checks_of(load_params(), "coco")
     return validate(Tables.read(folder / tables), read_table(folder / FILES, schema.FILES), limits, checks)
 
 

@@ -17,7 +17,7 @@ from benchmarks.packing import PACK, pack, write_dataset
 from benchmarks.photographs import photographs
 from benchmarks.timing import ratio
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.training.data_loader import Batches
+from pipeline.training.data_loader import ShardLoader
 
 IMAGES = 1024
 BATCH_IMAGES = 16
@@ -43,7 +43,7 @@ def feeding_benchmark() -> dict[str, float]:
         pack(*write_dataset(folder, made), folder, folder / "nothing", folder / "pack")
         write_shard(shard_path(folder / "targets", "train", 0), image_ids, targets)
         images, encoded = Shards(folder / "pack", "train"), Shards(folder / "targets", "train")
-        batches = Batches(images, encoded, BATCH_IMAGES, list(targets), np.arange(IMAGES), seed=1)
+        batches = ShardLoader(images, encoded, BATCH_IMAGES, list(targets), np.arange(IMAGES), seed=1)
         published = _published([str(path) for path in files], targets)
         result = ratio(
             lambda: _exhaust(published),

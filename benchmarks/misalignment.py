@@ -16,7 +16,7 @@ from benchmarks.tables_in_docs import replace_table
 from pipeline.core.atomic_files import write_json
 from pipeline.datasets.annotations import Tables, boxes_by_image
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
-from pipeline.geometry.resize import BOX_PLACEMENTS, PIXEL_PLACEMENTS
+from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS
 
 RESULTS = Path(__file__).parent / "results" / "misalignment.json"
 IMAGE_PIXELS, GRID_CELLS, FEW_BOXES = 448, 6, 4
@@ -51,8 +51,8 @@ def _row(tables: Tables, resize: str, most: int | None) -> dict[str, Any]:
         if not len(boxes.boxes_xywh) or (most is not None and len(boxes.boxes_xywh) > most):
             continue
         targets, seen = (
-            xywh_to_xyxy(place[resize](width, height, IMAGE_PIXELS).boxes_to_square(boxes.boxes_xywh))
-            for place in (BOX_PLACEMENTS, PIXEL_PLACEMENTS)
+            xywh_to_xyxy(place[resize](width, height, IMAGE_PIXELS).apply_boxes(boxes.boxes_xywh))
+            for place in (BOX_TRANSFORMS, PIXEL_TRANSFORMS)
         )
         overlaps.append(paired_iou(targets, np.clip(seen, 0, 1)))
         cells, seen_cells = (

@@ -26,7 +26,7 @@ from benchmarks.timing import compared, in_turn, peak_megabytes
 from pipeline.archives.image_decoding import FORMATS
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
-from pipeline.core.atomic_files import resumed_folder
+from pipeline.core.atomic_files import resumable_directory
 from pipeline.geometry.resize import letterbox
 from pipeline.packing.config import Pack
 from pipeline.packing.packer import pack_images
@@ -42,27 +42,27 @@ def packing_benchmarks() -> dict[str, dict[str, float]]:
     """By the names under which they are reported."""
     # As in COCO, one number in five is the id of an image.
     numbers = np.random.default_rng(1).permutation(np.arange(1, 5 * IMAGES)).tolist()
-    ids, spread = numbers[:IMAGES], numbers[IMAGES : IMAGES + MORE]
+    ids, evenly_spaced = numbers[:IMAGES], numbers[IMAGES : IMAGES + MORE]
     appended = range(5 * IMAGES, 5 * IMAGES + MORE)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        made = list(photographs([*ids, *spread, *appended]))
+        made = list(photographs([*ids, *evenly_spaced, *appended]))
         images, files = write_dataset(folder, made)
 
         # Each into a folder of its own: to remove the one of the round before would be no part of packing.
         outs = (folder / f"pack{number}" for number in itertools.count())
         full = [folder / "nothing"]
 
-        def packed(image_ids: Iterable[int], former: Path) -> Path:
+        def packed(image_ids: Iterable[int], previous: Path) -> Path:
             out = next(outs)
-            pack(images.filter(pc.is_in(images["image_id"], pa.array(image_ids))), files, folder, former, out)
+            pack(images.filter(pc.is_in(images["image_id"], pa.array(image_ids))), files, folder, previous, out)
             return out
 
         bare_times, full_times, appended_times, spread_times = in_turn(
             lambda: decode_and_resize(made[:IMAGES]),
             lambda: full.append(packed(ids, full[0])),
             lambda: packed([*ids, *appended], full[-1]),
-            lambda: packed([*ids, *spread], full[-1]),
+            lambda: packed([*ids, *evenly_spaced], full[-1]),
         )
     return {
         "448 px: bare decoding and resizing / packing": compared(bare_times, full_times) | peak_memory(),
@@ -96,10 +96,10 @@ def write_dataset(folder: Path, made: Iterable[Photograph]) -> tuple[pa.Table, p
     return pa.Table.from_pylist(rows, schema.IMAGES), pa.Table.from_pylist(rows, schema.FILES)
 
 
-def pack(images: pa.Table, files: pa.Table, archives: Path, former: Path, out: Path) -> None:
+def pack(images: pa.Table, files: pa.Table, archives: Path, previous: Path, out: Path) -> None:
     """As the stage does."""
-    with resumed_folder(out) as folder, ThreadPoolExecutor(THREADS) as executor:
-        pack_images(images, files, ArchiveFolder(archives), PACK, former, folder, executor)
+    with resumable_directory(out) as folder, ThreadPoolExecutor(THREADS) as executor:
+        pack_images(images, files, ArchiveFolder(archives), PACK, previous, folder, executor)
 
 
 def decode_and_resize(made: list[Photograph]) -> None:
@@ -108,8 +108,8 @@ def decode_and_resize(made: list[Photograph]) -> None:
     def one(photograph: Photograph) -> None:
         with Image.open(io.BytesIO(photograph.content), formats=FORMATS) as image:
             pixels = np.asarray(image)
-        placement = letterbox(photograph.width, photograph.height, PACK.image_size)
-        cv2.resize(pixels, (placement.scaled_width, placement.scaled_height), interpolation=cv2.INTER_AREA)
+        transform = letterbox(photograph.width, photograph.height, PACK.image_size)
+        cv2.resize(pixels, (transform.scaled_width, transform.scaled_height), interpolation=cv2.INTER_AREA)
 
     def share(first: int) -> None:
         for photograph in made[first::THREADS]:

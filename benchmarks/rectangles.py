@@ -15,9 +15,9 @@ from pipeline.systems.interfaces import Part
 from pipeline.systems.rectangle_localizer.config import Model, Targets
 from pipeline.systems.rectangle_localizer.model import build_model, part
 from pipeline.systems.rectangle_localizer.pretrained import sample
-from pipeline.systems.rectangle_localizer.targets import squeeze
-from pipeline.training.data_loader import Batches
-from pipeline.training.feature_cache import precompute, split_at
+from pipeline.systems.rectangle_localizer.targets import sigmoid_encode
+from pipeline.training.data_loader import ShardLoader
+from pipeline.training.feature_cache import cache_features, split_at
 
 SIZE = 224
 BATCH_IMAGES = 32
@@ -56,7 +56,7 @@ def _literal_seconds(model: keras.Model, compile_arguments: dict[str, object]) -
                 for row in range(top, top + height):
                     for column in range(left, left + width):
                         image[row, column] = [255.0, 255.0, 255.0]
-            model.train_on_batch(images, {"box": squeeze(boxes_xywh / SIZE)})
+            model.train_on_batch(images, {"box": sigmoid_encode(boxes_xywh / SIZE)})
 
     epoch()
     return statistics.median(seconds(epoch) for _ in range(ROUNDS))
@@ -67,15 +67,15 @@ def _frozen_once_seconds(fitted: Part, folder: Path) -> tuple[float, float]:
     boxes_xywh = draw_boxes(np.random.default_rng(1), IMAGES, SIZE)
     ids = np.arange(1, IMAGES + 1)
     write_shard(shard_path(folder / "pack", "train", 0), ids, {"image": np.repeat(paint(boxes_xywh, SIZE), 3, axis=3)})
-    write_shard(shard_path(folder / "targets", "train", 0), ids, {"box": squeeze(boxes_xywh / SIZE)})
+    write_shard(shard_path(folder / "targets", "train", 0), ids, {"box": sigmoid_encode(boxes_xywh / SIZE)})
     images, targets = Shards(folder / "pack", "train"), Shards(folder / "targets", "train")
     assert fitted.cut is not None, "the backbone is frozen"
     frozen, head = split_at(fitted.model, fitted.cut)
     started = time.perf_counter()
-    features = precompute(frozen, images, ids, folder)
+    features = cache_features(frozen, images, ids, folder)
     once = time.perf_counter() - started
     head.compile(keras.optimizers.Adam(), **fitted.compile_arguments)
-    batches = Batches(features, targets, BATCH_IMAGES, ["box"], np.arange(IMAGES), seed=1)
+    batches = ShardLoader(features, targets, BATCH_IMAGES, ["box"], np.arange(IMAGES), seed=1)
 
     def epoch() -> None:
         head.fit(batches, shuffle=False, verbose=0)

@@ -43,8 +43,8 @@ def publish_failure(folder: Path, stage: str) -> None:
 def metric_rows(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row for each score that has a baseline.
 
-    >>> metric_rows({"AP": 0.25, "baseline_AP": 0.0, "ceiling_AP": 0.9, "images": 4}, {"AP": 0.2})
-    [{'metric': 'AP', 'score': 0.25, 'baseline': 0.0, 'ceiling': 0.9, 'last run': 0.2, 'change': 0.05}]
+    >>> metric_rows({"AP": 0.25, "baseline_AP": 0.0, "oracle_AP": 0.9, "images": 4}, {"AP": 0.2})
+    [{'metric': 'AP', 'score': 0.25, 'baseline': 0.0, 'oracle': 0.9, 'last run': 0.2, 'change': 0.05}]
     """
     rows = []
     for name, score in metrics.items():
@@ -53,13 +53,13 @@ def metric_rows(metrics: Mapping[str, Any], before: Mapping[str, Any]) -> list[d
             change = (
                 round(score - last, 6) if isinstance(last, int | float) and isinstance(score, int | float) else None
             )
-            baseline, ceiling = metrics[f"baseline_{name}"], metrics.get(f"ceiling_{name}")
+            baseline, ceiling = metrics[f"baseline_{name}"], metrics.get(f"oracle_{name}")
             rows.append(
                 {
                     "metric": name,
                     "score": score,
                     "baseline": baseline,
-                    "ceiling": ceiling,
+                    "oracle": ceiling,
                     "last run": last,
                     "change": change,
                 }

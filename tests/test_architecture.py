@@ -29,8 +29,8 @@ SYSTEMS = [
     "snack_localizer",
     "coco_yolo",
     "coco_retinanet",
-    "edge_localizer",
-    "center_detector",
+    "distributional_localizer",
+    "anchor_free_detector",
 ]
 DATASETS = ["coco", "digits", "rectangles", "snacks"]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -9,7 +9,7 @@ from benchmarks import ablations, accuracy
 from benchmarks.scratch import Parameters, changed, of_system
 from benchmarks.tables_in_docs import replace_table
 from pipeline.cli.params import check
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from tests.support.tiny_project import PROJECT
 
 PARAMS = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
@@ -31,14 +31,14 @@ TRAININGS = [
 def test_every_training_has_valid_parameters(tmp_path: Path, parameters: Parameters) -> None:
     """A misspelt key would be found after an hour of trainings before it."""
     (tmp_path / "params.yaml").write_text(json.dumps(changed(PARAMS, parameters)))  # which is YAML as well
-    check(params.load(tmp_path / "params.yaml"))
+    check(load_params(tmp_path / "params.yaml"))
 
 
 def result(**scores: Any) -> dict[str, Any]:
     """Of one training, as `Scratch.evaluate` gives it."""
     took = {"parameters": 1234, "epochs": 5, "seconds": 100.0}
     kinds = [{"kind": "missed", "lost_AP50": 0.25}]
-    baselines = {"baseline_AP": 0.001, "ceiling_AP": 0.9}
+    baselines = {"baseline_AP": 0.001, "oracle_AP": 0.9}
     return {"AP": 0.1, "AP50": 0.2, "AP75": 0.05, **baselines, **took, "kinds": kinds, **scores}
 
 

@@ -14,7 +14,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @contextlib.contextmanager
-def opened(content: bytes, name: str, advice: str) -> Iterator[Image.Image]:
+def open_image(content: bytes, name: str, advice: str) -> Iterator[Image.Image]:
     """The image in those bytes. Its header is read, its pixels only when the block asks for them.
 
     So a small file that claims a huge image costs nothing. Raises BoxlineError where header or pixels cannot be read;
@@ -35,7 +35,7 @@ def opened(content: bytes, name: str, advice: str) -> Iterator[Image.Image]:
         raise BoxlineError(f"{name} does not decode ({reason}). {advice}") from None
 
 
-def eight_bits(image: Image.Image) -> Image.Image:
+def to_uint8(image: Image.Image) -> Image.Image:
     """The same image; 16-bit grey scaled to 8 bits. Pillow would clip it at 255.
 
     Raises ValueError for numbers of 32 bits, whole or not: nobody says which of them is white.

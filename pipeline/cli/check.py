@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core import schema
 from pipeline.core.config import Params
-from pipeline.core.errors import BoxlineError, listed
-from pipeline.core.formatting import aligned
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.formatting import format_table
 from pipeline.core.parquet import FILES, read_table
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.revisions import NoRevisionError, Version, at_revision
+from pipeline.diff.revisions import NoRevisionError, DatasetVersion, at_revision
 from pipeline.validation.config import checks_of
 from pipeline.validation.markdown_report import as_markdown
 from pipeline.validation.outcome import Outcome
 from pipeline.validation.run import Validation, drift, validate
-from pipeline.validation.statistics import Overview
+from pipeline.validation.statistics import DatasetStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check(datasets: list[str], against: str | None, github: bool) -> int:
     """Check datasets; return the exit code."""
-    loaded = params.load()
+    loaded = load_params()
     names = datasets or list(loaded.datasets)
     found = {}
     with contextlib.ExitStack() as opened:
@@ -100,13 +100,13 @@ def _require_tables(loaded: Params, names: list[str]) -> None:
     if missing:
         targets = " ".join(f"tables@{name} inspect@{name}" for name in missing)
         raise BoxlineError(
-            f"{DATA}/ has no tables of {listed(missing)}. `dvc repro {targets}` makes them; `dvc pull {targets}` "
+            f"{DATA}/ has no tables of {join_items(missing)}. `dvc repro {targets}` makes them; `dvc pull {targets}` "
             "fetches those of this commit, once `dvc push` has stored them."
         )
 
 
 @contextlib.contextmanager
-def _earlier(revision: str, loaded: Params) -> Iterator[Version]:
+def _earlier(revision: str, loaded: Params) -> Iterator[DatasetVersion]:
     try:
         with at_revision(revision) as version:
             yield version
@@ -119,7 +119,7 @@ def _earlier(revision: str, loaded: Params) -> Iterator[Version]:
         ) from None
 
 
-def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
+def _checked(loaded: Params, name: str, before: DatasetVersion | None) -> Validation:
     limits, checks = checks_of(loaded, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
     validation = validate(Tables.read(DATA / name / "tables"), files, limits, checks)
@@ -127,14 +127,14 @@ def _checked(loaded: Params, name: str, before: Version | None) -> Validation:
     return replace(validation, outcomes=[*validation.outcomes, *drifted])
 
 
-def _overview_of(version: Version | None, name: str) -> Overview | BoxlineError | str:
+def _overview_of(version: DatasetVersion | None, name: str) -> DatasetStatistics | BoxlineError | str:
     """Of the tables that passed in that version, or why there are none, or why they cannot be read."""
     if version is None:
         return "not asked for: --against REV"
     if name not in version.datasets:
         return f"{version.name} has no tables of {name}"
     try:
-        return Overview.of(version.tables(name))
+        return DatasetStatistics.of(version.tables(name))
     except BoxlineError as error:
         return error
 
@@ -146,7 +146,7 @@ def _shown(name: str, validation: Validation) -> str:
         [
             f"{name}: {validation.overview.counts()}",
             "",
-            *aligned(rows, "<" * len(HEADER), ruled=True),
+            *format_table(rows, "<" * len(HEADER), ruled=True),
             "",
             *(f"FAILS: {one}\n" for one in validation.failures()),
         ]
@@ -162,7 +162,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
 def _closing(found: dict[str, Validation], failing: list[str]) -> str:
     warnings = sum(outcome.status == "warned" for validation in found.values() for outcome in validation.outcomes)
     passing = f"{len(found) - len(failing)} of {len(found)} datasets pass."
-    return " ".join([passing, *([f"Failing: {listed(failing)}."] if failing else []), f"Warnings: {warnings}."])
+    return " ".join([passing, *([f"Failing: {join_items(failing)}."] if failing else []), f"Warnings: {warnings}."])
 
 
 def _bounded(group: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:

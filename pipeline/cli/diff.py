@@ -5,12 +5,12 @@ import contextlib
 import sys
 from pathlib import Path
 
-from pipeline.core.errors import BoxlineError, listed
-from pipeline.core.exit_codes import require_file_place
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.exit_codes import require_writable_path
 from pipeline.diff.difference import Side, compare
 from pipeline.diff.html_report import section, write_diff_page
 from pipeline.diff.previews import NUM_PICTURES, choose, draw, kinds_of_images
-from pipeline.diff.revisions import Version, open_version, working_tree
+from pipeline.diff.revisions import DatasetVersion, open_revision, working_tree
 from pipeline.diff.summary import summary
 from pipeline.diff.thumbnails import Pixels
 from pipeline.html.document import require_replaceable
@@ -41,11 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def diff(before: str, after: str | None, dataset: list[str], out: Path) -> int:
     """Print what changed and write the page; return the exit code."""
-    require_file_place(out, "--out")
+    require_writable_path(out, "--out")
     require_replaceable(out)
     with contextlib.ExitStack() as opened:
-        one = opened.enter_context(open_version(before))
-        other = working_tree() if after is None else opened.enter_context(open_version(after))
+        one = opened.enter_context(open_revision(before))
+        other = working_tree() if after is None else opened.enter_context(open_revision(after))
         pairs, remarks = paired_datasets(one, other, dataset)
         _say(f"{one.name} -> {other.name}", *remarks)
         sections = []
@@ -60,7 +60,7 @@ def diff(before: str, after: str | None, dataset: list[str], out: Path) -> int:
     return 0
 
 
-def paired_datasets(before: Version, after: Version, names: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+def paired_datasets(before: DatasetVersion, after: DatasetVersion, names: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
     """Which dataset is compared with which, and remarks about those that one version alone has.
 
     Datasets of the project are compared by name, a folder of tables with that of its name or with the only one.
@@ -70,7 +70,7 @@ def paired_datasets(before: Version, after: Version, names: list[str]) -> tuple[
         unknown = [name for name in names if not version.is_folder and name not in version.datasets]
         if unknown:
             raise BoxlineError(
-                f"{version.name} has no dataset {listed(unknown)}; it has {listed(version.datasets)}. "
+                f"{version.name} has no dataset {join_items(unknown)}; it has {join_items(version.datasets)}. "
                 "Correct --dataset, or leave it out."
             )
     if before.is_folder or after.is_folder:
@@ -78,7 +78,7 @@ def paired_datasets(before: Version, after: Version, names: list[str]) -> tuple[
     common = [name for name in before.datasets if name in after.datasets]
     if not common:
         raise BoxlineError(
-            f"{before.name} has {listed(before.datasets)}, {after.name} has {listed(after.datasets)}: no dataset is in "
+            f"{before.name} has {join_items(before.datasets)}, {after.name} has {join_items(after.datasets)}: no dataset is in "
             "both. `dvc repro` builds what is missing."
         )
     sides = ((before, after), (after, before))
@@ -86,7 +86,7 @@ def paired_datasets(before: Version, after: Version, names: list[str]) -> tuple[
     return [(name, name) for name in names or common], [] if names else alone
 
 
-def _paired_with_folder(before: Version, after: Version, names: list[str]) -> tuple[str, str]:
+def _paired_with_folder(before: DatasetVersion, after: DatasetVersion, names: list[str]) -> tuple[str, str]:
     if before.is_folder and after.is_folder:
         if names:
             raise BoxlineError(
@@ -98,7 +98,7 @@ def _paired_with_folder(before: Version, after: Version, names: list[str]) -> tu
     candidates = names or ([own] if own in project.datasets else project.datasets)
     if len(candidates) > 1:
         raise BoxlineError(
-            f"{folder.name} is one dataset, {project.name} has {listed(candidates)}. Name the one to compare it with: "
+            f"{folder.name} is one dataset, {project.name} has {join_items(candidates)}. Name the one to compare it with: "
             f"--dataset {candidates[0]}"
         )
     return (own, candidates[0]) if before.is_folder else (candidates[0], own)

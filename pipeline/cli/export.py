@@ -4,8 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from pipeline.core.errors import BoxlineError, listed
-from pipeline.core.exit_codes import require_file_place
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.exit_codes import require_writable_path
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.formats.coco_writer import write_instances
 
@@ -28,11 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export(tables: Path, out: Path, split: str) -> int:
     """Write the images of that split with their boxes, and all categories; return the exit code."""
-    require_file_place(out, "FILE")
+    require_writable_path(out, "FILE")
     read = Tables.read(tables)
     known = read.images["split"].unique().to_pylist()
     if split not in known:
-        raise BoxlineError(f"{tables} holds no images of split {split!r}; expected --split {listed(known)}.")
+        raise BoxlineError(f"{tables} holds no images of split {split!r}; expected --split {join_items(known)}.")
     chosen = read.split(split)
     write_instances(out, chosen)
     logger.info("wrote %d images and %d boxes to %s", chosen.images.num_rows, chosen.boxes.num_rows, out)

@@ -5,7 +5,7 @@ import importlib
 import logging
 import sys
 
-from pipeline.core.exit_codes import one_line_errors
+from pipeline.core.exit_codes import handle_errors
 
 VERBS = ("check", "diff", "export", "outdated", "predict", "record", "repair", "trace", "verify")
 """Modules of pipeline/commands: each has HELP, DESCRIPTION, add_arguments and a function of its own name."""
@@ -24,7 +24,7 @@ def main() -> None:
         verb.set_defaults(run=getattr(module, name))
     words = vars(parser.parse_args())
     run = words.pop("run")
-    with one_line_errors():
+    with handle_errors():
         code = run(**words)
         sys.stdout.flush()  # here, where it is known what to do if nobody reads on
     sys.exit(code)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core.config import Params
 from pipeline.datasets import registry
 from pipeline.download.sync import changed_since
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def outdated(datasets: list[str]) -> int:
     """Print the datasets that are outdated; return the exit code."""
-    loaded = params.load()
+    loaded = load_params()
     for name in datasets or list(loaded.datasets):
         if _is_outdated(loaded, name):
             sys.stdout.write(f"{name}\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.inference.coco_results import PREDICTIONS, require_replaceable
 from pipeline.inference.inputs import find_images
 from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import Saved, require_model_folder
+from pipeline.systems.model_metadata import ModelMetadata, require_model_folder
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def predict(model: Path, inputs: list[str], out: Path, score_threshold: float, views: bool) -> int:
     """Find objects in images of one's own; return the exit code."""
     require_model_folder(model)
-    Saved.read(model)
+    ModelMetadata.read(model)
     Labels.read(model)
     require_replaceable(out)
     names = find_images(inputs, out)

@@ -3,15 +3,15 @@
 import sys
 from pathlib import Path
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core.atomic_files import read_json
 from pipeline.core.config import Params
 from pipeline.core.errors import BoxlineError
-from pipeline.core.formatting import aligned
+from pipeline.core.formatting import format_table
 from pipeline.evaluation.scores import task
 
 REPORTS = Path("reports")
-HEADER = ("system", "score", "baseline", "ceiling", "seconds", "where to look")
+HEADER = ("system", "score", "baseline", "oracle", "seconds", "where to look")
 
 
 def summary(loaded: Params, reports: Path) -> str:
@@ -19,8 +19,8 @@ def summary(loaded: Params, reports: Path) -> str:
 
     Systems that have not been evaluated say so; nothing is hidden.
     """
-    rows = [HEADER, *(_row(name, task(system.task).HEADLINE, reports) for name, system in loaded.systems.items())]
-    return "\n".join(aligned(rows, "<" * len(HEADER), ruled=True))
+    rows = [HEADER, *(_row(name, task(system.task).PRIMARY_METRIC, reports) for name, system in loaded.systems.items())]
+    return "\n".join(format_table(rows, "<" * len(HEADER), ruled=True))
 
 
 def _row(system: str, headline: str, reports: Path) -> tuple[str, ...]:
@@ -29,13 +29,13 @@ def _row(system: str, headline: str, reports: Path) -> tuple[str, ...]:
         metrics, took = read_json(folder / "metrics.json"), read_json(folder / "training" / "train.json")
     except FileNotFoundError:
         return system, "not evaluated yet", "", "", "", f"dvc repro evaluate@{system}"
-    scores = [metrics[headline], metrics[f"baseline_{headline}"], metrics[f"ceiling_{headline}"]]
+    scores = [metrics[headline], metrics[f"baseline_{headline}"], metrics[f"oracle_{headline}"]]
     first, *others = (f"{score:.3f}" for score in scores)
     return system, f"{headline} {first}", *others, f"{took['seconds']:.0f}", f"{folder}/"
 
 
 if __name__ == "__main__":
     try:
-        sys.stdout.write(summary(params.load(), REPORTS) + "\n")
+        sys.stdout.write(summary(load_params(), REPORTS) + "\n")
     except BoxlineError as error:
         sys.exit(f"Error: {error}")

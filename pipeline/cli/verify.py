@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from pipeline.remote.audit import Store, Survey, open_store
+from pipeline.remote.audit import Store, RemoteAudit, open_store
 
 HELP = "ask the remote for everything that dvc.lock names"
 DESCRIPTION = (
@@ -28,7 +28,7 @@ def verify(remote: str | None) -> int:
     return 1 if survey.faults else 0
 
 
-def summary(store: Store, survey: Survey) -> str:
+def summary(store: Store, survey: RemoteAudit) -> str:
     """One line: how many objects there are, how large, where, and what can be done about those that are not."""
     number = len(survey.objects)
     if survey.faults:

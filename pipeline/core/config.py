@@ -14,7 +14,7 @@ from msgspec import Meta
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -22,16 +22,16 @@ PositiveInt = Annotated[int, Meta(ge=1)]
 NonNegativeInt = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 NonNegativeFloat = Annotated[float, Meta(ge=0)]
-Share = Annotated[float, Meta(ge=0, le=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
 NAME_PATTERN = "^[a-z][a-z0-9_]*$"
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of every section: immutable, by keyword, no unknown keys."""
 
 
-class Dataset(Section, frozen=True):
+class Dataset(Config, frozen=True):
     """One entry of `datasets:`. `module` is a folder of pipeline/datasets. `source` and `sample` are what
     download reads, `validate` what validate reads.
     """
@@ -42,7 +42,7 @@ class Dataset(Section, frozen=True):
     validate: dict[str, Any]
 
 
-class System(Section, frozen=True):
+class System(Config, frozen=True):
     """One entry of `systems:`. `module` is a folder of pipeline/systems, `dataset` a key of `datasets:`."""
 
     module: Name
@@ -56,7 +56,7 @@ class System(Section, frozen=True):
     evaluate: dict[str, Any]
 
 
-class Params(Section, frozen=True, kw_only=True):
+class Params(Config, frozen=True, kw_only=True):
     """The whole file. `checks` are those of all datasets, needed where one is validated; a dataset's `validate` says
     what is different there.
     """
@@ -75,7 +75,7 @@ class Params(Section, frozen=True, kw_only=True):
         return _entry(self.systems, "systems", name)
 
 
-def load(path: Path = PARAMS_FILE) -> Params:
+def load_params(path: Path = PARAMS_FILE) -> Params:
     """The checked file. Raises BoxlineError where it is missing, is no YAML or does not have this shape."""
     try:
         # YAML 1.2, as DVC reads it: 2e-4 is a number here and text in YAML 1.1.
@@ -87,14 +87,14 @@ def load(path: Path = PARAMS_FILE) -> Params:
     except (YAMLError, UnicodeDecodeError) as error:
         raise BoxlineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     _require_names(raw, path)
-    params = section(raw, Params, where="", path=path)
+    params = parse_config(raw, Params, where="", path=path)
     for name, system in params.systems.items():
         if name in params.datasets:
             raise BoxlineError(f"{path}: {name} names a dataset and a system; each needs a folder of its own.")
         if system.dataset not in params.datasets:
             raise BoxlineError(
                 f"{path}: systems.{name}.dataset: received {system.dataset!r}, "
-                f"expected a key of datasets ({listed(params.datasets)})."
+                f"expected a key of datasets ({join_items(params.datasets)})."
             )
     return params
 
@@ -111,10 +111,10 @@ def _require_names(raw: object, path: Path) -> None:
                 )
 
 
-SectionType = TypeVar("SectionType", bound=Section)
+SectionType = TypeVar("SectionType", bound=Config)
 
 
-def section(raw: object, kind: type[SectionType], where: str, path: Path = PARAMS_FILE) -> SectionType:
+def parse_config(raw: object, kind: type[SectionType], where: str, path: Path = PARAMS_FILE) -> SectionType:
     """The part of the file at dotted key `where` as its checked section; `path` only names the file in messages."""
     try:
         return msgspec.convert(raw, kind)
@@ -122,7 +122,7 @@ def section(raw: object, kind: type[SectionType], where: str, path: Path = PARAM
         raise BoxlineError(f"{path}: {_explain(str(error), raw, kind, where)}") from None
 
 
-def _explain(message: str, raw: object, kind: type[Section], where: str) -> str:
+def _explain(message: str, raw: object, kind: type[Config], where: str) -> str:
     """Msgspec's words ("Expected `int`, got `str` - at `$.train.epochs`") with the key and the value received."""
     complaint, _, pointer = message.partition(" - at ")
     try:
@@ -135,12 +135,12 @@ def _explain(message: str, raw: object, kind: type[Section], where: str) -> str:
         known = list(_types(expected_kind, value))
         guesses = difflib.get_close_matches(unknown[1], known, n=1)
         hint = f" Did you mean {guesses[0]}?" if guesses else ""
-        return f"{key}: unknown key {unknown[1]!r}, expected one of {listed(known)}.{hint}"
+        return f"{key}: unknown key {unknown[1]!r}, expected one of {join_items(known)}.{hint}"
     missing = re.search(r"missing required field `([^`]+)`", complaint)
     if missing:
         return f"{key}: the key {missing[1]!r} is missing."
     if complaint.startswith(("Invalid enum value", "Invalid value")):
-        return f"{key}: received {value!r}, expected one of {listed(get_args(expected_kind))}."
+        return f"{key}: received {value!r}, expected one of {join_items(get_args(expected_kind))}."
     if complaint.startswith("Expected "):
         expected = complaint.removeprefix("Expected ").partition(", got")[0].replace("`", "")
         return f"{key}: received {value!r}, expected {expected}."
@@ -196,5 +196,5 @@ Entry = TypeVar("Entry", Dataset, System)
 
 def _entry(entries: dict[str, Entry], group: str, name: str) -> Entry:
     if name not in entries:
-        raise BoxlineError(f"{PARAMS_FILE}: {group} has no entry {name!r}; known are {listed(entries)}.")
+        raise BoxlineError(f"{PARAMS_FILE}: {group} has no entry {name!r}; known are {join_items(entries)}.")
     return entries[name]

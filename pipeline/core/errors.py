@@ -22,7 +22,7 @@ class NetworkError(BoxlineError):
     exit_code = 75
 
 
-def listed(values: Iterable[object], limit: int = 10) -> str:
+def join_items(values: Iterable[object], limit: int = 10) -> str:
     """The first `limit` values for a message, and how many follow.
 
     >>> listed(range(3)), listed("abcd", limit=2)
@@ -33,7 +33,7 @@ def listed(values: Iterable[object], limit: int = 10) -> str:
     return shown if len(texts) <= limit else f"{shown} and {len(texts) - limit} more"
 
 
-def shortened(text: str, limit: int = 100) -> str:
+def truncate(text: str, limit: int = 100) -> str:
     """Text of a stranger for a message: on one line, and no more than `limit` characters of it.
 
     >>> shortened("one   two"), shortened("abcdef", limit=3)

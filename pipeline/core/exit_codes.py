@@ -33,7 +33,7 @@ MACHINE_FAULTS = {
 
 
 @contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
+def handle_errors() -> Iterator[None]:
     """What a user can put right becomes one line on stderr, and an exit code that tells its kind; Ctrl-C becomes 130.
 
     Where nobody reads on what is printed, as after `| head`, the exit code is 1 and nothing is said. Other exceptions
@@ -72,7 +72,7 @@ def _end_with_traceback(error: Exception) -> NoReturn:
     sys.exit(BUG)
 
 
-def require_file_place(path: Path, word: str) -> None:
+def require_writable_path(path: Path, word: str) -> None:
     """Raise BoxlineError where no file can come to be at `path`, which messages call `word`.
 
     Folders that are not there yet are no fault: whoever writes the file makes them.
@@ -87,12 +87,12 @@ def require_file_place(path: Path, word: str) -> None:
 def run_stage(stage: Callable[..., None], subject: str, paths: list[str]) -> None:
     """Call `stage(subject, **paths)` with the command line's words: the subject first, then one --option per path.
 
-    dvc.yaml passes every path; no stage writes one down. A user's mistake becomes one line, see `one_line_errors`.
+    dvc.yaml passes every path; no stage writes one down. A user's mistake becomes one line, see `handle_errors`.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(description=stage.__doc__)
     parser.add_argument(subject, help=f"key in params.yaml, under {subject}s")
     for path in paths:
         parser.add_argument(f"--{path.replace('_', '-')}", type=Path, required=True)
-    with one_line_errors():
+    with handle_errors():
         stage(**vars(parser.parse_args()))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def counted(number: int, one: str, many: str) -> str:
+def pluralize(number: int, one: str, many: str) -> str:
     """A number with its noun.
 
     >>> counted(1, "box", "boxes"), counted(21360, "box", "boxes")
@@ -12,7 +12,7 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """A share as people read it, to three digits.
 
     >>> percent(0.25), percent(0.000412), percent(0.0)
@@ -21,7 +21,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def printable(text: str) -> str:
+def escape_control(text: str) -> str:
     r"""Text on one line: what a file is called must not begin a new one, which could pass for a line of ours.
 
     Nor does it hold the two signs and the bracket that are an order to GitHub's runner anywhere in a line.
@@ -32,7 +32,7 @@ def printable(text: str) -> str:
     return plain.replace("##[", r"#\x23[")
 
 
-def aligned(rows: Sequence[Sequence[str]], sides: str, *, ruled: bool = False) -> list[str]:
+def format_table(rows: Sequence[Sequence[str]], sides: str, *, ruled: bool = False) -> list[str]:
     """Rows as columns, "<" at the left and ">" at the right.
 
     ruled: with a line under the headings, which are the first row. What is in the last column may be long, and the

@@ -6,7 +6,7 @@ import subprocess
 from typing import NamedTuple
 
 from pipeline.core.errors import BoxlineError, NetworkError
-from pipeline.download.sources.base import spoken
+from pipeline.download.sources.base import redact_message
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Boxline",
@@ -50,7 +50,7 @@ def run_git(*words: str, content: str = "", **variables: str) -> str:
     if result.returncode:
         said = " ".join(os.fsdecode(result.stderr or result.stdout).split())
         kind = GitNetworkError if OUT_OF_REACH.search(said) else GitError
-        raise kind(f"`git {' '.join(words[:1])}` failed: {spoken(said).rstrip('.')}")
+        raise kind(f"`git {' '.join(words[:1])}` failed: {redact_message(said).rstrip('.')}")
     return os.fsdecode(result.stdout)
 
 
@@ -91,18 +91,18 @@ class Commit(NamedTuple):
 def commit(new: Commit, **variables: str) -> str:
     """Write a commit that no branch knows yet; `variables` may say who and when."""
     parents = [word for parent in dict.fromkeys(new.parents) for word in ("-p", parent)]
-    known = IDENTITY if not _knows_who() else {}
+    known = IDENTITY if not _has_identity() else {}
     return git("commit-tree", new.tree, *parents, content=new.message, **{**known, **variables})
 
 
-def as_written(name: str) -> dict[str, str]:
+def authorship_env(name: str) -> dict[str, str]:
     """Who wrote a commit and when, for another one in its place."""
     found = git("show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI", name).split("\0")
     keys = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")]
     return dict(zip(keys, found, strict=True))
 
 
-def _knows_who() -> bool:
+def _has_identity() -> bool:
     """Somebody said who commits; what Git makes up of a machine's name does not count."""
     try:
         git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.core.atomic_files import whole_file
+from pipeline.core.atomic_files import atomic_write
 from pipeline.core.errors import BoxlineError
 
 FILES = "files.parquet"
@@ -19,13 +19,13 @@ QUARANTINE = "quarantine.parquet"
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
     """Parquet with zstd: the columns of `schema`, cast to its types. A null where none may be is an error."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd")
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """A table that has exactly `schema`: names, types and units. Raises BoxlineError naming the columns that differ."""
-    with damage_told(str(path), "Delete it and run `dvc repro`."):
+    with as_corrupt_table_error(str(path), "Delete it and run `dvc repro`."):
         try:
             table = pq.read_table(path)
         except FileNotFoundError:
@@ -39,7 +39,7 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 
 @contextlib.contextmanager
-def damage_told(where: str, remedy: str) -> Iterator[None]:
+def as_corrupt_table_error(where: str, remedy: str) -> Iterator[None]:
     """What Arrow says while it reads a damaged file, as a BoxlineError about the table `where`."""
     try:
         yield

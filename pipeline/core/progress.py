@@ -33,7 +33,7 @@ class Bar(tqdm):
         """Go on by `n`."""
         self._done += n
         if time.monotonic() - self._told >= TELLING_SECONDS:
-            tell(self._what, self._done, self.total)
+            write_progress(self._what, self._done, self.total)
             self._told = time.monotonic()
         return super().update(n)
 
@@ -48,7 +48,7 @@ def byte_bar(description: str, total_bytes: int, done_bytes: int = 0) -> Bar:
     return Bar(description, total_bytes, "B", initial=done_bytes, unit_scale=True, unit_divisor=1024)
 
 
-def tell(what: str, done: float, total: float) -> None:
+def write_progress(what: str, done: float, total: float) -> None:
     """Write what is done, how far and of how much into the file, whole or not at all, if anybody watches.
 
     Any thread may tell. A file that cannot be written stops nothing: the work itself is worth more.

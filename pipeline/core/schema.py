@@ -79,7 +79,7 @@ QUARANTINE = pa.schema(
     ]
 )
 
-PLACEMENTS = pa.schema(
+PACK_INDEX = pa.schema(
     [
         _field("image_id", pa.int64(), "key of images"),
         _field("split", pa.string(), "train, val or test"),

@@ -9,15 +9,15 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-FAREWELL_SECONDS = 1
+JOIN_TIMEOUT_SECONDS = 1
 
 
-class StoppedError(Exception):
+class CancelledError(Exception):
     """Another thread asked this one to end."""
 
 
-def at_once(function: Callable[[Item, threading.Event], Result], items: Sequence[Item], threads: int) -> list[Result]:
-    """`function` of each item and of an event that asks it to end soon, by StoppedError. Results in the items' order.
+def map_threaded(function: Callable[[Item, threading.Event], Result], items: Sequence[Item], threads: int) -> list[Result]:
+    """`function` of each item and of an event that asks it to end soon, by CancelledError. Results in the items' order.
 
     An exception, Ctrl-C included, ends all of them and is raised; of several exceptions that of the first item.
     Not a ThreadPoolExecutor: Python waits for its threads before it exits, so that Ctrl-C would take as long as a
@@ -51,6 +51,6 @@ def at_once(function: Callable[[Item, threading.Event], Result], items: Sequence
     finally:
         stop.set()
         for worker in workers:
-            worker.join(FAREWELL_SECONDS / len(workers))
+            worker.join(JOIN_TIMEOUT_SECONDS / len(workers))
     errors = [future.exception() for future in futures if future.done()]
-    raise next(error for error in errors if error is not None and not isinstance(error, StoppedError))
+    raise next(error for error in errors if error is not None and not isinstance(error, CancelledError))

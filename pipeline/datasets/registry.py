@@ -11,7 +11,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from pipeline.core.config import Section
+from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError
 
 if TYPE_CHECKING:  # the parts import what they need; a stage that asks for one part depends on no other
@@ -29,9 +29,9 @@ class Source(Protocol):
 class SampleWriter(Protocol):
     """sample.py"""
 
-    Sample: type[Section]
+    Sample: type[Config]
 
-    def write_sample(self, folder: Path, sample: Section) -> None:
+    def write_sample(self, folder: Path, sample: Config) -> None:
         """Fill `folder` as a download from the upstream would. The same section gives the same bytes."""
 
 

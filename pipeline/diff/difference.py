@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.core import schema
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.parquet import FILES, QUARANTINE
 from pipeline.datasets.annotations import Tables, boxes_xywh_of
 from pipeline.diff.boxes import BoxRows, compare_boxes
 from pipeline.diff.classes import class_names, compare_classes
 from pipeline.diff.images import compare_images
 from pipeline.diff.matching import Changes, Rows
-from pipeline.diff.revisions import Version
+from pipeline.diff.revisions import DatasetVersion
 from pipeline.validation.joins import split_names
 
 TRAIN = "train"
@@ -49,7 +49,7 @@ class Side:
         return cls(images, tables.boxes, tables.categories, reasons)
 
     @classmethod
-    def read(cls, version: Version, dataset: str) -> "Side":
+    def read(cls, version: DatasetVersion, dataset: str) -> "Side":
         """The dataset in that version. Raises BoxlineError where its tables cannot be had or name what is not there."""
         tables = version.tables(dataset)
         _require_comparable(tables, f"{dataset} of {version.name}")
@@ -194,13 +194,13 @@ def _faulty_keys(tables: Tables) -> Iterator[str]:
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
         unknown = named.filter(pc.invert(pc.is_in(named, value_set=ids.combine_chunks()))).unique().to_pylist()
         if unknown:
-            yield f"boxes.parquet names {key} {listed(unknown)}, which {owner}.parquet does not have"
+            yield f"boxes.parquet names {key} {join_items(unknown)}, which {owner}.parquet does not have"
         if twice:
-            yield f"{owner}.parquet has {key} {listed(twice)} more than once"
+            yield f"{owner}.parquet has {key} {join_items(twice)} more than once"
 
 
 def _faulty_numbers(boxes: pa.Table) -> Iterator[str]:
     for name in ("x", "y", "width", "height", "area"):
         bad = boxes.filter(pc.invert(pc.is_finite(boxes[name])))
         if bad.num_rows:
-            yield f"boxes.parquet has {name} {bad[name][0]} in box_id {listed(bad['box_id'].to_pylist())}"
+            yield f"boxes.parquet has {name} {bad[name][0]} in box_id {join_items(bad['box_id'].to_pylist())}"

@@ -14,7 +14,7 @@ from pipeline.diff.matching import Rows
 from pipeline.diff.thumbnails import Pixels
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.html.document import data_address
-from pipeline.packing.shards import spread
+from pipeline.packing.shards import evenly_spaced
 
 NUM_PICTURES = 48
 """Images of one dataset; each takes about 60 kB."""
@@ -103,7 +103,7 @@ def choose(kinds: Mapping[str, NDArray[np.bool_]], count: int) -> Rows:
     chosen = np.empty(0, np.int64)
     for place, candidates in enumerate(waiting):
         share = -(-(count - len(chosen)) // (len(waiting) - place))
-        chosen = np.concatenate([chosen, spread(np.setdiff1d(candidates, chosen), share)])
+        chosen = np.concatenate([chosen, evenly_spaced(np.setdiff1d(candidates, chosen), share)])
     return np.sort(chosen)
 
 

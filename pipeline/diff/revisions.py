@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.core import schema
-from pipeline.core.errors import BoxlineError, listed
-from pipeline.core.parquet import damage_told, type_and_unit
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.parquet import as_corrupt_table_error, type_and_unit
 from pipeline.datasets.annotations import Tables
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class NoRevisionError(BoxlineError):
     """A word that names no revision of the project."""
 
 
-class Version(ABC):
+class DatasetVersion(ABC):
     """One state of the data. `name` is what messages call it, `datasets` those whose tables it has.
 
     is_folder: it is one folder of tables, which is its only dataset.
@@ -84,7 +84,7 @@ class Version(ABC):
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None: ...
 
 
-class Folders(Version):
+class Folders(DatasetVersion):
     """Folders of tables on disk: by dataset the one with the tables and the one with the archives."""
 
     def __init__(self, name: str, folders: dict[str, tuple[Path, Path]], *, is_folder: bool = False) -> None:
@@ -104,7 +104,7 @@ class Folders(Version):
             return None
 
 
-class Revision(Version):
+class Revision(DatasetVersion):
     """A Git revision of this project, read through DVC; `repo` has been switched to it."""
 
     def __init__(self, name: str, commit: str, repo: "Repo") -> None:
@@ -156,7 +156,7 @@ class Revision(Version):
         return True
 
 
-def working_tree() -> Version:
+def working_tree() -> DatasetVersion:
     """What lies in data/ below the current folder, committed or not."""
     found = {
         path.parent.parent.name: (path.parent, path.parent.parent / DOWNLOAD)
@@ -171,7 +171,7 @@ def working_tree() -> Version:
 
 
 @contextlib.contextmanager
-def at_revision(revision: str) -> Iterator[Version]:
+def at_revision(revision: str) -> Iterator[DatasetVersion]:
     """The project as a branch, a tag, a commit or an experiment of DVC has it, without datasets where it has no data.
 
     Raises NoRevisionError where there is no such revision.
@@ -199,7 +199,7 @@ def at_revision(revision: str) -> Iterator[Version]:
         yield version
 
 
-def folder_of_tables(path: Path) -> Version:
+def folder_of_tables(path: Path) -> DatasetVersion:
     """A folder with images.parquet, boxes.parquet, categories.parquet and maybe files.parquet and quarantine.parquet.
 
     It is one dataset, called as the folder or, where that is one of the pipeline's, as the folder around it. Archives
@@ -207,14 +207,14 @@ def folder_of_tables(path: Path) -> Version:
     """
     missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing:
-        raise BoxlineError(f"{path} is no folder of tables: {listed(missing)} not found, expected {listed(REQUIRED)}.")
+        raise BoxlineError(f"{path} is no folder of tables: {join_items(missing)} not found, expected {join_items(REQUIRED)}.")
     place = path.resolve()
     dataset = place.parent.name if place.name in (TABLES, "tables") else place.name
     return Folders(str(path), {dataset: (path, place.parent / DOWNLOAD)}, is_folder=True)
 
 
 @contextlib.contextmanager
-def open_version(word: str) -> Iterator[Version]:
+def open_revision(word: str) -> Iterator[DatasetVersion]:
     """A folder that holds images.parquet, or else the revision of that name."""
     folder = Path(word)
     if (folder / "images.parquet").is_file():
@@ -224,7 +224,7 @@ def open_version(word: str) -> Iterator[Version]:
         try:
             version = opened.enter_context(at_revision(word))
         except NoRevisionError as error:
-            raise BoxlineError(f"{word!r} is no folder with {listed(REQUIRED)}, and {error}") from None
+            raise BoxlineError(f"{word!r} is no folder with {join_items(REQUIRED)}, and {error}") from None
         if not version.datasets:
             raise BoxlineError(
                 f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
@@ -246,7 +246,7 @@ def _remotes_of_today() -> dict[str, Any]:
 
 
 def _read_columns(file: BinaryIO, columns: pa.Schema, where: str) -> pa.Table:
-    with damage_told(where, "`dvc repro` builds it again."):
+    with as_corrupt_table_error(where, "`dvc repro` builds it again."):
         table = pq.ParquetFile(file)
         for field in columns:
             _require_column(table.schema_arrow, field, where)

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.errors import listed
-from pipeline.core.formatting import aligned, counted, printable
+from pipeline.core.errors import join_items
+from pipeline.core.formatting import format_table, pluralize, escape_control
 from pipeline.diff.boxes import iou_of_pairs
 from pipeline.diff.difference import Difference
 from pipeline.diff.matching import Changes
@@ -114,7 +114,7 @@ def shown(name: str) -> str:
     >>> print(shown("a\x1b[31mb"), len(shown("long" * 100)))
     a\x1b[31mb 50
     """
-    plain = printable(name)
+    plain = escape_control(name)
     return plain if len(plain) <= NAME_CHARACTERS else plain[: NAME_CHARACTERS - 1] + "…"
 
 
@@ -123,7 +123,7 @@ def _totals(difference: Difference) -> list[str]:
     for total in totals(difference):
         came, went = ("" if count is None else f"{count:,}" for count in (total.came, total.went))
         rows.append((total.name, f"{total.before:,}", f"{total.after:,}", came, went, total.changed))
-    return aligned(rows, "<>>>><")
+    return format_table(rows, "<>>>><")
 
 
 def _counts(difference: Difference) -> list[str]:
@@ -135,7 +135,7 @@ def _counts(difference: Difference) -> list[str]:
         gained = f"{count.after - count.before:+,}"
         rows.append((shown(count.name), count.split, f"{count.before:,}", f"{count.after:,}", gained))
     more = len(counts) - NUM_COUNTS
-    return [*aligned(rows, "<<>>>"), *([f"and {more} more"] if more > 0 else [])]
+    return [*format_table(rows, "<<>>>"), *([f"and {more} more"] if more > 0 else [])]
 
 
 def _total(name: str, before: pa.Table, after: pa.Table, changes: Changes, words: Mapping[str, str]) -> Total:
@@ -160,14 +160,14 @@ def _leaks(difference: Difference) -> Iterator[str]:
     new = [leak for leak in difference.leaks if leak.is_new]
     if new:
         files = (" = ".join(f"{split}/{shown(name)}" for split, name in leak.places) for leak in new)
-        count = counted(len(new), "image file", "image files")
-        yield f"Leak: {count} now in several splits: {listed(files, NUM_NAMES)}."
+        count = pluralize(len(new), "image file", "image files")
+        yield f"Leak: {count} now in several splits: {join_items(files, NUM_NAMES)}."
     if len(difference.into_train):
         before, after = difference.images.before[difference.into_train], difference.images.after[difference.into_train]
         names = difference.after.images["file_name"].take(after).to_pylist()
         splits = difference.before.images["split"].take(before).to_pylist()
         files = (f"{shown(name)} from {split}" for name, split in zip(names, splits, strict=True))
-        yield f"Leak: {counted(len(before), 'image', 'images')} moved into train: {listed(files, NUM_NAMES)}."
+        yield f"Leak: {pluralize(len(before), 'image', 'images')} moved into train: {join_items(files, NUM_NAMES)}."
 
 
 def _classes(difference: Difference) -> Iterator[str]:
@@ -178,7 +178,7 @@ def _classes(difference: Difference) -> Iterator[str]:
         places = np.flatnonzero(classes.kinds[kind])
         if len(places):
             told = (tell(before[classes.before[place]], after[classes.after[place]]) for place in places)
-            yield f"Classes {words}: {listed(map(shown, told), NUM_NAMES)}."
+            yield f"Classes {words}: {join_items(map(shown, told), NUM_NAMES)}."
 
 
 def _unknown(difference: Difference) -> Iterator[str]:
@@ -189,5 +189,5 @@ def _unknown(difference: Difference) -> Iterator[str]:
     ]
     count = int(np.logical_or(*without).sum())
     if count:
-        images = counted(count, "image", "images")
+        images = pluralize(count, "image", "images")
         yield f"{images} without a digest on one side: whether the pixels changed is not known."

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives.image_decoding import eight_bits, opened
+from pipeline.archives.image_decoding import to_uint8, open_image
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Archive
 from pipeline.core.errors import BoxlineError
-from pipeline.diff.revisions import Version
+from pipeline.diff.revisions import DatasetVersion
 
 MAX_SIDE = 640
 """Pixels of the longer side of a picture."""
@@ -20,7 +20,7 @@ JPEG_QUALITY = 80
 class Pixels:
     """The images of one dataset in one version, where their archives are on this machine; nothing is fetched."""
 
-    def __init__(self, version: Version, dataset: str) -> None:
+    def __init__(self, version: DatasetVersion, dataset: str) -> None:
         self._version = version
         self._dataset = dataset
         self._archives: dict[Path, Archive] = {}
@@ -33,9 +33,9 @@ class Pixels:
         content = self._archive(image["archive"])[image["member"]].read(MAX_IMAGE_BYTES)
         if image["sha256"] not in (None, hashlib.sha256(content).hexdigest()):
             raise BoxlineError(f"{image['archive']} of {self._version.name} has another file of that name now.")
-        with opened(content, image["file_name"], "") as picture:
+        with open_image(content, image["file_name"], "") as picture:
             picture.draft("RGB", (MAX_SIDE, MAX_SIDE))  # large JPEGs are decoded at a fraction of their size
-            small = eight_bits(picture).convert("RGB")
+            small = to_uint8(picture).convert("RGB")
             small.thumbnail((MAX_SIDE, MAX_SIDE))
         jpeg = io.BytesIO()
         small.save(jpeg, "JPEG", quality=JPEG_QUALITY)

@@ -8,10 +8,10 @@ import msgspec
 from pipeline.core.atomic_files import write_json
 from pipeline.core.errors import BoxlineError
 from pipeline.download.checksums import Digests
-from pipeline.download.sources.base import Version
+from pipeline.download.sources.base import FileVersion
 
 
-class Record(msgspec.Struct, frozen=True):
+class PartialFileMetadata(msgspec.Struct, frozen=True):
     """What a part is a part of: the file's address without secrets, and its version there."""
 
     origin: str
@@ -19,7 +19,7 @@ class Record(msgspec.Struct, frozen=True):
     validator: str | None
 
 
-class Part:
+class PartialFile:
     """What has come of one file so far, at `path`. Bytes are added at the end and nowhere else.
 
     With a `record_path`, a later process goes on where this one was killed. The record says what the bytes are of. It
@@ -41,9 +41,9 @@ class Part:
             self.clear()
 
     @property
-    def version(self) -> Version:
+    def version(self) -> FileVersion:
         """The version that the bytes are of."""
-        return Version(self._record.size_bytes, self._record.validator) if self._record else Version(None, None)
+        return FileVersion(self._record.size_bytes, self._record.validator) if self._record else FileVersion(None, None)
 
     @property
     def offset(self) -> int:
@@ -62,7 +62,7 @@ class Part:
             self._digests = Digests.of_file(self.path)
         return self._digests
 
-    def belongs_to(self, origin: str, version: Version) -> bool:
+    def belongs_to(self, origin: str, version: FileVersion) -> bool:
         """Whether the bytes are of that version of that file, and something proves it.
 
         Another size contradicts only a whole file: what is asked for the rest of one tells its true size.
@@ -79,10 +79,10 @@ class Part:
             self._record_path.unlink(missing_ok=True)
         self._record, self._digests, self.size_bytes, self.is_fresh = None, None, 0, False
 
-    def begin(self, origin: str, version: Version) -> None:
+    def begin(self, origin: str, version: FileVersion) -> None:
         """Start over with that version."""
         self.clear()
-        self._write_record(Record(origin, version.size_bytes, version.validator))
+        self._write_record(PartialFileMetadata(origin, version.size_bytes, version.validator))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
         self._digests, self.is_fresh = Digests(), True
@@ -110,25 +110,25 @@ class Part:
             self._write_record(msgspec.structs.replace(self._record, size_bytes=self.size_bytes))
 
     def fill(
-        self, origin: str, version: Version, write: Callable[[Path], object], digests: Digests | None = None
+        self, origin: str, version: FileVersion, write: Callable[[Path], object], digests: Digests | None = None
     ) -> None:
         """Let `write` make the whole file at once; its digests where they are known."""
         self.clear()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write(self.path)
         self.size_bytes = self.path.stat().st_size
-        self._write_record(Record(origin, self.size_bytes, version.validator))
+        self._write_record(PartialFileMetadata(origin, self.size_bytes, version.validator))
         self._digests = digests
 
-    def _write_record(self, record: Record) -> None:
+    def _write_record(self, record: PartialFileMetadata) -> None:
         self._record = record
         if self._record_path:
             write_json(self._record_path, msgspec.to_builtins(record))
 
 
-def _read(path: Path) -> Record | None:
+def _read(path: Path) -> PartialFileMetadata | None:
     """None where there is no record, or a damaged one."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(path.read_bytes(), type=PartialFileMetadata)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from pipeline.core.errors import NetworkError
-from pipeline.core.thread_pool import StoppedError
+from pipeline.core.thread_pool import CancelledError
 
 logger = logging.getLogger(__name__)
 
@@ -16,10 +16,10 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for an origin, and how often to try.
 
-    connect_seconds, silence_seconds: for a connection, and between two bytes; a whole file may take days.
+    connect_seconds, read_timeout_seconds: for a connection, and between two bytes; a whole file may take days.
     tries: in a row. Failures are forgotten when `progress_bytes` more than ever before have come, so that a large file
         may outlive any number of cuts, and a server that sends a byte at a time may not go on forever.
     first_pause_seconds: doubles with each failure; a random share of up to a half is taken off, so that many clients
@@ -28,56 +28,56 @@ class Patience:
     """
 
     connect_seconds: float = 10
-    silence_seconds: float = 30
+    read_timeout_seconds: float = 30
     tries: int = 6
     progress_bytes: int = 16 << 20
     first_pause_seconds: float = 1
     longest_pause_seconds: float = 120
 
-    def pause_seconds(self, failures: int, asked_seconds: float) -> float:
+    def pause_seconds(self, failures: int, retry_after_seconds: float) -> float:
         """The pause after so many failures in a row, at least what the server asked for, within the bound."""
         own_seconds = self.first_pause_seconds * 2 ** (failures - 1) * random.uniform(0.5, 1)
-        return min(max(own_seconds, asked_seconds), self.longest_pause_seconds)
+        return min(max(own_seconds, retry_after_seconds), self.longest_pause_seconds)
 
 
-PATIENCE = Patience()
+DEFAULT_RETRY = RetryPolicy()
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A failure that may have passed at the next try.
 
-    `advice` ends the message when there is no next try; the server asked for a pause of at least `asked_seconds`.
+    `advice` ends the message when there is no next try; the server asked for a pause of at least `retry_after_seconds`.
     """
 
-    def __init__(self, message: str, advice: str, asked_seconds: float = 0) -> None:
+    def __init__(self, message: str, advice: str, retry_after_seconds: float = 0) -> None:
         super().__init__(message)
         self.advice = advice
-        self.asked_seconds = asked_seconds
+        self.retry_after_seconds = retry_after_seconds
 
 
-def persevere(
+def retry(
     attempt: Callable[[], Result],
-    patience: Patience,
+    patience: RetryPolicy,
     stop: threading.Event | None = None,
     furthest_bytes: Callable[[], int] = lambda: 0,
 ) -> Result:
-    """What `attempt` returns, as soon as it raises no PassingError. `furthest_bytes` tells how far the best one came.
+    """What `attempt` returns, as soon as it raises no TransientError. `furthest_bytes` tells how far the best one came.
 
-    Raises NetworkError after the last try, and StoppedError where `stop` is set in a pause.
+    Raises NetworkError after the last try, and CancelledError where `stop` is set in a pause.
     """
     stop = stop or threading.Event()
     failures, mark_bytes = 0, furthest_bytes()
     while True:
         try:
             return attempt()
-        except PassingError as error:
+        except TransientError as error:
             fault = error  # what is raised below has nothing to do with it
         if furthest_bytes() - mark_bytes >= patience.progress_bytes:
             failures, mark_bytes = 0, furthest_bytes()
         failures += 1
         if failures >= patience.tries:
             raise NetworkError(f"{fault} ({failures} tries). {fault.advice}")
-        seconds = patience.pause_seconds(failures, fault.asked_seconds)
+        seconds = patience.pause_seconds(failures, fault.retry_after_seconds)
         logger.info("%s; try %d of %d in %.1f s", fault, failures + 1, patience.tries, seconds)
         if stop.wait(seconds):
-            raise StoppedError
+            raise CancelledError

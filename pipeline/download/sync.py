@@ -19,17 +19,17 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock, Timeout
 
-from pipeline.core.atomic_files import replace_folder, restore_folder, write_json
+from pipeline.core.atomic_files import replace_directory, restore_directory, write_json
 from pipeline.core.errors import BoxlineError
-from pipeline.core.thread_pool import at_once
+from pipeline.core.thread_pool import map_threaded
 from pipeline.download.checksums import Digests
 from pipeline.download.manifest import Asset
-from pipeline.download.partial_file import Part
-from pipeline.download.retry import PATIENCE, Patience, persevere
-from pipeline.download.sources.base import Origin, Version
-from pipeline.download.sources.resolve import origins_below
+from pipeline.download.partial_file import PartialFile
+from pipeline.download.retry import DEFAULT_RETRY, RetryPolicy, retry
+from pipeline.download.sources.base import FileSource, FileVersion
+from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sources.unpacked import UnpackedFolder
-from pipeline.download.transfer import Received, bring
+from pipeline.download.transfer import DownloadedFile, bring
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ FILES_AT_ONCE = 4
 class Report(msgspec.Struct, frozen=True):
     """What a folder of downloads holds, by path."""
 
-    files: dict[str, Received]
+    files: dict[str, DownloadedFile]
 
 
 @contextlib.contextmanager
-def alone(state: Path, work: str) -> Iterator[None]:
+def exclusive_lock(state: Path, work: str) -> Iterator[None]:
     """Only one process at a time works in `state`. Another one waits, and says once that it waits for that `work`.
 
     The system takes the lock back from a process that was killed.
@@ -62,61 +62,61 @@ def alone(state: Path, work: str) -> Iterator[None]:
         lock.release()
 
 
-def collect(
-    assets: Sequence[Asset], root: str, state: Path, out: Path, report: Path, patience: Patience = PATIENCE
-) -> dict[str, Received]:
-    """Bring all assets below `root` to `state`, several at once. Only one process does so; see `alone`.
+def sync_files(
+    assets: Sequence[Asset], root: str, state: Path, out: Path, report: Path, patience: RetryPolicy = DEFAULT_RETRY
+) -> dict[str, DownloadedFile]:
+    """Bring all assets below `root` to `state`, several at once. Only one process does so; see `exclusive_lock`.
 
     What a former run left in `state` is gone on with. A file of `out` is taken over where its origin still has the
     version of `report` and its digest is the one there. Raises BoxlineError as `bring` does, and where the disk has too
     little room, before anything is written; what has come until then stays.
     """
-    restore_folder(out)
+    restore_directory(out)
     _drop_strangers(state / "files", {asset.path for asset in assets})
-    former = _read(report)
+    previous = _read(report)
     downloads = [
-        _Download(asset, origin, _part(state, asset), out / asset.path, former.get(asset.path))
-        for asset, origin in zip(assets, origins_below(root, assets, patience), strict=True)
+        _Download(asset, origin, _part(state, asset), out / asset.path, previous.get(asset.path))
+        for asset, origin in zip(assets, resolve_sources(root, assets, patience), strict=True)
     ]
-    versions = at_once(lambda download, stop: persevere(download.origin.look, patience, stop), downloads, FILES_AT_ONCE)
+    versions = map_threaded(lambda download, stop: retry(download.origin.look, patience, stop), downloads, FILES_AT_ONCE)
     plan = list(zip(downloads, versions, strict=True))
     for download, version in plan:
         download.forget_others(version)
     _require_room(state, sum(download.missing_bytes(version) for download, version in plan))
-    received = at_once(lambda step, stop: step[0].run(step[1], patience, stop), plan, FILES_AT_ONCE)
+    received = map_threaded(lambda step, stop: step[0].run(step[1], patience, stop), plan, FILES_AT_ONCE)
     return {asset.path: file for asset, file in zip(assets, received, strict=True)}
 
 
-def install(received: Mapping[str, Received], state: Path, out: Path, report: Path) -> None:
+def install(received: Mapping[str, DownloadedFile], state: Path, out: Path, report: Path) -> None:
     """Make what was collected the new `out`, and say in `report` what it is.
 
     The report comes first: a kill between the two then costs nothing, since all files are still in `state`.
     """
     write_json(report, msgspec.to_builtins(Report(dict(received))))
-    replace_folder(out, state / "files")
+    replace_directory(out, state / "files")
     shutil.rmtree(state / "records")
 
 
-def changed_since(report: Path, assets: Sequence[Asset], root: str, patience: Patience = PATIENCE) -> bool:
+def changed_since(report: Path, assets: Sequence[Asset], root: str, patience: RetryPolicy = DEFAULT_RETRY) -> bool:
     """Whether a file below `root` is another one than a former run reported, as far as its origin tells.
 
     Without a report there was no download that could be outdated.
     """
-    former = _read(report)
-    if not former:
+    previous = _read(report)
+    if not previous:
         return False
-    origins = origins_below(root, assets, patience)
-    versions = at_once(lambda origin, stop: persevere(origin.look, patience, stop), origins, FILES_AT_ONCE)
+    origins = resolve_sources(root, assets, patience)
+    versions = map_threaded(lambda origin, stop: retry(origin.look, patience, stop), origins, FILES_AT_ONCE)
     return any(
-        asset.path not in former
-        or former[asset.path].origin != origin.shown
-        or _told(former[asset.path]).contradicts(new)
+        asset.path not in previous
+        or previous[asset.path].origin != origin.shown
+        or _told(previous[asset.path]).contradicts(new)
         for asset, origin, new in zip(assets, origins, versions, strict=True)
     )
 
 
-def _told(received: Received) -> Version:
-    return Version(received.size_bytes, received.validator)
+def _told(received: DownloadedFile) -> FileVersion:
+    return FileVersion(received.size_bytes, received.validator)
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,17 @@ class _Download:
     """One asset: where it comes from, what has come of it, and what a former run made of it."""
 
     asset: Asset
-    origin: Origin | UnpackedFolder
-    part: Part
+    origin: FileSource | UnpackedFolder
+    part: PartialFile
     former_path: Path
-    former: Received | None
+    previous: DownloadedFile | None
 
-    def forget_others(self, version: Version) -> None:
+    def forget_others(self, version: FileVersion) -> None:
         """Throw away what has come of another version."""
         if not self.part.belongs_to(self.origin.shown, version):
             self.part.clear()
 
-    def missing_bytes(self, version: Version) -> int:
+    def missing_bytes(self, version: FileVersion) -> int:
         """Bytes still to come, as far as the origin or the publisher tells."""
         if self._may_be_kept(version):
             return 0
@@ -142,7 +142,7 @@ class _Download:
             return 0 if self.part.is_whole else self.origin.content_bytes()
         return max((version.size_bytes or self.asset.size_bytes or 0) - self.part.size_bytes, 0)
 
-    def run(self, version: Version, patience: Patience, stop: threading.Event) -> Received:
+    def run(self, version: FileVersion, patience: RetryPolicy, stop: threading.Event) -> DownloadedFile:
         """Take the former file over, go on with a part, or begin."""
         if self._may_be_kept(version):
             self._keep(version)
@@ -150,16 +150,16 @@ class _Download:
             logger.info("%s: going on after %d bytes", self.origin.shown, self.part.size_bytes)
         return bring(self.asset, self.origin, self.part, patience, stop)
 
-    def _may_be_kept(self, version: Version) -> bool:
-        former = self.former
-        if former is None or self.part.is_whole or version.validator is None:
+    def _may_be_kept(self, version: FileVersion) -> bool:
+        previous = self.previous
+        if previous is None or self.part.is_whole or version.validator is None:
             return False
-        same = (former.origin, former.validator) == (self.origin.shown, version.validator)
-        return same and self.former_path.is_file() and self.former_path.stat().st_size == former.size_bytes
+        same = (previous.origin, previous.validator) == (self.origin.shown, version.validator)
+        return same and self.former_path.is_file() and self.former_path.stat().st_size == previous.size_bytes
 
-    def _keep(self, version: Version) -> None:
+    def _keep(self, version: FileVersion) -> None:
         digests = Digests.of_file(self.former_path)
-        if self.former is not None and digests.get("sha256") == self.former.sha256:
+        if self.previous is not None and digests.get("sha256") == self.previous.sha256:
             logger.info("%s has not changed: kept", self.origin.shown)
             self.part.fill(self.origin.shown, version, partial(_link, self.former_path), digests)
 
@@ -172,8 +172,8 @@ def _link(path: Path, target: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def _part(state: Path, asset: Asset) -> Part:
-    return Part(state / "files" / asset.path, state / "records" / f"{asset.path}.json")
+def _part(state: Path, asset: Asset) -> PartialFile:
+    return PartialFile(state / "files" / asset.path, state / "records" / f"{asset.path}.json")
 
 
 def _drop_strangers(folder: Path, paths: set[str]) -> None:
@@ -196,7 +196,7 @@ def _require_room(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def _read(report: Path) -> Mapping[str, Received]:
+def _read(report: Path) -> Mapping[str, DownloadedFile]:
     """What a former run reported, if it can be read."""
     try:
         return msgspec.json.decode(report.read_bytes(), type=Report).files

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pipeline.core.config import PositiveInt, Section, Share
+from pipeline.core.config import PositiveInt, Config, Fraction
 
 
-class Evaluate(Section, frozen=True):
+class Evaluate(Config, frozen=True):
     """What is scored and shown.
 
     split: the images that are scored, never the ones trained on.
@@ -15,4 +15,4 @@ class Evaluate(Section, frozen=True):
 
     split: Literal["val", "test"]
     pictures: PositiveInt
-    score_threshold: Share
+    score_threshold: Fraction

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of
 from pipeline.evaluation.detections import detections_table
 
-HEADLINE = "AP"
+PRIMARY_METRIC = "AP"
 
 MAX_DETECTIONS = 100
 """COCO counts at most so many detections of one image."""
@@ -55,7 +55,7 @@ def evaluation_of(truth: Tables, detections: pa.Table) -> hotcoco.COCOeval:
     return evaluation
 
 
-def constant_answer(train: Tables, truth: Tables) -> pa.Table:
+def constant_baseline(train: Tables, truth: Tables) -> pa.Table:
     """The same boxes for every image: each category's median training box, in fractions of the image.
 
     The score of a box is the share of training images that hold its category, so the commonest come first.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.detection import evaluation_of
-from pipeline.evaluation.error_analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
+from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, Analysis, named_images, share
 
 IOU = 0.5
 
@@ -29,8 +29,8 @@ KINDS = {
 """TIDE's kinds of errors (Bolya et al., 2020), and what hotcoco calls them."""
 
 
-def analyse(truth: Tables, detections: pa.Table) -> Analysis:
-    """`classes` and `sizes` with their boxes and AP, `kinds` of errors, `cut_offs`, `best_f1` and `worst_images`.
+def analyze_errors(truth: Tables, detections: pa.Table) -> Analysis:
+    """`classes` and `sizes` with their boxes and AP, `kinds` of errors, `thresholds`, `best_f1` and `worst_images`.
 
     Crowd boxes are no boxes to find. The worst images have the most wrong and missed boxes at the cut-off of the best
     F1 over all classes, the lowest such cut-off.
@@ -39,9 +39,9 @@ def analyse(truth: Tables, detections: pa.Table) -> Analysis:
     right, wrong = _right_and_wrong(evaluation, detections.num_rows)
     scores = detections["score"].to_numpy()
     boxes = truth.boxes.filter(pc.invert(truth.boxes["is_crowd"]))
-    cut_offs = [_at(cut_off, scores, right, wrong, boxes.num_rows) for cut_off in CUT_OFFS]
-    best = max(cut_offs, key=lambda row: row["f1"] or 0)
-    above = scores >= best["cut_off"]
+    thresholds = [_at(threshold, scores, right, wrong, boxes.num_rows) for threshold in THRESHOLDS]
+    best = max(thresholds, key=lambda row: row["f1"] or 0)
+    above = scores >= best["threshold"]
     image_ids = np.sort(truth.images["image_id"].to_numpy())
     wrong_of_image = _per_image(image_ids, detections.filter(pa.array(above & wrong)))
     missed_of_image = _per_image(image_ids, boxes) - _per_image(image_ids, detections.filter(pa.array(above & right)))
@@ -51,11 +51,11 @@ def analyse(truth: Tables, detections: pa.Table) -> Analysis:
         "classes": _classes(evaluation, truth, boxes),
         "sizes": _sizes(evaluation, boxes),
         "kinds": _kinds(evaluation),
-        "cut_offs": cut_offs,
+        "thresholds": thresholds,
         "best_f1": best,
         "worst_images": named_images(truth, image_ids[worst], errors),
     }
-    return Analysis(report, image_ids[worst], best["cut_off"])
+    return Analysis(report, image_ids[worst], best["threshold"])
 
 
 def _right_and_wrong(evaluation: hotcoco.COCOeval, num_detections: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -108,13 +108,13 @@ def _kinds(evaluation: hotcoco.COCOeval) -> list[dict[str, Any]]:
 
 
 def _at(
-    cut_off: float, scores: NDArray[np.float64], right: NDArray[np.bool_], wrong: NDArray[np.bool_], num_boxes: int
+    threshold: float, scores: NDArray[np.float64], right: NDArray[np.bool_], wrong: NDArray[np.bool_], num_boxes: int
 ) -> dict[str, Any]:
     """Precision, recall and F1 of the detections above a cut-off, of all classes together."""
-    above = scores >= cut_off
+    above = scores >= threshold
     num_right, num_wrong = int((right & above).sum()), int((wrong & above).sum())
     return {
-        "cut_off": cut_off,
+        "threshold": threshold,
         "precision": share(num_right, num_right + num_wrong),
         "recall": share(num_right, num_boxes),
         "f1": share(2 * num_right, num_right + num_wrong + num_boxes),

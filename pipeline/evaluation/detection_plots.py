@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.error_analysis import Report
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.detection import save_predictions
 from pipeline.plots.panels import Bars, Lines, classes_panel, save_panels, sizes_panel
 from pipeline.systems.interfaces import Arrays, Codec
@@ -18,20 +18,20 @@ MEASURES = {"precision": "precision", "recall": "recall", "F1": "f1"}
 
 def write_task_pictures(
     folder: Path,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     _outputs: Arrays,
-    truth: Sequence[Marks],
-    predictions: Sequence[Marks],
+    truth: Sequence[LabeledBoxes],
+    predictions: Sequence[LabeledBoxes],
     _codec: Codec,
     names: Sequence[str],
 ) -> None:
     """`predictions.png`: every image, predictions in the colours of their classes over the true boxes."""
-    save_predictions(folder / "predictions.png", squares, truth, predictions, names)
+    save_predictions(folder / "predictions.png", model_inputs, truth, predictions, names)
 
 
 def write_errors(folder: Path, report: Report) -> None:
     """`errors.png`: what each kind of error costs, precision, recall and F1 by cut-off, AP by size and class."""
-    kinds, rows, best = report["kinds"], report["cut_offs"], report["best_f1"]
+    kinds, rows, best = report["kinds"], report["thresholds"], report["best_f1"]
     save_panels(
         folder / "errors.png",
         [
@@ -42,11 +42,11 @@ def write_errors(folder: Path, report: Report) -> None:
                 to_largest=True,
             ),
             Lines(
-                f"At IoU 0.5: best F1 {best['f1'] or 0:.3f} at {best['cut_off']:.2f}",
+                f"At IoU 0.5: best F1 {best['f1'] or 0:.3f} at {best['threshold']:.2f}",
                 "cut-off of the score",
-                [row["cut_off"] for row in rows],
+                [row["threshold"] for row in rows],
                 {name: [row[key] for row in rows] for name, key in MEASURES.items()},
-                marked=best["cut_off"],
+                marked=best["threshold"],
             ),
             sizes_panel(report["sizes"], "AP", "AP by size (boxes)"),
             classes_panel(report["classes"], "AP", "AP"),
@@ -55,7 +55,7 @@ def write_errors(folder: Path, report: Report) -> None:
 
 
 def write_worst(
-    folder: Path, squares: NDArray[np.uint8], truth: Sequence[Marks], predictions: Sequence[Marks], names: Sequence[str]
+    folder: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], predictions: Sequence[LabeledBoxes], names: Sequence[str]
 ) -> None:
     """`worst.png`, drawn like `predictions.png`."""
-    save_predictions(folder / "worst.png", squares, truth, predictions, names)
+    save_predictions(folder / "worst.png", model_inputs, truth, predictions, names)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.core import schema
 from pipeline.geometry.boxes import Boxes
-from pipeline.geometry.resize import Placement
+from pipeline.geometry.resize import ResizeTransform
 from pipeline.systems.interfaces import NO_CATEGORY, Decoded
 
 
@@ -23,18 +23,18 @@ def detections_table(
 def to_original(
     decoded: Decoded,
     image_ids: NDArray[np.int64],
-    placements: Mapping[int, Placement],
-    label_category_ids: NDArray[np.int32],
+    transforms: Mapping[int, ResizeTransform],
+    label_to_category_id: NDArray[np.int32],
 ) -> pa.Table:
     """Decoded boxes of a batch, whose rows are `image_ids`, back in each original image's pixels.
 
     Labels that stand for no category are left out.
     """
-    category_ids = label_category_ids[decoded.labels]
+    category_ids = label_to_category_id[decoded.labels]
     kept = category_ids != NO_CATEGORY
     rows = decoded.rows[kept]
     boxes_xywh = np.array(decoded.boxes_rel_xywh[kept], np.float64)
     for row in np.unique(rows):
         here = rows == row
-        boxes_xywh[here] = placements[int(image_ids[row])].boxes_to_original(boxes_xywh[here])
+        boxes_xywh[here] = transforms[int(image_ids[row])].inverse_boxes(boxes_xywh[here])
     return detections_table(image_ids[rows], category_ids[kept], boxes_xywh, decoded.scores[kept])

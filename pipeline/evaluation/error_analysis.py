@@ -1,4 +1,4 @@
-"""The verb `analyse` that both kinds of task answer: which errors a system makes, and in which images."""
+"""The verb `analyze_errors` that both kinds of task answer: which errors a system makes, and in which images."""
 
 import importlib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pipeline.datasets.annotations import Tables
 Report = dict[str, Any]
 """Ready for JSON. A score that nothing asks for, such as that of a class without boxes, is None."""
 
-CUT_OFFS = tuple(step / 20 for step in range(1, 20))
+THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Confidences 0.05, 0.1 ... 0.95. What is as sure as a cut-off is above it."""
 
 WORST_IMAGES = 12
@@ -23,20 +23,20 @@ class Analysis(NamedTuple):
     """The errors of a system on the images of `truth`.
 
     report: by class, by size, by kind, by cut-off, and the worst images, each a list of rows; what stands in a row
-            says `analyse` of the task.
+            says `analyze_errors` of the task.
     worst_image_ids: the worst first, at most WORST_IMAGES; of equals in the end the lower id.
-    cut_off: the confidence below which `worst_image_ids` takes no notice of an answer.
+    threshold: the confidence below which `worst_image_ids` takes no notice of an answer.
     """
 
     report: Report
     worst_image_ids: NDArray[np.int64]
-    cut_off: float
+    threshold: float
 
 
 class TaskErrors(Protocol):
     """pipeline/evaluation/detection_errors.py and localization_errors.py"""
 
-    def analyse(self, truth: Tables, detections: pa.Table) -> Analysis:
+    def analyze_errors(self, truth: Tables, detections: pa.Table) -> Analysis:
         """What is wrong with `detections`, which may be empty, as may be the boxes of `truth`."""
 
 

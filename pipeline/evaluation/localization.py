@@ -11,10 +11,10 @@ from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of,
 from pipeline.evaluation.detections import detections_table
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 
-HEADLINE = "mean_iou"
+PRIMARY_METRIC = "mean_iou"
 
 
-class Judged(NamedTuple):
+class Matches(NamedTuple):
     """How each of N true boxes is answered: its IoU in 0..1, whether the class is right, and how sure the answer is.
 
     A box without an answer has IoU 0, a wrong class and score -inf, below every cut-off.
@@ -30,7 +30,7 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
 
     They are shares of all true boxes that are no crowd regions. A box without an answer counts as wrong with IoU 0.
     """
-    judged = judge(truth, detections)
+    judged = match_boxes(truth, detections)
     return {
         "accuracy": float(judged.right.mean()),
         "mean_iou": float(judged.ious.mean()),
@@ -39,7 +39,7 @@ def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
     }
 
 
-def judge(truth: Tables, detections: pa.Table) -> Judged:
+def match_boxes(truth: Tables, detections: pa.Table) -> Matches:
     """Every true box asks about the answer of its image: where an image has several, no one answer suits all of them.
 
     `detections` has at most one row per image. An inverted box overlaps nothing. Crowd boxes are regions to ignore.
@@ -54,10 +54,10 @@ def judge(truth: Tables, detections: pa.Table) -> Judged:
     ious[answered] = paired_iou(xywh_to_xyxy(boxes_xywh_of(answers)), xywh_to_xyxy(boxes_xywh_of(boxes)))
     right[answered] = answers["category_id"].to_numpy() == boxes["category_id"].to_numpy()
     scores[answered] = answers["score"].to_numpy()
-    return Judged(ious, right, scores)
+    return Matches(ious, right, scores)
 
 
-def constant_answer(train: Tables, truth: Tables) -> pa.Table:
+def constant_baseline(train: Tables, truth: Tables) -> pa.Table:
     """The same answer for every image: the mean training box in fractions of the image, and the commonest category."""
     boxes = without_crowds(train.boxes)
     fractions_xywh = boxes_xywh_of(boxes) / image_scale_of(boxes, train.images)

@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, without_crowds
-from pipeline.evaluation.error_analysis import CUT_OFFS, WORST_IMAGES, Analysis, named_images, share
-from pipeline.evaluation.localization import Judged, judge
+from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, Analysis, named_images, share
+from pipeline.evaluation.localization import Matches, match_boxes
 
 IOU = 0.5
 
@@ -20,14 +20,14 @@ SIZES = {"below 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "10 to 50 %": (0.1, 0
 """Shares of the image's area that a box covers, from the first up to below the second."""
 
 
-def analyse(truth: Tables, detections: pa.Table) -> Analysis:
-    """`classes` and `sizes` with their boxes, accuracy and mean IoU, `kinds` of answers, `cut_offs`, `worst_images`.
+def analyze_errors(truth: Tables, detections: pa.Table) -> Analysis:
+    """`classes` and `sizes` with their boxes, accuracy and mean IoU, `kinds` of answers, `thresholds`, `worst_images`.
 
     A box is wrong where its IoU is at most 0.5. The worst images have the lowest IoU, as a mean where an image has
     several boxes; of equals the surest answer comes first. Images without a box ask nothing, nor do crowd regions.
     """
     truth = dataclasses.replace(truth, boxes=without_crowds(truth.boxes))
-    judged = judge(truth, detections)
+    judged = match_boxes(truth, detections)
     image_ids, first_box, image_of_box = np.unique(
         truth.boxes["image_id"].to_numpy(), return_index=True, return_inverse=True
     )
@@ -37,13 +37,13 @@ def analyse(truth: Tables, detections: pa.Table) -> Analysis:
         "classes": _classes(truth, judged),
         "sizes": _sizes(truth, judged),
         "kinds": _kinds(judged),
-        "cut_offs": [_at(cut_off, judged) for cut_off in CUT_OFFS],
+        "thresholds": [_at(threshold, judged) for threshold in THRESHOLDS],
         "worst_images": named_images(truth, image_ids[worst], [{"mean_iou": float(mean_ious[row])} for row in worst]),
     }
-    return Analysis(report, image_ids[worst], cut_off=0.0)
+    return Analysis(report, image_ids[worst], threshold=0.0)
 
 
-def _classes(truth: Tables, judged: Judged) -> list[dict[str, Any]]:
+def _classes(truth: Tables, judged: Matches) -> list[dict[str, Any]]:
     """In order of their ids."""
     category_ids = truth.boxes["category_id"].to_numpy()
     return [
@@ -52,7 +52,7 @@ def _classes(truth: Tables, judged: Judged) -> list[dict[str, Any]]:
     ]
 
 
-def _sizes(truth: Tables, judged: Judged) -> list[dict[str, Any]]:
+def _sizes(truth: Tables, judged: Matches) -> list[dict[str, Any]]:
     sides = (boxes_xywh_of(truth.boxes) / image_scale_of(truth.boxes, truth.images))[:, 2:]
     covered = sides[:, 0] * sides[:, 1]
     return [
@@ -61,7 +61,7 @@ def _sizes(truth: Tables, judged: Judged) -> list[dict[str, Any]]:
     ]
 
 
-def _kinds(judged: Judged) -> list[dict[str, Any]]:
+def _kinds(judged: Matches) -> list[dict[str, Any]]:
     """Shares of all boxes; together 1."""
     wrong_box = judged.ious <= IOU
     kinds = {
@@ -73,14 +73,14 @@ def _kinds(judged: Judged) -> list[dict[str, Any]]:
     return [{"kind": kind, "share": share(chosen.sum(), len(chosen))} for kind, chosen in kinds.items()]
 
 
-def _at(cut_off: float, judged: Judged) -> dict[str, Any]:
+def _at(threshold: float, judged: Matches) -> dict[str, Any]:
     """The share of boxes with an answer above a cut-off, and the scores of these answers alone."""
-    above = judged.scores >= cut_off
+    above = judged.scores >= threshold
     scores = _scores(judged, above)
-    return {"cut_off": cut_off, "answered": share(scores.pop("boxes"), len(above)), **scores}
+    return {"threshold": threshold, "answered": share(scores.pop("boxes"), len(above)), **scores}
 
 
-def _scores(judged: Judged, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+def _scores(judged: Matches, chosen: NDArray[np.bool_]) -> dict[str, Any]:
     """Of some of the boxes."""
     boxes = int(chosen.sum())
     return {

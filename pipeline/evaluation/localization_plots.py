@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.error_analysis import Report
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.localization import GRID_IMAGES, save_localizations, save_probabilities
 from pipeline.plots.panels import Bars, Lines, classes_panel, save_panels, sizes_panel
 from pipeline.systems.interfaces import Arrays, Codec, class_probabilities
@@ -18,10 +18,10 @@ MEASURES = {"accuracy": "accuracy", "mean IoU": "mean_iou", "answered": "answere
 
 def write_task_pictures(
     folder: Path,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     outputs: Arrays,
-    truth: Sequence[Marks],
-    predictions: Sequence[Marks],
+    truth: Sequence[LabeledBoxes],
+    predictions: Sequence[LabeledBoxes],
     codec: Codec,
     names: Sequence[str],
 ) -> None:
@@ -30,18 +30,18 @@ def write_task_pictures(
     `probabilities.png`, where the codec has class probabilities: the same images beside the most probable classes.
     """
     first = slice(GRID_IMAGES)
-    save_localizations(folder / "predictions.png", squares[first], truth[first], predictions[first], names)
+    save_localizations(folder / "predictions.png", model_inputs[first], truth[first], predictions[first], names)
     probabilities = class_probabilities(codec)
     if probabilities is not None:
-        true_labels = [int(marks.labels[0]) for marks in truth[first]]
+        true_labels = [int(labeled_boxes.labels[0]) for labeled_boxes in truth[first]]
         save_probabilities(
-            folder / "probabilities.png", squares[first], true_labels, probabilities(outputs)[first], names
+            folder / "probabilities.png", model_inputs[first], true_labels, probabilities(outputs)[first], names
         )
 
 
 def write_errors(folder: Path, report: Report) -> None:
     """`errors.png`: what is right and wrong, accuracy and IoU above cut-offs, mean IoU by size and class."""
-    kinds, rows = report["kinds"], report["cut_offs"]
+    kinds, rows = report["kinds"], report["thresholds"]
     save_panels(
         folder / "errors.png",
         [
@@ -49,7 +49,7 @@ def write_errors(folder: Path, report: Report) -> None:
             Lines(
                 "Answers above a cut-off",
                 "cut-off of the score",
-                [row["cut_off"] for row in rows],
+                [row["threshold"] for row in rows],
                 {name: [row[key] for row in rows] for name, key in MEASURES.items()},
             ),
             sizes_panel(report["sizes"], "mean_iou", "Mean IoU by share of the image (boxes)"),
@@ -59,7 +59,7 @@ def write_errors(folder: Path, report: Report) -> None:
 
 
 def write_worst(
-    folder: Path, squares: NDArray[np.uint8], truth: Sequence[Marks], predictions: Sequence[Marks], names: Sequence[str]
+    folder: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], predictions: Sequence[LabeledBoxes], names: Sequence[str]
 ) -> None:
     """`worst.png`, drawn like `predictions.png`."""
-    save_localizations(folder / "worst.png", squares, truth, predictions, names)
+    save_localizations(folder / "worst.png", model_inputs, truth, predictions, names)

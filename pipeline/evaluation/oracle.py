@@ -10,28 +10,28 @@ from pipeline.core import schema
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.detections import to_original
 from pipeline.evaluation.scores import Task
-from pipeline.geometry.resize import Placement
+from pipeline.geometry.resize import ResizeTransform
 from pipeline.packing.shards import Shards
 from pipeline.systems.interfaces import Arrays, Codec
 from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import take_targets
+from pipeline.systems.target_annotations import read_targets
 
 BATCH_IMAGES = 256
 
 
-def lost_boxes(targets: Shards, num_boxes: int, codec: Codec, num_labels: int) -> int:
+def count_unencodable_boxes(targets: Shards, num_boxes: int, codec: Codec, num_labels: int) -> int:
     """How many of the `num_boxes` that were encoded do not come back when the targets are decoded."""
     found = sum(len(codec.decode(codec.as_outputs(batch, num_labels)).labels) for _, batch in _batches(targets))
     return num_boxes - found
 
 
-def ceiling(
-    targets: Shards, truth: Tables, placements: Mapping[int, Placement], codec: Codec, labels: Labels, task: Task
+def oracle_score(
+    targets: Shards, truth: Tables, transforms: Mapping[int, ResizeTransform], codec: Codec, labels: Labels, task: Task
 ) -> dict[str, float]:
     """The task's scores of the targets themselves, decoded as if a perfect model had answered them."""
     tables = [
         to_original(
-            codec.decode(codec.as_outputs(batch, len(labels.names))), image_ids, placements, labels.category_ids
+            codec.decode(codec.as_outputs(batch, len(labels.names))), image_ids, transforms, labels.category_ids
         )
         for image_ids, batch in _batches(targets)
     ]
@@ -41,4 +41,4 @@ def ceiling(
 def _batches(targets: Shards) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
     for start in range(0, len(targets), BATCH_IMAGES):
         rows = np.arange(start, min(start + BATCH_IMAGES, len(targets)))
-        yield targets.image_ids[rows], take_targets(targets, rows)
+        yield targets.image_ids[rows], read_targets(targets, rows)

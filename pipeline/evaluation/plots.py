@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pipeline.datasets.annotations import Tables, boxes_by_image, boxes_xywh_of, without_crowds
 from pipeline.evaluation.config import Evaluate
 from pipeline.evaluation.error_analysis import Analysis, Report
-from pipeline.geometry.labeled_boxes import Marks
-from pipeline.geometry.resize import Placement
-from pipeline.packing.shards import Shards, spread
+from pipeline.geometry.labeled_boxes import LabeledBoxes
+from pipeline.geometry.resize import ResizeTransform
+from pipeline.packing.shards import Shards, evenly_spaced
 from pipeline.plots.curves import save_curves
 from pipeline.systems.interfaces import Arrays, Codec, write_views
 from pipeline.systems.labels import Labels
@@ -33,24 +33,24 @@ class TaskPictures(Protocol):
     def write_task_pictures(
         self,
         folder: Path,
-        squares: NDArray[np.uint8],
+        model_inputs: NDArray[np.uint8],
         outputs: Arrays,
-        truth: Sequence[Marks],
-        predictions: Sequence[Marks],
+        truth: Sequence[LabeledBoxes],
+        predictions: Sequence[LabeledBoxes],
         codec: Codec,
         names: Sequence[str],
     ) -> None:
         """Pictures of one batch, its outputs, true boxes and the boxes to show; one mark per image and box."""
 
     def write_errors(self, folder: Path, report: Report) -> None:
-        """What the task's `analyse` reports, as `errors.png`."""
+        """What the task's `analyze_errors` reports, as `errors.png`."""
 
     def write_worst(
         self,
         folder: Path,
-        squares: NDArray[np.uint8],
-        truth: Sequence[Marks],
-        predictions: Sequence[Marks],
+        model_inputs: NDArray[np.uint8],
+        truth: Sequence[LabeledBoxes],
+        predictions: Sequence[LabeledBoxes],
         names: Sequence[str],
     ) -> None:
         """Images with true boxes and the boxes to show, as `worst.png`."""
@@ -77,7 +77,7 @@ def write_pictures(
     model: keras.Model,
     images: Shards,
     truth: Tables,
-    placements: Mapping[int, Placement],
+    transforms: Mapping[int, ResizeTransform],
     codec: Codec,
     labels: Labels,
 ) -> None:
@@ -85,16 +85,16 @@ def write_pictures(
 
     Crowd regions are left out of the true boxes: no score asks about them.
     """
-    image_ids = spread(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
-    squares = images.take("image", images.rows_of(image_ids))
-    outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(squares).items()}
+    image_ids = evenly_spaced(np.sort(truth.images["image_id"].to_numpy()), section.pictures)
+    model_inputs = images.take("image", images.rows_of(image_ids))
+    outputs = {name: np.asarray(values) for name, values in model.predict_on_batch(model_inputs).items()}
     found = labels.known(codec.decode(outputs)).by_image(len(image_ids))
-    true = _true_marks(truth, image_ids, placements, labels)
-    above = [marks.above(section.score_threshold) for marks in found]
-    task_pictures(task).write_task_pictures(folder, squares, outputs, true, above, codec, labels.names)
+    true = _true_marks(truth, image_ids, transforms, labels)
+    above = [labeled_boxes.above(section.score_threshold) for labeled_boxes in found]
+    task_pictures(task).write_task_pictures(folder, model_inputs, outputs, true, above, codec, labels.names)
     views = write_views(module)
     if views is not None:
-        views(folder, squares, outputs, true, found, labels.names, section.score_threshold)
+        views(folder, model_inputs, outputs, true, found, labels.names, section.score_threshold)
 
 
 def write_error_pictures(
@@ -104,35 +104,35 @@ def write_error_pictures(
     detections: pa.Table,
     images: Shards,
     truth: Tables,
-    placements: Mapping[int, Placement],
+    transforms: Mapping[int, ResizeTransform],
     labels: Labels,
 ) -> None:
     """`errors.png`, and `worst.png`: the worst images with the boxes that the analysis took notice of."""
     image_ids = analysis.worst_image_ids
-    above = detections.filter(pc.greater_equal(detections["score"], analysis.cut_off))
-    squares = images.take("image", images.rows_of(image_ids))
-    true = _true_marks(truth, image_ids, placements, labels)
-    found = [_found_marks(above, image_id, placements[image_id], labels) for image_id in image_ids.tolist()]
+    above = detections.filter(pc.greater_equal(detections["score"], analysis.threshold))
+    model_inputs = images.take("image", images.rows_of(image_ids))
+    true = _true_marks(truth, image_ids, transforms, labels)
+    found = [_found_marks(above, image_id, transforms[image_id], labels) for image_id in image_ids.tolist()]
     pictures = task_pictures(task)
     pictures.write_errors(folder, analysis.report)
-    pictures.write_worst(folder, squares, true, found, labels.names)
+    pictures.write_worst(folder, model_inputs, true, found, labels.names)
 
 
 def _true_marks(
-    truth: Tables, image_ids: NDArray[np.int64], placements: Mapping[int, Placement], labels: Labels
-) -> list[Marks]:
+    truth: Tables, image_ids: NDArray[np.int64], transforms: Mapping[int, ResizeTransform], labels: Labels
+) -> list[LabeledBoxes]:
     objects = without_crowds(truth.boxes)
     return [
-        Marks(placements[int(image_id)].boxes_to_square(boxes_xywh), labels.of_categories(category_ids))
+        LabeledBoxes(transforms[int(image_id)].apply_boxes(boxes_xywh), labels.of_categories(category_ids))
         for image_id, (boxes_xywh, category_ids, _) in zip(image_ids, boxes_by_image(objects, image_ids), strict=True)
     ]
 
 
-def _found_marks(detections: pa.Table, image_id: int, placement: Placement, labels: Labels) -> Marks:
+def _found_marks(detections: pa.Table, image_id: int, transform: ResizeTransform, labels: Labels) -> LabeledBoxes:
     """The detections of one image as they were before they were taken to the original."""
     here = detections.filter(pc.equal(detections["image_id"], image_id))
-    return Marks(
-        placement.boxes_to_square(boxes_xywh_of(here)),
+    return LabeledBoxes(
+        transform.apply_boxes(boxes_xywh_of(here)),
         labels.of_categories(here["category_id"].to_numpy()),
         here["score"].to_numpy(),
     )

@@ -1,4 +1,4 @@
-"""The two kinds of task and the verbs that both answer: `score`, `constant_answer`, and which score leads the table."""
+"""The two kinds of task and the verbs that both answer: `score`, `constant_baseline`, and which score leads the table."""
 
 import importlib
 from typing import Protocol, cast
@@ -14,12 +14,12 @@ TASKS = ("detection", "localization")
 class Task(Protocol):
     """pipeline/evaluation/detection.py and localization.py"""
 
-    HEADLINE: str
+    PRIMARY_METRIC: str
 
     def score(self, truth: Tables, detections: pa.Table) -> dict[str, float]:
         """Scores by name, each 0..1."""
 
-    def constant_answer(self, train: Tables, truth: Tables) -> pa.Table:
+    def constant_baseline(self, train: Tables, truth: Tables) -> pa.Table:
         """Detections that look at no pixel: the baseline of the scores."""
 
 

@@ -57,10 +57,10 @@ def paired_iou(boxes_a_xyxy: ArrayLike, boxes_b_xyxy: ArrayLike) -> NDArray[np.f
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def most_typical(boxes_xyxy: ArrayLike) -> int:
+def medoid_box(boxes_xyxy: ArrayLike) -> int:
     """The row of the box with the largest mean IoU with all boxes, itself included; of equals the first.
 
-    >>> most_typical([[0, 0, 1, 1], [5, 5, 9, 9], [5, 5, 9, 8]])
+    >>> medoid_box([[0, 0, 1, 1], [5, 5, 9, 9], [5, 5, 9, 8]])
     1
     """
     boxes = as_boxes(boxes_xyxy)

@@ -10,15 +10,15 @@ from pipeline.geometry.boxes import Boxes
 
 
 @dataclass(frozen=True)
-class Marks:
+class LabeledBoxes:
     """Boxes on one square image: rel xywh [N, 4], labels [N], and scores [N] or None for true boxes."""
 
     boxes_rel_xywh: Boxes
     labels: NDArray[np.integer[Any]]
     scores: NDArray[np.float64] | None = None
 
-    def above(self, threshold: float) -> "Marks":
+    def above(self, threshold: float) -> "LabeledBoxes":
         """Those with at least that score."""
         assert self.scores is not None, "true boxes have no score"
         kept = self.scores >= threshold
-        return Marks(self.boxes_rel_xywh[kept], self.labels[kept], self.scores[kept])
+        return LabeledBoxes(self.boxes_rel_xywh[kept], self.labels[kept], self.scores[kept])

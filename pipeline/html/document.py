@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.atomic_files import whole_file
+from pipeline.core.atomic_files import atomic_write
 from pipeline.core.errors import BoxlineError
 
 SKELETON = Path(__file__).with_name("document.html")
@@ -34,7 +34,7 @@ def write_document(path: Path, content: Path, title: str, data: dict[str, Any]) 
         "script-digest": base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode(),
         "data": _inside_script(data),
     }
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(_filled(page, values), encoding="utf-8", newline="\n")
 
 

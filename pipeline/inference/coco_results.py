@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 
 from pipeline.core.atomic_files import read_json, write_json
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 from pipeline.inference.inputs import is_address
 from pipeline.systems.interfaces import NO_CATEGORY
 from pipeline.systems.labels import Labels
@@ -73,12 +73,12 @@ def require_replaceable(out: Path) -> None:
         return
     if not out.is_dir():
         raise BoxlineError(f"--out: {out} is a file, expected a folder.")
-    former = _written_before(out)
+    previous = _written_before(out)
     files = (path.relative_to(out).as_posix() for path in sorted(out.rglob("*")) if not path.is_dir())
-    others = [name for name in files if name not in former]
+    others = [name for name in files if name not in previous]
     if others:
         raise BoxlineError(
-            f"--out: {out} holds files that are no former predictions ({listed(others, limit=3)}), and all of it would "
+            f"--out: {out} holds files that are no former predictions ({join_items(others, limit=3)}), and all of it would "
             "be replaced. Give another folder."
         )
 

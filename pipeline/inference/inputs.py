@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.archives.image_decoding import eight_bits, opened
+from pipeline.archives.image_decoding import to_uint8, open_image
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import Patience
-from pipeline.download.sources.base import without_secrets
-from pipeline.download.transfer import download
+from pipeline.download.retry import RetryPolicy
+from pipeline.download.sources.base import redact_url
+from pipeline.download.transfer import download_url
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 """What counts as an image in a folder. A file named by itself may have any name."""
@@ -24,7 +24,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".
 JPEG_FORMATS = ("JPEG", "MPO")
 """Some cameras put several JPEGs into one file, which Pillow calls MPO; the first one counts."""
 
-PATIENCE = Patience(tries=3)
+PHOTO_RETRY = RetryPolicy(tries=3)
 """Less than for a dataset: somebody waits, and the other images go on without this one."""
 
 
@@ -66,11 +66,11 @@ def read_photograph(name: str) -> Photograph:
     Raises BoxlineError where it cannot be read, is no image, is damaged, or is larger than 64 MiB or than Pillow's
     limit of 89 million pixels; the latter are never decoded.
     """
-    shown = without_secrets(name)
+    shown = redact_url(name)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with opened(_read(name), shown, "Give another image.") as image:
-            upright = eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
+        with open_image(_read(name), shown, "Give another image.") as image:
+            upright = to_uint8(ImageOps.exif_transpose(image)).convert("RGB")
             return Photograph(shown, np.asarray(upright), image.format in JPEG_FORMATS)
 
 
@@ -107,11 +107,11 @@ def _files_of(path: Path, out: Path) -> Iterator[str]:
     if not path.is_dir():
         yield str(path)
         return
-    former = out.resolve()
-    inside = former != path.resolve() and former.is_relative_to(path.resolve())
+    previous = out.resolve()
+    inside = previous != path.resolve() and previous.is_relative_to(path.resolve())
     for file in sorted(path.rglob("*")):
         if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file():
-            if inside and file.resolve().is_relative_to(former):
+            if inside and file.resolve().is_relative_to(previous):
                 continue
             yield str(file)
 
@@ -121,7 +121,7 @@ def _read(name: str) -> bytes:
         return _read_file(Path(name), name)
     with tempfile.TemporaryDirectory(prefix="boxline-") as folder:
         target = Path(folder) / "image"
-        download(name, target, PATIENCE, "Give the address of an image.", MAX_IMAGE_BYTES)
+        download_url(name, target, PHOTO_RETRY, "Give the address of an image.", MAX_IMAGE_BYTES)
         return target.read_bytes()
 
 

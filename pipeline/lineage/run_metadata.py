@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.core.dvc_lock import Lock
 from pipeline.core.errors import BoxlineError
-from pipeline.download.sources.base import spoken, without_secrets
+from pipeline.download.sources.base import redact_message, redact_url
 from pipeline.remote.local_content import Contents
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def cleaned(value: Any) -> Any:
 def _without_secrets(text: str) -> str:
     """An address, or a text in which addresses stand."""
     if ADDRESS.match(text):
-        return without_secrets(text)
-    return spoken(text) if "://" in text else text
+        return redact_url(text)
+    return redact_message(text) if "://" in text else text
 
 
 def _parsed(path: Path | None) -> Any:

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.dvc_lock import LOCK, Lock
-from pipeline.core.errors import BoxlineError, NetworkError, listed
-from pipeline.core.git import Commit, GitError, as_written, commit, file_at, git, is_checked_out, names, resolve
+from pipeline.core.errors import BoxlineError, NetworkError, join_items
+from pipeline.core.git import Commit, GitError, authorship_env, commit, file_at, git, is_checked_out, names, resolve
 from pipeline.lineage import run_metadata as account
 from pipeline.lineage.run_metadata import PACKAGES, PARAMS, RUN
 from pipeline.remote.audit import open_project, require_lock
@@ -145,7 +145,7 @@ def _add_dependencies(lock: Lock, variables: dict[str, str]) -> None:
     if left_out:
         logger.warning(
             "Not recorded, since .gitignore excludes it: %s. A clone of the run lacks it; `git add --force` tracks it.",
-            listed(left_out),
+            join_items(left_out),
         )
 
 
@@ -206,7 +206,7 @@ def _move_onto(theirs: str, tip: str) -> dict[str, str]:
     for own in git("rev-list", "--first-parent", "--reverse", tip, f"^{theirs}", "--", RUN).split():
         head = json.loads(file_at(own, RUN) or "")["commit"]
         message = git("show", "--no-patch", "--format=%B", own)
-        before = commit(Commit(f"{own}^{{tree}}", [before, head], message), **as_written(own))
+        before = commit(Commit(f"{own}^{{tree}}", [before, head], message), **authorship_env(own))
         moved[own] = before
     try:
         git("update-ref", "-m", "boxline record", RUNS, before, tip)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pipeline.core.dvc_lock import LOCK, Lock, LockedStage
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.git import GitError, file_at, git, names, resolve
 from pipeline.download.sync import Report
 from pipeline.lineage import run_metadata as account
@@ -100,7 +100,7 @@ def _run_lines(made: Made) -> Iterator[str]:
         flow_run = f", flow run {run['flow_run']}" if run["flow_run"] else ""
         yield f"run       {made.commit}, ended {run['ended']}{flow_run}"
     if made.earlier:
-        yield f"          the same came out of {listed(name[:7] for name in made.earlier)} before"
+        yield f"          the same came out of {join_items(name[:7] for name in made.earlier)} before"
     if run["commit"]:
         yield f"code      {run['commit']}{_uncommitted(run.get('uncommitted', []))}"
     if run.get("python"):

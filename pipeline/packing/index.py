@@ -8,32 +8,32 @@ import pyarrow.compute as pc
 
 from pipeline.core import schema
 from pipeline.core.parquet import read_table, write_table
-from pipeline.geometry.resize import BOX_PLACEMENTS, Placement
+from pipeline.geometry.resize import BOX_TRANSFORMS, ResizeTransform
 from pipeline.packing.config import Pack
 
 INDEX = "index.parquet"
 
-FIELDS = [name for name in schema.PLACEMENTS.names if name not in ("image_id", "split")]
+FIELDS = [name for name in schema.PACK_INDEX.names if name not in ("image_id", "split")]
 
 
-def write_placements(folder: Path, images: pa.Table, pack: Pack) -> None:
-    """One row of schema.PLACEMENTS per row of `images`, in that order."""
+def write_transforms(folder: Path, images: pa.Table, pack: Pack) -> None:
+    """One row of schema.PACK_INDEX per row of `images`, in that order."""
     sizes = np.stack([images["width"].to_numpy(), images["height"].to_numpy()], axis=1)
     # A few hundred sizes serve a hundred thousand images.
     distinct, size_of_image = np.unique(sizes, axis=0, return_inverse=True)
-    place = BOX_PLACEMENTS[pack.resize]
-    placements = [place(int(width), int(height), pack.image_size) for width, height in distinct]
+    place = BOX_TRANSFORMS[pack.resize]
+    transforms = [place(int(width), int(height), pack.image_size) for width, height in distinct]
     columns = {
-        name: np.array([getattr(placement, name) for placement in placements], np.int32)[size_of_image]
+        name: np.array([getattr(transform, name) for transform in transforms], np.int32)[size_of_image]
         for name in FIELDS
     }
     table = pa.table({"image_id": images["image_id"], "split": images["split"], **columns})
-    write_table(folder / INDEX, table, schema.PLACEMENTS)
+    write_table(folder / INDEX, table, schema.PACK_INDEX)
 
 
-def read_placements(folder: Path, split: str) -> dict[int, Placement]:
+def read_transforms(folder: Path, split: str) -> dict[int, ResizeTransform]:
     """Where each image of the split lies, by image_id, in the order of the shards."""
-    index = read_table(folder / INDEX, schema.PLACEMENTS)
+    index = read_table(folder / INDEX, schema.PACK_INDEX)
     of_split = index.filter(pc.equal(index["split"], split))
-    placements = map(Placement, *(of_split[name].to_pylist() for name in FIELDS))
-    return dict(zip(of_split["image_id"].to_pylist(), placements, strict=True))
+    transforms = map(ResizeTransform, *(of_split[name].to_pylist() for name in FIELDS))
+    return dict(zip(of_split["image_id"].to_pylist(), transforms, strict=True))

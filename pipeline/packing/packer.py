@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.archives.zip_archive import ArchiveFolder
-from pipeline.core.atomic_files import whole_file
+from pipeline.core.atomic_files import atomic_write
 from pipeline.core.progress import bar
 from pipeline.packing.config import Pack
-from pipeline.packing.index import INDEX, write_placements
+from pipeline.packing.index import INDEX, write_transforms
 from pipeline.packing.shard_writer import Packed, Row, digests_of, pack_shard, packed_rows, shard_digest, shard_schema
 from pipeline.packing.shards import id_ranges
 
@@ -47,13 +47,13 @@ def pack_images(
     files: pa.Table,
     archives: ArchiveFolder,
     pack: Pack,
-    former: Path,
+    previous: Path,
     folder: Path,
     executor: Executor,
 ) -> None:
     """Fill `folder` with the shards of each split, see `pack_shard`, and the index of placements, by image_id.
 
-    `files` (schema.FILES) has the digest of each image. What `former`, the pack of an earlier run, and `folder` hold
+    `files` (schema.FILES) has the digest of each image. What `previous`, the pack of an earlier run, and `folder` hold
     already is not decoded again; what `folder` holds in the end depends on the images and on `pack` alone.
 
     `executor` may have threads, processes, or machines that see the same files. A worker packs a shard at a time and
@@ -64,16 +64,16 @@ def pack_images(
     images = _by_id(images, files, pack)
     shards = list(_shards(images, pack))
     names, columns = {INDEX, *(shard.name for shard in shards)}, shard_schema(pack)
-    missing = [shard for shard in shards if not _taken_over(shard, columns, former, folder)]
+    missing = [shard for shard in shards if not _taken_over(shard, columns, previous, folder)]
     wanted = [digest for shard in missing for digest in shard.images["digest"].to_pylist()]
-    packed = _packed([*_all_but(names, former), *_all_but(names, folder)], columns, set(wanted))
+    packed = _packed([*_all_but(names, previous), *_all_but(names, folder)], columns, set(wanted))
     num_kept, num_copied = images.num_rows - len(wanted), sum(digest in packed for digest in wanted)
     tasks = ((folder / shard.name, _rows(shard, packed, archives)) for shard in missing)
     with bar("packing", images.num_rows, "image") as progress:
         progress.update(num_kept)
         for count in _each_done(executor, tasks, pack):
             progress.update(count)
-    write_placements(folder, images, pack)
+    write_transforms(folder, images, pack)
     _drop(_all_but(names, folder))
     logger.info(
         "packed %d images at %d px in %.1f s: %d decoded, %d copied, %d in shards that did not change",
@@ -104,9 +104,9 @@ def _shards(images: pa.Table, pack: Pack) -> Iterator[_Shard]:
             yield _Shard(f"{split}/{image_ids[part.start]:019d}-{digest}.arrow", rows)
 
 
-def _taken_over(shard: _Shard, columns: pa.Schema, former: Path, folder: Path) -> bool:
-    """Whether `folder` has the shard: a stopped run may have finished it, and `former` may lend it."""
-    path, former_path = folder / shard.name, former / shard.name
+def _taken_over(shard: _Shard, columns: pa.Schema, previous: Path, folder: Path) -> bool:
+    """Whether `folder` has the shard: a stopped run may have finished it, and `previous` may lend it."""
+    path, former_path = folder / shard.name, previous / shard.name
     if _holds(path, columns, shard.contents):
         return True
     if not _holds(former_path, columns, shard.contents):
@@ -116,7 +116,7 @@ def _taken_over(shard: _Shard, columns: pa.Schema, former: Path, folder: Path) -
     try:
         os.link(former_path, path)
     except OSError:  # not on every file system
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             shutil.copyfile(former_path, partial)
     return True
 

@@ -17,11 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.archives.image_decoding import eight_bits, opened
+from pipeline.archives.image_decoding import to_uint8, open_image
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Member
-from pipeline.core.atomic_files import whole_file
+from pipeline.core.atomic_files import atomic_write
 from pipeline.core.errors import BoxlineError
-from pipeline.geometry.resize import PIXEL_PLACEMENTS
+from pipeline.geometry.resize import PIXEL_TRANSFORMS
 from pipeline.packing.config import Pack
 from pipeline.packing.shards import mapped_batches, shard_batch, write_batches
 
@@ -76,7 +76,7 @@ def pack_shard(path: Path, rows: Sequence[Row], pack: Pack) -> int:
 
     Raises BoxlineError naming archive and member where an image does not decode or has another size than stated.
     """
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         write_batches(partial, shard_schema(pack), _batches(rows, pack))
     return len(rows)
 
@@ -125,8 +125,8 @@ def _batches(rows: Sequence[Row], pack: Pack) -> Iterator[pa.RecordBatch]:
 
 def _empty(rows: int, pack: Pack) -> NDArray[np.uint8]:
     """Memory for that many squares, or for a batch of them if that is less."""
-    square = (pack.image_size, pack.image_size, pack.channels)
-    return np.empty((min(rows, max(1, BATCH_BYTES // math.prod(square))), *square), np.uint8)
+    model_input = (pack.image_size, pack.image_size, pack.channels)
+    return np.empty((min(rows, max(1, BATCH_BYTES // math.prod(model_input))), *model_input), np.uint8)
 
 
 def _packed_images(shard: Path, batch: int) -> NDArray[np.uint8]:
@@ -136,21 +136,21 @@ def _packed_images(shard: Path, batch: int) -> NDArray[np.uint8]:
     return images
 
 
-def _place(member: Member, row: Row, pack: Pack, square: NDArray[np.uint8]) -> None:
-    placement = PIXEL_PLACEMENTS[pack.resize](row.width, row.height, pack.image_size)
+def _place(member: Member, row: Row, pack: Pack, model_input: NDArray[np.uint8]) -> None:
+    transform = PIXEL_TRANSFORMS[pack.resize](row.width, row.height, pack.image_size)
     mode = "RGB" if pack.channels == 3 else "L"
-    placement.image_to_square(_decoded(member, row.width, row.height, mode), square)
+    transform.apply_image(_decoded(member, row.width, row.height, mode), model_input)
 
 
 def _decoded(member: Member, width: int, height: int, mode: str) -> NDArray[np.uint8]:
     """uint8 [height, width, channels]. Orientation tags are not applied: boxes refer to the stored pixels."""
-    with opened(member.read(MAX_IMAGE_BYTES), str(member), "Replace the image, or drop its annotations.") as image:
+    with open_image(member.read(MAX_IMAGE_BYTES), str(member), "Replace the image, or drop its annotations.") as image:
         if image.size != (width, height):
             raise BoxlineError(
                 f"{member} is {image.size[0]} x {image.size[1]} pixels, "
                 f"its annotation says {width} x {height}. Correct the annotation or the image."
             )
-        narrowed = eight_bits(image)
+        narrowed = to_uint8(image)
         # Pillow copies an image that it converts to the mode that it has.
         return _array(narrowed if narrowed.mode == mode else narrowed.convert(mode))
 

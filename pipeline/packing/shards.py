@@ -88,7 +88,7 @@ def mapped_batches(path: Path) -> list[pa.RecordBatch]:
     return [reader.get_batch(number) for number in range(reader.num_record_batches)]
 
 
-def spread(image_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def evenly_spaced(image_ids: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """At most `count` of the images, first to last at equal steps: neighbours are often alike.
 
     >>> spread(np.arange(10, 20), 4).tolist()

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.geometry.labeled_boxes import Marks
-from pipeline.plots.image_grid import POINTS_PER_INCH, draw_marks, save, show_image
+from pipeline.geometry.labeled_boxes import LabeledBoxes
+from pipeline.plots.image_grid import POINTS_PER_INCH, draw_labeled_boxes, save, show_image
 
 MAX_SIDE = 2000
 """Longest side of a picture in pixels; a larger photograph is shown smaller."""
@@ -31,8 +31,8 @@ def fit_for_drawing(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def save_photograph(path: Path, pixels: NDArray[np.uint8], marks: Marks, names: list[str]) -> None:
-    """uint8 [height, width, 3], pixel for pixel, with `marks`; their boxes are fractions of width and height."""
+def save_photograph(path: Path, pixels: NDArray[np.uint8], labeled_boxes: LabeledBoxes, names: list[str]) -> None:
+    """uint8 [height, width, 3], pixel for pixel, with `labeled_boxes`; their boxes are fractions of width and height."""
     height, width = pixels.shape[:2]
     figure = Figure((width / DOTS_PER_INCH, height / DOTS_PER_INCH), dpi=DOTS_PER_INCH)
     ax = figure.add_axes((0, 0, 1, 1))
@@ -40,9 +40,9 @@ def save_photograph(path: Path, pixels: NDArray[np.uint8], marks: Marks, names: 
     show_image(ax, pixels)
     points_per_pixel = POINTS_PER_INCH / DOTS_PER_INCH
     longest = max(width, height)
-    draw_marks(
+    draw_labeled_boxes(
         ax,
-        marks,
+        labeled_boxes,
         names,
         font_points=max(12, longest / 60) * points_per_pixel,
         line_points=max(2, longest / 350) * points_per_pixel,

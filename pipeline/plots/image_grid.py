@@ -13,9 +13,9 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pipeline.core.atomic_files import whole_file
+from pipeline.core.atomic_files import atomic_write
 from pipeline.geometry.boxes import Boxes
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 
 TRUTH_COLOR = "white"
@@ -64,25 +64,25 @@ def draw_boxes(ax: Any, boxes_rel_xywh: Boxes, color: str, line_points: float = 
         )
 
 
-def draw_truth(ax: Any, truth: Marks) -> None:
+def draw_truth(ax: Any, truth: LabeledBoxes) -> None:
     """True boxes, thin, dashed and white."""
     draw_boxes(ax, truth.boxes_rel_xywh, TRUTH_COLOR, line_points=1, line_style="--")
 
 
-def draw_marks(ax: Any, marks: Marks, names: Sequence[str], font_points: float = 6, line_points: float = 1.6) -> None:
+def draw_labeled_boxes(ax: Any, labeled_boxes: LabeledBoxes, names: Sequence[str], font_points: float = 6, line_points: float = 1.6) -> None:
     """Boxes in the colour of their class, each with its name and, where there is one, its score.
 
     The surest or largest boxes get their names first. A name that would cover another one is left out; its box and
     its colour stay.
     """
-    boxes = marks.boxes_rel_xywh
-    colors = [class_color(int(label)) for label in marks.labels]
-    texts = [names[int(label)] for label in marks.labels]
-    if marks.scores is not None:
-        texts = [f"{text} {score:.2f}" for text, score in zip(texts, marks.scores, strict=True)]
+    boxes = labeled_boxes.boxes_rel_xywh
+    colors = [class_color(int(label)) for label in labeled_boxes.labels]
+    texts = [names[int(label)] for label in labeled_boxes.labels]
+    if labeled_boxes.scores is not None:
+        texts = [f"{text} {score:.2f}" for text, score in zip(texts, labeled_boxes.scores, strict=True)]
     for (x, y, width, height), color in zip(boxes, colors, strict=True):
         ax.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=line_points))
-    importance = marks.scores if marks.scores is not None else np.abs(boxes[:, 2] * boxes[:, 3])
+    importance = labeled_boxes.scores if labeled_boxes.scores is not None else np.abs(boxes[:, 2] * boxes[:, 3])
     taken = np.empty((0, 4))
     for index in np.argsort(-importance, kind="stable"):
         place = _free_place(boxes[index], _label_size(ax, texts[index], font_points), taken)
@@ -94,7 +94,7 @@ def draw_marks(ax: Any, marks: Marks, names: Sequence[str], font_points: float =
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG, or a JPEG where the path ends in .jpg."""
     quality = {"quality": 92, "subsampling": 0} if path.suffix == ".jpg" else None
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, pil_kwargs=quality)
 
 

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.image_grid import draw_boxes, save, show_image, tiles
 
 TRUE_BOX_COLOR = "#ffd500"
@@ -29,15 +29,15 @@ CAPTION_POINTS = 7
 
 
 def save_localizations(
-    path: Path, squares: NDArray[np.uint8], truth: Sequence[Marks], predictions: Sequence[Marks], names: Sequence[str]
+    path: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], predictions: Sequence[LabeledBoxes], names: Sequence[str]
 ) -> None:
     """Three tiles to a row: the true box yellow, the predicted one green, and class, score and IoU above each.
 
     An image has one true box or more, and at most one predicted box. A caption is red where the class is wrong.
     """
-    figure, axes = tiles(len(squares), min(GRID_COLUMNS, len(squares)), CAPTION_INCHES, HEADER_INCHES)
-    for ax, square, true, predicted in zip(axes, squares, truth, predictions, strict=True):
-        show_image(ax, square)
+    figure, axes = tiles(len(model_inputs), min(GRID_COLUMNS, len(model_inputs)), CAPTION_INCHES, HEADER_INCHES)
+    for ax, model_input, true, predicted in zip(axes, model_inputs, truth, predictions, strict=True):
+        show_image(ax, model_input)
         draw_boxes(ax, true.boxes_rel_xywh, TRUE_BOX_COLOR)
         draw_boxes(ax, predicted.boxes_rel_xywh, PREDICTED_BOX_COLOR)
         right = len(predicted.labels) and predicted.labels[0] in true.labels
@@ -46,7 +46,7 @@ def save_localizations(
     save(figure, path)
 
 
-def localization_caption(true: Marks, predicted: Marks, names: Sequence[str]) -> str:
+def localization_caption(true: LabeledBoxes, predicted: LabeledBoxes, names: Sequence[str]) -> str:
     """Predicted class and score, the true class where it is another one, and this image's IoU.
 
     With several true boxes the IoU is the mean over them, as in the scores.
@@ -63,7 +63,7 @@ def localization_caption(true: Marks, predicted: Marks, names: Sequence[str]) ->
 
 def save_probabilities(
     path: Path,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     true_labels: Sequence[int],
     probabilities: NDArray[np.floating[Any]],
     names: Sequence[str],
@@ -72,11 +72,11 @@ def save_probabilities(
 
     The bar of the true class is yellow. Its name and probability stand above, red where another class is surer.
     """
-    columns = 2 * min(GRID_COLUMNS, len(squares))
-    figure, axes = tiles(2 * len(squares), columns, CAPTION_INCHES, HEADER_INCHES)
-    for index, (square, true_label) in enumerate(zip(squares, true_labels, strict=True)):
+    columns = 2 * min(GRID_COLUMNS, len(model_inputs))
+    figure, axes = tiles(2 * len(model_inputs), columns, CAPTION_INCHES, HEADER_INCHES)
+    for index, (model_input, true_label) in enumerate(zip(model_inputs, true_labels, strict=True)):
         image_ax, bars_ax = axes[2 * index : 2 * index + 2]
-        show_image(image_ax, square)
+        show_image(image_ax, model_input)
         _draw_bars(bars_ax, probabilities[index], true_label, names)
         right = probabilities[index].argmax() == true_label
         caption = f"true class: {names[true_label]} ({probabilities[index][true_label]:.2f})"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from pipeline.core.config import Name, Section
+from pipeline.core.config import Name, Config
 
 # What a preset consists of: as KerasHub's `save_to_preset` writes it, for a backbone and for a whole detector, and as
 # Keras writes a network that KerasHub lacks; and for a system that starts from random weights.
@@ -13,11 +13,11 @@ DETECTOR_FILES = (*BACKBONE_FILES, "task.json", "task.weights.h5")
 KERAS_FILES = ("model.json", "model.weights.h5")
 NO_FILES: tuple[str, ...] = ()
 
-PRESET_SCALES = ("small", "published")
+PRETRAINED_SCALES = ("small", "published")
 """Of the samples of most systems."""
 
 
-class Preset(Section, frozen=True):
+class PretrainedConfig(Config, frozen=True):
     """Where a system's pretrained weights come from.
 
     source: "upstream" for the published ones; "sample" for random ones, made here; a hub's handle ("hf://...",

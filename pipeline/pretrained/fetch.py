@@ -4,23 +4,23 @@ from pathlib import Path
 
 import keras
 
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 from pipeline.download.manifest import Asset
-from pipeline.download.sources.base import spoken, without_secrets
+from pipeline.download.sources.base import redact_message, redact_url
 from pipeline.download.sources.resolve import SCHEMES
-from pipeline.download.transfer import fetch
-from pipeline.pretrained.config import KERAS_FILES, Preset
-from pipeline.pretrained.load import load_preset, reason_of
+from pipeline.download.transfer import download_file
+from pipeline.pretrained.config import KERAS_FILES, PretrainedConfig
+from pipeline.pretrained.load import load_pretrained, reason_of
 from pipeline.systems import interfaces as verbs
 
 
-def fetch_preset(preset: Preset, module: str, where: str, folder: Path) -> int:
+def fetch_pretrained(preset: PretrainedConfig, module: str, where: str, folder: Path) -> int:
     """Fill `folder` with the preset of that system and return its number of parameters.
 
     `where` names the section in messages. Folders hold no dates: the same weights, the same bytes. Raises BoxlineError
     where the source cannot be had, or where what came cannot be loaded.
     """
-    files = verbs.preset_files(module)
+    files = verbs.pretrained_files(module)
     if preset.source == "sample":
         _save(verbs.recipe(module).sample(preset.scale), files, folder)
     elif preset.source == "upstream" or _is_handle(preset.source):
@@ -28,10 +28,10 @@ def fetch_preset(preset: Preset, module: str, where: str, folder: Path) -> int:
     else:
         for name in files:
             try:
-                fetch(Asset(name), preset.source, folder)
+                download_file(Asset(name), preset.source, folder)
             except BoxlineError as error:
-                raise type(error)(f"{error} A preset of this system consists of {listed(files)}.") from None
-    return int(load_preset(folder, module).count_params())
+                raise type(error)(f"{error} A preset of this system consists of {join_items(files)}.") from None
+    return int(load_pretrained(folder, module).count_params())
 
 
 def _is_handle(source: str) -> bool:
@@ -52,9 +52,9 @@ def _from_hub(source: str, module: str, where: str) -> keras.Model:
         return recipe.KIND.from_preset(source)
     except Exception as error:  # each hub's client raises its own
         raise BoxlineError(
-            f"params.yaml: {where}.source: {without_secrets(source)!r} could not be fetched "
-            f"({spoken(reason_of(error))}). Check the name and the network, or give a folder or an http(s) or s3 "
-            f"address that holds {listed(verbs.preset_files(module))}, or `sample` for random weights."
+            f"params.yaml: {where}.source: {redact_url(source)!r} could not be fetched "
+            f"({redact_message(reason_of(error))}). Check the name and the network, or give a folder or an http(s) or s3 "
+            f"address that holds {join_items(verbs.pretrained_files(module))}, or `sample` for random weights."
         ) from None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from pipeline.core.errors import BoxlineError, listed, root_cause
+from pipeline.core.errors import BoxlineError, join_items, root_cause
 from pipeline.pretrained.config import KERAS_FILES
 from pipeline.systems import interfaces as verbs
 
@@ -21,7 +21,7 @@ BOX_LAYERS = ("anchor_generator", "label_encoder", "prediction_decoder")
 """Arithmetic on boxes stays float32 under every policy."""
 
 
-def load_preset(folder: Path, module: str) -> keras.Model:
+def load_pretrained(folder: Path, module: str) -> keras.Model:
     """The model in `folder` for that system, in Keras's present dtype policy. No code inside files is run.
 
     Raises BoxlineError where it cannot be loaded.
@@ -38,7 +38,7 @@ def load_preset(folder: Path, module: str) -> keras.Model:
     except Exception as error:  # whatever a stranger's files make the libraries raise
         raise BoxlineError(
             f"{folder} is not a preset that can be loaded ({reason_of(error)}). Expected are "
-            f"{listed(verbs.preset_files(module))}, as Keras and KerasHub write them: correct preset.source in "
+            f"{join_items(verbs.pretrained_files(module))}, as Keras and KerasHub write them: correct preset.source in "
             "params.yaml, or fetch it anew."
         ) from None
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from pipeline.core.dvc_lock import LOCK
 from pipeline.core.errors import BoxlineError, NetworkError
-from pipeline.core.thread_pool import at_once
+from pipeline.core.thread_pool import map_threaded
 from pipeline.download.checksums import READ_BYTES
-from pipeline.download.sources.base import spoken, without_secrets
+from pipeline.download.sources.base import redact_message, redact_url
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FOLDER = ".dir"
 """Ends the hash of a folder: of the list of its files, which is an object as they are."""
 
-LASTING = {
+PERMANENT_ERRORS = {
     *("PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "HostKeyNotVerifiable"),
     *("FileNotFoundError", "ValueError", "ImportError"),
 }
@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass
-class Wanted:
+class ExpectedObject:
     """One object that dvc.lock names, with all its places. The size of a file in a folder is not recorded: None."""
 
     oid: str
@@ -67,20 +67,20 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Fault:
+class MissingObject:
     """An object that the remote does not have as it should be."""
 
-    wanted: Wanted
+    wanted: ExpectedObject
     reason: str
 
 
 @dataclass(frozen=True)
-class Survey:
+class RemoteAudit:
     """All objects that dvc.lock names, by hash, the bytes of those that are in the remote, and what is wrong."""
 
-    objects: dict[str, Wanted]
+    objects: dict[str, ExpectedObject]
     stored_bytes: int
-    faults: list[Fault]
+    faults: list[MissingObject]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Store:
     def __init__(self, repo: "Repo", remote: str | None) -> None:
         found = repo.cloud.get_remote(remote)
         self.name: str = found.name
-        self.address = without_secrets(found.fs.unstrip_protocol(found.path))
+        self.address = redact_url(found.fs.unstrip_protocol(found.path))
         self._repo = repo
         self._path = found.path
         self._objects = repo.cloud.get_remote_odb(found.name, "verify")
@@ -114,7 +114,7 @@ class Store:
         """For messages."""
         return f"remote {self.name!r} ({self.address})"
 
-    def survey(self) -> Survey:
+    def survey(self) -> RemoteAudit:
         """Ask the remote for every object of dvc.lock: whether it is there, and whether its size fits.
 
         Where the sizes of a folder's files do not add up to the folder's, their bytes are read and compared.
@@ -122,17 +122,17 @@ class Store:
         self._require_remote()
         files, folders = self._outputs()
         objects = _objects(files, folders)
-        sizes = dict(zip(objects, self._at_once(self._size, list(objects)), strict=True))
+        sizes = dict(zip(objects, self._map_threaded(self._size, list(objects)), strict=True))
         unlisted = {folder.oid for folder in folders if folder.content is None}
         suspects = sorted({md5 for folder in folders if _contradicts(folder, sizes) for md5, _ in folder.files()})
-        are_good = self._at_once(self._has_content, suspects)
+        are_good = self._map_threaded(self._has_content, suspects)
         changed = {oid for oid, is_good in zip(suspects, are_good, strict=True) if not is_good}
         faults = []
         for oid, wanted in objects.items():
             reason = _reason(wanted, sizes[oid], is_unlisted=oid in unlisted, is_changed=oid in changed)
             if reason:
-                faults.append(Fault(wanted, reason))
-        return Survey(objects, sum(size for size in sizes.values() if size is not None), faults)
+                faults.append(MissingObject(wanted, reason))
+        return RemoteAudit(objects, sum(size for size in sizes.values() if size is not None), faults)
 
     def cached(self, oid: str) -> Path:
         """Where the cache keeps an object, if it has it."""
@@ -178,9 +178,9 @@ class Store:
         def step(item: Item, _: Event) -> Result:
             return function(item)
 
-        return at_once(step, items, self._objects.fs.jobs)
+        return map_threaded(step, items, self._objects.fs.jobs)
 
-    def _at_once(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+    def _map_threaded(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
         with self._told():
             return self.parallel(function, items) if items else []
 
@@ -193,7 +193,7 @@ class Store:
                 place = Place(path, out.stage.addressing, bool(out.stage.cmd))
                 one = (place, out.hash_info.value, out.meta.size)
                 (folders if out.hash_info.isdir else files).append(one)
-        contents = self._at_once(self._list, [oid for _, oid, _ in folders])
+        contents = self._map_threaded(self._list, [oid for _, oid, _ in folders])
         return files, [
             _Folder(place, oid, size, content) for (place, oid, size), content in zip(folders, contents, strict=True)
         ]
@@ -233,7 +233,7 @@ class Store:
                 files.ls(self._path, detail=False)
             except FileNotFoundError as error:
                 raise BoxlineError(
-                    f"The {self.shown()} is not there, or nothing was ever pushed to it ({spoken(error)}). Check "
+                    f"The {self.shown()} is not there, or nothing was ever pushed to it ({redact_message(error)}). Check "
                     "`dvc remote list`, mount the disk or create the bucket; then `dvc push` fills it."
                 ) from None
 
@@ -245,7 +245,7 @@ class Store:
             raise
         except Exception as error:  # every kind of remote has its own
             raise (NetworkError if _may_pass(error) else BoxlineError)(
-                f"The {self.shown()} cannot be used ({type(error).__name__}: {spoken(error).rstrip('.')}). Check its "
+                f"The {self.shown()} cannot be used ({type(error).__name__}: {redact_message(error).rstrip('.')}). Check its "
                 "address with `dvc remote list`, that its server runs, and the credentials; then run it again."
             ) from error
 
@@ -253,7 +253,7 @@ class Store:
 def _may_pass(error: Exception) -> bool:
     """Whether a server or the way to it may have failed."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return not names & LASTING and getattr(error, "errno", None) not in FULL_OR_FIXED
+    return not names & PERMANENT_ERRORS and getattr(error, "errno", None) not in FULL_OR_FIXED
 
 
 @contextlib.contextmanager
@@ -278,7 +278,7 @@ def open_store(remote: str | None) -> Iterator[Store]:
             ) from None
         except (DvcException, ImportError) as error:  # the latter for a kind of remote whose package is not there
             raise BoxlineError(
-                f"DVC cannot use the remote: {spoken(error).rstrip('.')}. See `dvc remote list`."
+                f"DVC cannot use the remote: {redact_message(error).rstrip('.')}. See `dvc remote list`."
             ) from None
         yield store
 
@@ -296,13 +296,13 @@ def open_project() -> Iterator["Repo"]:
             "The current folder is no DVC project: it has no .dvc. Run this from the project's root folder."
         ) from None
     except DvcException as error:
-        raise BoxlineError(f"DVC cannot read its settings: {spoken(error).rstrip('.')}. See .dvc/config.") from None
+        raise BoxlineError(f"DVC cannot read its settings: {redact_message(error).rstrip('.')}. See .dvc/config.") from None
     with repo:
         try:
             _ = repo.index.outs
         except DvcException as error:
             raise BoxlineError(
-                f"DVC cannot read dvc.yaml and {LOCK}: {spoken(error).rstrip('.')}. `dvc status` says more."
+                f"DVC cannot read dvc.yaml and {LOCK}: {redact_message(error).rstrip('.')}. `dvc status` says more."
             ) from None
         yield repo
 
@@ -334,11 +334,11 @@ def _is_content(content: bytes, oid: str) -> bool:
     return hashlib.md5(content, usedforsecurity=False).hexdigest() == oid.removesuffix(FOLDER)
 
 
-def _objects(files: list[tuple[Place, str, int | None]], folders: list[_Folder]) -> dict[str, Wanted]:
-    found: dict[str, Wanted] = {}
+def _objects(files: list[tuple[Place, str, int | None]], folders: list[_Folder]) -> dict[str, ExpectedObject]:
+    found: dict[str, ExpectedObject] = {}
 
     def add(oid: str, size_bytes: int | None, place: Place) -> None:
-        found.setdefault(oid, Wanted(oid, size_bytes)).places.append(place)
+        found.setdefault(oid, ExpectedObject(oid, size_bytes)).places.append(place)
 
     for place, oid, size_bytes in files:
         add(oid, size_bytes, place)
@@ -357,7 +357,7 @@ def _contradicts(folder: _Folder, sizes: dict[str, int | None]) -> bool:
     return is_comparable and sum(known) != folder.size_bytes
 
 
-def _reason(wanted: Wanted, size: int | None, *, is_unlisted: bool, is_changed: bool) -> str | None:
+def _reason(wanted: ExpectedObject, size: int | None, *, is_unlisted: bool, is_changed: bool) -> str | None:
     """What is wrong with an object of that size in the remote; None where nothing is."""
     if size is None:
         unknown = ", and which files belong to it is not known" if is_unlisted else ""

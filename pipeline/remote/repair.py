@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.remote.audit import FOLDER, Store, Survey, Wanted, file_has_content, open_store
+from pipeline.remote.audit import FOLDER, Store, RemoteAudit, ExpectedObject, file_has_content, open_store
 
 REBUILD = ("repro", "--single-item", "--force")
 """Words for DVC: the stage runs whatever is there. With --force, DVC takes no notice of --pull."""
@@ -26,7 +26,7 @@ class Repair:
         self._remote = remote
         self._say = say
         self._uploaded: set[str] = set()
-        self._rebuilt: dict[str, list[Wanted]] = {}
+        self._rebuilt: dict[str, list[ExpectedObject]] = {}
         self._is_as_before = True
 
     def run(self) -> bool:
@@ -47,7 +47,7 @@ class Repair:
             if not lacking or self._dvc("pull", "--remote", name, *lacking):
                 self._dvc(*REBUILD, stage)
 
-    def _upload_all(self, store: Store, survey: Survey) -> bool:
+    def _upload_all(self, store: Store, survey: RemoteAudit) -> bool:
         """Upload what this machine has; whether that was anything. Nothing is uploaded twice, were it of no use."""
         faults = [fault for fault in survey.faults if fault.wanted.oid not in self._uploaded]
         if not faults:
@@ -62,7 +62,7 @@ class Repair:
                 self._say(f"{fault.wanted.shown()} {fault.reason}: {done}")
         return any(sources)
 
-    def _upload(self, store: Store, wanted: Wanted) -> str | None:
+    def _upload(self, store: Store, wanted: ExpectedObject) -> str | None:
         """Upload an object and tell from where; None where no good copy of it is here.
 
         What the cache keeps under a hash that its bytes do not have is removed: DVC would go on using it.
@@ -78,17 +78,17 @@ class Repair:
             return "workspace"
         return None
 
-    def _next_stage(self, store: Store, survey: Survey) -> str | None:
+    def _next_stage(self, store: Store, survey: RemoteAudit) -> str | None:
         makers = {fault.wanted.maker for fault in survey.faults} - {None, *self._rebuilt}
         return store.first_of(makers) if makers else None
 
-    def _announce(self, stage: str, survey: Survey) -> None:
+    def _announce(self, stage: str, survey: RemoteAudit) -> None:
         faults = [fault for fault in survey.faults if fault.wanted.maker == stage]
         for fault in faults:
             self._say(f"{fault.wanted.shown()} {fault.reason}: nowhere on this machine; building it again")
         self._rebuilt[stage] = [fault.wanted for fault in faults]
 
-    def _tell_different(self, survey: Survey) -> None:
+    def _tell_different(self, survey: RemoteAudit) -> None:
         """Tell what dvc.lock names no more, since the stage that was to bring it back made something else."""
         for stage, lost in self._rebuilt.items():
             for wanted in lost:
@@ -115,7 +115,7 @@ def _upload_from(store: Store, path: Path, oid: str) -> bool:
     return True
 
 
-def _told_different(wanted: Wanted) -> str:
+def _told_different(wanted: ExpectedObject) -> str:
     return (
         f"{wanted.shown()} came out different and cannot be had again: code, parameters, packages or sources have "
         "changed since, or the stage does not give the same bytes twice. dvc.lock now names what came out. Run "
@@ -123,7 +123,7 @@ def _told_different(wanted: Wanted) -> str:
     )
 
 
-def _told_lost(wanted: Wanted) -> str:
+def _told_lost(wanted: ExpectedObject) -> str:
     if wanted.maker:
         return f"{wanted.shown()} is still missing. Once its stage works again: dvc repro {wanted.maker} && dvc push"
     [place, *_] = wanted.places

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
-from pipeline.download.sources.base import without_secrets
-from pipeline.download.sync import alone, collect, install
+from pipeline.download.sources.base import redact_url
+from pipeline.download.sync import exclusive_lock, sync_files, install
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def download(dataset: str, sample: Path, out: Path, state: Path, report: Path) -
     `sample` is the folder that stands for the source `sample`. `state` keeps what has come of a download that did not
     end well: the next run goes on there, and `out` stays as it was until then.
     """
-    chosen = params.load().dataset(dataset)
+    chosen = load_params().dataset(dataset)
     source = registry.source(chosen.module)
     root = {"upstream": source.UPSTREAM, "sample": str(sample)}.get(chosen.source, chosen.source)
     if root is None:
@@ -33,13 +33,13 @@ def download(dataset: str, sample: Path, out: Path, state: Path, report: Path) -
     # A mirror may hold a part or another version: only the publisher's own files have the digests.
     is_upstream = chosen.source == "upstream"
     assets = [asset if is_upstream else replace(asset, size_bytes=None, digest=None) for asset in source.ASSETS]
-    with alone(state, f"download of {dataset}"):
-        received = collect(assets, root, state, out, report)
+    with exclusive_lock(state, f"download of {dataset}"):
+        received = sync_files(assets, root, state, out, report)
         if chosen.source == "sample":  # DVC watches over it, and its times differ from run to run
             received = {path: msgspec.structs.replace(file, validator=None) for path, file in received.items()}
         install(received, state, out, report)
     size_megabytes = sum(file.size_bytes for file in received.values()) / 1e6
-    logger.info("downloaded %s from %s: %.1f MB", dataset, without_secrets(chosen.source), size_megabytes)
+    logger.info("downloaded %s from %s: %.1f MB", dataset, redact_url(chosen.source), size_megabytes)
 
 
 if __name__ == "__main__":

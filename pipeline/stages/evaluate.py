@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params,parse_config
 from pipeline.core import schema
-from pipeline.core.atomic_files import read_json, whole_folder, write_json
+from pipeline.core.atomic_files import read_json, atomic_directory, write_json
 from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
@@ -17,7 +17,7 @@ from pipeline.evaluation.error_analysis import task_errors
 from pipeline.evaluation.plots import write_curves, write_error_pictures, write_pictures
 from pipeline.evaluation.scores import task
 from pipeline.inference.predictor import load_model, predict
-from pipeline.packing.index import read_placements
+from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
 from pipeline.systems import interfaces as verbs
 from pipeline.systems.labels import Labels
@@ -42,31 +42,31 @@ def evaluate(
 
     The `pictures` show what it found, its errors, and the `curves` of its training.
     """
-    chosen = params.load().system(system)
-    section = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
+    chosen = load_params().system(system)
+    section = parse_config(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
     codec, scoring = verbs.codec(chosen.module), task(chosen.task)
     tables = Tables.read(validated)
     labels = Labels.read(targets)
     images = Shards(pack, section.split)
-    placements = read_placements(pack, section.split)
+    transforms = read_transforms(pack, section.split)
     asked = Shards(targets, section.split).image_ids
     truth = tables.of_images(asked)
     trained = load_model(model, chosen.module)
     found = [schema.DETECTIONS.empty_table()]
     for image_ids, outputs in predict(trained, images, asked):
-        found.append(to_original(codec.decode(outputs), image_ids, placements, labels.category_ids))
+        found.append(to_original(codec.decode(outputs), image_ids, transforms, labels.category_ids))
     detections = pa.concat_tables(found)
     scores = scoring.score(truth, detections)
-    baseline = scoring.score(truth, scoring.constant_answer(tables.split("train"), truth))
-    analysis = task_errors(chosen.task).analyse(truth, detections)
+    baseline = scoring.score(truth, scoring.constant_baseline(tables.split("train"), truth))
+    analysis = task_errors(chosen.task).analyze_errors(truth, detections)
     encoding = read_json(audit)
-    headline = scoring.HEADLINE
-    with whole_folder(out) as tables_folder, whole_folder(pictures) as pictures_folder:
+    headline = scoring.PRIMARY_METRIC
+    with atomic_directory(out) as tables_folder, atomic_directory(pictures) as pictures_folder:
         write_table(tables_folder / "detections.parquet", detections, schema.DETECTIONS)
         write_pictures(
-            pictures_folder, chosen.module, chosen.task, section, trained, images, truth, placements, codec, labels
+            pictures_folder, chosen.module, chosen.task, section, trained, images, truth, transforms, codec, labels
         )
-        write_error_pictures(pictures_folder, chosen.task, analysis, detections, images, truth, placements, labels)
+        write_error_pictures(pictures_folder, chosen.task, analysis, detections, images, truth, transforms, labels)
         write_curves(pictures_folder, curves)
     write_json(errors, analysis.report)
     write_json(
@@ -74,8 +74,8 @@ def evaluate(
         {
             **scores,
             f"baseline_{headline}": baseline[headline],
-            f"ceiling_{headline}": encoding[f"ceiling_{headline}"],
-            "boxes_lost": encoding[f"{section.split}_boxes_lost"],
+            f"oracle_{headline}": encoding[f"oracle_{headline}"],
+            "unencodable_boxes": encoding[f"{section.split}_unencodable_boxes"],
             "boxes": encoding[f"{section.split}_boxes"],
             "images": len(asked),
         },

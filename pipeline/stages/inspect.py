@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core import schema
-from pipeline.core.atomic_files import whole_folder
+from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import FILES, read_table, write_table
 from pipeline.validation.inspection import inspect_images
@@ -26,7 +26,7 @@ def inspect(dataset: str, images: Path, download: Path, out: Path) -> None:
     # Threads suffice: hashing, Pillow and OpenCV release the interpreter. More of them than cores only hold memory.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         files = inspect_images(table, ArchiveFolder(download), executor)
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         write_table(folder / FILES, files, schema.FILES)
     faulty = pc.sum(pc.is_valid(files["problem"])).as_py() or 0
     logger.info("inspected %d images of %s, %d with a problem", files.num_rows, dataset, faulty)

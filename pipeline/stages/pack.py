@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pipeline.archives.zip_archive import ArchiveFolder
-from pipeline.core import config as params
+from pipeline.core.config import load_params,parse_config
 from pipeline.core import schema
-from pipeline.core.atomic_files import resumed_folder
+from pipeline.core.atomic_files import resumable_directory
 from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import read_table
 from pipeline.packing.config import Pack
@@ -19,10 +19,10 @@ def pack(system: str, download: Path, images: Path, files: Path, out: Path) -> N
 
     What `out` or a run that was stopped packed before is taken over as far as it did not change.
     """
-    section = params.section(params.load().system(system).pack, Pack, f"systems.{system}.pack")
+    section = parse_config(load_params().system(system).pack, Pack, f"systems.{system}.pack")
     rows, facts = read_table(images, schema.IMAGES), read_table(files, schema.FILES)
     # Threads suffice: Pillow and OpenCV release the interpreter while they decode and resize.
-    with resumed_folder(out) as folder, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
+    with resumable_directory(out) as folder, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         pack_images(rows, facts, ArchiveFolder(download), section, out, folder, executor)
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import keras
 
-from pipeline.core import config as params
-from pipeline.core.atomic_files import whole_folder
+from pipeline.core.config import load_params
+from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.exit_codes import run_stage
-from pipeline.download.sources.base import without_secrets
-from pipeline.pretrained.fetch import fetch_preset
+from pipeline.download.sources.base import redact_url
+from pipeline.pretrained.fetch import fetch_pretrained
 from pipeline.systems import interfaces as verbs
 
 logger = logging.getLogger(__name__)
@@ -17,16 +17,16 @@ logger = logging.getLogger(__name__)
 
 def preset(system: str, out: Path) -> None:
     """Fill `out` from `systems.<system>.preset`; leave it empty for a system that starts from random weights."""
-    loaded = params.load()
+    loaded = load_params()
     chosen = loaded.system(system)
     where = f"systems.{system}.preset"
     section = verbs.preset(chosen.module, chosen.preset, where)
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         if section is None:
             return
         keras.utils.set_random_seed(loaded.seed)
-        parameters = fetch_preset(section, chosen.module, where, folder)
-    logger.info("fetched the preset of %s from %s: %d parameters", system, without_secrets(section.source), parameters)
+        parameters = fetch_pretrained(section, chosen.module, where, folder)
+    logger.info("fetched the preset of %s from %s: %d parameters", system, redact_url(section.source), parameters)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from pipeline.core import config as params
-from pipeline.core.atomic_files import whole_folder
+from pipeline.core.config import load_params,parse_config
+from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
 
@@ -16,11 +16,11 @@ def sample(dataset: str, out: Path) -> None:
 
     A stage of its own, so that an edit of a drawing never fetches a published archive again.
     """
-    chosen = params.load().dataset(dataset)
+    chosen = load_params().dataset(dataset)
     writer = registry.sample(chosen.module)
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         if chosen.source == "sample":
-            writer.write_sample(folder, params.section(chosen.sample, writer.Sample, f"datasets.{dataset}.sample"))
+            writer.write_sample(folder, parse_config(chosen.sample, writer.Sample, f"datasets.{dataset}.sample"))
             logger.info("drew a sample of %s", dataset)
 
 

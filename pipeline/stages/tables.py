@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from pipeline.core import config as params
-from pipeline.core.atomic_files import whole_folder
+from pipeline.core.config import load_params
+from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
 
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 def tables(dataset: str, download: Path, out: Path) -> None:
     """Read the archives in `download` and write the tables to `out`."""
-    reader = registry.reader(params.load().dataset(dataset).module)
+    reader = registry.reader(load_params().dataset(dataset).module)
     published = reader.read(download)
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         published.write(folder)
     logger.info("tabled %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
 

@@ -3,15 +3,15 @@
 import logging
 from pathlib import Path
 
-from pipeline.core import config as params
-from pipeline.core.atomic_files import whole_folder, write_json
+from pipeline.core.config import load_params,parse_config
+from pipeline.core.atomic_files import atomic_directory, write_json
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.config import Evaluate
-from pipeline.evaluation.oracle import ceiling, lost_boxes
+from pipeline.evaluation.oracle import oracle_score, count_unencodable_boxes
 from pipeline.evaluation.sample_grid import write_samples
 from pipeline.evaluation.scores import task
-from pipeline.packing.index import read_placements
+from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
 from pipeline.systems import interfaces as verbs
 from pipeline.systems.target_writer import labels_of, write_targets
@@ -24,25 +24,25 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
 
     `samples` becomes a PNG: training images as the network sees them, with their boxes.
     """
-    chosen = params.load().system(system)
-    section = params.section(chosen.targets, verbs.sections(chosen.module)[0], f"systems.{system}.targets")
-    split = params.section(chosen.evaluate, Evaluate, f"systems.{system}.evaluate").split
+    chosen = load_params().system(system)
+    section = parse_config(chosen.targets, verbs.sections(chosen.module)[0], f"systems.{system}.targets")
+    split = parse_config(chosen.evaluate, Evaluate, f"systems.{system}.evaluate").split
     codec, scores = verbs.codec(chosen.module), task(chosen.task)
     tables = Tables.read(validated)
     labels = labels_of(tables.categories, codec)
     findings: dict[str, float] = {}
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         labels.write(folder)
         for name in ("train", split):
-            placements = read_placements(pack, name)
+            transforms = read_transforms(pack, name)
             training = name == "train"
-            encoded = write_targets(folder, name, tables, placements, codec, section, labels, training=training)
+            encoded = write_targets(folder, name, tables, transforms, codec, section, labels, training=training)
             shards = Shards(folder, name)
-            lost = lost_boxes(shards, encoded.boxes, codec, len(labels.names))
-            counts = {**vars(encoded), "boxes_lost": lost}
+            lost = count_unencodable_boxes(shards, encoded.boxes, codec, len(labels.names))
+            counts = {**vars(encoded), "unencodable_boxes": lost}
             findings |= {f"{name}_{key}": value for key, value in counts.items()}
-        best = ceiling(shards, tables.of_images(shards.image_ids), placements, codec, labels, scores)
-        findings[f"ceiling_{scores.HEADLINE}"] = best[scores.HEADLINE]
+        best = oracle_score(shards, tables.of_images(shards.image_ids), transforms, codec, labels, scores)
+        findings[f"oracle_{scores.PRIMARY_METRIC}"] = best[scores.PRIMARY_METRIC]
     write_samples(samples, pack, tables)
     write_json(report, findings)
     logger.info("encoded %s: %s", system, ", ".join(f"{key} {value:g}" for key, value in findings.items()))

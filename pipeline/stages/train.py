@@ -12,17 +12,17 @@ import keras
 import msgspec
 import numpy as np
 
-from pipeline.core import config as params
-from pipeline.core.atomic_files import whole_folder
+from pipeline.core.config import load_params,parse_config
+from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import Params, System
 from pipeline.core.errors import BoxlineError
 from pipeline.core.exit_codes import run_stage
 from pipeline.packing.config import Pack
 from pipeline.packing.shards import Shards
-from pipeline.pretrained.load import load_preset
+from pipeline.pretrained.load import load_pretrained
 from pipeline.systems import interfaces as verbs
 from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import MODEL, Saved
+from pipeline.systems.model_metadata import MODEL, ModelMetadata
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.checkpoint import Checkpoint, fingerprint
@@ -43,10 +43,10 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
     Writes the model with all that prediction needs to `out`, and curves and the page of the training to `report`.
     `state` is no output: it holds what a stopped training needs to go on, and the page while the training runs.
     """
-    loaded = params.load()
+    loaded = load_params()
     chosen = loaded.system(system)
-    fitting = params.section(chosen.train, Train, f"systems.{system}.train")
-    packing = params.section(chosen.pack, Pack, f"systems.{system}.pack")
+    fitting = parse_config(chosen.train, Train, f"systems.{system}.train")
+    packing = parse_config(chosen.pack, Pack, f"systems.{system}.pack")
     labels, codec = Labels.read(targets), verbs.codec(chosen.module)
     prepare(fitting, loaded.seed)
     architecture, model, model_section, targets_section = _build(chosen, f"systems.{system}", preset, packing, labels)
@@ -60,9 +60,9 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
     progress = checkpoint.load()
     page = state / PAGE
     with wandb_run(state, "boxline", system, (progress.log or {}).get("wandb_run_id")) as run:
-        squares, truth = data.shown(NUM_LOGGED_IMAGES, codec, labels)
+        model_inputs, truth = data.shown(NUM_LOGGED_IMAGES, codec, labels)
         log = BBoxLogger(
-            squares,
+            model_inputs,
             truth,
             lambda outputs: labels.known(codec.decode(outputs)),
             labels.names,
@@ -73,11 +73,11 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
         )
         logger.info("%s shows what the model answers after every epoch", page)
         fit(model, lambda name: architecture.part(name, model, model_section), data, fitting, checkpoint, progress, log)
-    with whole_folder(report) as pages, whole_folder(out) as folder:
+    with atomic_directory(report) as pages, atomic_directory(out) as folder:
         model.compile()  # a new optimizer: the state of the old one would triple the file
         model.save(folder / MODEL)
         labels.write(folder)
-        Saved(chosen.module, packing.image_size, packing.channels, packing.resize).write(folder)
+        ModelMetadata(chosen.module, packing.image_size, packing.channels, packing.resize).write(folder)
         write_report(pages, progress, data, model)
         if log.epochs_logged:
             shutil.copy(page, pages / PAGE)
@@ -87,11 +87,11 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
 
 def _build(
     chosen: System, where: str, preset: Path, packing: Pack, labels: Labels
-) -> tuple[verbs.Architecture, keras.Model, params.Section, params.Section]:
+) -> tuple[verbs.Architecture, keras.Model, Config, Config]:
     targets_kind, model_kind = verbs.sections(chosen.module)
-    model_section = params.section(chosen.model, model_kind, f"{where}.model")
-    targets_section = params.section(chosen.targets, targets_kind, f"{where}.targets")
-    pretrained = load_preset(preset, chosen.module) if verbs.preset_files(chosen.module) else None
+    model_section = parse_config(chosen.model, model_kind, f"{where}.model")
+    targets_section = parse_config(chosen.targets, targets_kind, f"{where}.targets")
+    pretrained = load_pretrained(preset, chosen.module) if verbs.pretrained_files(chosen.module) else None
     if pretrained is not None and packing.channels != 3:
         raise BoxlineError(
             f"params.yaml: {where}.pack.channels: received {packing.channels}, expected 3: the preset sees colours."

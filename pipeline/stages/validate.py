@@ -3,12 +3,12 @@
 import logging
 from pathlib import Path
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core import schema
-from pipeline.core.atomic_files import whole_file, whole_folder, write_json
+from pipeline.core.atomic_files import atomic_write, atomic_directory, write_json
 from pipeline.core.errors import BoxlineError
 from pipeline.core.exit_codes import run_stage
-from pipeline.core.formatting import counted
+from pipeline.core.formatting import pluralize
 from pipeline.core.parquet import FILES, QUARANTINE, read_table, write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.validation.config import checks_of
@@ -27,15 +27,15 @@ def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, s
     pull requests and in `page` for people. Where the dataset as a whole does not pass, these and quarantine.parquet
     are written all the same, since they say what to correct, and nothing else.
     """
-    limits, checks = checks_of(params.load(), dataset)
+    limits, checks = checks_of(load_params(), dataset)
     inspected = read_table(files, schema.FILES)
     validation = run_checks(Tables.read(tables), inspected, limits, checks)
     write_json(report, as_json(validation))
-    with whole_file(summary) as partial:
+    with atomic_write(summary) as partial:
         partial.write_text(as_markdown(dataset, validation), encoding="utf-8")
     write_page(page, dataset, validation, inspected)
     failures = validation.failures()
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         write_table(folder / QUARANTINE, validation.quarantine, schema.QUARANTINE)
         if not failures:
             validation.accepted.write(folder)
@@ -48,11 +48,11 @@ def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, s
     warned = sum(outcome.status == "warned" for outcome in validation.outcomes)
     logger.info(
         "accepted %s and %s of %s, %s quarantined, %s",
-        counted(validation.accepted.images.num_rows, "image", "images"),
-        counted(validation.accepted.boxes.num_rows, "box", "boxes"),
+        pluralize(validation.accepted.images.num_rows, "image", "images"),
+        pluralize(validation.accepted.boxes.num_rows, "box", "boxes"),
         dataset,
-        counted(validation.quarantine.num_rows, "row", "rows"),
-        counted(warned, "warning", "warnings"),
+        pluralize(validation.quarantine.num_rows, "row", "rows"),
+        pluralize(warned, "warning", "warnings"),
     )
 
 

@@ -1,7 +1,7 @@
 """What a system is: a folder `pipeline/systems/<module>/` with these files.
 
 params.py    Targets and Model, the system's own sections of params.yaml; PARTS, the names of what can be trained; and
-             PRESET_FILES, what its pretrained weights consist of. Optional: PRESET_SCALES, of its sample.
+             PRETRAINED_FILES, what its pretrained weights consist of. Optional: PRETRAINED_SCALES, of its sample.
 preset.py    the verbs of `Recipe`: where its pretrained weights come from.
 targets.py   the verbs of `Codec`: boxes into training targets, and a model's outputs back into boxes. NumPy only.
              Optional: `class_probabilities(outputs)`, how sure a localizer is of each class, [B, num_labels].
@@ -9,7 +9,7 @@ model.py     the verbs of `Architecture`: the network and its losses. `keras.ops
 views.py     `write_views`: pictures that only this system has; optional.
 
 A system works in the square input: boxes are rel xywh, fractions of its side. Its classes are labels 0, 1, 2 ...
-`label_category_ids` says which category each label stands for.
+`label_to_category_id` says which category each label stands for.
 """
 
 import importlib
@@ -22,16 +22,16 @@ from typing import Any, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.config import NAME_PATTERN, Section, section
+from pipeline.core.config import NAME_PATTERN, Config, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
-from pipeline.geometry.labeled_boxes import Marks
-from pipeline.pretrained.config import PRESET_SCALES, Preset
+from pipeline.geometry.labeled_boxes import LabeledBoxes
+from pipeline.pretrained.config import PRETRAINED_SCALES, PretrainedConfig
 
 Arrays = Mapping[str, NDArray[Any]]
 
 NO_CATEGORY = 0
-"""Stands in `label_category_ids` for a label that means "nothing" or that no category uses."""
+"""Stands in `label_to_category_id` for a label that means "nothing" or that no category uses."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Decoded(NamedTuple):
     labels: NDArray[np.int64]
     scores: NDArray[np.float64]
 
-    def by_image(self, num_images: int) -> list[Marks]:
+    def by_image(self, num_images: int) -> list[LabeledBoxes]:
         """The boxes of each image of the batch."""
         chosen = [self.rows == row for row in range(num_images)]
-        return [Marks(self.boxes_rel_xywh[here], self.labels[here], self.scores[here]) for here in chosen]
+        return [LabeledBoxes(self.boxes_rel_xywh[here], self.labels[here], self.scores[here]) for here in chosen]
 
 
 class Recipe(Protocol):
@@ -84,19 +84,19 @@ class Codec(Protocol):
 
     TASK: str  # "detection" or "localization", which scores fit its answers
 
-    def label_category_ids(self, category_ids: list[int]) -> NDArray[np.int32]:
+    def label_to_category_id(self, category_ids: list[int]) -> NDArray[np.int32]:
         """The category of each label, int32 [num_labels]; NO_CATEGORY where there is none."""
 
-    def objects(self, truth: Truth, targets: Section) -> NDArray[np.bool_]:
+    def objects(self, truth: Truth, targets: Config) -> NDArray[np.bool_]:
         """Which boxes of an image are to be found, bool [N]; the others are crowd regions that are ignored."""
 
-    def examples(self, truth: Truth, targets: Section, *, training: bool) -> list[NDArray[np.int64]]:
+    def examples(self, truth: Truth, targets: Config, *, training: bool) -> list[NDArray[np.int64]]:
         """Which boxes of an image make up each example of it, as rows: no example where the image does not suit.
 
         For scoring (not `training`) an image is one question: one example, or none where it cannot be asked about.
         """
 
-    def encode(self, truth: Truth, targets: Section) -> dict[str, NDArray[Any]]:
+    def encode(self, truth: Truth, targets: Config) -> dict[str, NDArray[Any]]:
         """The targets of one example, whose boxes are `truth`, by name."""
 
     def as_outputs(self, targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
@@ -121,7 +121,7 @@ class Part(NamedTuple):
     targets: tuple[str, ...] = ()
 
 
-Draw = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]
+BatchGenerator = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]
 """Draws that many new images, uint8 [count, size, size, channels], with their targets."""
 
 
@@ -129,17 +129,17 @@ class Architecture(Protocol):
     """pipeline/systems/<module>/model.py"""
 
     def build_model(
-        self, model: Section, targets: Section, image_size: int, channels: int, num_labels: int, preset: Any
+        self, model: Config, targets: Config, image_size: int, channels: int, num_labels: int, preset: Any
     ) -> Any:  # keras.Model
         """The whole model: uint8 or float pixels 0..255 [B, size, size, channels] -> outputs by name.
 
         `preset` is a model of the system's recipe, or None where it has none.
         """
 
-    def part(self, name: str, whole: Any, model: Section) -> Part:
+    def part(self, name: str, whole: Any, model: Config) -> Part:
         """One of PARTS, made ready for its phase: what shall not learn is frozen."""
 
-    def stream(self, model: Section, image_size: int, channels: int) -> Draw | None:
+    def stream(self, model: Config, image_size: int, channels: int) -> BatchGenerator | None:
         """An endless source of training images instead of the packed ones; None for the packed ones."""
 
 
@@ -158,7 +158,7 @@ def architecture(module: str) -> Architecture:
     return cast(Architecture, _import(module, "model"))
 
 
-def sections(module: str) -> tuple[type[Section], type[Section]]:
+def sections(module: str) -> tuple[type[Config], type[Config]]:
     """The system's Targets and Model."""
     params = _import(module, "params")
     return params.Targets, params.Model
@@ -169,24 +169,24 @@ def parts(module: str) -> tuple[str, ...]:
     return cast(tuple[str, ...], _import(module, "params").PARTS)
 
 
-def preset_files(module: str) -> tuple[str, ...]:
+def pretrained_files(module: str) -> tuple[str, ...]:
     """What the system's preset consists of; () where it starts from random weights."""
-    return cast(tuple[str, ...], _import(module, "params").PRESET_FILES)
+    return cast(tuple[str, ...], _import(module, "params").PRETRAINED_FILES)
 
 
-def preset(module: str, raw: object, where: str) -> Preset | None:
+def preset(module: str, raw: object, where: str) -> PretrainedConfig | None:
     """The section at `where` as the system's preset, None where it starts from random weights.
 
     Raises BoxlineError where it is missing, or is there and stands for nothing, or names a scale that there is not.
     """
-    files = preset_files(module)
+    files = pretrained_files(module)
     if (raw is None) != (not files):
         expected = "a section with source and scale" if files else "null: the system starts from random weights"
         raise BoxlineError(f"params.yaml: {where}: received {raw!r}, expected {expected}.")
     if raw is None:
         return None
-    checked = section(raw, Preset, where)
-    scales = getattr(_import(module, "params"), "PRESET_SCALES", PRESET_SCALES)
+    checked = parse_config(raw, PretrainedConfig, where)
+    scales = getattr(_import(module, "params"), "PRETRAINED_SCALES", PRETRAINED_SCALES)
     if checked.scale not in scales:
         raise BoxlineError(
             f"params.yaml: {where}.scale: received {checked.scale!r}, expected one of {', '.join(scales)}."

@@ -9,14 +9,14 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from pipeline.core.atomic_files import read_json, write_json
-from pipeline.core.config import Section, section
+from pipeline.core.config import Config, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.systems.interfaces import NO_CATEGORY, Decoded
 
 LABELS = "labels.json"
 
 
-class _Content(Section, frozen=True):
+class _Content(Config, frozen=True):
     category_ids: list[Annotated[int, Meta(ge=0, lt=2**31)]]
     names: list[str]
 
@@ -32,7 +32,7 @@ class Labels:
     def read(cls, folder: Path) -> "Labels":
         """What `write` wrote."""
         path = folder / LABELS
-        content = section(read_json(path), _Content, where="", path=path)
+        content = parse_config(read_json(path), _Content, where="", path=path)
         if len(content.category_ids) != len(content.names):
             raise BoxlineError(
                 f"{path}: received {len(content.category_ids)} category ids and {len(content.names)} names, "
@@ -55,19 +55,19 @@ class Labels:
         return order[np.searchsorted(self.category_ids, category_ids, sorter=order)]
 
 
-def ids_without_gaps(category_ids: list[int]) -> NDArray[np.int32]:
+def contiguous_labels(category_ids: list[int]) -> NDArray[np.int32]:
     """The category of each label where label 0 is the first category and so on.
 
-    >>> ids_without_gaps([7, 2]).tolist()
+    >>> contiguous_labels([7, 2]).tolist()
     [2, 7]
     """
     return np.array(sorted(category_ids), np.int32)
 
 
-def ids_with_gaps(category_ids: list[int]) -> NDArray[np.int32]:
+def category_ids_as_labels(category_ids: list[int]) -> NDArray[np.int32]:
     """The category of each label where labels are the category ids themselves and 0 is nothing: 91 labels for COCO.
 
-    >>> ids_with_gaps([4, 1]).tolist()
+    >>> category_ids_as_labels([4, 1]).tolist()
     [0, 1, 0, 0, 4]
     """
     labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pipeline.core.atomic_files import read_json, write_json
-from pipeline.core.config import Name, Section, section
+from pipeline.core.config import Name, Config, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.packing.config import Channels, ImageSize, Resize
 from pipeline.systems.interfaces import is_system
@@ -20,7 +20,7 @@ MODEL = "model.keras"
 SYSTEM = "system.json"
 
 
-class Saved(Section, frozen=True):
+class ModelMetadata(Config, frozen=True):
     """`module` is a folder of pipeline/systems, the rest as in the `pack` section that the model was trained with."""
 
     module: Name
@@ -29,10 +29,10 @@ class Saved(Section, frozen=True):
     resize: Resize
 
     @classmethod
-    def read(cls, folder: Path) -> "Saved":
+    def read(cls, folder: Path) -> "ModelMetadata":
         """What `write` wrote; the module is known to exist before anything is imported by that name."""
         path = folder / SYSTEM
-        saved = section(read_json(path), cls, where="", path=path)
+        saved = parse_config(read_json(path), cls, where="", path=path)
         if not is_system(saved.module):
             raise BoxlineError(f"{path}: module: received {saved.module!r}, expected a folder of pipeline/systems.")
         return saved

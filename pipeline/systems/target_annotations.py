@@ -21,7 +21,7 @@ IS_CROWD = f"{PREFIX}is_crowd"
 PADDING = -1
 
 
-def truth_columns(truths: Sequence[Truth], most: int) -> dict[str, NDArray[Any]]:
+def annotation_columns(truths: Sequence[Truth], most: int) -> dict[str, NDArray[Any]]:
     """The boxes of N examples, none with more than `most`: float64 [N, most, 4], int64 [N, most], uint8 [N, most]."""
     boxes_rel_xywh = np.zeros((len(truths), most, 4))
     labels = np.full((len(truths), most), PADDING, np.int64)
@@ -33,8 +33,8 @@ def truth_columns(truths: Sequence[Truth], most: int) -> dict[str, NDArray[Any]]
     return {BOXES_REL_XYWH: boxes_rel_xywh, LABELS: labels, IS_CROWD: is_crowd}
 
 
-def take_truths(targets: Shards, rows: NDArray[np.int64]) -> list[Truth]:
-    """The boxes of those examples, as `truth_columns` took them."""
+def read_annotations(targets: Shards, rows: NDArray[np.int64]) -> list[Truth]:
+    """The boxes of those examples, as `annotation_columns` took them."""
     columns = (targets.take(name, rows) for name in (BOXES_REL_XYWH, LABELS, IS_CROWD))
     return [
         Truth(boxes_rel_xywh, labels, is_crowd.astype(bool))[labels != PADDING]
@@ -42,6 +42,6 @@ def take_truths(targets: Shards, rows: NDArray[np.int64]) -> list[Truth]:
     ]
 
 
-def take_targets(targets: Shards, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def read_targets(targets: Shards, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     """All targets of those examples, by name, without their boxes."""
     return {name: targets.take(name, rows) for name in targets.names if not name.startswith(PREFIX)}

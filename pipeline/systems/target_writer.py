@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.core.config import Section
+from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables, boxes_by_image
-from pipeline.geometry.resize import Placement
+from pipeline.geometry.resize import ResizeTransform
 from pipeline.packing.shards import shard_path, write_shard
 from pipeline.systems.interfaces import Codec, Truth
 from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import truth_columns
+from pipeline.systems.target_annotations import annotation_columns
 
 SHARD_EXAMPLES = 4096
 
@@ -25,13 +25,13 @@ class Encoded:
 
     images: int
     boxes: int
-    images_left_out: int
+    images_skipped: int
 
 
 def labels_of(categories: pa.Table, codec: Codec) -> Labels:
     """The system's labels for these categories."""
     names = dict(zip(categories["category_id"].to_pylist(), categories["name"].to_pylist(), strict=True))
-    category_ids = codec.label_category_ids(list(names))
+    category_ids = codec.label_to_category_id(list(names))
     return Labels(category_ids, [names.get(int(category_id), "nothing") for category_id in category_ids])
 
 
@@ -39,21 +39,21 @@ def write_targets(
     folder: Path,
     split: str,
     tables: Tables,
-    placements: Mapping[int, Placement],
+    transforms: Mapping[int, ResizeTransform],
     codec: Codec,
-    targets: Section,
+    targets: Config,
     labels: Labels,
     *,
     training: bool,
 ) -> Encoded:
-    """Encode the examples of the images of `placements`, in that order, leaving out images that do not suit.
+    """Encode the examples of the images of `transforms`, in that order, leaving out images that do not suit.
 
     They have to suit training where `training`, scoring otherwise; those for training keep their boxes beside their
     targets. Raises BoxlineError where nothing is left.
     """
     image_ids, truths, num_boxes = [], [], 0
-    for image_id, boxes in zip(placements, boxes_by_image(tables.boxes, placements), strict=True):
-        boxes_rel_xywh = placements[image_id].boxes_to_square(boxes.boxes_xywh)
+    for image_id, boxes in zip(transforms, boxes_by_image(tables.boxes, transforms), strict=True):
+        boxes_rel_xywh = transforms[image_id].apply_boxes(boxes.boxes_xywh)
         truth = Truth(boxes_rel_xywh, labels.of_categories(boxes.category_ids), boxes.is_crowd)
         found = codec.objects(truth, targets)
         truth = replace(truth, is_crowd=~found)  # a crowd region that is encoded is an object from here on
@@ -68,7 +68,7 @@ def write_targets(
         )
     _write_shards(folder, split, image_ids, truths, codec, targets, with_boxes=training)
     num_images = len(set(image_ids))
-    return Encoded(num_images, num_boxes, len(placements) - num_images)
+    return Encoded(num_images, num_boxes, len(transforms) - num_images)
 
 
 def _write_shards(
@@ -77,7 +77,7 @@ def _write_shards(
     image_ids: list[int],
     truths: list[Truth],
     codec: Codec,
-    targets: Section,
+    targets: Config,
     *,
     with_boxes: bool,
 ) -> None:
@@ -88,5 +88,5 @@ def _write_shards(
         encoded = [codec.encode(truth, targets) for truth in truths[chosen]]
         columns = {name: np.stack([arrays[name] for arrays in encoded]) for name in encoded[0]}
         if with_boxes:
-            columns |= truth_columns(truths[chosen], most)
+            columns |= annotation_columns(truths[chosen], most)
         write_shard(shard_path(folder, split, number), np.array(image_ids[chosen], np.int64), columns)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.interfaces import Arrays, Decoded
 from pipeline.training.progress_page import DECIMALS, Answer, Box, Epoch, name_of, png_address, true_boxes, write_page
 from pipeline.training.wandb_run import log_pictures
@@ -44,8 +44,8 @@ class BBoxLogger(keras.callbacks.Callback):
 
     def __init__(
         self,
-        squares: NDArray[np.uint8],
-        truth: Sequence[Marks],
+        model_inputs: NDArray[np.uint8],
+        truth: Sequence[LabeledBoxes],
         decode: Callable[[Arrays], Decoded],
         names: Sequence[str],
         page: Path,
@@ -56,14 +56,14 @@ class BBoxLogger(keras.callbacks.Callback):
         max_boxes: int = MAX_BOXES,
     ) -> None:
         super().__init__()
-        assert len(squares) == len(truth), "every image has its true boxes, if only an empty list"
+        assert len(model_inputs) == len(truth), "every image has its true boxes, if only an empty list"
         self.phase: str | None = None
-        self._squares, self._decode, self._names = squares, decode, names
+        self._squares, self._decode, self._names = model_inputs, decode, names
         self._page, self._title = page, title
         self._asked, self._run, self._max_boxes = model, run, max_boxes
-        self._true_xyxy = [xywh_to_xyxy(marks.boxes_rel_xywh) for marks in truth]
-        self._truth = [true_boxes(marks) for marks in truth]
-        self._images = [png_address(square) for square in squares]
+        self._true_xyxy = [xywh_to_xyxy(labeled_boxes.boxes_rel_xywh) for labeled_boxes in truth]
+        self._truth = [true_boxes(labeled_boxes) for labeled_boxes in truth]
+        self._images = [png_address(model_input) for model_input in model_inputs]
         self._epochs: list[Epoch] = []
         self._run_id: str | None = None
 
@@ -96,8 +96,8 @@ class BBoxLogger(keras.callbacks.Callback):
         outputs = self._asked.predict_on_batch(self._squares)
         found = self._decode({name: np.asarray(values) for name, values in outputs.items()})
         answers = [
-            answer_of(marks, true_xyxy, self._max_boxes)
-            for marks, true_xyxy in zip(found.by_image(len(self._squares)), self._true_xyxy, strict=True)
+            answer_of(labeled_boxes, true_xyxy, self._max_boxes)
+            for labeled_boxes, true_xyxy in zip(found.by_image(len(self._squares)), self._true_xyxy, strict=True)
         ]
         values = {name: float(value) for name, value in (logs or {}).items()}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
@@ -118,7 +118,7 @@ class BBoxLogger(keras.callbacks.Callback):
         ]
 
 
-def answer_of(predicted: Marks, true_xyxy: Boxes, max_boxes: int) -> Answer:
+def answer_of(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> Answer:
     """The boxes of one image as they are shown, each with its best IoU with any true box, whatever the classes; 0 where
     there is none.
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from pipeline.core import progress
-from pipeline.training.checkpoint import Checkpoint, State
+from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import Plateau
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 ROW_KEYS = ("epoch", "phase")
 
 
-class Recorder(keras.callbacks.Callback):
+class HistoryRecorder(keras.callbacks.Callback):
     """Adds one row per epoch to `rows`: number of the epoch over all phases, phase, losses and metrics as floats, and
     the learning rate of the epoch's first step, which later callbacks see as well.
     """
@@ -44,7 +44,7 @@ class Recorder(keras.callbacks.Callback):
 class EarlyStopping(keras.callbacks.EarlyStopping):
     """Keras's, on the validation loss, with a memory that can be saved and given back."""
 
-    def __init__(self, patience: int, state: State) -> None:
+    def __init__(self, patience: int, state: TrainingState) -> None:
         super().__init__(patience=patience, restore_best_weights=True)
         self._resumed = (dict(state.best), state.best_weights)
 
@@ -56,21 +56,21 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
             self.best, self.wait, self.best_epoch = best["score"], int(best["wait"]), int(best["epoch"])
             self.best_weights = weights
 
-    def is_over(self, state: State) -> bool:
+    def is_over(self, state: TrainingState) -> bool:
         """Whether that state was saved when patience had just run out."""
         return bool(state.best) and state.best["wait"] >= self.patience
 
-    def remember(self, state: State) -> None:
+    def save_state(self, state: TrainingState) -> None:
         """Write the memory into `state`."""
         if self.best is not None:
             state.best = {"score": float(self.best), "wait": self.wait, "epoch": self.best_epoch}
             state.best_weights = self.best_weights
 
 
-class PlateauDrop(keras.callbacks.ReduceLROnPlateau):
+class ReduceOnPlateau(keras.callbacks.ReduceLROnPlateau):
     """Keras's, on the validation loss, with a memory that can be saved and given back. Any smaller loss is better."""
 
-    def __init__(self, plateau: Plateau, state: State) -> None:
+    def __init__(self, plateau: Plateau, state: TrainingState) -> None:
         super().__init__(factor=plateau.factor, patience=plateau.patience, min_delta=0.0)
         self._resumed = dict(state.plateau)
 
@@ -80,27 +80,27 @@ class PlateauDrop(keras.callbacks.ReduceLROnPlateau):
         if self._resumed:
             self.best, self.wait = self._resumed["score"], int(self._resumed["wait"])
 
-    def remember(self, state: State) -> None:
+    def save_state(self, state: TrainingState) -> None:
         """Write the memory into `state`."""
         if self.best is not None:
             state.plateau = {"score": float(self.best), "wait": self.wait}
 
 
-class Saver(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Saves the state after every epoch whose numbers are finite, then logs them. Has to come last."""
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        state: State,
+        state: TrainingState,
         whole: keras.Model,
-        watching: Sequence[EarlyStopping | PlateauDrop],
+        stateful_callbacks: Sequence[EarlyStopping | ReduceOnPlateau],
         log_state: Callable[[], Any],
         started: float,
     ) -> None:
         super().__init__()
         self._checkpoint, self._state, self._whole = checkpoint, state, whole
-        self._watching, self._log_state, self._started = watching, log_state, started
+        self._watching, self._log_state, self._started = stateful_callbacks, log_state, started
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """An epoch with numbers that are not finite is not worth going on from."""
@@ -111,11 +111,11 @@ class Saver(keras.callbacks.Callback):
         state.seconds = time.perf_counter() - self._started
         state.log = self._log_state()
         for callback in self._watching:
-            callback.remember(state)
+            callback.save_state(state)
         state.variables = values_of(self._whole.variables)
         state.optimizer = values_of(self.model.optimizer.variables)
         self._checkpoint.save(state)
-        progress.tell(f"{state.rows[-1]['phase']} (epochs)", epoch + 1, self.params["epochs"])
+        progress.write_progress(f"{state.rows[-1]['phase']} (epochs)", epoch + 1, self.params["epochs"])
         if not sys.stderr.isatty():  # on a terminal the bar tells the numbers
             numbers = ", ".join(f"{name} {value:.4g}" for name, value in state.rows[-1].items() if name not in ROW_KEYS)
             logger.info("%s: epoch %d of %d: %s", state.rows[-1]["phase"], epoch + 1, self.params["epochs"], numbers)

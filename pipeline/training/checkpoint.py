@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.atomic_files import whole_file
-from pipeline.packing.shards import Shards, spread
+from pipeline.core.atomic_files import atomic_write
+from pipeline.packing.shards import Shards, evenly_spaced
 
 SAMPLED_IMAGES = 64
 OTHERS_KEPT = 3
 
 
 @dataclass
-class State:
+class TrainingState:
     """A training between two epochs.
 
     position: phases that are finished, and epochs of the next one that are.
@@ -62,24 +62,24 @@ class Checkpoint:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._path = folder / f"{fingerprint}.npz"
 
-    def save(self, state: State) -> None:
+    def save(self, state: TrainingState) -> None:
         """Take the place of the former state, whole or not at all."""
         values = {name: value for name, value in vars(state).items() if name not in ARRAYS}
         arrays = {f"{name}/{i}": array for name in ARRAYS for i, array in enumerate(getattr(state, name))}
-        with whole_file(self._path) as partial:
+        with atomic_write(self._path) as partial:
             np.savez(partial, state=np.array(json.dumps(values)), allow_pickle=False, **arrays)
 
-    def load(self) -> State:
+    def load(self) -> TrainingState:
         """The state saved last, or that of a training not yet begun where none is there that can be read."""
         try:
             with np.load(self._path, allow_pickle=False) as file:
-                state = State(**json.loads(str(file["state"])))
+                state = TrainingState(**json.loads(str(file["state"])))
                 for name in ARRAYS:
                     count = sum(key.startswith(f"{name}/") for key in file.files)
                     setattr(state, name, [file[f"{name}/{i}"] for i in range(count)])
                 return state
         except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
-            return State()
+            return TrainingState()
 
     def clear(self) -> None:
         """Forget it: the training is finished. Of other trainings the last few are kept, in case they go on."""
@@ -110,7 +110,7 @@ def fingerprint(values: Mapping[str, Any], files: Iterable[Path], images: Shards
         digest.update(path.read_bytes())
     for shards, most in ((images, SAMPLED_IMAGES), (targets, len(targets))):
         digest.update(shards.image_ids.tobytes())
-        rows = spread(np.arange(len(shards)), most)
+        rows = evenly_spaced(np.arange(len(shards)), most)
         for name in shards.names:
             digest.update(shards.take(name, rows).tobytes())
     return digest.hexdigest()[:16]

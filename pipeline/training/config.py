@@ -4,37 +4,37 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.core.config import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Section, Share
+from pipeline.core.config import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Config, Fraction
 
 Factor = Annotated[float, Meta(gt=0, lt=1)]
 
 
-class Drop(Section, frozen=True, tag_field="kind", tag="drop"):
+class Drop(Config, frozen=True, tag_field="kind", tag="drop"):
     """The learning rate times `factor` after every so many epochs of the phase."""
 
     every_epochs: PositiveInt
     factor: Factor
 
 
-class Cosine(Section, frozen=True, tag_field="kind", tag="cosine"):
-    """Step by step from 0 up to the learning rate in `warmup_epochs`, then down to `final_share` of it by a cosine.
+class Cosine(Config, frozen=True, tag_field="kind", tag="cosine"):
+    """Step by step from 0 up to the learning rate in `warmup_epochs`, then down to `final_lr_fraction` of it by a cosine.
 
     warmup_epochs: also parts of an epoch; 0 begins with the full rate.
-    final_share: 1 stays at the full rate.
+    final_lr_fraction: 1 stays at the full rate.
     """
 
     warmup_epochs: NonNegativeFloat
-    final_share: Share
+    final_lr_fraction: Fraction
 
 
-class Plateau(Section, frozen=True, tag_field="kind", tag="plateau"):
+class Plateau(Config, frozen=True, tag_field="kind", tag="plateau"):
     """The learning rate times `factor` after `patience` epochs without a better validation loss, again and again."""
 
     patience: PositiveInt
     factor: Factor
 
 
-class Phase(Section, frozen=True):
+class Phase(Config, frozen=True):
     """One part of a system, fitted for some epochs.
 
     patience: epochs without a better validation loss after which the phase stops; it then goes back to the best
@@ -60,30 +60,30 @@ class Phase(Section, frozen=True):
             )
 
 
-class Color(Section, frozen=True):
+class Color(Config, frozen=True):
     """How far the factors of three properties may be from 1, either way; 0 leaves a property as it is.
 
     brightness: of every value, so that black stays black. contrast: of the distance from the image's mean grey.
     saturation: of the distance of a pixel's colour from its own grey.
     """
 
-    brightness: Share
-    contrast: Share
-    saturation: Share
+    brightness: Fraction
+    contrast: Fraction
+    saturation: Fraction
 
 
-class Augment(Section, frozen=True):
+class Augment(Config, frozen=True):
     """How training images change at random, each time anew, and their boxes with them.
 
-    flip_share: of images that are mirrored left to right; 0 for none.
-    translate_share: the farthest that an image is shifted along each axis, as a share of its side; 0 for not at all.
+    flip_probability: of images that are mirrored left to right; 0 for none.
+    max_translate_fraction: the farthest that an image is shifted along each axis, as a share of its side; 0 for not at all.
     scale: the smallest and the largest factor of its size; [1, 1] for its own.
     rotate_degrees: the farthest that it is turned, either way; 0 for not at all.
     color: null for its own.
     """
 
-    flip_share: Share
-    translate_share: Share
+    flip_probability: Fraction
+    max_translate_fraction: Fraction
     scale: tuple[PositiveFloat, PositiveFloat]
     rotate_degrees: Annotated[float, Meta(ge=0, le=180)]
     color: Color | None
@@ -95,7 +95,7 @@ class Augment(Section, frozen=True):
             raise ValueError(f"scale begins at {low:g} and ends at {high:g}, expected the smaller factor first")
 
 
-class Train(Section, frozen=True):
+class Train(Config, frozen=True):
     """How a model is fitted.
 
     batch_size: images of one step.

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.packing.shards import Shards
-from pipeline.systems.interfaces import Draw
-from pipeline.systems.target_annotations import take_truths
+from pipeline.systems.interfaces import BatchGenerator
+from pipeline.systems.target_annotations import read_annotations
 from pipeline.training.augmentation import Augmentation
 
 STREAM, CHANGES = 1, 2
@@ -21,7 +21,7 @@ STREAM, CHANGES = 1, 2
 step of an epoch would draw what a dataset with the seed [seed, epoch] holds."""
 
 
-class Batches(keras.utils.PyDataset):
+class ShardLoader(keras.utils.PyDataset):
     """Pairs (images uint8 [B, size, size, channels], targets by output name).
 
     `names` chooses the targets, `target_rows` the examples. With `seed`, each epoch has an order of its own; without,
@@ -48,7 +48,7 @@ class Batches(keras.utils.PyDataset):
         self._target_rows = target_rows
         self._image_rows = images.rows_of(targets.image_ids[self._target_rows])
         self._seed, self._augmentation = seed, augmentation
-        self.start_epoch(0)
+        self.set_epoch(0)
 
     def __len__(self) -> int:
         return -(-len(self._target_rows) // self._batch_size)
@@ -61,9 +61,9 @@ class Batches(keras.utils.PyDataset):
             return images, {name: self._targets.take(name, rows) for name in self._names}
         assert self._seed is not None, "images change by the seed of their order"
         random = np.random.default_rng([self._seed, self._epoch, step, CHANGES])
-        return images, self._augmentation.apply(images, take_truths(self._targets, rows), self._names, random)
+        return images, self._augmentation.apply(images, read_annotations(self._targets, rows), self._names, random)
 
-    def start_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int) -> None:
         """Take the order of that epoch, counted from 0."""
         self._epoch, count = epoch, len(self._target_rows)
         if self._seed is None:
@@ -72,13 +72,13 @@ class Batches(keras.utils.PyDataset):
             self._order = np.random.default_rng([self._seed, epoch]).permutation(count)
 
 
-class StreamBatches(keras.utils.PyDataset):
+class SyntheticLoader(keras.utils.PyDataset):
     """Batches of images that are drawn anew for every step of every epoch: an endless source."""
 
-    def __init__(self, draw: Draw, batch_size: int, steps: int, seed: int) -> None:
+    def __init__(self, draw: BatchGenerator, batch_size: int, steps: int, seed: int) -> None:
         super().__init__(workers=2)
         self._draw, self._batch_size, self._steps, self._seed = draw, batch_size, max(steps, 1), seed
-        self.start_epoch(0)
+        self.set_epoch(0)
 
     def __len__(self) -> int:
         return self._steps
@@ -86,26 +86,26 @@ class StreamBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
         return self._draw(np.random.default_rng([self._seed, self._epoch, step, STREAM]), self._batch_size)
 
-    def start_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int) -> None:
         """Draw what belongs to that epoch, counted from 0."""
         self._epoch = epoch
 
 
-class EpochOrder(keras.callbacks.Callback):
+class EpochSeed(keras.callbacks.Callback):
     """Tells batches which epoch begins. Keras's own hooks only say that one ended, and also before the first.
 
     epochs_before: of the phases before this one, so that no phase goes through the orders of another once more.
     """
 
-    def __init__(self, batches: Batches | StreamBatches, epochs_before: int) -> None:
+    def __init__(self, batches: ShardLoader | SyntheticLoader, epochs_before: int) -> None:
         super().__init__()
         self._batches, self._epochs_before = batches, epochs_before
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keras calls this before it asks for the epoch's first batch."""
-        self._batches.start_epoch(self._epochs_before + epoch)
+        self._batches.set_epoch(self._epochs_before + epoch)
 
 
-def hold_out(num_images: int, num_held_out: int, seed: int) -> NDArray[np.int64]:
+def validation_split(num_images: int, num_held_out: int, seed: int) -> NDArray[np.int64]:
     """Which images are held out: the first ones of a seeded shuffle."""
     return np.random.default_rng(seed).permutation(num_images)[:num_held_out]

@@ -14,7 +14,7 @@ BATCH_IMAGES = 64
 SHARD_IMAGES = 1024
 
 
-def precompute(frozen: keras.Model, images: Shards, image_ids: NDArray[np.int64], folder: Path) -> Shards:
+def cache_features(frozen: keras.Model, images: Shards, image_ids: NDArray[np.int64], folder: Path) -> Shards:
     """What `frozen` answers for those images, float32, in memory-mapped shards below `folder`, column `image`."""
     with bar("frozen layers", len(image_ids), "image") as progress:
         for number, start in enumerate(range(0, len(image_ids), SHARD_IMAGES)):
@@ -22,8 +22,8 @@ def precompute(frozen: keras.Model, images: Shards, image_ids: NDArray[np.int64]
             answers = []
             for first in range(0, len(ids), BATCH_IMAGES):
                 batch = ids[first : first + BATCH_IMAGES]
-                squares = images.take("image", images.rows_of(batch))
-                answers.append(np.asarray(frozen.predict_on_batch(squares), np.float32))
+                model_inputs = images.take("image", images.rows_of(batch))
+                answers.append(np.asarray(frozen.predict_on_batch(model_inputs), np.float32))
                 progress.update(len(batch))
             write_shard(shard_path(folder, SPLIT, number), ids, {"image": np.concatenate(answers)})
     return Shards(folder, SPLIT)

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from tqdm.keras import TqdmCallback
 
 from pipeline.core.errors import BoxlineError
-from pipeline.geometry.labeled_boxes import Marks
-from pipeline.packing.shards import Shards, spread
-from pipeline.systems.interfaces import Codec, Draw, Part
+from pipeline.geometry.labeled_boxes import LabeledBoxes
+from pipeline.packing.shards import Shards, evenly_spaced
+from pipeline.systems.interfaces import Codec, BatchGenerator, Part
 from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import take_targets
+from pipeline.systems.target_annotations import read_targets
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
-from pipeline.training.callbacks import EarlyStopping, PlateauDrop, Recorder, Saver, assign, values_of
-from pipeline.training.checkpoint import Checkpoint, State
+from pipeline.training.callbacks import EarlyStopping, ReduceOnPlateau, HistoryRecorder, CheckpointCallback, assign, values_of
+from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import Plateau, Train
-from pipeline.training.data_loader import Batches, EpochOrder, StreamBatches, hold_out
-from pipeline.training.feature_cache import precompute, split_at
+from pipeline.training.data_loader import ShardLoader, EpochSeed, SyntheticLoader, validation_split
+from pipeline.training.feature_cache import cache_features, split_at
 from pipeline.training.optimizer import adam
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Data:
     targets: Shards
     trained: NDArray[np.int64]
     held_out: NDArray[np.int64]
-    stream: Draw | None
+    stream: BatchGenerator | None
     augmentation: Augmentation | None
     seed: int
 
@@ -66,7 +66,7 @@ class Data:
         targets: Shards,
         train: Train,
         seed: int,
-        stream: Draw | None = None,
+        stream: BatchGenerator | None = None,
         augmentation: Augmentation | None = None,
     ) -> "Data":
         """Hold out whole images. Raises BoxlineError where nothing is left to train on, or a stream is to change."""
@@ -82,19 +82,19 @@ class Data:
                 f"{len(image_ids)} images suit training and {train.validation_batches} batches of {train.batch_size} "
                 "are held out, so none is left to train on. Lower train.validation_batches in params.yaml."
             )
-        held_out = np.isin(targets.image_ids, image_ids[hold_out(len(image_ids), num_held_out, seed)])
+        held_out = np.isin(targets.image_ids, image_ids[validation_split(len(image_ids), num_held_out, seed)])
         return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, augmentation, seed)
 
-    def shown(self, count: int, codec: Codec, labels: Labels) -> tuple[NDArray[np.uint8], list[Marks]]:
+    def shown(self, count: int, codec: Codec, labels: Labels) -> tuple[NDArray[np.uint8], list[LabeledBoxes]]:
         """Held-out images, or training images where none are held out, spread, with the boxes of their targets."""
         candidates = np.unique(self.targets.image_ids[self.held_out if len(self.held_out) else self.trained])
-        image_ids = spread(candidates, count)
+        image_ids = evenly_spaced(candidates, count)
         truth = []
         for image_id in image_ids:
             rows = np.flatnonzero(self.targets.image_ids == image_id)
-            encoded = take_targets(self.targets, rows)
+            encoded = read_targets(self.targets, rows)
             decoded = labels.known(codec.decode(codec.as_outputs(encoded, len(labels.names))))
-            truth.append(Marks(decoded.boxes_rel_xywh, decoded.labels))
+            truth.append(LabeledBoxes(decoded.boxes_rel_xywh, decoded.labels))
         return self.images.take("image", self.images.rows_of(image_ids)), truth
 
     @property
@@ -113,7 +113,7 @@ def fit(
     data: Data,
     train: Train,
     checkpoint: Checkpoint,
-    state: State,
+    state: TrainingState,
     log: BBoxLogger,
 ) -> None:
     """Train `whole` in place, phase by phase, from `state` on, which is kept up to date and saved after every epoch.
@@ -134,16 +134,16 @@ def fit(
                 model.optimizer.build(model.trainable_variables)  # wraps Adam under mixed_float16
                 assign(model.optimizer.variables, state.optimizer)
             stopping = EarlyStopping(phase.patience, state) if phase.patience is not None else None
-            plateau = PlateauDrop(phase.schedule, state) if isinstance(phase.schedule, Plateau) else None
-            watching = [callback for callback in (stopping, plateau) if callback]
+            plateau = ReduceOnPlateau(phase.schedule, state) if isinstance(phase.schedule, Plateau) else None
+            stateful_callbacks = [callback for callback in (stopping, plateau) if callback]
             callbacks = [
-                EpochOrder(training, len(state.rows) - state.epochs_done),
+                EpochSeed(training, len(state.rows) - state.epochs_done),
                 keras.callbacks.TerminateOnNaN(),
                 TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
-                Recorder(state.rows, name),
-                *watching,
+                HistoryRecorder(state.rows, name),
+                *stateful_callbacks,
                 log,
-                Saver(checkpoint, state, whole, watching, log.state, started),
+                CheckpointCallback(checkpoint, state, whole, stateful_callbacks, log.state, started),
             ]
             if not (stopping and stopping.is_over(state)):
                 model.fit(
@@ -165,17 +165,17 @@ def fit(
 
 def _inputs(
     part: Part, data: Data, batch_size: int, scratch: Path
-) -> tuple[keras.Model, Batches | StreamBatches, Batches | None]:
+) -> tuple[keras.Model, ShardLoader | SyntheticLoader, ShardLoader | None]:
     """What is fitted, on what, and what it is validated on."""
     model, images = part.model, data.images
     if part.cut is not None and data.stream is None and data.augmentation is None:
         frozen, model = split_at(part.model, part.cut)
-        images = precompute(frozen, images, np.unique(data.targets.image_ids), scratch)
+        images = cache_features(frozen, images, np.unique(data.targets.image_ids), scratch)
     names = part.targets or model.output_names
-    validation = Batches(images, data.targets, batch_size, names, data.held_out) if len(data.held_out) else None
+    validation = ShardLoader(images, data.targets, batch_size, names, data.held_out) if len(data.held_out) else None
     if data.stream is not None:
-        return model, StreamBatches(data.stream, batch_size, data.epoch_examples // batch_size, data.seed), validation
-    training = Batches(images, data.targets, batch_size, names, data.trained, data.seed, data.augmentation)
+        return model, SyntheticLoader(data.stream, batch_size, data.epoch_examples // batch_size, data.seed), validation
+    training = ShardLoader(images, data.targets, batch_size, names, data.trained, data.seed, data.augmentation)
     return model, training, validation
 
 

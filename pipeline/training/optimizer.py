@@ -34,8 +34,8 @@ def _learning_rate(phase: Phase, epoch_steps: int) -> float | schedules.Learning
         warmup_steps = int(schedule.warmup_epochs * epoch_steps)
         decay_steps = phase.epochs * epoch_steps - warmup_steps
         if not warmup_steps:
-            return schedules.CosineDecay(rate, decay_steps, schedule.final_share)
+            return schedules.CosineDecay(rate, decay_steps, schedule.final_lr_fraction)
         return schedules.CosineDecay(
-            0.0, decay_steps, schedule.final_share, warmup_target=rate, warmup_steps=warmup_steps
+            0.0, decay_steps, schedule.final_lr_fraction, warmup_target=rate, warmup_steps=warmup_steps
         )
     return rate

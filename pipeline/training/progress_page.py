@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.geometry.boxes import xywh_to_xyxy
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.html.document import data_address, write_document
 from pipeline.plots.colors import class_color
 
@@ -62,19 +62,19 @@ class Epoch(msgspec.Struct, frozen=True):
     answers: list[Answer]
 
 
-def png_address(square: NDArray[np.uint8]) -> str:
+def png_address(model_input: NDArray[np.uint8]) -> str:
     """uint8 [size, size, 1 or 3] as a `data:` address, lossless."""
     buffer = io.BytesIO()
-    Image.fromarray(square[..., 0] if square.shape[-1] == 1 else square).save(buffer, "PNG", optimize=True)
+    Image.fromarray(model_input[..., 0] if model_input.shape[-1] == 1 else model_input).save(buffer, "PNG", optimize=True)
     return data_address(buffer.getvalue(), "png")
 
 
-def true_boxes(marks: Marks) -> list[Box]:
+def true_boxes(labeled_boxes: LabeledBoxes) -> list[Box]:
     """The true boxes of one image."""
-    edges = xywh_to_xyxy(marks.boxes_rel_xywh).round(DECIMALS).tolist()
+    edges = xywh_to_xyxy(labeled_boxes.boxes_rel_xywh).round(DECIMALS).tolist()
     return [
         Box(left, top, right, bottom, label)
-        for (left, top, right, bottom), label in zip(edges, marks.labels.tolist(), strict=True)
+        for (left, top, right, bottom), label in zip(edges, labeled_boxes.labels.tolist(), strict=True)
     ]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import keras
 
 from pipeline.core.atomic_files import write_json
-from pipeline.training.checkpoint import State
+from pipeline.training.checkpoint import TrainingState
 from pipeline.training.fit import Data
 
 logger = logging.getLogger(__name__)
 
 
-def write_report(folder: Path, state: State, data: Data, model: keras.Model) -> None:
+def write_report(folder: Path, state: TrainingState, data: Data, model: keras.Model) -> None:
     """curves.csv with one row per epoch, and train.json with counts and seconds."""
     _write_curves(folder / "curves.csv", state.rows)
     epochs = len(state.rows)

@@ -72,14 +72,14 @@ def log_pictures(
     run: Any,
     step: int,
     scalars: Mapping[str, Any],
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     box_sets: Sequence[Mapping[str, Any]],
 ) -> None:
     """Log `scalars`, and under `images` each square with its box sets, all as one step."""
     import wandb
 
     images = [
-        wandb.Image(square[..., 0] if square.shape[-1] == 1 else square, boxes=dict(sets))
-        for square, sets in zip(squares, box_sets, strict=True)
+        wandb.Image(model_input[..., 0] if model_input.shape[-1] == 1 else model_input, boxes=dict(sets))
+        for model_input, sets in zip(model_inputs, box_sets, strict=True)
     ]
     run.log({**scalars, "images": images}, step=step)

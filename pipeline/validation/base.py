@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.core.config import Section
-from pipeline.validation.statistics import Overview
+from pipeline.core.config import Config
+from pipeline.validation.statistics import DatasetStatistics
 
 Severity = Literal["error", "warning", "off"]
 
 
-class Check(Section, frozen=True):
+class Check(Config, frozen=True):
     """A check under its name in params.yaml: its severity, and its thresholds as further keys.
 
     severity: "error" sends a row to quarantine, and lets a finding about the whole dataset fail the stage; "warning"
@@ -75,7 +75,7 @@ class Findings:
 class DatasetCheck(Check, frozen=True):
     """A check of what is left after the checks of rows, as a whole."""
 
-    def findings(self, overview: Overview) -> Findings:
+    def findings(self, overview: DatasetStatistics) -> Findings:
         """What breaks the check."""
         raise NotImplementedError
 
@@ -83,7 +83,7 @@ class DatasetCheck(Check, frozen=True):
 class DriftCheck(Check, frozen=True):
     """A check of a dataset against an earlier version of it. No stage runs it: a stage knows its inputs alone."""
 
-    def findings(self, before: Overview, now: Overview) -> Findings:
+    def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:
         """What moved further than it may."""
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.config import NonNegativeFloat, Share
+from pipeline.core.config import NonNegativeFloat, Fraction
 from pipeline.validation.base import BoxCheck, Faults, marked
 from pipeline.validation.joins import first_equal, repeated
 
@@ -103,17 +103,17 @@ class BoxAreaNotPositive(BoxCheck, frozen=True):
 
 
 class BoxAreaExceedsBox(BoxCheck, frozen=True):
-    """An area above width x height by more than tolerance_share of it.
+    """An area above width x height by more than tolerance_fraction of it.
 
     The area is the outline's, which lies in the box; that of a crowd is the area of all its objects, which do too.
     """
 
-    tolerance_share: Share
+    tolerance_fraction: Fraction
 
     def faults(self, table: pa.Table) -> Faults:
         """Boxes smaller than what is in them."""
         box_area = pc.multiply(table["width"], table["height"])
-        too_large = pc.greater(table["area"], pc.multiply(box_area, 1 + self.tolerance_share))
+        too_large = pc.greater(table["area"], pc.multiply(box_area, 1 + self.tolerance_fraction))
         return marked(table, too_large, "area", "width", "height", "is_crowd")
 
 

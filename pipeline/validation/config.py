@@ -4,15 +4,15 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core import config as params
-from pipeline.core.config import Params, Section, Share
+from pipeline.core.config import parse_config
+from pipeline.core.config import Params, Config, Fraction
 from pipeline.validation import box_checks as boxes
 from pipeline.validation import dataset_checks as datasets
 from pipeline.validation import drift_checks as drift
 from pipeline.validation import image_checks as images
 
 
-class Checks(Section, frozen=True):
+class Checks(Config, frozen=True):
     """`checks` in params.yaml. Rows are checked in this order, images first: a row that is refused meets no further
     check, so that each may rely on those before it.
     """
@@ -23,7 +23,7 @@ class Checks(Section, frozen=True):
     image_not_decodable: images.ImageNotDecodable
     image_size_not_positive: images.ImageSizeNotPositive
     image_size_differs: images.ImageSizeDiffers
-    image_turned_by_viewers: images.ImageTurnedByViewers
+    image_exif_rotated: images.ImageExifRotated
     image_tiny: images.ImageTiny
     image_duplicated_within_split: images.ImageDuplicatedWithinSplit
     image_duplicated_across_splits: images.ImageDuplicatedAcrossSplits
@@ -48,21 +48,21 @@ class Checks(Section, frozen=True):
     too_many_images_without_boxes: datasets.TooManyImagesWithoutBoxes
     too_many_small_boxes: datasets.TooManySmallBoxes
 
-    drift_of_class_shares: drift.DriftOfClassShares
+    drift_of_class_frequencies: drift.DriftOfClassFrequencies
     drift_of_box_sizes: drift.DriftOfBoxSizes
     drift_of_image_count: drift.DriftOfImageCount
     drift_of_box_count: drift.DriftOfBoxCount
     drift_of_images_without_boxes: drift.DriftOfImagesWithoutBoxes
 
 
-class Validate(Section, frozen=True):
+class Validate(Config, frozen=True):
     """`validate` of a dataset.
 
-    max_quarantined_share: of the rows of images and boxes together, 0..1; more of them in quarantine is a failure.
+    max_quarantined_fraction: of the rows of images and boxes together, 0..1; more of them in quarantine is a failure.
     checks: what of `checks` is different for this dataset, by name and key.
     """
 
-    max_quarantined_share: Share
+    max_quarantined_fraction: Fraction
     checks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 
 
@@ -72,7 +72,7 @@ def checks_of(loaded: Params, dataset: str) -> tuple[Validate, Checks]:
     Raises BoxlineError naming the first name, key or value that is wrong, in `checks` or in the dataset's.
     """
     where = f"datasets.{dataset}.validate"
-    validate = params.section(loaded.dataset(dataset).validate, Validate, where)
-    params.section(loaded.checks, Checks, "checks")
+    validate = parse_config(loaded.dataset(dataset).validate, Validate, where)
+    parse_config(loaded.checks, Checks, "checks")
     own = {name: loaded.checks.get(name, {}) | keys for name, keys in validate.checks.items()}
-    return validate, params.section(loaded.checks | own, Checks, f"{where}.checks")
+    return validate, parse_config(loaded.checks | own, Checks, f"{where}.checks")

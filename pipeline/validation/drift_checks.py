@@ -5,26 +5,26 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.config import NonNegativeFloat, Share
-from pipeline.core.formatting import percent
+from pipeline.core.config import NonNegativeFloat, Fraction
+from pipeline.core.formatting import format_percent
 from pipeline.validation.base import DriftCheck, Findings
-from pipeline.validation.statistics import Overview
+from pipeline.validation.statistics import DatasetStatistics
 
 SHOWN_CLASSES = 3
 
 
-class DriftOfClassShares(DriftCheck, frozen=True):
+class DriftOfClassFrequencies(DriftCheck, frozen=True):
     """The total variation distance of the classes' shares: the share of boxes that had to change their class, 0..1."""
 
-    max_distance: Share
+    max_distance: Fraction
 
-    def findings(self, before: Overview, now: Overview) -> Findings:
+    def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:
         """The distance, and the classes that moved most. Classes are matched by name."""
         old, new = _class_shares(before), _class_shares(now)
         changes = {name: new.get(name, 0.0) - old.get(name, 0.0) for name in old | new}
         distance = sum(abs(change) for change in changes.values()) / 2
         most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN_CLASSES]
-        moves = [f"{name} {percent(old.get(name, 0))} → {percent(new.get(name, 0))}" for name in most if changes[name]]
+        moves = [f"{name} {format_percent(old.get(name, 0))} → {format_percent(new.get(name, 0))}" for name in most if changes[name]]
         return _distance(distance, self.max_distance, moves)
 
 
@@ -33,14 +33,14 @@ class DriftOfBoxSizes(DriftCheck, frozen=True):
     below a size, 0..1.
     """
 
-    max_distance: Share
+    max_distance: Fraction
 
-    def findings(self, before: Overview, now: Overview) -> Findings:
+    def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:
         """The distance, and the medians."""
         old, new = before.relative_sides, now.relative_sides
         medians = []
         if len(old) and len(new):
-            medians = [f"median {percent(np.median(old))} → {percent(np.median(new))} of the image's side"]
+            medians = [f"median {format_percent(np.median(old))} → {format_percent(np.median(new))} of the image's side"]
         return _distance(largest_gap(old, new), self.max_distance, medians)
 
 
@@ -49,7 +49,7 @@ class DriftOfImageCount(DriftCheck, frozen=True):
 
     max_change: NonNegativeFloat
 
-    def findings(self, before: Overview, now: Overview) -> Findings:
+    def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:
         """The change."""
         return _change(int(before.images.sum()), int(now.images.sum()), self.max_change)
 
@@ -59,7 +59,7 @@ class DriftOfBoxCount(DriftCheck, frozen=True):
 
     max_change: NonNegativeFloat
 
-    def findings(self, before: Overview, now: Overview) -> Findings:
+    def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:
         """The change."""
         return _change(int(before.boxes.sum()), int(now.boxes.sum()), self.max_change)
 
@@ -67,12 +67,12 @@ class DriftOfBoxCount(DriftCheck, frozen=True):
 class DriftOfImagesWithoutBoxes(DriftCheck, frozen=True):
     """A larger or smaller share of images without boxes, as the difference of the two shares."""
 
-    max_change: Share
+    max_change: Fraction
 
-    def findings(self, before: Overview, now: Overview) -> Findings:
+    def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:
         """The two shares."""
         old, new = (one.images_without_boxes.sum() / max(1, one.images.sum()) for one in (before, now))
-        measured = f"{percent(old)} → {percent(new)}"
+        measured = f"{format_percent(old)} → {format_percent(new)}"
         return Findings(measured, [measured] if abs(new - old) > self.max_change else [])
 
 
@@ -89,7 +89,7 @@ def largest_gap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(np.abs(below_one - below_other).max())
 
 
-def _class_shares(overview: Overview) -> dict[str, float]:
+def _class_shares(overview: DatasetStatistics) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for name, count in zip(overview.names, overview.objects.sum(axis=1).tolist(), strict=True):
         counts[name] += count

@@ -35,8 +35,8 @@ def _thumbnails(pairs: list[dict[str, Any]], files: pa.Table) -> dict[str, str]:
     """By image id the thumbnail as a `data:` address."""
     ids = sorted({pair[key] for pair in pairs for key in ("image_id", "similar_to_id")})
     rows = pc.index_in(pa.array(ids, pa.int64()), value_set=files["image_id"].combine_chunks())
-    squares = thumbnails_of(files["thumbnail"].take(rows))
+    model_inputs = thumbnails_of(files["thumbnail"].take(rows))
     return {
-        str(image_id): data_address(cv2.imencode(".png", square)[1].tobytes(), "png")
-        for image_id, square in zip(ids, squares, strict=True)
+        str(image_id): data_address(cv2.imencode(".png", model_input)[1].tobytes(), "png")
+        for image_id, model_input in zip(ids, model_inputs, strict=True)
     }

@@ -11,7 +11,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from pipeline.core.config import NonNegativeFloat, PositiveInt
-from pipeline.core.formatting import counted
+from pipeline.core.formatting import pluralize
 from pipeline.validation.base import Faults, ImageCheck, marked
 from pipeline.validation.joins import repeated, split_names
 from pipeline.validation.similarity import edges, most_similar, thumbnails_of
@@ -93,7 +93,7 @@ class ImageSizeDiffers(ImageCheck, frozen=True):
         return marked(table, pc.or_(*differs), "width", "height", "file_width", "file_height", "orientation")
 
 
-class ImageTurnedByViewers(ImageCheck, frozen=True):
+class ImageExifRotated(ImageCheck, frozen=True):
     """An EXIF orientation tag: viewers turn or mirror the image, while its boxes refer to the pixels as stored."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -172,7 +172,7 @@ class ImageSimilarAcrossSplits(ImageCheck, frozen=True):
         )
         another_file = pc.not_equal(table["sha256"], table["sha256"].take(twin_rows))
         faults = marked(table, another_file, *SIMILAR)
-        too_plain = counted(int(plain.sum()), "image is", "images are")
+        too_plain = pluralize(int(plain.sum()), "image is", "images are")
         return replace(faults, note=f"{too_plain} too plain to compare" if plain.any() else "")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.archives.image_decoding import eight_bits, opened
+from pipeline.archives.image_decoding import to_uint8, open_image
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder, Member
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
@@ -55,7 +55,7 @@ def _facts(member: Member) -> dict[str, Any]:
     if not content:
         return facts | {"problem": "the file is empty"}
     try:
-        with opened(content, "the file", "") as image:
+        with open_image(content, "the file", "") as image:
             facts |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
             facts |= {"thumbnail": _thumbnail(image), "orientation": _orientation(image)}
     except BoxlineError as error:
@@ -72,7 +72,7 @@ def _thumbnail(image: Image.Image) -> bytes:
     """All pixels decoded, averaged to a small grey square; row by row."""
     # JPEG keeps grey and colours apart: without the colours it decodes faster, and reads every byte all the same.
     image.draft("L", image.size)
-    grey = np.asarray(eight_bits(image).convert("L"))
+    grey = np.asarray(to_uint8(image).convert("L"))
     return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes()
 
 

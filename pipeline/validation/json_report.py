@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.validation.run import Validation
-from pipeline.validation.statistics import Overview
+from pipeline.validation.statistics import DatasetStatistics
 
 SIMILAR_PAIRS = 50
 """Most similar pairs of images that reports show; the count has them all."""
@@ -29,8 +29,8 @@ def as_json(validation: Validation) -> dict[str, Any]:
         "images_without_boxes": int(overview.images_without_boxes.sum()),
         "crowd_boxes": overview.crowds,
         "quarantined": validation.quarantine.num_rows,
-        "quarantined_share": validation.quarantined_share,
-        "max_quarantined_share": validation.max_quarantined_share,
+        "quarantined_fraction": validation.quarantined_fraction,
+        "max_quarantined_fraction": validation.max_quarantined_fraction,
         "failures": validation.failures(),
         "checks": {outcome.name: outcome.as_json() for outcome in validation.outcomes},
         "splits": {
@@ -53,7 +53,7 @@ def as_json(validation: Validation) -> dict[str, Any]:
     }
 
 
-def side_histogram(overview: Overview) -> dict[str, int]:
+def side_histogram(overview: DatasetStatistics) -> dict[str, int]:
     """Objects by the side of a square as large, in percent of the image's."""
     percents = [f"{100 * edge:g}" for edge in SIDE_EDGES]
     labels = [f"{low} to {high} %" for low, high in itertools.pairwise(percents)]
@@ -61,7 +61,7 @@ def side_histogram(overview: Overview) -> dict[str, int]:
     return _bars(labels, np.digitize(overview.relative_sides, SIDE_EDGES[1:-1]))
 
 
-def boxes_per_image_histogram(overview: Overview) -> dict[str, int]:
+def boxes_per_image_histogram(overview: DatasetStatistics) -> dict[str, int]:
     """Images by their number of boxes, crowds among them."""
     ranges = [(first, after - 1) for first, after in itertools.pairwise(BOXES_PER_IMAGE)]
     labels = [str(first) if first == last else f"{first} to {last}" for first, last in ranges]

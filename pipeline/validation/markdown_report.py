@@ -3,7 +3,7 @@
 import html
 import re
 
-from pipeline.core.formatting import counted, percent
+from pipeline.core.formatting import pluralize, format_percent
 from pipeline.validation.outcome import Outcome
 from pipeline.validation.run import Validation
 
@@ -19,8 +19,8 @@ def as_markdown(dataset: str, validation: Validation) -> str:
     lines += [f"- **{escaped(failure)}**" for failure in failures]
     lines += [
         "",
-        f"{validation.overview.counts()}; {counted(validation.quarantine.num_rows, 'row', 'rows')} in quarantine "
-        f"({percent(validation.quarantined_share)}, allowed are {percent(validation.max_quarantined_share)}).",
+        f"{validation.overview.counts()}; {pluralize(validation.quarantine.num_rows, 'row', 'rows')} in quarantine "
+        f"({format_percent(validation.quarantined_fraction)}, allowed are {format_percent(validation.max_quarantined_fraction)}).",
         "",
     ]
     if loud:
@@ -59,6 +59,6 @@ def _quiet(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    marks = tuple("---" for _ in header)
+    labeled_boxes = tuple("---" for _ in header)
     cells = [tuple(map(escaped, row)) for row in rows]
-    return [*(f"| {' | '.join(row)} |" for row in (header, marks, *cells)), ""]
+    return [*(f"| {' | '.join(row)} |" for row in (header, labeled_boxes, *cells)), ""]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from pipeline.core.formatting import printable
+from pipeline.core.formatting import escape_control
 from pipeline.validation.base import Check, Severity
 
 EXAMPLES = 5
@@ -50,8 +50,8 @@ class Outcome:
         found: pa.Table | None = None,
     ) -> "Outcome":
         """The outcome of that check, of whose `examples` the first are kept."""
-        texts = tuple(printable(text) for text in itertools.islice(examples, EXAMPLES))
-        words = printable(measured)
+        texts = tuple(escape_control(text) for text in itertools.islice(examples, EXAMPLES))
+        words = escape_control(measured)
         return cls(name, check.meaning(), check.severity, check.thresholds(), status, count, words, texts, found)
 
     def as_json(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ SLICE_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
-class Sifted:
+class RowCheckResult:
     """The rows that stay, as they came; schema.QUARANTINE of the others; and an outcome per check."""
 
     table: pa.Table
@@ -30,7 +30,7 @@ class Sifted:
     outcomes: list[Outcome]
 
 
-def sift(name: str, table: pa.Table, columns: pa.Schema, checks: Mapping[str, RowCheck]) -> Sifted:
+def apply_row_checks(name: str, table: pa.Table, columns: pa.Schema, checks: Mapping[str, RowCheck]) -> RowCheckResult:
     """Run `checks` over the rows of `table`, which is the table `name` with its own `columns` and more to look at.
 
     A row that an error refuses meets no further check.
@@ -49,7 +49,7 @@ def sift(name: str, table: pa.Table, columns: pa.Schema, checks: Mapping[str, Ro
             staying = np.ones(table.num_rows, bool)
             staying[faults.rows] = False
             table = table.filter(pa.array(staying))
-    return Sifted(table, pa.concat_tables(refused), outcomes)
+    return RowCheckResult(table, pa.concat_tables(refused), outcomes)
 
 
 def told(row: dict[str, Any]) -> str:

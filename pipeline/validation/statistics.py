@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.core.formatting import counted
+from pipeline.core.formatting import pluralize
 from pipeline.datasets.annotations import Tables
 from pipeline.validation.joins import split_names
 
 
 @dataclass(frozen=True)
-class Overview:
+class DatasetStatistics:
     """Counts and sizes. S splits, training first; C classes in the order of class_index; N objects.
 
     A crowd is a region to ignore and no object; it counts as a box all the same.
@@ -40,14 +40,14 @@ class Overview:
     def counts(self) -> str:
         """How many images, boxes and categories there are, in words."""
         numbers = [
-            counted(int(self.images.sum()), "image", "images"),
-            counted(int(self.boxes.sum()), "box", "boxes"),
-            counted(len(self.names), "category", "categories"),
+            pluralize(int(self.images.sum()), "image", "images"),
+            pluralize(int(self.boxes.sum()), "box", "boxes"),
+            pluralize(len(self.names), "category", "categories"),
         ]
         return ", ".join(numbers)
 
     @classmethod
-    def of(cls, tables: Tables) -> "Overview":
+    def of(cls, tables: Tables) -> "DatasetStatistics":
         """Of tables that passed the checks of rows. Sizes that are none, where such rows may stay, are left out."""
         splits = split_names(tables.images)
         split_of_image = _index(tables.images["split"], pa.array(splits, pa.string()))

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.cli.diff import diff, paired_datasets
 from pipeline.core.errors import BoxlineError
-from pipeline.diff.revisions import Version, folder_of_tables, working_tree
+from pipeline.diff.revisions import DatasetVersion, folder_of_tables, working_tree
 from tests.support import diff_scene as scene
 from tests.support.pages import Parts
 
@@ -89,7 +89,7 @@ def test_a_folder_is_compared_with_the_dataset_of_its_name_or_the_only_one(folde
     assert paired_datasets(project("tree", "coco", "digits"), mine, ["digits"])[0] == [("digits", "old")]
 
 
-class Named(Version):
+class Named(DatasetVersion):
     """A project that nobody reads from."""
 
     def archive(self, dataset: str, path: str) -> Path | None:
@@ -99,7 +99,7 @@ class Named(Version):
         raise NotImplementedError
 
 
-def project(name: str, *datasets: str) -> Version:
+def project(name: str, *datasets: str) -> DatasetVersion:
     return Named(name, list(datasets))
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.cli.outdated import outdated
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.digits.source import ASSETS
-from tests.support.servers import BadServer, Fault
+from tests.support.servers import BadServer, MissingObject
 from tests.support.stages import run_stage
 from tests.support.tiny_project import tiny_params, write_params
 
@@ -94,7 +94,7 @@ def test_a_server_that_does_not_answer_names_itself(downloaded: Downloaded) -> N
     server = BadServer(FILES)
     with server.running() as address:
         downloaded(address)
-        server.head = Fault(status=404, body=b"")
+        server.head = MissingObject(status=404, body=b"")
         del server.files[CHANGED]
         with pytest.raises(BoxlineError, match=f"^{address}/"):
             outdated(["digits"])

@@ -353,9 +353,9 @@ def test_views_of_the_system_for_each_image(run: Run, detector: str) -> None:
 def test_views_are_told_what_belongs_to_their_image(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
 
-    def write_views(folder: Path, squares: Any, outputs: Any, truth: Any, predictions: Any, *_: object) -> None:
-        told.append((folder.name, squares[0, 20, 20].tolist(), outputs["label"].argmax(axis=1).tolist()))
-        assert (len(squares), len(truth[0].labels), len(predictions)) == (1, 0, 1)
+    def write_views(folder: Path, model_inputs: Any, outputs: Any, truth: Any, predictions: Any, *_: object) -> None:
+        told.append((folder.name, model_inputs[0, 20, 20].tolist(), outputs["label"].argmax(axis=1).tolist()))
+        assert (len(model_inputs), len(truth[0].labels), len(predictions)) == (1, 0, 1)
         assert predictions[0].labels.tolist() == told[-1][2]
 
     monkeypatch.setattr(prediction_images.verbs, "write_views", lambda module: write_views)

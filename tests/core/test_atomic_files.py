@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.atomic_files import read_json, resumed_folder, whole_file, whole_folder, write_json
+from pipeline.core.atomic_files import read_json, resumable_directory, atomic_write, atomic_directory, write_json
 
 
 def names(folder: Path) -> list[str]:
@@ -11,13 +11,13 @@ def names(folder: Path) -> list[str]:
 
 
 def interrupted_fill(out: Path) -> None:
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         (folder / "half").touch()
         raise KeyboardInterrupt
 
 
 def interrupted_write(path: Path) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("half")
         raise KeyboardInterrupt
 
@@ -25,7 +25,7 @@ def interrupted_write(path: Path) -> None:
 def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for content in ("first", "second"):
-        with whole_folder(out) as folder:
+        with atomic_directory(out) as folder:
             (folder / content).touch()
         assert names(out) == [content]
     assert names(tmp_path) == ["out"]
@@ -33,7 +33,7 @@ def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 
 def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         (folder / "good").touch()
     with pytest.raises(KeyboardInterrupt):
         interrupted_fill(out)
@@ -44,7 +44,7 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> Non
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / ".out.partial").mkdir()
     (tmp_path / ".out.partial" / "stale").touch()
-    with whole_folder(tmp_path / "out") as folder:
+    with atomic_directory(tmp_path / "out") as folder:
         assert names(folder) == []
     assert names(tmp_path) == ["out"]
 
@@ -52,7 +52,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
 def test_a_link_to_another_disk_stays_one(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk" / "data")
-    for fill, content in ((whole_folder, "first"), (resumed_folder, "second"), (whole_folder, "third")):
+    for fill, content in ((atomic_directory, "first"), (resumable_directory, "second"), (atomic_directory, "third")):
         with fill(tmp_path / "out") as folder:
             (folder / content).touch()
         assert names(tmp_path / "disk" / "data") == [content]
@@ -65,7 +65,7 @@ def test_what_a_kill_leaves_of_the_former_folder_never_comes_back(
 ) -> None:
     """Killed while it was removed, the new folder taken away after that, and the next run a failure."""
     out = tmp_path / "out"
-    with whole_folder(out) as folder:
+    with atomic_directory(out) as folder:
         (folder / "a").touch()
         (folder / "b").touch()
 
@@ -76,7 +76,7 @@ def test_what_a_kill_leaves_of_the_former_folder_never_comes_back(
 
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", killed)
-        with pytest.raises(KeyboardInterrupt), whole_folder(out):
+        with pytest.raises(KeyboardInterrupt), atomic_directory(out):
             pass
     shutil.rmtree(out)
     with pytest.raises(KeyboardInterrupt):
@@ -85,7 +85,7 @@ def test_what_a_kill_leaves_of_the_former_folder_never_comes_back(
 
 
 def interrupted_work(out: Path, name: str | None) -> None:
-    with resumed_folder(out) as folder:
+    with resumable_directory(out) as folder:
         if name:
             (folder / "deep").mkdir(exist_ok=True)
             (folder / "deep" / name).touch()
@@ -94,13 +94,13 @@ def interrupted_work(out: Path, name: str | None) -> None:
 
 def test_what_was_finished_waits_for_the_next_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with resumed_folder(out) as folder:
+    with resumable_directory(out) as folder:
         (folder / "first").touch()
     with pytest.raises(KeyboardInterrupt):
         interrupted_work(out, "finished")
     assert names(out) == ["first"]
     assert names(tmp_path) == [".out.partial", "out"]
-    with resumed_folder(out) as folder:
+    with resumable_directory(out) as folder:
         assert names(folder) == ["deep"]
         assert names(folder / "deep") == ["finished"]
         assert names(out) == ["first"]
@@ -112,7 +112,7 @@ def test_what_was_half_written_goes(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         interrupted_work(out, ".half.partial.arrow")
-    with resumed_folder(out) as folder:
+    with resumable_directory(out) as folder:
         assert not any(path.is_file() for path in folder.rglob("*"))
 
 

@@ -6,7 +6,7 @@ from dvc_data.hashfile.meta import Meta as DvcMeta
 from ruamel.yaml import YAML
 
 from pipeline.cli.params import check
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from tests.support.tiny_project import PROJECT
 
@@ -18,12 +18,12 @@ def complaint(tmp_path: Path, old: str, new: str) -> str:
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(BoxlineError) as raised:
-        check(params.load(path))
+        check(load_params(path))
     return str(raised.value).replace(f"{tmp_path}/", "")
 
 
 def test_the_projects_own_file_is_valid() -> None:
-    check(params.load(PROJECT / "params.yaml"))
+    check(load_params(PROJECT / "params.yaml"))
 
 
 def test_no_key_is_one_that_dvc_leaves_out_when_it_looks_for_a_former_run() -> None:
@@ -44,7 +44,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
     """YAML 1.1 reads 2e-4 as text; DVC reads YAML 1.2, and so must this."""
     path = tmp_path / "params.yaml"
     path.write_text((PROJECT / "params.yaml").read_text().replace("learning_rate: 0.001", "learning_rate: 2e-4"))
-    phases = params.load(path).system("digits_localizer").train["phases"]
+    phases = load_params(path).system("digits_localizer").train["phases"]
     assert phases["all"]["learning_rate"] == 0.0002
 
 
@@ -152,7 +152,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
             "image_similar_across_split: {severity: off} #",
             "params.yaml: datasets.digits.validate.checks: unknown key 'image_similar_across_split', expected one of "
             "image_id_below_one, image_id_duplicated, image_file_missing, image_not_decodable, "
-            "image_size_not_positive, image_size_differs, image_turned_by_viewers, image_tiny, "
+            "image_size_not_positive, image_size_differs, image_exif_rotated, image_tiny, "
             "image_duplicated_within_split, image_duplicated_across_splits and 23 more. "
             "Did you mean image_similar_across_splits?",
             id="a check of a dataset that is none",
@@ -185,9 +185,9 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         ),
         pytest.param(
             "{kind: drop, every_epochs: 5, factor: 0.1}",
-            "{kind: cosine, warmup_epoch: 1, final_share: 0.1}",
+            "{kind: cosine, warmup_epoch: 1, final_lr_fraction: 0.1}",
             "params.yaml: systems.snack_localizer.train.phases.boxes.schedule: unknown key 'warmup_epoch', "
-            "expected one of kind, warmup_epochs, final_share. Did you mean warmup_epochs?",
+            "expected one of kind, warmup_epochs, final_lr_fraction. Did you mean warmup_epochs?",
             id="an unknown key in a schedule",
         ),
         pytest.param(
@@ -199,7 +199,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         ),
         pytest.param(
             "{kind: drop, every_epochs: 5, factor: 0.1}",
-            "{kind: cosine, warmup_epochs: 15, final_share: 0.1}",
+            "{kind: cosine, warmup_epochs: 15, final_lr_fraction: 0.1}",
             "params.yaml: systems.snack_localizer.train.phases.boxes: schedule.warmup_epochs is 15, "
             "expected less than epochs, 15.",
             id="a warm-up as long as its phase",
@@ -246,22 +246,22 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         ),
         pytest.param(
             "augment: null",
-            "augment: {flip_share: 0.5, translate_share: 0, scale: [1.2, 0.8], rotate_degrees: 0, color: null}",
+            "augment: {flip_probability: 0.5, max_translate_fraction: 0, scale: [1.2, 0.8], rotate_degrees: 0, color: null}",
             "params.yaml: systems.digits_localizer.train.augment: scale begins at 1.2 and ends at 0.8, "
             "expected the smaller factor first.",
             id="a range from large to small",
         ),
         pytest.param(
             "augment: null",
-            "augment: {flips_share: 0.5, translate_share: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
+            "augment: {flips_share: 0.5, max_translate_fraction: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
             "params.yaml: systems.digits_localizer.train.augment: unknown key 'flips_share', expected one of "
-            "flip_share, translate_share, scale, rotate_degrees, color. Did you mean flip_share?",
+            "flip_probability, max_translate_fraction, scale, rotate_degrees, color. Did you mean flip_probability?",
             id="unknown key in a section that may be null",
         ),
         pytest.param(
             "augment: null",
-            "augment: {flip_share: 2, translate_share: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
-            "params.yaml: systems.digits_localizer.train.augment.flip_share: received 2, expected float <= 1.0.",
+            "augment: {flip_probability: 2, max_translate_fraction: 0, scale: [1, 1], rotate_degrees: 0, color: null}",
+            "params.yaml: systems.digits_localizer.train.augment.flip_probability: received 2, expected float <= 1.0.",
             id="a number out of range in a section that may be null",
         ),
         pytest.param(
@@ -313,7 +313,7 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         pytest.param(
             "filters: [16, 32],",
             "filters: [],",
-            "params.yaml: systems.digits_edge_localizer.model.filters: received [], expected array of length >= 1.",
+            "params.yaml: systems.digits_distributional_localizer.model.filters: received [], expected array of length >= 1.",
             id="no convolution at all",
         ),
         pytest.param(
@@ -322,14 +322,14 @@ def test_scientific_notation_without_a_dot_is_a_number(tmp_path: Path) -> None:
         - {filters: 128, blocks: 1}
 """,
             "",
-            "params.yaml: systems.coco_center_detector.model.stages: received "
+            "params.yaml: systems.coco_anchor_free_detector.model.stages: received "
             "[{'filters': 16, 'blocks': 0}, {'filters': 32, 'blocks': 1}], expected array of length >= 3.",
             id="too few stages for a level",
         ),
         pytest.param(
             "{filters: 16, blocks: 0}",
             "{filters: 16, block: 0}",
-            "params.yaml: systems.coco_center_detector.model.stages.0: unknown key 'block', "
+            "params.yaml: systems.coco_anchor_free_detector.model.stages.0: unknown key 'block', "
             "expected one of filters, blocks. Did you mean blocks?",
             id="unknown key in a list of sections",
         ),
@@ -369,16 +369,16 @@ def test_text_that_is_no_yaml(tmp_path: Path) -> None:
 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
-        params.load(tmp_path / "params.yaml")
+        load_params(tmp_path / "params.yaml")
     assert str(raised.value) == f"{tmp_path}/params.yaml not found. Run this from the project's root folder."
 
 
 def test_an_unknown_entry_lists_the_known_ones() -> None:
-    loaded = params.load(PROJECT / "params.yaml")
+    loaded = load_params(PROJECT / "params.yaml")
     with pytest.raises(BoxlineError) as raised:
         loaded.system("coco_yello")
     assert str(raised.value) == (
         "params.yaml: systems has no entry 'coco_yello'; known are digits_localizer, "
-        "rectangle_localizer, snack_localizer, coco_yolo, coco_retinanet, digits_edge_localizer, "
-        "rectangle_edge_localizer, snack_edge_localizer, coco_center_detector, coco_retinanet_coarse."
+        "rectangle_localizer, snack_localizer, coco_yolo, coco_retinanet, digits_distributional_localizer, "
+        "rectangle_distributional_localizer, snack_distributional_localizer, coco_anchor_free_detector, coco_retinanet_coarse."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import progress
-from pipeline.core.progress import bar, byte_bar, tell
+from pipeline.core.progress import bar, byte_bar, write_progress
 
 
 @pytest.fixture
@@ -31,23 +31,23 @@ def told(file: Path) -> object:
 
 
 def test_what_is_done_and_of_how_much(file: Path) -> None:
-    tell("pack (images)", 3, 12)
+    write_progress("pack (images)", 3, 12)
     assert told(file) == {"what": "pack (images)", "done": 3, "total": 12}
-    tell("pack (images)", 4, 12)
+    write_progress("pack (images)", 4, 12)
     assert told(file) == {"what": "pack (images)", "done": 4, "total": 12}
     assert list(file.parent.iterdir()) == [file]
 
 
 def test_a_reader_finds_it_whole_or_not_at_all(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written lies beside it until it is whole."""
-    tell("pack (images)", 3, 12)
+    write_progress("pack (images)", 3, 12)
     seen = []
 
     def replace(partial: Path, name: str) -> None:
         seen.append((told(file), told(partial), name))
 
     monkeypatch.setattr(Path, "replace", replace)
-    tell("pack (images)", 4, 12)
+    write_progress("pack (images)", 4, 12)
     before, after = ({"what": "pack (images)", "done": done, "total": 12} for done in (3, 4))
     assert seen == [(before, after, str(file))]
 
@@ -82,7 +82,7 @@ def test_threads_tell_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     def tell_often(number: int) -> None:
         for done in range(200):
-            tell(f"thread {number}", done, 200)
+            write_progress(f"thread {number}", done, 200)
 
     with ThreadPoolExecutor(4) as executor:
         list(executor.map(tell_often, range(4)))
@@ -92,5 +92,5 @@ def test_threads_tell_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_that_is_not_there_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "gone" / "told"))
-    tell("work", 1, 2)
+    write_progress("work", 1, 2)
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from pipeline.core import thread_pool as threads
-from pipeline.core.thread_pool import StoppedError, at_once
+from pipeline.core.thread_pool import CancelledError, map_threaded
 
 LIMIT_SECONDS = 60  # ends a test that would hang
 
@@ -18,7 +18,7 @@ def test_answers_come_in_the_order_of_the_items() -> None:
             second_is_done.set()
         return number * 10
 
-    assert at_once(work, [0, 1], 2) == [0, 10]
+    assert map_threaded(work, [0, 1], 2) == [0, 10]
 
 
 def test_no_more_than_so_many_run_at_once() -> None:
@@ -34,7 +34,7 @@ def test_no_more_than_so_many_run_at_once() -> None:
         with lock:
             running -= 1
 
-    at_once(work, range(6), 2)
+    map_threaded(work, range(6), 2)
     assert most == 2
 
 
@@ -46,10 +46,10 @@ def test_an_error_stops_the_others_and_is_raised() -> None:
         if number == 1:
             raise ZeroDivisionError
         assert stop.wait(LIMIT_SECONDS)
-        raise StoppedError
+        raise CancelledError
 
     with pytest.raises(ZeroDivisionError):
-        at_once(work, range(10), 2)
+        map_threaded(work, range(10), 2)
     assert started == [0, 1]
 
 
@@ -62,11 +62,11 @@ def test_of_two_errors_that_of_the_first_item_is_raised() -> None:
         raise ValueError(number)
 
     with pytest.raises(ValueError, match=r"^0$"):
-        at_once(work, [0, 1], 2)
+        map_threaded(work, [0, 1], 2)
 
 
 def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "FAREWELL_SECONDS", 0.01)
+    monkeypatch.setattr(threads, "JOIN_TIMEOUT_SECONDS", 0.01)
     release, hanging = threading.Event(), threading.Event()
 
     def work(number: int, _: threading.Event) -> None:
@@ -77,9 +77,9 @@ def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        at_once(work, [0, 1], 2)
+        map_threaded(work, [0, 1], 2)
     release.set()
 
 
 def test_nothing_to_do() -> None:
-    assert at_once(lambda item, _: item, [], 4) == []
+    assert map_threaded(lambda item, _: item, [], 4) == []

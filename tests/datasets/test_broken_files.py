@@ -260,7 +260,7 @@ LAYOUTS = {
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
     for dataset in params["datasets"].values():
-        dataset["validate"]["max_quarantined_share"] = 1
+        dataset["validate"]["max_quarantined_fraction"] = 1
     YAML().dump(params, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     return tmp_path

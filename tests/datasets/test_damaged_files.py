@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
-from pipeline.core.config import section
+from pipeline.core.config import parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets import registry
 from pipeline.datasets.annotations import Tables
@@ -54,7 +54,7 @@ def sample(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
     """The name of a dataset and a folder with its sample."""
     writer = registry.sample(request.param)
     with tempfile.TemporaryDirectory() as folder:
-        writer.write_sample(Path(folder), section({"seed": 5, **SAMPLES[request.param]}, writer.Sample, "sample"))
+        writer.write_sample(Path(folder), parse_config({"seed": 5, **SAMPLES[request.param]}, writer.Sample, "sample"))
         yield request.param, Path(folder)
 
 

@@ -188,7 +188,7 @@ datasets:
     module: rectangles
     source: {source}
     sample: {{seed: 11, train_images: 40, val_images: 7, image_size: 50}}
-    validate: {{max_quarantined_share: 0.0}}
+    validate: {{max_quarantined_fraction: 0.0}}
 systems: {{}}
 """
 

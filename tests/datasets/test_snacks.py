@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
@@ -212,7 +212,7 @@ def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinate
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
     tables = reader.read(tmp_path)
     refused = validate(
-        tables, files_of(tables.images), *checks_of(params.load(PROJECT / "params.yaml"), "snacks")
+        tables, files_of(tables.images), *checks_of(load_params(PROJECT / "params.yaml"), "snacks")
     ).quarantine
     assert [(row["table"], row["row_id"], row["image_id"], row["reason"]) for row in refused.to_pylist()] == [
         ("boxes", 4, 4, reason)
@@ -278,7 +278,7 @@ def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> N
     sizes = {(row["width"], row["height"]) for row in tables.images.to_pylist()}
     assert {min(size) for size in sizes} == {256}
     assert {width > height for width, height in sizes} == {True, False}
-    checked = validate(tables, files_of(tables.images), *checks_of(params.load(PROJECT / "params.yaml"), "snacks"))
+    checked = validate(tables, files_of(tables.images), *checks_of(load_params(PROJECT / "params.yaml"), "snacks"))
     assert checked.quarantine.num_rows == 0
 
 
@@ -290,7 +290,7 @@ datasets:
     module: snacks
     source: {source}
     sample: {{seed: 11, train_images: 60, val_images: 25, test_images: 3}}
-    validate: {{max_quarantined_share: 0.001}}
+    validate: {{max_quarantined_fraction: 0.001}}
 systems: {{}}
 """
 

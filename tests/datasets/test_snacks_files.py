@@ -9,7 +9,7 @@ from pipeline.archives.zip_archive import write_archive
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.snacks import reader
 from pipeline.datasets.snacks.source import ASSETS, SPLITS
-from pipeline.download.transfer import fetch
+from pipeline.download.transfer import download_file
 from tests.datasets.test_snacks import run_stages
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fetch(ASSETS[0], str(REAL_DATA / "snacks"), tmp_path_factory.mktemp("packed"))
+    return download_file(ASSETS[0], str(REAL_DATA / "snacks"), tmp_path_factory.mktemp("packed"))
 
 
 def with_annotations(packed: Path, name: str, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page
 from pipeline.diff.difference import Side, compare
 from pipeline.diff.html_report import section, write_diff_page
 from pipeline.diff.previews import choose, draw, kinds_of_images
-from pipeline.diff.revisions import Version
+from pipeline.diff.revisions import DatasetVersion
 from pipeline.diff.thumbnails import Pixels
 from tests.support import diff_scene as scene
 from tests.support.pages import Parts, watch
@@ -24,7 +24,7 @@ EVERY = [scene.QUOTED, "000000000003.jpg", "000000000013.jpg", "000000000009.jpg
 EDITED, OTHER_PIXELS, MOVED, WENT, CAME = EVERY
 
 
-def write(path: Path, before: Version, after: Version, num_pictures: int = 9) -> None:
+def write(path: Path, before: DatasetVersion, after: DatasetVersion, num_pictures: int = 9) -> None:
     """Two datasets: the scene, and one without differences."""
     sides = Side.read(before, "old"), Side.read(after, "new")
     difference, none = compare(*sides), compare(sides[0], sides[0])

@@ -6,7 +6,7 @@ import pytest
 from pipeline.diff import pictures as module
 from pipeline.diff.difference import Difference, Side, compare
 from pipeline.diff.previews import BoxChange, Outline, Picture, choose, draw, kinds_of_images
-from pipeline.diff.revisions import Version
+from pipeline.diff.revisions import DatasetVersion
 from pipeline.diff.thumbnails import Pixels
 from tests.support import diff_scene as scene
 
@@ -18,16 +18,16 @@ CAT, DOG, OWL = (
 
 
 @pytest.fixture
-def versions(tmp_path: Path) -> tuple[Version, Version]:
+def versions(tmp_path: Path) -> tuple[DatasetVersion, DatasetVersion]:
     return scene.versions(tmp_path)
 
 
 @pytest.fixture
-def difference(versions: tuple[Version, Version]) -> Difference:
+def difference(versions: tuple[DatasetVersion, DatasetVersion]) -> Difference:
     return compare(Side.read(versions[0], "old"), Side.read(versions[1], "new"))
 
 
-def drawn(difference: Difference, versions: tuple[Version, Version]) -> dict[str, Picture]:
+def drawn(difference: Difference, versions: tuple[DatasetVersion, DatasetVersion]) -> dict[str, Picture]:
     """All that changed, by the last word of the file name."""
     places = choose(kinds_of_images(difference), 99)
     pictures = draw(difference, places, Pixels(versions[0], "old"), Pixels(versions[1], "new"))
@@ -58,7 +58,7 @@ def test_each_image_is_filed_under_what_happened_to_it_and_its_boxes(difference:
 
 
 def test_boxes_are_fractions_of_their_own_image_and_the_changed_ones_come_first(
-    difference: Difference, versions: tuple[Version, Version]
+    difference: Difference, versions: tuple[DatasetVersion, DatasetVersion]
 ) -> None:
     edited = drawn(difference, versions)[scene.QUOTED]
     assert (edited.before, edited.after) == (("train", scene.QUOTED), ("train", scene.QUOTED))
@@ -84,7 +84,7 @@ def test_boxes_are_fractions_of_their_own_image_and_the_changed_ones_come_first(
 
 
 def test_an_image_has_a_picture_per_version_where_its_pixels_differ(
-    difference: Difference, versions: tuple[Version, Version]
+    difference: Difference, versions: tuple[DatasetVersion, DatasetVersion]
 ) -> None:
     found = drawn(difference, versions)
     sides = {
@@ -105,7 +105,7 @@ def test_an_image_has_a_picture_per_version_where_its_pixels_differ(
 
 
 def test_pixels_that_both_versions_have_are_taken_from_either(
-    difference: Difference, versions: tuple[Version, Version], tmp_path: Path
+    difference: Difference, versions: tuple[DatasetVersion, DatasetVersion], tmp_path: Path
 ) -> None:
     (tmp_path / "new" / "download" / "zips" / "all.zip").unlink()
     found = drawn(difference, versions)
@@ -121,7 +121,7 @@ def test_pixels_that_both_versions_have_are_taken_from_either(
 
 
 def test_boxes_beyond_a_bound_are_counted(
-    difference: Difference, versions: tuple[Version, Version], monkeypatch: pytest.MonkeyPatch
+    difference: Difference, versions: tuple[DatasetVersion, DatasetVersion], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "NUM_BOXES", 2)
     edited = drawn(difference, versions)[scene.QUOTED]

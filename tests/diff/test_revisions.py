@@ -13,7 +13,7 @@ from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.revisions import at_revision, folder_of_tables, open_version, working_tree
+from pipeline.diff.revisions import at_revision, folder_of_tables, open_revision, working_tree
 from tests.support.scenes import box, files_of, image, tables
 from tests.support.servers import serving_folder
 from tests.support.tiny_project import run_dvc
@@ -72,7 +72,7 @@ def same(given: Tables, expected: Tables) -> bool:
 
 
 def complaint(word: str) -> str:
-    with pytest.raises(BoxlineError) as raised, open_version(word) as version:
+    with pytest.raises(BoxlineError) as raised, open_revision(word) as version:
         version.tables("shapes")
     return str(raised.value)
 
@@ -245,7 +245,7 @@ def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
 
 def test_a_folder_is_told_from_a_revision_by_what_it_holds(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "mine")
-    with open_version(str(tmp_path / "mine")) as version:
+    with open_revision(str(tmp_path / "mine")) as version:
         assert (version.datasets, version.is_folder) == (["mine"], True)
     (tmp_path / "mine" / "boxes.parquet").unlink()
     assert complaint(str(tmp_path / "mine")) == (
@@ -341,8 +341,8 @@ def test_folders_and_the_working_tree_do_without_dvc(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     result = run_python(
         "import sys, pipeline.cli.main, pipeline.cli.diff\n"
-        "from pipeline.diff.revisions import open_version, working_tree\n"
-        "with open_version('data/shapes/validate') as version:\n"
+        "from pipeline.diff.revisions import open_revision, working_tree\n"
+        "with open_revision('data/shapes/validate') as version:\n"
         "    version.tables('shapes')\n"
         "working_tree().tables('shapes')\n"
         "print([name for name in ('dvc', 'tensorflow') if name in sys.modules])"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.datasets.coco.source import ASSETS
-from pipeline.download.retry import Patience
-from tests.support.servers import BadServer, Fault, etag
+from pipeline.download.retry import RetryPolicy
+from tests.support.servers import BadServer, MissingObject, etag
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def started(folder: Path, address: str) -> "subprocess.Popen[str]":
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
     """Exit code and lines. One that hangs on a silent server would take longer than the limit."""
-    _, errors = process.communicate(timeout=Patience().silence_seconds - 5)
+    _, errors = process.communicate(timeout=RetryPolicy().read_timeout_seconds - 5)
     return process.returncode, errors.splitlines()
 
 
@@ -103,7 +103,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(tmp_path: Path, server: 
     part.write_bytes(FILES[path][:70_000])
     origin = {"origin": f"{address}/{path}", "size_bytes": len(FILES[path]), "validator": etag(FILES[path])}
     record.write_text(json.dumps(origin))
-    bad.good = Fault(stall=0)
+    bad.good = MissingObject(stall=0)
     process = started(tmp_path, address)
     assert bad.stalling.wait(60)
     process.send_signal(signal.SIGINT)
@@ -115,7 +115,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(tmp_path: Path, server: 
     )
     assert received_bytes(tmp_path) == {**dict.fromkeys(PATHS, 0), path: 70_000}
     assert not (tmp_path / "download").exists()
-    bad.good = Fault()
+    bad.good = MissingObject()
     bad.requests.clear()
     assert finish(started(tmp_path, address))[0] == 0
     assert digests(tmp_path / "download") == {path: sha256(FILES[path]).hexdigest() for path in sorted(PATHS)}
@@ -124,7 +124,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(tmp_path: Path, server: 
 
 def test_a_second_process_waits_and_finds_the_work_done(tmp_path: Path, server: tuple[BadServer, str]) -> None:
     bad, address = server
-    bad.faults = [Fault(stall=100_000)]
+    bad.faults = [MissingObject(stall=100_000)]
     first = started(tmp_path, address)
     assert bad.stalling.wait(60)
     second = started(tmp_path, address)

@@ -5,21 +5,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import PassingError, Patience, StoppedError, persevere
-from pipeline.download.sources.base import refusal
+from pipeline.download.retry import TransientError, RetryPolicy, CancelledError, retry
+from pipeline.download.sources.base import http_error
 
 
 def test_pauses_double_and_vary_within_their_bound() -> None:
-    patience = Patience(first_pause_seconds=1, longest_pause_seconds=10)
+    patience = RetryPolicy(first_pause_seconds=1, longest_pause_seconds=10)
     pauses = [[patience.pause_seconds(failures, 0) for _ in range(200)] for failures in (1, 2, 3, 4, 5)]
     for least, most, drawn in zip((0.5, 1, 2, 4, 8), (1, 2, 4, 8, 10), pauses, strict=True):
         assert least <= min(drawn) < max(drawn) <= most
     assert min(max(drawn) / min(drawn) for drawn in pauses[:4]) > 1.5
 
 
-@pytest.mark.parametrize(("asked_seconds", "seconds"), [(5, 5), (7200, 10)])
-def test_a_server_may_ask_for_a_longer_pause_within_the_bound(asked_seconds: float, seconds: float) -> None:
-    assert Patience(longest_pause_seconds=10).pause_seconds(1, asked_seconds) == seconds
+@pytest.mark.parametrize(("retry_after_seconds", "seconds"), [(5, 5), (7200, 10)])
+def test_a_server_may_ask_for_a_longer_pause_within_the_bound(retry_after_seconds: float, seconds: float) -> None:
+    assert RetryPolicy(longest_pause_seconds=10).pause_seconds(1, retry_after_seconds) == seconds
 
 
 def test_a_pause_ends_when_others_stop() -> None:
@@ -27,10 +27,10 @@ def test_a_pause_ends_when_others_stop() -> None:
 
     def attempt() -> None:
         stop.set()
-        raise PassingError("It failed", "Do something.")
+        raise TransientError("It failed", "Do something.")
 
-    with pytest.raises(StoppedError):
-        persevere(attempt, Patience(first_pause_seconds=1000), stop)
+    with pytest.raises(CancelledError):
+        retry(attempt, RetryPolicy(first_pause_seconds=1000), stop)
 
 
 def test_what_is_final_is_not_tried_again() -> None:
@@ -41,7 +41,7 @@ def test_what_is_final_is_not_tried_again() -> None:
         raise BoxlineError("No.")
 
     with pytest.raises(BoxlineError, match=r"^No\.$"):
-        persevere(attempt, Patience())
+        retry(attempt, RetryPolicy())
     assert len(attempts) == 1
 
 
@@ -59,13 +59,13 @@ def test_what_is_final_is_not_tried_again() -> None:
     ],
 )
 def test_retry_after_in_seconds_and_otherwise(header: str | None, seconds: float) -> None:
-    error = refusal("a.zip", 503, "", "", header)
-    assert isinstance(error, PassingError)
-    assert error.asked_seconds == seconds
+    error = http_error("a.zip", 503, "", "", header)
+    assert isinstance(error, TransientError)
+    assert error.retry_after_seconds == seconds
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [A-Z+\-0-9]*"))
 def test_no_retry_after_is_a_traceback(header: str) -> None:
-    error = refusal("a.zip", 429, "", "", header)
-    assert isinstance(error, PassingError)
-    assert error.asked_seconds >= 0
+    error = http_error("a.zip", 429, "", "", header)
+    assert isinstance(error, TransientError)
+    assert error.retry_after_seconds >= 0

@@ -14,9 +14,9 @@ import pytest
 
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
-from pipeline.download.retry import Patience
-from pipeline.download.sync import alone, collect, install
-from tests.support.servers import BadServer, Fault, etag
+from pipeline.download.retry import RetryPolicy
+from pipeline.download.sync import exclusive_lock, sync_files, install
+from tests.support.servers import BadServer, MissingObject, etag
 
 FILES = {
     "zips/val.zip": random.Random(1).randbytes(200_000),
@@ -24,7 +24,7 @@ FILES = {
     "labels.csv": random.Random(3).randbytes(3_000),
 }
 ASSETS = [Asset(path) for path in FILES]
-QUICK = Patience(tries=2, first_pause_seconds=0.001, longest_pause_seconds=0.01)
+QUICK = RetryPolicy(tries=2, first_pause_seconds=0.001, longest_pause_seconds=0.01)
 
 Renew = Callable[..., None]
 
@@ -34,10 +34,10 @@ def renew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Renew:
     """What the stage does, with `out`, `state` and `report.json` in the working folder."""
     monkeypatch.chdir(tmp_path)
 
-    def run(root: str, assets: list[Asset] = ASSETS, patience: Patience = QUICK) -> None:
+    def run(root: str, assets: list[Asset] = ASSETS, patience: RetryPolicy = QUICK) -> None:
         state, out, report = Path("state"), Path("out"), Path("report.json")
-        with alone(state, "download"):
-            install(collect(assets, root, state, out, report, patience), state, out, report)
+        with exclusive_lock(state, "download"):
+            install(sync_files(assets, root, state, out, report, patience), state, out, report)
 
     return run
 
@@ -148,7 +148,7 @@ def test_the_same_file_of_another_origin_is_fetched(renew: Renew) -> None:
 
 def test_a_server_without_validators_is_asked_again(renew: Renew) -> None:
     server = BadServer(FILES)
-    server.good = server.head = Fault(headers={"ETag": None})
+    server.good = server.head = MissingObject(headers={"ETag": None})
     with server.running() as address:
         renew(address)
         renew(address)
@@ -158,7 +158,7 @@ def test_a_server_without_validators_is_asked_again(renew: Renew) -> None:
 def test_dates_serve_where_there_are_no_strong_tags(renew: Renew) -> None:
     date = "Wed, 21 Oct 2015 07:28:00 GMT"
     server = BadServer(FILES)
-    server.good = server.head = Fault(headers={"ETag": 'W/"weak"', "Last-Modified": date})
+    server.good = server.head = MissingObject(headers={"ETag": 'W/"weak"', "Last-Modified": date})
     with server.running() as address:
         renew(address)
         renew(address)
@@ -169,7 +169,7 @@ def test_dates_serve_where_there_are_no_strong_tags(renew: Renew) -> None:
 @pytest.mark.parametrize("status", [403, 405, 501])
 def test_a_server_that_refuses_head(renew: Renew, status: int) -> None:
     server = BadServer(FILES)
-    server.head = Fault(status=status)
+    server.head = MissingObject(status=status)
     with server.running() as address:
         renew(address)
         renew(address)
@@ -187,13 +187,13 @@ def test_a_failed_download_leaves_the_former_one_and_what_has_come(renew: Renew)
         gone = "zips/train.zip answered 404 Not Found. Check the address under `source` in params.yaml."
         assert failure(renew, address) == f"{address}/{gone}"
         assert content_of(Path("out")) == FILES
-        server.files, server.good = newer, Fault(cut=150_000)
+        server.files, server.good = newer, MissingObject(cut=150_000)
         broken = "broke off after 300000 of 400000 bytes (2 tries). Check the network, then run it again."
         assert failure(renew, address, assets=ASSETS[1:2]) == f"{address}/zips/train.zip {broken}"
         assert content_of(Path("out")) == FILES
         assert Path("report.json").read_bytes() == report
         assert content_of(Path("state/files")) == {"zips/train.zip": newer["zips/train.zip"][:300_000]}
-        server.good = Fault()
+        server.good = MissingObject()
         server.requests.clear()
         renew(address)
     assert content_of(Path("out")) == newer
@@ -204,12 +204,12 @@ def test_a_failed_download_leaves_the_former_one_and_what_has_come(renew: Renew)
 
 def test_a_part_of_a_version_that_is_gone_is_thrown_away(renew: Renew) -> None:
     server = BadServer(FILES)
-    server.good = Fault(cut=50_000)
+    server.good = MissingObject(cut=50_000)
     with server.running() as address:
         failure(renew, address, assets=ASSETS[:1])
         assert Path("state/files/zips/val.zip").stat().st_size == 100_000
         server.files["zips/val.zip"] = b"new" * 50_000
-        server.good = Fault()
+        server.good = MissingObject()
         server.requests.clear()
         renew(address, assets=ASSETS[:1])
     assert content_of(Path("out")) == {"zips/val.zip": b"new" * 50_000}
@@ -218,10 +218,10 @@ def test_a_part_of_a_version_that_is_gone_is_thrown_away(renew: Renew) -> None:
 
 def half_of_val(server: BadServer, address: str, renew: Renew) -> None:
     """A run that ends with the first 100,000 bytes of zips/val.zip in the state folder."""
-    server.good = Fault(cut=50_000)
+    server.good = MissingObject(cut=50_000)
     failure(renew, address, assets=ASSETS[:1])
     assert content_of(Path("state/files")) == {"zips/val.zip": FILES["zips/val.zip"][:100_000]}
-    server.good = Fault()
+    server.good = MissingObject()
     server.requests.clear()
 
 
@@ -277,7 +277,7 @@ def test_what_does_not_match_is_not_kept_for_later(renew: Renew) -> None:
 def test_what_was_collected_and_not_installed_is_not_asked_for_again(renew: Renew) -> None:
     server = BadServer(FILES)
     with server.running() as address:
-        collect(ASSETS, address, Path("state"), Path("out"), Path("report.json"))
+        sync_files(ASSETS, address, Path("state"), Path("out"), Path("report.json"))
         server.requests.clear()
         renew(address)
     assert content_of(Path("out")) == FILES
@@ -290,7 +290,7 @@ def test_former_bytes_are_never_written_over(renew: Renew) -> None:
     with server.running() as address:
         renew(address)
         os.link("out/zips/val.zip", "cached")
-        collect(ASSETS, address, Path("state"), Path("out"), Path("report.json"))  # killed before it was installed
+        sync_files(ASSETS, address, Path("state"), Path("out"), Path("report.json"))  # killed before it was installed
         assert inode("state/files/zips/val.zip") == inode("cached")
         server.files["zips/val.zip"] += b"more"
         renew(address)
@@ -302,7 +302,7 @@ def test_what_is_no_asset_any_more_goes(renew: Renew) -> None:
     server = BadServer({**FILES, "zips": b"a file where a folder was"})
     with server.running() as address:
         renew(address)
-        collect(ASSETS, address, Path("state"), Path("out"), Path("report.json"))
+        sync_files(ASSETS, address, Path("state"), Path("out"), Path("report.json"))
         renew(address, assets=[Asset("labels.csv"), Asset("zips")])
     assert content_of(Path("out")) == {"labels.csv": FILES["labels.csv"], "zips": b"a file where a folder was"}
     assert list(reported()) == ["labels.csv", "zips"]
@@ -310,7 +310,7 @@ def test_what_is_no_asset_any_more_goes(renew: Renew) -> None:
 
 def test_the_disk_has_too_little_room(renew: Renew) -> None:
     server = BadServer(FILES)
-    server.head = Fault(headers={"Content-Length": str(10**17)})
+    server.head = MissingObject(headers={"Content-Length": str(10**17)})
     with server.running() as address:
         message = failure(renew, address)
     free = re.sub(r"(?<=the disk has )[0-9,]+", "ALL", message)
@@ -328,7 +328,7 @@ def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_publishers_size_counts_where_the_server_tells_none(renew: Renew, monkeypatch: pytest.MonkeyPatch) -> None:
     no_room(monkeypatch)
     server = BadServer(FILES)
-    server.head = Fault(headers={"Content-Length": None})
+    server.head = MissingObject(headers={"Content-Length": None})
     with server.running() as address:
         message = failure(renew, address, assets=[Asset("labels.csv", size_bytes=3_000)])
     assert message.startswith("state: 3,000 bytes are still to come, and the disk has 10 free.")
@@ -347,10 +347,10 @@ def test_an_unpacked_folder_needs_room_for_its_members(
 
 
 def test_a_head_that_lies_about_the_length_costs_nothing(renew: Renew) -> None:
-    server = BadServer(FILES, Fault(cut=70_000), Fault(status=403))
+    server = BadServer(FILES, MissingObject(cut=70_000), MissingObject(status=403))
     with server.running() as address:
         failure(renew, address, assets=ASSETS[:1])
-        server.head = Fault(headers={"Content-Length": "0"})
+        server.head = MissingObject(headers={"Content-Length": "0"})
         renew(address, assets=ASSETS[:1])
     assert server.ranges == [None, "bytes=70000-", "bytes=70000-"]
     assert content_of(Path("out")) == {"zips/val.zip": FILES["zips/val.zip"]}
@@ -379,7 +379,7 @@ def test_what_is_kept_needs_no_room(renew: Renew) -> None:
     server = BadServer(FILES)
     with server.running() as address:
         renew(address)
-        server.head = Fault(headers={"Content-Length": str(10**17)})
+        server.head = MissingObject(headers={"Content-Length": str(10**17)})
         renew(address)
     assert server.ranges == [None] * 3
 
@@ -408,8 +408,8 @@ def test_a_folder_that_was_moved_away_by_a_killed_process_comes_back(renew: Rene
     with server.running() as address:
         renew(address)
         Path("out").rename(".out.former")
-        server.good = Fault(status=404, body=b"")
-        server.head = Fault(status=404)
+        server.good = MissingObject(status=404, body=b"")
+        server.head = MissingObject(status=404)
         failure(renew, address)
     assert content_of(Path("out")) == FILES
 

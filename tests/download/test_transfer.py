@@ -10,18 +10,18 @@ import pytest
 
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
-from pipeline.download.partial_file import Part
-from pipeline.download.retry import Patience, StoppedError
-from pipeline.download.sources.base import Answer, Version
-from pipeline.download.transfer import fetch, receive
-from tests.support.servers import BadServer, Fault, chunked, etag, gzipped
+from pipeline.download.partial_file import PartialFile
+from pipeline.download.retry import RetryPolicy, CancelledError
+from pipeline.download.sources.base import ByteStream, FileVersion
+from pipeline.download.transfer import download_file, receive
+from tests.support.servers import BadServer, MissingObject, chunked, etag, gzipped
 
 CONTENT = random.Random(2017).randbytes(300_000)  # more than one chunk
 OTHER = random.Random(2018).randbytes(200_000)
 NAME = "sub/good.bin"
 REPAIR = "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
 NETWORK = "Check the network, then run it again."
-QUICK = Patience(tries=3, first_pause_seconds=0.001, longest_pause_seconds=0.01)
+QUICK = RetryPolicy(tries=3, first_pause_seconds=0.001, longest_pause_seconds=0.01)
 
 
 @pytest.fixture
@@ -41,17 +41,17 @@ def test_from_a_folder_and_from_a_server(mirror: Path, tmp_path: Path, name: str
     asset = Asset(NAME, len(CONTENT), digest(name))
     with BadServer({NAME: CONTENT}).running() as server:
         for number, root in enumerate((str(mirror), f"{mirror}/", server, f"{server}/")):
-            assert fetch(asset, root, tmp_path / str(number)).read_bytes() == CONTENT
+            assert download_file(asset, root, tmp_path / str(number)).read_bytes() == CONTENT
 
 
 def test_an_empty_file(tmp_path: Path) -> None:
     with BadServer({NAME: b""}).running() as server:
-        assert fetch(Asset(NAME, 0), server, tmp_path, QUICK).read_bytes() == b""
+        assert download_file(Asset(NAME, 0), server, tmp_path, QUICK).read_bytes() == b""
 
 
-def failure(asset: Asset, root: str, folder: Path, patience: Patience = QUICK) -> str:
+def failure(asset: Asset, root: str, folder: Path, patience: RetryPolicy = QUICK) -> str:
     with pytest.raises(BoxlineError) as raised:
-        fetch(asset, root, folder, patience)
+        download_file(asset, root, folder, patience)
     assert [path for path in folder.rglob("*") if path.is_file()] == [], "something half-written was left"
     return str(raised.value)
 
@@ -101,7 +101,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
-CUT = Fault(cut=70_000)
+CUT = MissingObject(cut=70_000)
 FROM_CUT = "bytes=70000-"
 TAIL = CONTENT[70_000:]
 
@@ -111,46 +111,46 @@ TAIL = CONTENT[70_000:]
     [
         pytest.param([], [None], id="nothing wrong"),
         pytest.param([CUT], [None, FROM_CUT], id="cut"),
-        pytest.param([CUT, Fault(cut=30_000)], [None, FROM_CUT, "bytes=100000-"], id="cut twice"),
-        pytest.param([CUT, Fault(ignores_range=True)], [None, FROM_CUT], id="no ranges"),
-        pytest.param([CUT, Fault(shift=5)], [None, FROM_CUT, None], id="another range"),
+        pytest.param([CUT, MissingObject(cut=30_000)], [None, FROM_CUT, "bytes=100000-"], id="cut twice"),
+        pytest.param([CUT, MissingObject(ignores_range=True)], [None, FROM_CUT], id="no ranges"),
+        pytest.param([CUT, MissingObject(shift=5)], [None, FROM_CUT, None], id="another range"),
         pytest.param(
-            [CUT, Fault(shift=5, headers={"Content-Length": None})],
+            [CUT, MissingObject(shift=5, headers={"Content-Length": None})],
             [None, FROM_CUT, None],
             id="another range, no length",
         ),
-        pytest.param([CUT, Fault(body=b"short")], [None, FROM_CUT, None], id="a range shorter than it says"),
-        pytest.param([CUT, Fault(headers={"Content-Range": None})], [None, FROM_CUT, None], id="range unsaid"),
-        pytest.param([CUT, Fault(headers={"Content-Range": "bytes x"})], [None, FROM_CUT, None], id="range in words"),
-        pytest.param([CUT, Fault(status=416, body=b"")], [None, FROM_CUT, None], id="416"),
-        pytest.param([CUT, Fault(headers={"ETag": '"b"'})], [None, FROM_CUT, None], id="range of another version"),
+        pytest.param([CUT, MissingObject(body=b"short")], [None, FROM_CUT, None], id="a range shorter than it says"),
+        pytest.param([CUT, MissingObject(headers={"Content-Range": None})], [None, FROM_CUT, None], id="range unsaid"),
+        pytest.param([CUT, MissingObject(headers={"Content-Range": "bytes x"})], [None, FROM_CUT, None], id="range in words"),
+        pytest.param([CUT, MissingObject(status=416, body=b"")], [None, FROM_CUT, None], id="416"),
+        pytest.param([CUT, MissingObject(headers={"ETag": '"b"'})], [None, FROM_CUT, None], id="range of another version"),
         pytest.param(
-            [CUT, Fault(headers={"Content-Range": "bytes 70000-299998/299999"})],
+            [CUT, MissingObject(headers={"Content-Range": "bytes 70000-299998/299999"})],
             [None, FROM_CUT, None],
             id="range of another size",
         ),
-        pytest.param([CUT, Fault(body=bytes(230_000))], [None, FROM_CUT, None], id="other bytes in the rest"),
-        pytest.param([Fault(headers={"ETag": None}, cut=70_000)], [None, None], id="cut without a validator"),
-        pytest.param([Fault(headers={"ETag": 'W/"a"'}, cut=70_000)], [None, None], id="cut with a weak validator"),
+        pytest.param([CUT, MissingObject(body=bytes(230_000))], [None, FROM_CUT, None], id="other bytes in the rest"),
+        pytest.param([MissingObject(headers={"ETag": None}, cut=70_000)], [None, None], id="cut without a validator"),
+        pytest.param([MissingObject(headers={"ETag": 'W/"a"'}, cut=70_000)], [None, None], id="cut with a weak validator"),
         *(
-            pytest.param([Fault(status=status, body=b"")], [None, None], id=str(status))
+            pytest.param([MissingObject(status=status, body=b"")], [None, None], id=str(status))
             for status in (408, 429, 500, 502, 503, 504)
         ),
-        pytest.param([Fault(status=503, headers={"Retry-After": "7200"})] * 2, [None] * 3, id="an hour's pause"),
-        pytest.param([Fault(status=429, headers={"Retry-After": "soon; 9²"})], [None] * 2, id="a pause in words"),
+        pytest.param([MissingObject(status=503, headers={"Retry-After": "7200"})] * 2, [None] * 3, id="an hour's pause"),
+        pytest.param([MissingObject(status=429, headers={"Retry-After": "soon; 9²"})], [None] * 2, id="a pause in words"),
         *(
-            pytest.param([Fault(headers={"Content-Length": length})], [None], id=f"length {length[:5]}")
+            pytest.param([MissingObject(headers={"Content-Length": length})], [None], id=f"length {length[:5]}")
             for length in ("abc", "-5", "", "1e5", "9" * 5000)
         ),
-        pytest.param([Fault(headers={"Content-Length": "9" * 30})], [None, "bytes=300000-", None], id="a huge length"),
+        pytest.param([MissingObject(headers={"Content-Length": "9" * 30})], [None, "bytes=300000-", None], id="a huge length"),
         pytest.param([chunked(CONTENT)], [None], id="chunked"),
         pytest.param([gzipped(CONTENT)], [None], id="encoded"),
     ],
 )
-def test_the_right_bytes_come_in_the_end(tmp_path: Path, faults: list[Fault], ranges: list[str | None]) -> None:
+def test_the_right_bytes_come_in_the_end(tmp_path: Path, faults: list[MissingObject], ranges: list[str | None]) -> None:
     server = BadServer({NAME: CONTENT}, *faults)
     with server.running() as address:
-        path = fetch(Asset(NAME, len(CONTENT), digest("sha256")), address, tmp_path, QUICK)
+        path = download_file(Asset(NAME, len(CONTENT), digest("sha256")), address, tmp_path, QUICK)
     assert path.read_bytes() == CONTENT
     assert server.ranges == ranges
     assert {headers["Accept-Encoding"] for headers in server.received_headers} == {"identity"}
@@ -158,38 +158,38 @@ def test_the_right_bytes_come_in_the_end(tmp_path: Path, faults: list[Fault], ra
 
 
 def test_a_file_that_changes_between_two_tries(tmp_path: Path) -> None:
-    server = BadServer({NAME: CONTENT}, CUT, Fault(new_content=OTHER))
+    server = BadServer({NAME: CONTENT}, CUT, MissingObject(new_content=OTHER))
     with server.running() as address:
-        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == OTHER
+        assert download_file(Asset(NAME), address, tmp_path, QUICK).read_bytes() == OTHER
     assert server.ranges == [None, FROM_CUT]  # If-Range: the second answer is the whole new file
     assert server.received_headers[1]["If-Range"] == etag(CONTENT)
 
 
 def test_an_announced_length_that_is_too_long(tmp_path: Path) -> None:
-    server = BadServer({NAME: CONTENT}, Fault(headers={"Content-Length": "300100"}))
+    server = BadServer({NAME: CONTENT}, MissingObject(headers={"Content-Length": "300100"}))
     with server.running() as address:
-        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
+        assert download_file(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=300000-", None]
 
 
 def test_a_length_that_is_told_late_is_believed(tmp_path: Path) -> None:
-    server = BadServer({NAME: CONTENT}, chunked(CONTENT, cut=50_000), Fault(cut=0))
+    server = BadServer({NAME: CONTENT}, chunked(CONTENT, cut=50_000), MissingObject(cut=0))
     with server.running() as address:
-        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
+        assert download_file(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
     assert len(server.ranges) == 3
 
 
 def test_a_connection_that_is_torn_down(tmp_path: Path) -> None:
-    server = BadServer({NAME: CONTENT}, Fault(reset=70_000), Fault(reset=0))
+    server = BadServer({NAME: CONTENT}, MissingObject(reset=70_000), MissingObject(reset=0))
     with server.running() as address:
-        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
+        assert download_file(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
     assert len(server.ranges) == 3
 
 
 def test_a_server_that_falls_silent(tmp_path: Path) -> None:
-    server = BadServer({NAME: CONTENT}, Fault(stall=70_000))
+    server = BadServer({NAME: CONTENT}, MissingObject(stall=70_000))
     with server.running() as address:
-        path = fetch(Asset(NAME), address, tmp_path, Patience(silence_seconds=0.5, first_pause_seconds=0.001))
+        path = download_file(Asset(NAME), address, tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001))
     assert path.read_bytes() == CONTENT
     assert server.ranges == [None, FROM_CUT]
 
@@ -199,9 +199,9 @@ def test_a_redirect_is_followed(tmp_path: Path, location: str) -> None:
     server = BadServer({NAME: b"not this one", "moved/good.bin": CONTENT})
     with server.running() as address:
         target = location.format(port=address.rpartition(":")[2])
-        redirect = Fault(status=302, headers={"Location": target}, body=b"")
+        redirect = MissingObject(status=302, headers={"Location": target}, body=b"")
         server.faults = [redirect, CUT, redirect]
-        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
+        assert download_file(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
     asked = [(path, asked_range) for _, path, asked_range in server.requests]
     assert asked == [(NAME, None), ("moved/good.bin", None), (NAME, FROM_CUT), ("moved/good.bin", FROM_CUT)]
 
@@ -213,7 +213,7 @@ PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>"
     ("fault", "message"),
     [
         *(
-            pytest.param(Fault(status=status, body=b"no"), f"answered {status} {reason}. {{advice}}", id=str(status))
+            pytest.param(MissingObject(status=status, body=b"no"), f"answered {status} {reason}. {{advice}}", id=str(status))
             for status, reason in [
                 (204, "No Content"),
                 (304, "Not Modified"),
@@ -224,17 +224,17 @@ PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>"
                 (416, "Requested Range Not Satisfiable"),
             ]
         ),
-        pytest.param(Fault(headers={"Content-Type": "Text/HTML; charset=x"}), "is a web page, not a file. {advice}"),
+        pytest.param(MissingObject(headers={"Content-Type": "Text/HTML; charset=x"}), "is a web page, not a file. {advice}"),
         pytest.param(
-            Fault(body=PAGE.ljust(300_000)), "is a web page, not a file. {advice}", id="page by its first bytes"
+            MissingObject(body=PAGE.ljust(300_000)), "is a web page, not a file. {advice}", id="page by its first bytes"
         ),
         pytest.param(
-            Fault(status=302, headers={"Location": "file:///etc/passwd?key=secret"}, body=b""),
+            MissingObject(status=302, headers={"Location": "file:///etc/passwd?key=secret"}, body=b""),
             "could not be read: No connection adapters were found for 'file:///etc/passwd'. {advice}",
             id="redirect to a file",
         ),
-        pytest.param(Fault(headers={"Content-Length": "299900"}), "has 299900 bytes, expected 300000. {repair}"),
-        pytest.param(Fault(body=CONTENT[:-1]), "has 299999 bytes, expected 300000. {repair}", id="too short"),
+        pytest.param(MissingObject(headers={"Content-Length": "299900"}), "has 299900 bytes, expected 300000. {repair}"),
+        pytest.param(MissingObject(body=CONTENT[:-1]), "has 299999 bytes, expected 300000. {repair}", id="too short"),
         pytest.param(chunked(CONTENT[:-1]), "has 299999 bytes, expected 300000. {repair}", id="chunked, too short"),
         pytest.param(
             chunked(CONTENT + b"more"),
@@ -242,13 +242,13 @@ PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>"
             id="chunked, too long",
         ),
         pytest.param(
-            Fault(body=bytes(300_000)),
+            MissingObject(body=bytes(300_000)),
             f"has sha256 {hashlib.sha256(bytes(300_000)).hexdigest()}, expected {digest('sha256')[7:]}. {{repair}}",
             id="other bytes",
         ),
     ],
 )
-def test_what_no_other_try_would_change_is_asked_for_once(tmp_path: Path, fault: Fault, message: str) -> None:
+def test_what_no_other_try_would_change_is_asked_for_once(tmp_path: Path, fault: MissingObject, message: str) -> None:
     server = BadServer({NAME: CONTENT}, fault)
     with server.running() as address:
         received = failure(Asset(NAME, len(CONTENT), digest("sha256")), address, tmp_path)
@@ -263,23 +263,23 @@ BUSY = "The server is busy or broken; run it again later."
 @pytest.mark.parametrize(
     ("fault", "ranges", "message"),
     [
-        (Fault(status=503, body=b""), [None] * 3, f"answered 503 Service Unavailable (3 tries). {BUSY}"),
-        (Fault(status=429, body=b""), [None] * 3, f"answered 429 Too Many Requests (3 tries). {BUSY}"),
-        (Fault(status=599, body=b""), [None] * 3, f"answered 599 (3 tries). {BUSY}"),
-        (Fault(cut=0), [None] * 3, f"broke off after 0 of 300000 bytes (3 tries). {NETWORK}"),
+        (MissingObject(status=503, body=b""), [None] * 3, f"answered 503 Service Unavailable (3 tries). {BUSY}"),
+        (MissingObject(status=429, body=b""), [None] * 3, f"answered 429 Too Many Requests (3 tries). {BUSY}"),
+        (MissingObject(status=599, body=b""), [None] * 3, f"answered 599 (3 tries). {BUSY}"),
+        (MissingObject(cut=0), [None] * 3, f"broke off after 0 of 300000 bytes (3 tries). {NETWORK}"),
         (
             CUT,
             [None, FROM_CUT, "bytes=140000-"],
             f"broke off after 210000 of 300000 bytes (3 tries). {NETWORK}",
         ),
         (
-            Fault(status=206, headers={"Content-Range": "bytes 3-9/300000"}),
+            MissingObject(status=206, headers={"Content-Range": "bytes 3-9/300000"}),
             [None] * 3,
             f"answered another part than from byte 0 on (3 tries). {NETWORK}",
         ),
     ],
 )
-def test_tries_come_to_an_end(tmp_path: Path, fault: Fault, ranges: list[str | None], message: str) -> None:
+def test_tries_come_to_an_end(tmp_path: Path, fault: MissingObject, ranges: list[str | None], message: str) -> None:
     server = BadServer({NAME: CONTENT})
     server.good = fault
     with server.running() as address:
@@ -289,7 +289,7 @@ def test_tries_come_to_an_end(tmp_path: Path, fault: Fault, ranges: list[str | N
 
 def test_redirects_come_to_an_end(tmp_path: Path) -> None:
     server = BadServer({NAME: CONTENT})
-    server.good = Fault(status=302, headers={"Location": f"/{NAME}"}, body=b"")
+    server.good = MissingObject(status=302, headers={"Location": f"/{NAME}"}, body=b"")
     with server.running() as address:
         assert failure(Asset(NAME), address, tmp_path) == (
             f"{address}/{NAME} could not be read: Exceeded 30 redirects. "
@@ -299,31 +299,31 @@ def test_redirects_come_to_an_end(tmp_path: Path) -> None:
 
 
 def test_the_body_of_a_redirect_is_not_read(tmp_path: Path) -> None:
-    endless = Fault(status=302, headers={"Location": f"/{NAME}"}, body=bytes(50_000_000))
+    endless = MissingObject(status=302, headers={"Location": f"/{NAME}"}, body=bytes(50_000_000))
     server = BadServer({NAME: CONTENT}, endless)
     with server.running() as address:
-        assert fetch(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
+        assert download_file(Asset(NAME), address, tmp_path, QUICK).read_bytes() == CONTENT
     assert server.sent_bytes < 10_000_000
 
 
 def test_progress_makes_up_for_failures(tmp_path: Path) -> None:
     """Cut every 30,000 bytes: ten answers, although only two failures in a row are borne."""
-    patience = Patience(tries=2, progress_bytes=30_000, first_pause_seconds=0.001)
+    patience = RetryPolicy(tries=2, progress_bytes=30_000, first_pause_seconds=0.001)
     server = BadServer({NAME: CONTENT})
-    server.good = Fault(cut=30_000)
+    server.good = MissingObject(cut=30_000)
     with server.running() as address:
-        assert fetch(Asset(NAME), address, tmp_path / "a", patience).read_bytes() == CONTENT
+        assert download_file(Asset(NAME), address, tmp_path / "a", patience).read_bytes() == CONTENT
         assert len(server.ranges) == 10
-        server.good = Fault(cut=14_000)
+        server.good = MissingObject(cut=14_000)
         assert failure(Asset(NAME), address, tmp_path / "b", patience) == (
             f"{address}/{NAME} broke off after 28000 of 300000 bytes (2 tries). {NETWORK}"
         )
 
 
 def test_bytes_that_come_again_are_no_progress(tmp_path: Path) -> None:
-    patience = Patience(tries=2, progress_bytes=30_000, first_pause_seconds=0.001)
+    patience = RetryPolicy(tries=2, progress_bytes=30_000, first_pause_seconds=0.001)
     server = BadServer({NAME: CONTENT})
-    server.good = Fault(cut=40_000, ignores_range=True)
+    server.good = MissingObject(cut=40_000, ignores_range=True)
     with server.running() as address:
         failure(Asset(NAME), address, tmp_path, patience)
     assert server.ranges == [None, "bytes=40000-"]
@@ -337,12 +337,12 @@ class Long:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
 
-    def look(self) -> Version:
-        return Version(None, None)
+    def look(self) -> FileVersion:
+        return FileVersion(None, None)
 
     @contextlib.contextmanager
-    def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
-        yield Answer(self.look(), 0, self._chunks())
+    def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
+        yield ByteStream(self.look(), 0, self._chunks())
 
     def _chunks(self) -> Iterator[bytes]:
         for number in range(1, 1000):
@@ -352,14 +352,14 @@ class Long:
 
 
 def test_a_transfer_ends_when_it_is_told_to_and_keeps_what_came(tmp_path: Path) -> None:
-    stop, part = threading.Event(), Part(tmp_path / "part")
-    with pytest.raises(StoppedError):
+    stop, part = threading.Event(), PartialFile(tmp_path / "part")
+    with pytest.raises(CancelledError):
         receive(Long(stop), part, QUICK, stop)
     assert part.path.read_bytes() == b"five!" * 3
 
 
 def test_pieces_that_do_not_fit_are_fetched_anew_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    wrong_rest = Fault(body=bytes(230_000))
+    wrong_rest = MissingObject(body=bytes(230_000))
     server = BadServer({NAME: CONTENT}, CUT, wrong_rest, CUT, wrong_rest)
     with server.running() as address, caplog.at_level("INFO"):
         message = failure(Asset(NAME, len(CONTENT), digest("md5")), address, tmp_path)
@@ -372,9 +372,9 @@ def test_pieces_that_do_not_fit_are_fetched_anew_once(tmp_path: Path, caplog: py
 
 
 def test_each_further_try_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    server = BadServer({NAME: CONTENT}, CUT, Fault(status=503, body=b""))
+    server = BadServer({NAME: CONTENT}, CUT, MissingObject(status=503, body=b""))
     with server.running() as address, caplog.at_level("INFO"):
-        fetch(Asset(NAME), address, tmp_path, QUICK)
+        download_file(Asset(NAME), address, tmp_path, QUICK)
     assert caplog.messages == [
         f"{address}/{NAME} broke off after 70000 of 300000 bytes; try 2 of 3 in 0.0 s",
         f"{address}/{NAME} answered 503 Service Unavailable; try 3 of 3 in 0.0 s",
@@ -382,7 +382,7 @@ def test_each_further_try_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureF
 
 
 def test_what_is_secret_in_an_address_is_sent_and_never_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    faults = [CUT, Fault(status=503, body=b"", headers={"no header": "x"}), Fault(status=404, body=b"")]
+    faults = [CUT, MissingObject(status=503, body=b"", headers={"no header": "x"}), MissingObject(status=404, body=b"")]
     server = BadServer({f"mirror/{NAME}": CONTENT}, *faults)
     with server.running() as address, caplog.at_level("INFO"):
         host = address.removeprefix("http://")

@@ -108,7 +108,7 @@ def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
     commit(copy)
     same = statuses(check(copy, "digits", "--against").stdout)
     assert same["drift_of_image_count"] == "warning passed 0 56 → 56"
-    assert same["drift_of_class_shares"] == "warning passed 0 0.000"
+    assert same["drift_of_class_frequencies"] == "warning passed 0 0.000"
     change_params(copy, datasets__digits__sample__train_images=96)
     run_dvc(copy, "repro", "inspect@digits")
     moved = check(copy, "digits", "--against", "HEAD")

@@ -60,7 +60,7 @@ def test_a_run_does_what_dvc_would_and_shows_what_came_of_it(project: Path, serv
     ]  # fmt: skip
     shown = artifacts(server, latest["id"])
     assert json.loads(str(shown["metrics-coco-yolo"]["data"])) == [
-        {"metric": "AP", "score": 0.25, "baseline": 0.01, "ceiling": 0.9, "last run": None, "change": None}
+        {"metric": "AP", "score": 0.25, "baseline": 0.01, "oracle": 0.9, "last run": None, "change": None}
     ]
     address = str(shown["predictions-coco-yolo"]["data"])
     with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as picture:

@@ -17,7 +17,7 @@ PACK = "data/coco_yolo/pack"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose datasets are checked and packed; `former` is a pack with other shards and evaluation images."""
+    """A project whose datasets are checked and packed; `previous` is a pack with other shards and evaluation images."""
     project = make_tiny_project(tmp_path_factory.mktemp("killed"))
     params = tiny_params()
     params["systems"]["coco_yolo"]["pack"]["shard_images"] = 3

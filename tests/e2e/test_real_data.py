@@ -46,11 +46,11 @@ def test_real_images_are_trained_on_and_scored(
         # The small project has the grid detector encode crowd regions and RetinaNet ignore them.
         grid, retinanet = (scores[system] for system in systems)
         assert (grid["boxes"], retinanet["boxes"]) == (877, 868)
-        assert 0.3 < grid["boxes_lost"] / grid["boxes"] < 0.5
-        assert retinanet["boxes_lost"] / retinanet["boxes"] < 0.1
+        assert 0.3 < grid["unencodable_boxes"] / grid["boxes"] < 0.5
+        assert retinanet["unencodable_boxes"] / retinanet["boxes"] < 0.1
     elif dataset == "snacks":
         assert (checked["images"], checked["boxes"]) == (105, 274)
         assert scores["snack_localizer"]["boxes"] == 80
-        assert scores["snack_localizer"]["ceiling_mean_iou"] < 0.6  # several boxes of an image have one answer
+        assert scores["snack_localizer"]["oracle_mean_iou"] < 0.6  # several boxes of an image have one answer
     else:
         assert scores["digits_localizer"]["baseline_mean_iou"] == pytest.approx(0.099, abs=0.002)

@@ -24,8 +24,8 @@ from tests.support.tiny_project import run_dvc, write_params
 pytestmark = pytest.mark.slow
 
 DATASETS = ("digits", "coco", "rectangles", "snacks")
-LOCALIZERS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "digits_edge_localizer")
-SYSTEMS = (*LOCALIZERS, "coco_yolo", "coco_retinanet", "coco_center_detector")
+LOCALIZERS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "digits_distributional_localizer")
+SYSTEMS = (*LOCALIZERS, "coco_yolo", "coco_retinanet", "coco_anchor_free_detector")
 STAGES = [
     *(f"{stage}@{name}" for name in DATASETS for stage in ("sample", "download", "tables", "inspect", "validate")),
     *(f"{stage}@{name}" for name in SYSTEMS for stage in ("pack", "targets", "preset", "train", "evaluate")),
@@ -68,16 +68,16 @@ def test_a_second_run_runs_nothing(built: Path) -> None:
     assert run_dvc(built, "status").stdout.strip() == "Data and pipelines are up to date."
 
 
-def test_metrics_have_baseline_ceiling_and_lost_boxes(built: Path) -> None:
+def test_metrics_have_baseline_oracle_and_lost_boxes(built: Path) -> None:
     shown = json.loads(run_dvc(built, "metrics", "show", "--json").stdout)
     files = next(iter(shown.values()))["data"]
     detector = files["reports/coco_yolo/metrics.json"]["data"]
-    assert set(detector) == {"AP", "AP50", "AP75", "baseline_AP", "ceiling_AP", "boxes_lost", "boxes", "images"}
+    assert set(detector) == {"AP", "AP50", "AP75", "baseline_AP", "oracle_AP", "unencodable_boxes", "boxes", "images"}
     assert detector["images"] == 8
-    assert detector["ceiling_AP"] > 0.9
+    assert detector["oracle_AP"] > 0.9
     localizer = files["reports/digits_localizer/metrics.json"]["data"]
     assert {"accuracy", "mean_iou", "iou_50", "iou_60", "baseline_mean_iou"} <= set(localizer)
-    assert localizer["ceiling_mean_iou"] == pytest.approx(1, abs=1e-6)
+    assert localizer["oracle_mean_iou"] == pytest.approx(1, abs=1e-6)
     assert set(files) == {f"reports/{system}/{name}.json" for system in SYSTEMS for name in ("metrics", "targets")}
     checked = json.loads((built / "reports" / "coco" / "validate.json").read_text())
     assert (checked["images"], checked["quarantined"]) == (48, 0)
@@ -113,7 +113,7 @@ def test_other_pictures_and_other_evaluation_images_do_not_retrain(copy: Path) -
     ran = stages_run(run_dvc(copy, "repro").stdout)
     assert "evaluate@coco_yolo" in ran
     assert "targets@coco_yolo" in ran
-    assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet", "coco_center_detector"}
+    assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet", "coco_anchor_free_detector"}
     assert not [stage for stage in ran if stage.startswith(("train@", "preset@"))]
 
 
@@ -177,13 +177,13 @@ def failure(project: Path, target: str) -> str:
     """
     stage, _, name = target.partition("@")
     out = project / "data" / name / stage
-    former = contents(out) if stage == "download" else {}
+    previous = contents(out) if stage == "download" else {}
     result = run_dvc(project, "repro", target, check=False)
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
     assert not list((project / "data").rglob("*.partial*"))
     assert out.exists() == (stage == "download")
-    assert contents(out) == former
+    assert contents(out) == previous
     [line] = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert "exited with 1" in result.stderr
     return line.removeprefix("Error: ")

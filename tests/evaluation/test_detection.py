@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from pipeline.datasets.annotations import Tables
-from pipeline.evaluation.detection import constant_answer, score
+from pipeline.evaluation.detection import constant_baseline, score
 from tests.support.coco_reference import pycocotools_evaluation, scenes
 from tests.support.scenes import box, detections, image, tables
 
@@ -64,7 +64,7 @@ def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None
         ],
     )
     truth = tables([image(7, width=640, height=400), image(3, width=100, height=80)], [])
-    rows = constant_answer(train, truth).to_pylist()
+    rows = constant_baseline(train, truth).to_pylist()
     assert [(row["image_id"], row["category_id"]) for row in rows] == [(7, 5), (7, 2), (3, 5), (3, 2)]
     # category 5 is in two of three training images, category 2 in one
     assert [row["score"] for row in rows] == pytest.approx([2 / 3, 1 / 3] * 2)
@@ -75,6 +75,6 @@ def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None
 def test_the_constant_answer_keeps_to_the_hundred_that_coco_counts() -> None:
     boxes = [box(i, 1, i, (1, 1, 5, 5)) for i in range(1, 131)]
     train = tables([image(1, "train")], boxes)
-    found = constant_answer(train, tables([image(7)], []))
+    found = constant_baseline(train, tables([image(7)], []))
     assert found.num_rows == 100
     assert len(np.unique(found["category_id"].to_numpy())) == 100

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from pipeline.datasets.annotations import Tables
-from pipeline.evaluation.detection_errors import analyse
-from pipeline.evaluation.error_analysis import CUT_OFFS, WORST_IMAGES
+from pipeline.evaluation.detection_errors import analyze_errors
+from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES
 from tests.support.coco_reference import pycocotools_evaluation, scenes
 from tests.support.scenes import box, detections, image, tables
 
@@ -45,9 +45,9 @@ def by(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
 
 
 def test_precision_recall_and_f1_worked_by_hand() -> None:
-    rows = by(analyse(TRUTH, FOUND).report["cut_offs"], "cut_off")
+    rows = by(analyze_errors(TRUTH, FOUND).report["thresholds"], "threshold")
     # right, wrong of the four boxes to find
-    for cut_offs, (right, wrong) in {
+    for thresholds, (right, wrong) in {
         (0.05, 0.25): (3, 4),
         (0.30, 0.30): (3, 3),
         (0.35, 0.40): (3, 2),
@@ -56,8 +56,8 @@ def test_precision_recall_and_f1_worked_by_hand() -> None:
         (0.65, 0.70): (1, 1),
         (0.75, 0.90): (1, 0),
     }.items():
-        for cut_off in [value for value in rows if cut_offs[0] <= value <= cut_offs[1]]:
-            assert rows.pop(cut_off) == {
+        for threshold in [value for value in rows if thresholds[0] <= value <= thresholds[1]]:
+            assert rows.pop(threshold) == {
                 "precision": pytest.approx(right / (right + wrong)),
                 "recall": right / 4,
                 "f1": pytest.approx(2 * right / (right + wrong + 4)),
@@ -66,14 +66,14 @@ def test_precision_recall_and_f1_worked_by_hand() -> None:
 
 
 def test_worst_are_the_images_with_most_wrong_and_missed_boxes_at_the_best_f1() -> None:
-    analysis = analyse(TRUTH, FOUND)
+    analysis = analyze_errors(TRUTH, FOUND)
     assert analysis.report["best_f1"] == {
-        "cut_off": 0.35,  # 0.40 is as good
+        "threshold": 0.35,  # 0.40 is as good
         "precision": pytest.approx(3 / 5),
         "recall": 0.75,
         "f1": pytest.approx(2 / 3),
     }
-    assert analysis.cut_off == 0.35
+    assert analysis.threshold == 0.35
     assert analysis.report["worst_images"] == [
         {"image_id": 12, "file_name": "000000000012.jpg", "wrong": 1, "missed": 1},
         {"image_id": 7, "file_name": "000000000007.jpg", "wrong": 1, "missed": 0},
@@ -86,7 +86,7 @@ def test_worst_are_the_images_with_most_wrong_and_missed_boxes_at_the_best_f1() 
 def test_classes_worked_by_hand() -> None:
     # Cats are ranked wrong, IoU 0.625, IoU 0.74. At IoU 0.50 to 0.60 precision is 2/3 up to recall 1; at 0.65 and 0.70
     # it is 1/3 up to recall 1/2, 51 of 101 points; then nothing. Dogs: one of two, found exactly before any mistake.
-    assert analyse(TRUTH, FOUND).report["classes"] == [
+    assert analyze_errors(TRUTH, FOUND).report["classes"] == [
         {
             "category_id": CAT,
             "name": "cat",
@@ -106,7 +106,7 @@ def test_classes_worked_by_hand() -> None:
 
 def test_sizes_worked_by_hand() -> None:
     # Small: the cat of IoU 0.625 is right at 3 of 10 thresholds. Medium: the cat at 5 of 10, the dog at all.
-    assert analyse(TRUTH, FOUND).report["sizes"] == [
+    assert analyze_errors(TRUTH, FOUND).report["sizes"] == [
         {"size": "small", "boxes": 1, "AP": pytest.approx(0.3)},
         {"size": "medium", "boxes": 2, "AP": pytest.approx((0.5 + 1) / 2)},
         {"size": "large", "boxes": 1, "AP": 0},
@@ -116,7 +116,7 @@ def test_sizes_worked_by_hand() -> None:
 def test_kinds_worked_by_hand() -> None:
     # With the right class, the cat of score 0.6 leaves the cats without a mistake, and is the dogs' second of three.
     gain = (1 - 2 / 3 + 50 * 2 / 3 / 101) / 2
-    kinds = by(analyse(TRUTH, FOUND).report["kinds"], "kind")
+    kinds = by(analyze_errors(TRUTH, FOUND).report["kinds"], "kind")
     assert kinds == {
         "classification": {"errors": 1, "lost_AP50": pytest.approx(gain)},
         "localization": {"errors": 0, "lost_AP50": 0},
@@ -139,7 +139,7 @@ def test_kinds_worked_by_hand() -> None:
 )
 def test_a_mistake_is_of_one_kind_and_costs_what_its_repair_gains(kind: str, mistake: Any, lost: float) -> None:
     truth = tables([image(7), image(12)], [box(1, 7, DOG, (10, 20, 30, 40)), box(2, 12, DOG, (100, 100, 200, 100))])
-    kinds = by(analyse(truth, detections([(7, DOG, (10, 20, 30, 40), 0.5), mistake])).report["kinds"], "kind")
+    kinds = by(analyze_errors(truth, detections([(7, DOG, (10, 20, 30, 40), 0.5), mistake])).report["kinds"], "kind")
     assert kinds.pop(kind) == {"errors": 1, "lost_AP50": pytest.approx(lost)}
     missed = kinds.pop("missed")
     # A repaired class or place would have found the second dog: then it counts as no miss of its own.
@@ -149,7 +149,7 @@ def test_a_mistake_is_of_one_kind_and_costs_what_its_repair_gains(kind: str, mis
 
 def test_a_missed_box_costs_what_is_left_of_recall() -> None:
     truth = tables([image(7), image(12)], [box(1, 7, DOG, (10, 20, 30, 40)), box(2, 12, DOG, (100, 100, 200, 100))])
-    kinds = by(analyse(truth, detections([(7, DOG, (10, 20, 30, 40), 0.5)])).report["kinds"], "kind")
+    kinds = by(analyze_errors(truth, detections([(7, DOG, (10, 20, 30, 40), 0.5)])).report["kinds"], "kind")
     assert kinds["missed"] == {"errors": 1, "lost_AP50": pytest.approx(50 / 101)}
 
 
@@ -163,10 +163,10 @@ def test_precision_and_recall_are_those_of_pycocotools_matches(scene: tuple[Tabl
     counted = np.concatenate([~one["dtIgnore"][0] for one in matches])
     matched = np.concatenate([one["dtMatches"][0] > 0 for one in matches])
     num_boxes = sum(int((~one["gtIgnore"].astype(bool)).sum()) for one in matches)
-    rows = analyse(truth, found).report["cut_offs"]
-    assert [row["cut_off"] for row in rows] == pytest.approx(np.arange(0.05, 0.96, 0.05))
+    rows = analyze_errors(truth, found).report["thresholds"]
+    assert [row["threshold"] for row in rows] == pytest.approx(np.arange(0.05, 0.96, 0.05))
     for row in rows:
-        above = counted & (scores >= row["cut_off"])
+        above = counted & (scores >= row["threshold"])
         right = int((above & matched).sum())
         assert row["precision"] == (pytest.approx(right / above.sum()) if above.any() else None)
         assert row["recall"] == (pytest.approx(right / num_boxes) if num_boxes else None)
@@ -178,7 +178,7 @@ def test_precision_and_recall_are_those_of_pycocotools_matches(scene: tuple[Tabl
 @given(scenes())
 def test_classes_and_sizes_are_those_of_pycocotools(scene: tuple[Tables, pa.Table]) -> None:
     truth, found = scene
-    report, reference = analyse(truth, found).report, pycocotools_evaluation(truth, found)
+    report, reference = analyze_errors(truth, found).report, pycocotools_evaluation(truth, found)
     for row, size in zip(report["sizes"], reference.stats[3:6], strict=True):
         assert row["AP"] == (None if size == -1 else pytest.approx(size, abs=1e-9))
     precision = reference.eval["precision"][:, :, :, 0, -1]
@@ -205,8 +205,8 @@ def test_classes_and_sizes_are_those_of_pycocotools(scene: tuple[Tables, pa.Tabl
     ],
 )
 def test_what_nothing_asks_for_is_none(boxes: Any, found: Any, at_half: Any, worst: tuple[int, int]) -> None:
-    analysis = analyse(tables([image(7)], boxes), detections(found))
-    row = by(analysis.report["cut_offs"], "cut_off")[0.5]
+    analysis = analyze_errors(tables([image(7)], boxes), detections(found))
+    row = by(analysis.report["thresholds"], "threshold")[0.5]
     assert (row["precision"], row["recall"], row["f1"]) == at_half
     [image_row] = analysis.report["worst_images"]
     assert (image_row["wrong"], image_row["missed"]) == worst
@@ -214,10 +214,10 @@ def test_what_nothing_asks_for_is_none(boxes: Any, found: Any, at_half: Any, wor
     dogs = sum(not row["is_crowd"] for row in boxes)
     assert classes == {"cat": (0, None, None), "dog": (dogs, *((0, 0) if dogs else (None, None)))}
     assert all((row["AP"] is None) == (row["boxes"] == 0) for row in analysis.report["sizes"])
-    assert analysis.cut_off == CUT_OFFS[0]
+    assert analysis.threshold == THRESHOLDS[0]
     json.dumps(analysis.report, allow_nan=False)
 
 
 def test_no_more_than_twelve_images_are_the_worst() -> None:
     truth = tables([image(i) for i in range(30, 0, -1)], [box(i, i, DOG, (1, 2, 30, 40)) for i in range(1, 31)])
-    assert analyse(truth, detections([])).worst_image_ids.tolist() == list(range(1, WORST_IMAGES + 1))
+    assert analyze_errors(truth, detections([])).worst_image_ids.tolist() == list(range(1, WORST_IMAGES + 1))

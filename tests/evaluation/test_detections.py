@@ -7,7 +7,7 @@ from pipeline.systems.interfaces import Decoded
 
 
 def test_boxes_return_to_each_images_own_pixels_and_categories() -> None:
-    placements = {70: letterbox(640, 320, 160), 30: letterbox(80, 160, 160)}
+    transforms = {70: letterbox(640, 320, 160), 30: letterbox(80, 160, 160)}
     decoded = Decoded(
         rows=np.array([1, 0, 0, 1]),
         boxes_rel_xywh=np.array([[0.25, 0.0, 0.5, 1.0], [0.0, 0.25, 1.0, 0.5], [0.5, 0.5, 0.1, 0.1], [0, 0, 1, 1]]),
@@ -15,7 +15,7 @@ def test_boxes_return_to_each_images_own_pixels_and_categories() -> None:
         scores=np.array([0.9, 0.8, 0.7, 0.6]),
     )
     # label 2 stands for no category and is left out
-    table = to_original(decoded, np.array([70, 30]), placements, np.array([0, 11, 0, 13], np.int32))
+    table = to_original(decoded, np.array([70, 30]), transforms, np.array([0, 11, 0, 13], np.int32))
     assert table["image_id"].to_pylist() == [30, 70, 70]
     assert table["category_id"].to_pylist() == [13, 11, 13]
     assert table["score"].to_pylist() == [0.9, 0.8, 0.7]

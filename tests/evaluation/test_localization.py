@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.evaluation.localization import constant_answer, score
+from pipeline.evaluation.localization import constant_baseline, score
 from tests.support.scenes import box, detections, image, tables
 
 TRUTH = tables(
@@ -46,7 +46,7 @@ def test_the_constant_answer_is_the_mean_box_and_the_commonest_class() -> None:
         [box(1, 1, 5, (10, 20, 30, 40)), box(2, 2, 5, (10, 10, 10, 10)), box(3, 4, 2, (6, 3, 4, 5))],
     )
     truth = tables([image(3, width=100, height=80)], [box(9, 3, 2, (1, 2, 3, 4))])
-    [row] = constant_answer(train, truth).to_pylist()
+    [row] = constant_baseline(train, truth).to_pylist()
     assert (row["image_id"], row["category_id"], row["score"]) == (3, 5, 1)
     # fractions (0.1, 0.1, 0.3, 0.2), (0.2, 0.2, 0.2, 0.2), (0.6, 0.3, 0.4, 0.5), mean (0.3, 0.2, 0.3, 0.3)
     assert [row[name] for name in ("x", "y", "width", "height")] == pytest.approx([30, 16, 30, 24])
@@ -56,5 +56,5 @@ def test_crowd_regions_are_neither_asked_about_nor_answered() -> None:
     crowd = box(9, 3, 5, (0, 0, 100, 80), is_crowd=True)
     scene = tables([image(3, width=100, height=80)], [crowd, box(2, 3, 2, (0, 0, 50, 20))])
     assert score(scene, detections([(3, 2, (0, 0, 50, 20), 0.9)]))["mean_iou"] == 1
-    [row] = constant_answer(scene, scene).to_pylist()
+    [row] = constant_baseline(scene, scene).to_pylist()
     assert [row[name] for name in ("category_id", "x", "y", "width", "height")] == [2, 0, 0, 50, 20]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.evaluation.localization import score
-from pipeline.evaluation.localization_errors import analyse
+from pipeline.evaluation.localization_errors import analyze_errors
 from tests.support.scenes import box, detections, image, tables
 
 CAT, DOG = 2, 5
@@ -38,7 +38,7 @@ def row(boxes: int, accuracy: float, mean_iou: float) -> dict[str, Any]:
 
 
 def test_classes_and_sizes_worked_by_hand() -> None:
-    report = analyse(TRUTH, FOUND).report
+    report = analyze_errors(TRUTH, FOUND).report
     assert report["classes"] == [
         {"category_id": CAT, "name": "cat", **row(3, 1 / 3, (0.8 + 1 + 0) / 3)},
         {"category_id": DOG, "name": "dog", **row(3, 2 / 3, (1 + 0 + 0.5) / 3)},
@@ -52,18 +52,18 @@ def test_classes_and_sizes_worked_by_hand() -> None:
 
 
 def test_kinds_worked_by_hand() -> None:
-    kinds = {one["kind"]: one["share"] for one in analyse(TRUTH, FOUND).report["kinds"]}
+    kinds = {one["kind"]: one["share"] for one in analyze_errors(TRUTH, FOUND).report["kinds"]}
     assert kinds == pytest.approx({"right": 2 / 6, "class wrong": 1 / 6, "box wrong": 1 / 6, "both wrong": 2 / 6})
 
 
 def test_cut_offs_worked_by_hand() -> None:
-    rows = {one.pop("cut_off"): one for one in analyse(TRUTH, FOUND).report["cut_offs"]}
-    for cut_off, found in rows.items():
-        if cut_off <= 0.5:
+    rows = {one.pop("threshold"): one for one in analyze_errors(TRUTH, FOUND).report["thresholds"]}
+    for threshold, found in rows.items():
+        if threshold <= 0.5:
             expected = (5 / 6, 3 / 5, (1 + 0.8 + 0 + 1 + 0.5) / 5)
-        elif cut_off <= 0.8:
+        elif threshold <= 0.8:
             expected = (3 / 6, 2 / 3, (1 + 0.8 + 0) / 3)
-        elif cut_off <= 0.9:
+        elif threshold <= 0.9:
             expected = (2 / 6, 1, 0.5)
         else:
             expected = (1 / 6, 1, 0)
@@ -71,13 +71,13 @@ def test_cut_offs_worked_by_hand() -> None:
 
 
 def test_the_worst_images_have_the_lowest_iou_and_those_without_a_box_are_none() -> None:
-    analysis = analyse(TRUTH, FOUND)
+    analysis = analyze_errors(TRUTH, FOUND)
     assert analysis.worst_image_ids.tolist() == [12, 9, 5, 3, 7]  # IoU 0 twice: the sure answer before none
     assert analysis.report["worst_images"][2:4] == [
         {"image_id": 5, "file_name": "000000000005.jpg", "mean_iou": pytest.approx(0.75)},
         {"image_id": 3, "file_name": "000000000003.jpg", "mean_iou": pytest.approx(0.8)},
     ]
-    assert analysis.cut_off == 0  # every answer is shown
+    assert analysis.threshold == 0  # every answer is shown
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_the_worst_images_have_the_lowest_iou_and_those_without_a_box_are_none()
 )
 def test_a_size_begins_with_its_first_share(sides: tuple[float, float], size: int) -> None:
     truth = tables([image(3, width=100, height=80)], [box(1, 3, CAT, (0, 0, *sides))])
-    boxes = [one["boxes"] for one in analyse(truth, detections([])).report["sizes"]]
+    boxes = [one["boxes"] for one in analyze_errors(truth, detections([])).report["sizes"]]
     assert boxes == [index == size for index in range(4)]
 
 
@@ -101,11 +101,11 @@ def test_a_size_begins_with_its_first_share(sides: tuple[float, float], size: in
     ],
 )
 def test_what_nothing_asks_for_is_none(boxes: Any, found: Any, share: Any, classes: Any) -> None:
-    report = analyse(tables([image(7)], boxes), detections(found)).report
+    report = analyze_errors(tables([image(7)], boxes), detections(found)).report
     assert {one["name"]: (one["boxes"], one["accuracy"], one["mean_iou"]) for one in report["classes"]} == classes
     assert report["kinds"][3] == {"kind": "both wrong", "share": share}
-    assert report["cut_offs"][0] == {
-        "cut_off": 0.05,
+    assert report["thresholds"][0] == {
+        "threshold": 0.05,
         "answered": None if share is None else 0,
         "accuracy": None,
         "mean_iou": None,
@@ -125,7 +125,7 @@ def test_parts_add_up_to_the_scores(rows: list[Any]) -> None:
         [box(i, i, category, xywh) for i, (category, xywh, _, _) in enumerate(rows, 1)],
     )
     found = detections([(i, answer, xywh, 0.5) for i, (_, _, answer, xywh) in enumerate(rows, 1) if answer])
-    report, scores = analyse(truth, found).report, score(truth, found)
+    report, scores = analyze_errors(truth, found).report, score(truth, found)
     for part in (report["classes"], report["sizes"]):
         assert sum(one["boxes"] for one in part) == len(rows)
         for name in ("accuracy", "mean_iou"):

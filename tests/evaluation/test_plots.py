@@ -11,7 +11,7 @@ from pipeline.evaluation import detection_errors, localization_errors
 from pipeline.evaluation.detection_plots import write_task_pictures as write_detections
 from pipeline.evaluation.localization_plots import write_task_pictures as write_localizations
 from pipeline.evaluation.plots import write_error_pictures
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import letterbox
 from pipeline.packing.shards import Shards, write_shard
 from pipeline.plots.colors import class_color
@@ -26,8 +26,8 @@ from tests.support.scenes import box, detections, image, tables
 
 COUNT = 12
 SQUARES = np.zeros((COUNT, 20, 20, 1), np.uint8)
-TRUTH = [Marks(np.array([[0.1, 0.2, 0.3, 0.4]]), np.array([1]))] * COUNT
-ANSWERS = [Marks(np.array([[0.1, 0.2, 0.3, 0.4]]), np.array([1]), np.array([0.9]))] * COUNT
+TRUTH = [LabeledBoxes(np.array([[0.1, 0.2, 0.3, 0.4]]), np.array([1]))] * COUNT
+ANSWERS = [LabeledBoxes(np.array([[0.1, 0.2, 0.3, 0.4]]), np.array([1]), np.array([0.9]))] * COUNT
 OUTPUTS = {"label": np.full((COUNT, 3), 1 / 3), "bbox": np.zeros((COUNT, 4))}
 NAMES = ["zero", "one", "two"]
 
@@ -67,7 +67,7 @@ TWO_IMAGES = tables(
     [image(3, width=100, height=100), image(7, width=200, height=100)],
     [box(1, 3, 5, (10, 20, 30, 40)), box(2, 7, 2, (20, 10, 40, 30)), box(3, 7, 5, (100, 40, 60, 50))],
 )
-PLACEMENTS = {3: letterbox(100, 100, 20), 7: letterbox(200, 100, 20)}
+PACK_INDEX = {3: letterbox(100, 100, 20), 7: letterbox(200, 100, 20)}
 LABELS = Labels(np.array([0, 5, 2], np.int32), ["nothing", "dog", "cat"])
 
 
@@ -81,9 +81,9 @@ def test_the_worst_image_comes_first_with_what_a_detector_found_above_its_cut_of
             (7, 5, (20, 60, 40, 30), 0.3),  # wrong, and below the best cut-off, 0.35
         ]
     )
-    analysis = detection_errors.analyse(TWO_IMAGES, found)
+    analysis = detection_errors.analyze_errors(TWO_IMAGES, found)
     assert analysis.worst_image_ids.tolist() == [7, 3]
-    write_error_pictures(tmp_path, "detection", analysis, found, black_images, TWO_IMAGES, PLACEMENTS, LABELS)
+    write_error_pictures(tmp_path, "detection", analysis, found, black_images, TWO_IMAGES, PACK_INDEX, LABELS)
     assert {path.name for path in tmp_path.glob("*.png")} == {"errors.png", "worst.png"}
     pixels = pixels_of(tmp_path / "worst.png")
     first, second = np.split(pixels, 2, axis=1)
@@ -98,8 +98,8 @@ def test_the_worst_image_comes_first_with_what_a_detector_found_above_its_cut_of
 
 def test_the_worst_image_of_a_localizer_comes_first(tmp_path: Path, black_images: Shards) -> None:
     found = detections([(3, 5, (10, 20, 30, 40), 0.9)])
-    analysis = localization_errors.analyse(TWO_IMAGES, found)
-    write_error_pictures(tmp_path, "localization", analysis, found, black_images, TWO_IMAGES, PLACEMENTS, LABELS)
+    analysis = localization_errors.analyze_errors(TWO_IMAGES, found)
+    write_error_pictures(tmp_path, "localization", analysis, found, black_images, TWO_IMAGES, PACK_INDEX, LABELS)
     assert {path.name for path in tmp_path.glob("*.png")} == {"errors.png", "worst.png"}
     first, second = np.split(pixels_of(tmp_path / "worst.png")[-round(TILE_INCHES * DOTS_PER_INCH) :], 2, axis=1)
     assert (shows(first, PREDICTED_BOX_COLOR), shows(second, PREDICTED_BOX_COLOR)) == (False, True)
@@ -107,6 +107,6 @@ def test_the_worst_image_of_a_localizer_comes_first(tmp_path: Path, black_images
 
 @pytest.mark.parametrize(("task", "module"), [("detection", detection_errors), ("localization", localization_errors)])
 def test_errors_of_a_system_that_answers_nothing(tmp_path: Path, black_images: Shards, task: str, module: Any) -> None:
-    analysis = module.analyse(TWO_IMAGES, detections([]))
-    write_error_pictures(tmp_path, task, analysis, detections([]), black_images, TWO_IMAGES, PLACEMENTS, LABELS)
+    analysis = module.analyze_errors(TWO_IMAGES, detections([]))
+    write_error_pictures(tmp_path, task, analysis, detections([]), black_images, TWO_IMAGES, PACK_INDEX, LABELS)
     assert {path.name for path in tmp_path.glob("*.png")} == {"errors.png", "worst.png"}

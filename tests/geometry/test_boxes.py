@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from pipeline.geometry.boxes import as_boxes, most_typical, paired_iou, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.geometry.boxes import as_boxes, medoid_box, paired_iou, xywh_to_xyxy, xyxy_to_xywh
 
 COORDINATE = st.floats(-1e4, 1e4)
 SIDE = st.floats(0.01, 1e4)
@@ -78,11 +78,11 @@ def test_overlap_is_symmetric_bounded_and_what_pycocotools_says(
     ],
 )
 def test_the_most_typical_box(boxes_xyxy: list[tuple[int, ...]], expected: int) -> None:
-    assert most_typical(boxes_xyxy) == expected
+    assert medoid_box(boxes_xyxy) == expected
 
 
 @given(st.lists(BOX_XYWH, min_size=1, max_size=8))
 def test_no_box_overlaps_the_others_more_than_the_most_typical_one(boxes_xywh: list[tuple[float, ...]]) -> None:
-    chosen = most_typical(xywh_to_xyxy(boxes_xywh))
+    chosen = medoid_box(xywh_to_xyxy(boxes_xywh))
     overlaps = coco_mask.iou(as_boxes(boxes_xywh), as_boxes(boxes_xywh), np.zeros(len(boxes_xywh), np.uint8))
     assert overlaps[chosen].mean() >= overlaps.mean(axis=1).max() - 1e-6

@@ -8,11 +8,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import Boxes
-from pipeline.geometry.resize import Placement, center_crop, letterbox, stretch
+from pipeline.geometry.resize import ResizeTransform, center_crop, letterbox, stretch
 
 SIDES = st.integers(1, 700)
 SIZES = st.integers(1, 300)
-Place = Callable[[int, int, int], Placement]
+Place = Callable[[int, int, int], ResizeTransform]
 
 
 def painted(width: int, height: int, box_xywh: tuple[int, int, int, int]) -> np.ndarray:
@@ -23,15 +23,15 @@ def painted(width: int, height: int, box_xywh: tuple[int, int, int, int]) -> np.
     return image
 
 
-def seen_box(square: np.ndarray, threshold: int) -> tuple[int, ...]:
+def seen_box(model_input: np.ndarray, threshold: int) -> tuple[int, ...]:
     """Left, top, right, bottom in pixels of what is at least that bright."""
-    bright = square[..., 0] >= threshold
+    bright = model_input[..., 0] >= threshold
     columns, rows = np.flatnonzero(bright.any(axis=0)), np.flatnonzero(bright.any(axis=1))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def edges_in_pixels(placement: Placement, box_xywh: tuple[int, ...]) -> Boxes:
-    x, y, width, height = placement.boxes_to_square([box_xywh])[0] * placement.size
+def edges_in_pixels(transform: ResizeTransform, box_xywh: tuple[int, ...]) -> Boxes:
+    x, y, width, height = transform.apply_boxes([box_xywh])[0] * transform.size
     return np.array([x, y, x + width, y + height])
 
 
@@ -52,96 +52,96 @@ def edges_in_pixels(placement: Placement, box_xywh: tuple[int, ...]) -> Boxes:
 def test_painted_pixels_lie_inside_the_placed_box(
     place: Place, image_size: tuple[int, int], box_xywh: tuple[int, int, int, int], size: int
 ) -> None:
-    placement = place(*image_size, size)
-    square = placement.image_to_square(painted(*image_size, box_xywh))
-    edges = edges_in_pixels(placement, box_xywh)
+    transform = place(*image_size, size)
+    model_input = transform.apply_image(painted(*image_size, box_xywh))
+    edges = edges_in_pixels(transform, box_xywh)
     # Resizing mixes neighbours: at least half bright is the object, and its edges are the box's, to the pixel.
-    np.testing.assert_allclose(seen_box(square, threshold=128), edges, atol=0.5 + 1e-9)
+    np.testing.assert_allclose(seen_box(model_input, threshold=128), edges, atol=0.5 + 1e-9)
 
 
 @pytest.mark.parametrize("image_size", [(320, 160), (160, 320), (640, 320), (160, 96)])
 def test_whole_number_scales_place_every_edge_exactly(image_size: tuple[int, int]) -> None:
     box_xywh = (16, 32, 48, 64)
-    placement = letterbox(*image_size, 160)
-    square = placement.image_to_square(painted(*image_size, box_xywh))
+    transform = letterbox(*image_size, 160)
+    model_input = transform.apply_image(painted(*image_size, box_xywh))
     # No pixel mixes object and ground, so the object is as bright as painted and nothing else is bright at all.
-    assert seen_box(square, threshold=255) == tuple(edges_in_pixels(placement, box_xywh))
-    assert seen_box(square, threshold=1) == seen_box(square, threshold=255)
+    assert seen_box(model_input, threshold=255) == tuple(edges_in_pixels(transform, box_xywh))
+    assert seen_box(model_input, threshold=1) == seen_box(model_input, threshold=255)
 
 
 def test_a_letterbox_by_hand() -> None:
     # 640 x 426 -> 160 x 106 (106.5 rounds to even), 27 black rows above and below
-    placement = letterbox(640, 426, 160)
-    assert (placement.left, placement.top) == (0, 27)
-    [box] = placement.boxes_to_square([[64, 213, 32, 42.6]])
+    transform = letterbox(640, 426, 160)
+    assert (transform.left, transform.top) == (0, 27)
+    [box] = transform.apply_boxes([[64, 213, 32, 42.6]])
     assert box.tolist() == pytest.approx([16 / 160, (27 + 53) / 160, 8 / 160, 10.6 / 160])
-    square = placement.image_to_square(np.full((426, 640, 3), 9, np.uint8))
-    assert square.shape == (160, 160, 3)
-    assert (square[27:133] == 9).all()
-    assert not square[:27].any()
-    assert not square[133:].any()
+    model_input = transform.apply_image(np.full((426, 640, 3), 9, np.uint8))
+    assert model_input.shape == (160, 160, 3)
+    assert (model_input[27:133] == 9).all()
+    assert not model_input[:27].any()
+    assert not model_input[133:].any()
 
 
 def test_a_crop_cuts_the_longer_side() -> None:
-    placement = center_crop(640, 320, 160)
+    transform = center_crop(640, 320, 160)
     image = np.zeros((320, 640, 1), np.uint8)
     image[:, 160:480] = 200  # exactly the middle that remains
-    assert (placement.image_to_square(image) == 200).all()
+    assert (transform.apply_image(image) == 200).all()
     # A box at the left edge of the image lies outside the square.
-    assert placement.boxes_to_square([[0, 0, 160, 320]])[0].tolist() == [-0.5, 0, 0.5, 1]
+    assert transform.apply_boxes([[0, 0, 160, 320]])[0].tolist() == [-0.5, 0, 0.5, 1]
 
 
 def test_a_stretch_by_hand() -> None:
     # 640 x 320 -> 160 x 160: a quarter across, half down
-    placement = stretch(640, 320, 160)
-    assert placement.boxes_to_square([[64, 200, 32, 43]])[0].tolist() == [16 / 160, 100 / 160, 8 / 160, 21.5 / 160]
-    assert placement.boxes_to_original([[0.1, 0.625, 0.05, 0.25]])[0].tolist() == pytest.approx([64, 200, 32, 80])
-    square = placement.image_to_square(painted(640, 320, (64, 200, 32, 80)))
-    assert seen_box(square, threshold=255) == seen_box(square, threshold=1) == (16, 100, 24, 140)
+    transform = stretch(640, 320, 160)
+    assert transform.apply_boxes([[64, 200, 32, 43]])[0].tolist() == [16 / 160, 100 / 160, 8 / 160, 21.5 / 160]
+    assert transform.inverse_boxes([[0.1, 0.625, 0.05, 0.25]])[0].tolist() == pytest.approx([64, 200, 32, 80])
+    model_input = transform.apply_image(painted(640, 320, (64, 200, 32, 80)))
+    assert seen_box(model_input, threshold=255) == seen_box(model_input, threshold=1) == (16, 100, 24, 140)
 
 
 @given(SIDES, SIDES, SIZES)
 def test_a_stretch_fills_the_square_and_keeps_fractions(width: int, height: int, size: int) -> None:
-    placement = stretch(width, height, size)
+    transform = stretch(width, height, size)
     boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
     expected = [[0, 0, 1, 1], [1 / 3, 1 / 7, 1 / 2, 1 / 5]]
-    np.testing.assert_allclose(placement.boxes_to_square(boxes_xywh), expected, atol=1e-12)
-    square = placement.image_to_square(np.full((height, width, 3), 77, np.uint8))
-    assert square.shape == (size, size, 3)
-    assert (square == 77).all()
+    np.testing.assert_allclose(transform.apply_boxes(boxes_xywh), expected, atol=1e-12)
+    model_input = transform.apply_image(np.full((height, width, 3), 77, np.uint8))
+    assert model_input.shape == (size, size, 3)
+    assert (model_input == 77).all()
 
 
 def test_an_axis_that_shrinks_is_averaged_also_where_the_other_one_grows() -> None:
     columns = np.random.default_rng(3).integers(0, 256, 640).astype(np.uint8)
     wide = np.broadcast_to(columns[None, :, None], (20, 640, 1)).copy()
     means = columns.reshape(80, 8).mean(axis=1)
-    np.testing.assert_allclose(stretch(640, 20, 80).image_to_square(wide)[..., 0], np.tile(means, (80, 1)), atol=0.51)
+    np.testing.assert_allclose(stretch(640, 20, 80).apply_image(wide)[..., 0], np.tile(means, (80, 1)), atol=0.51)
     tall = np.ascontiguousarray(wide.transpose(1, 0, 2))
-    np.testing.assert_allclose(stretch(20, 640, 80).image_to_square(tall)[..., 0].T, np.tile(means, (80, 1)), atol=0.51)
+    np.testing.assert_allclose(stretch(20, 640, 80).apply_image(tall)[..., 0].T, np.tile(means, (80, 1)), atol=0.51)
 
 
 @given(SIDES, SIDES, SIZES, st.sampled_from([letterbox, center_crop, stretch]))
 @example(1, 700, 1, letterbox)
 @example(1, 700, 1, stretch)
 def test_boxes_come_back(width: int, height: int, size: int, place: Place) -> None:
-    placement = place(width, height, size)
+    transform = place(width, height, size)
     boxes_xywh = np.array([[0, 0, width, height], [width / 3, height / 7, width / 2, height / 5]])
-    back = placement.boxes_to_original(placement.boxes_to_square(boxes_xywh))
+    back = transform.inverse_boxes(transform.apply_boxes(boxes_xywh))
     np.testing.assert_allclose(back, boxes_xywh, atol=1e-9 * max(width, height))
 
 
 @given(SIDES, SIDES, SIZES)
 def test_a_letterbox_holds_the_whole_image_and_fills_one_side(width: int, height: int, size: int) -> None:
-    placement = letterbox(width, height, size)
-    x, y, box_width, box_height = placement.boxes_to_square([[0, 0, width, height]])[0] * size
+    transform = letterbox(width, height, size)
+    x, y, box_width, box_height = transform.apply_boxes([[0, 0, width, height]])[0] * size
     assert min(x, y) >= -1e-9
     assert max(x + box_width, y + box_height) <= size + 1e-9
     assert max(box_width, box_height) == pytest.approx(size)
     # Centred: what is left over differs by at most one pixel.
     assert abs((size - box_width - x) - x) <= 1 + 1e-9
     assert abs((size - box_height - y) - y) <= 1 + 1e-9
-    square = placement.image_to_square(np.full((height, width, 1), 255, np.uint8))
-    assert int((square > 0).sum()) == placement.scaled_width * placement.scaled_height
+    model_input = transform.apply_image(np.full((height, width, 1), 255, np.uint8))
+    assert int((model_input > 0).sum()) == transform.scaled_width * transform.scaled_height
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -150,10 +150,10 @@ def test_a_letterbox_holds_the_whole_image_and_fills_one_side(width: int, height
     [letterbox(64, 40, 32), letterbox(20, 60, 32), letterbox(20, 12, 32), center_crop(64, 40, 32), stretch(64, 16, 32)],
     ids=["wide", "tall", "enlarged", "cropped", "one axis enlarged"],
 )
-def test_a_square_with_other_content_is_filled(placement: Placement, channels: int) -> None:
-    size = (placement.height, placement.width, channels)
+def test_a_square_with_other_content_is_filled(transform: ResizeTransform, channels: int) -> None:
+    size = (transform.height, transform.width, channels)
     image = np.random.default_rng(1).integers(0, 256, size).astype(np.uint8)
-    squares = np.full((3, 32, 32, channels), 99, np.uint8)
-    placement.image_to_square(image, squares[1])
-    np.testing.assert_array_equal(squares[1], placement.image_to_square(image))
-    assert (squares[[0, 2]] == 99).all()
+    model_inputs = np.full((3, 32, 32, channels), 99, np.uint8)
+    transform.apply_image(image, model_inputs[1])
+    np.testing.assert_array_equal(model_inputs[1], transform.apply_image(image))
+    assert (model_inputs[[0, 2]] == 99).all()

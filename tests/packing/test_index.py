@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
-from pipeline.geometry.resize import BOX_PLACEMENTS, Placement
+from pipeline.geometry.resize import BOX_TRANSFORMS, ResizeTransform
 from pipeline.packing.config import Pack, Resize
-from pipeline.packing.index import read_placements, write_placements
+from pipeline.packing.index import read_transforms, write_transforms
 from tests.support.scenes import image
 
 
@@ -20,20 +20,20 @@ def pack(resize: Resize, image_size: int = 160) -> Pack:
 
 def test_the_index_by_hand(tmp_path: Path) -> None:
     rows = [image(7, "train", 640, 426), image(3, "val", 100, 80), image(5, "train", 80, 100)]
-    write_placements(tmp_path, pa.Table.from_pylist(rows, schema.IMAGES), pack("letterbox"))
+    write_transforms(tmp_path, pa.Table.from_pylist(rows, schema.IMAGES), pack("letterbox"))
     index = pq.read_table(tmp_path / "index.parquet")
-    assert index.schema == schema.PLACEMENTS
+    assert index.schema == schema.PACK_INDEX
     # 640 x 426 -> 160 x 106 (106.5 rounds to even) with 27 rows above; 100 x 80 -> 160 x 128 with 16 above
     assert [tuple(row.values()) for row in index.to_pylist()] == [
         (7, "train", 640, 426, 160, 160, 106, 0, 27),
         (3, "val", 100, 80, 160, 160, 128, 0, 16),
         (5, "train", 80, 100, 160, 128, 160, 16, 0),
     ]
-    assert list(read_placements(tmp_path, "train").items()) == [
-        (7, Placement(640, 426, 160, 160, 106, 0, 27)),
-        (5, Placement(80, 100, 160, 128, 160, 16, 0)),
+    assert list(read_transforms(tmp_path, "train").items()) == [
+        (7, ResizeTransform(640, 426, 160, 160, 106, 0, 27)),
+        (5, ResizeTransform(80, 100, 160, 128, 160, 16, 0)),
     ]
-    assert read_placements(tmp_path, "test") == {}
+    assert read_transforms(tmp_path, "test") == {}
 
 
 @given(
@@ -46,12 +46,12 @@ def test_placements_of_a_table_are_those_of_its_images(
 ) -> None:
     folder = tmp_path_factory.mktemp("pack")
     rows = [image(number, "train", *size) for number, size in enumerate(sizes, start=1)]
-    write_placements(folder, pa.Table.from_pylist(rows, schema.IMAGES), pack(resize, image_size))
-    expected = [BOX_PLACEMENTS[resize](*size, image_size) for size in sizes]
-    assert list(read_placements(folder, "train").values()) == expected
+    write_transforms(folder, pa.Table.from_pylist(rows, schema.IMAGES), pack(resize, image_size))
+    expected = [BOX_TRANSFORMS[resize](*size, image_size) for size in sizes]
+    assert list(read_transforms(folder, "train").values()) == expected
 
 
 def test_a_folder_without_an_index(tmp_path: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
-        read_placements(tmp_path, "train")
+        read_transforms(tmp_path, "train")
     assert str(raised.value) == f"{tmp_path}/index.parquet not found. `dvc repro` builds it."

@@ -24,13 +24,13 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
-from pipeline.core.atomic_files import resumed_folder
+from pipeline.core.atomic_files import resumable_directory
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.resize import center_crop, letterbox, stretch
 from pipeline.packing import packer as packing
 from pipeline.packing import shard_writer as pixels
 from pipeline.packing.config import Pack
-from pipeline.packing.index import read_placements
+from pipeline.packing.index import read_transforms
 from pipeline.packing.packer import pack_images
 from pipeline.packing.shards import Shards, write_shard
 
@@ -98,15 +98,15 @@ def pack_photos(
     photos: Sequence[Photo],
     pack: Pack = PACK,
     executor: Executor | None = None,
-    former: Path | None = None,
+    previous: Path | None = None,
 ) -> Path:
     """Run as the stage does, over what is in folder/pack. The archive is written anew."""
     archive = [(f"{photo.image_id}.png", photo.content if photo.readable else b"destroyed") for photo in photos]
     write_archive(folder / "images.zip", archive)
     out = folder / "pack"
-    with resumed_folder(out) as partial, ThreadPoolExecutor(2) as threads:
+    with resumable_directory(out) as partial, ThreadPoolExecutor(2) as threads:
         archives = ArchiveFolder(folder)
-        pack_images(*tables_of(photos), archives, pack, former or out, partial, executor or threads)
+        pack_images(*tables_of(photos), archives, pack, previous or out, partial, executor or threads)
     return out
 
 
@@ -142,13 +142,13 @@ def test_images_are_in_order_of_their_ids_over_shards_and_splits(tmp_path: Path)
     ]
     shards = Shards(out, "train")
     assert shards.image_ids.tolist() == [3, 7, 9]
-    assert list(read_placements(out, "train").items()) == [(i, letterbox(*sizes[i], 32)) for i in (3, 7, 9)]
+    assert list(read_transforms(out, "train").items()) == [(i, letterbox(*sizes[i], 32)) for i in (3, 7, 9)]
     # 64 x 40 at half size is 32 x 20 with 6 black rows above; red is left, RGB order kept
-    square = square_of(out, 9)
-    assert square[16, 2].tolist() == [200, 0, 0]
-    assert square[16, 30].tolist() == [0, 200, 0]
-    assert square[5].max() == 0
-    assert square[6].max() == 200
+    model_input = square_of(out, 9)
+    assert model_input[16, 2].tolist() == [200, 0, 0]
+    assert model_input[16, 30].tolist() == [0, 200, 0]
+    assert model_input[5].max() == 0
+    assert model_input[6].max() == 200
 
 
 def test_pixels_are_those_of_this_version(tmp_path: Path) -> None:
@@ -202,18 +202,18 @@ def test_an_image_too_large_for_one_piece_of_memory(tmp_path: Path, channels: An
 def test_crop_moves_the_pixels_and_leaves_the_boxes_with_the_letterbox(tmp_path: Path) -> None:
     crop = Pack(image_size=32, channels=3, resize="crop", shard_images=9)
     out = pack_photos(tmp_path, [drawn(1, width=64, height=32)], crop)
-    expected = center_crop(64, 32, 32).image_to_square(scene(64, 32, 200))
+    expected = center_crop(64, 32, 32).apply_image(scene(64, 32, 200))
     np.testing.assert_array_equal(square_of(out, 1), expected)
-    assert read_placements(out, "train") == {1: letterbox(64, 32, 32)}
+    assert read_transforms(out, "train") == {1: letterbox(64, 32, 32)}
 
 
 def test_stretch_moves_pixels_and_boxes_alike(tmp_path: Path) -> None:
     stretched = Pack(image_size=32, channels=3, resize="stretch", shard_images=9)
     out = pack_photos(tmp_path, [drawn(1, width=64, height=16)], stretched)
-    square = square_of(out, 1)
-    assert (square[:, :16] == [200, 0, 0]).all()
-    assert (square[:, 16:] == [0, 200, 0]).all()
-    assert read_placements(out, "train") == {1: stretch(64, 16, 32)}
+    model_input = square_of(out, 1)
+    assert (model_input[:, :16] == [200, 0, 0]).all()
+    assert (model_input[:, 16:] == [0, 200, 0]).all()
+    assert read_transforms(out, "train") == {1: stretch(64, 16, 32)}
 
 
 def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:
@@ -221,9 +221,9 @@ def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # viewers turn it by 90 degrees
     out = pack_photos(tmp_path, [Photo(1, png(scene(64, 32, value=200), exif=exif), 64, 32)])
-    square = square_of(out, 1)
-    assert square[16, 2].tolist() == [200, 0, 0]
-    assert square[16, 30].tolist() == [0, 200, 0]
+    model_input = square_of(out, 1)
+    assert model_input[16, 2].tolist() == [200, 0, 0]
+    assert model_input[16, 30].tolist() == [0, 200, 0]
 
 
 def failure(folder: Path, photo: Photo) -> str:
@@ -456,7 +456,7 @@ def test_a_former_pack_on_another_disk_is_copied(tmp_path: Path) -> None:
     moved = elsewhere / f"boxline-{os.getpid()}"
     try:
         shutil.move(tmp_path / "pack", moved)
-        assert contents(pack_photos(tmp_path, unreadable(photos), former=moved)) == expected
+        assert contents(pack_photos(tmp_path, unreadable(photos), previous=moved)) == expected
     finally:
         shutil.rmtree(moved)
 

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.annotated_image import fit_for_drawing, save_photograph
 from pipeline.plots.colors import class_color
 from tests.support.drawn_pixels import extent_in, pixels_of
 
-NOTHING = Marks(np.empty((0, 4)), np.empty(0, int), np.empty(0))
+NOTHING = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_a_photograph_without_boxes_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_box_is_where_it_is_in_the_colour_of_its_class(tmp_path: Path) -> None:
-    marks = Marks(np.array([[0.25, 0.5, 0.5, 0.25]]), np.array([2]), np.array([0.9]))
+    labeled_boxes = LabeledBoxes(np.array([[0.25, 0.5, 0.5, 0.25]]), np.array([2]), np.array([0.9]))
     for name in ("photo.png", "photo.jpg"):
-        save_photograph(tmp_path / name, np.zeros((400, 800, 3), np.uint8), marks, ["", "", "dog"])
+        save_photograph(tmp_path / name, np.zeros((400, 800, 3), np.uint8), labeled_boxes, ["", "", "dog"])
         left, top, right, bottom = extent_in(pixels_of(tmp_path / name), class_color(2))
         assert (left, right, bottom) == pytest.approx((0.25, 0.75, 0.75), abs=0.005)
         assert 0.4 < top < 0.5  # its name stands above it

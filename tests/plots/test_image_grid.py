@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 from pipeline.plots.detection import save_predictions
-from pipeline.plots.image_grid import draw_marks, draw_truth, save, show_image, tiles
+from pipeline.plots.image_grid import draw_labeled_boxes, draw_truth, save, show_image, tiles
 from pipeline.systems.coco_yolo.views import write_views
 from tests.support.drawn_pixels import extent_in, pixels_of
 
@@ -25,15 +25,15 @@ def one_square():  # type: ignore[no-untyped-def]
 
 def test_a_true_box_is_drawn_where_it_is(tmp_path: Path) -> None:
     figure, ax = one_square()
-    draw_truth(ax, Marks(np.array([[0.2, 0.4, 0.5, 0.1]]), np.array([1])))
+    draw_truth(ax, LabeledBoxes(np.array([[0.2, 0.4, 0.5, 0.1]]), np.array([1])))
     save(figure, tmp_path / "truth.png")
     assert extent_in(pixels_of(tmp_path / "truth.png"), (1, 1, 1)) == pytest.approx([0.2, 0.4, 0.7, 0.5], abs=0.02)
 
 
 def test_a_prediction_has_the_colour_of_its_class(tmp_path: Path) -> None:
     figure, ax = one_square()
-    marks = Marks(np.array([[0.3, 0.2, 0.1, 0.6]]), np.array([2]), np.array([0.9]))
-    draw_marks(ax, marks, ["nothing", "cat", ""])
+    labeled_boxes = LabeledBoxes(np.array([[0.3, 0.2, 0.1, 0.6]]), np.array([2]), np.array([0.9]))
+    draw_labeled_boxes(ax, labeled_boxes, ["nothing", "cat", ""])
     [text], [_, background] = ax.texts, ax.patches
     assert text.get_text() == " 0.90"
     text.set_visible(False)
@@ -54,7 +54,7 @@ def test_names_do_not_cover_each_other() -> None:
     """Twelve boxes on top of each other: as many names as find room, none over another."""
     _, ax = one_square()
     boxes = np.array([[0.3 + 0.01 * i, 0.4 + 0.01 * i, 0.2, 0.2] for i in range(12)])
-    draw_marks(ax, Marks(boxes, np.arange(12), np.linspace(0.9, 0.1, 12)), ["parking meter"] * 12)
+    draw_labeled_boxes(ax, LabeledBoxes(boxes, np.arange(12), np.linspace(0.9, 0.1, 12)), ["parking meter"] * 12)
     backgrounds = [patch.get_extents() for patch in ax.patches[12:]]
     assert 3 < len(backgrounds) < 12
     assert len(ax.texts) == len(backgrounds)
@@ -68,7 +68,7 @@ def test_names_do_not_cover_each_other() -> None:
 @pytest.mark.parametrize("box", [[0.9, 0.0, 0.1, 0.05], [-0.2, 0.95, 0.1, 0.1], [0.0, 0.0, 1.0, 1.0], [2, 2, 1, 1]])
 def test_a_name_stays_on_the_image_and_inside_its_background(box: list[float]) -> None:
     figure, ax = one_square()
-    draw_marks(ax, Marks(np.array([box]), np.array([0]), np.array([0.5])), [r"Wj$\formula$"])
+    draw_labeled_boxes(ax, LabeledBoxes(np.array([box]), np.array([0]), np.array([0.5])), [r"Wj$\formula$"])
     figure.draw_without_rendering()
     written, background = ax.texts[0].get_window_extent(), ax.patches[1].get_window_extent()
     assert background.x0 - 0.5 <= written.x0
@@ -82,8 +82,8 @@ def test_a_name_stays_on_the_image_and_inside_its_background(box: list[float]) -
 
 def test_letters_are_white_on_dark_classes_and_black_on_bright_ones() -> None:
     _, ax = one_square()
-    marks = Marks(np.array([[0.1, 0.1, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]]), np.array([14, 2]), np.array([0.9, 0.8]))
-    draw_marks(ax, marks, ["x"] * 30)
+    labeled_boxes = LabeledBoxes(np.array([[0.1, 0.1, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]]), np.array([14, 2]), np.array([0.9, 0.8]))
+    draw_labeled_boxes(ax, labeled_boxes, ["x"] * 30)
     blue, green = class_color(14), class_color(2)
     assert blue[2] > 2 * blue[1]
     assert green[1] > 0.9
@@ -91,17 +91,17 @@ def test_letters_are_white_on_dark_classes_and_black_on_bright_ones() -> None:
 
 
 def test_marks_above_a_threshold_include_the_threshold() -> None:
-    marks = Marks(np.arange(12.0).reshape(3, 4), np.array([1, 2, 3]), np.array([0.05, 0.1, 0.7]))
-    above = marks.above(0.1)
+    labeled_boxes = LabeledBoxes(np.arange(12.0).reshape(3, 4), np.array([1, 2, 3]), np.array([0.05, 0.1, 0.7]))
+    above = labeled_boxes.above(0.1)
     assert above.labels.tolist() == [2, 3]
     assert above.boxes_rel_xywh.tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_one_tile_per_image(tmp_path: Path, channels: int) -> None:
-    squares = np.full((5, 20, 20, channels), 128, np.uint8)
-    nothing = Marks(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-    save_predictions(tmp_path / "tiles.png", squares, [nothing] * 5, [nothing] * 5, [])
+    model_inputs = np.full((5, 20, 20, channels), 128, np.uint8)
+    nothing = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
+    save_predictions(tmp_path / "tiles.png", model_inputs, [nothing] * 5, [nothing] * 5, [])
     pixels = pixels_of(tmp_path / "tiles.png")[..., 0]
     height, width = pixels.shape
     assert width == 2 * height  # four to a row, two rows
@@ -115,7 +115,7 @@ def test_the_class_map_tints_the_cell_that_has_the_class(tmp_path: Path) -> None
     classes = np.zeros((1, 2, 2, 3))
     classes[0, :, :, 0] = 1
     classes[0, 1, 0] = [0, 0, 1]  # second row, first column: label 2
-    nothing = Marks(np.empty((0, 4)), np.empty(0, int), np.empty(0))
+    nothing = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
     write_views(tmp_path, BLACK[None], {"class": classes}, [nothing], [nothing], ["nothing", "cat", "dog"], 0.1)
     pixels = pixels_of(tmp_path / "grid.png")
     height, width = pixels.shape[:2]

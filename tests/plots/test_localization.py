@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES
 from pipeline.plots.localization import (
     CAPTION_INCHES,
@@ -22,15 +22,15 @@ from pipeline.plots.localization import (
 from tests.support.drawn_pixels import extent_in, pixels_of, shows
 
 NAMES = ["apple", "banana", "cake", "candy", "carrot", "cookie", "doughnut"]
-NOTHING = Marks(np.empty((0, 4)), np.empty(0, int), np.empty(0))
+NOTHING = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
 
 
-def true(label: int, box: list[float]) -> Marks:
-    return Marks(np.array([box]), np.array([label]))
+def true(label: int, box: list[float]) -> LabeledBoxes:
+    return LabeledBoxes(np.array([box]), np.array([label]))
 
 
-def predicted(label: int, box: list[float], score: float) -> Marks:
-    return Marks(np.array([box]), np.array([label]), np.array([score]))
+def predicted(label: int, box: list[float], score: float) -> LabeledBoxes:
+    return LabeledBoxes(np.array([box]), np.array([label]), np.array([score]))
 
 
 def tile(path: Path, index: int, columns: int) -> np.ndarray:
@@ -42,12 +42,12 @@ def tile(path: Path, index: int, columns: int) -> np.ndarray:
 
 
 def test_nine_images_with_a_yellow_true_box_and_a_green_answer(tmp_path: Path) -> None:
-    squares = np.zeros((9, 40, 40, 1), np.uint8)
+    model_inputs = np.zeros((9, 40, 40, 1), np.uint8)
     truth = [true(1, [0.1, 0.2 + 0.05 * i, 0.3, 0.2]) for i in range(9)]
     answers = [predicted(1, [0.5, 0.1, 0.4, 0.3 + 0.05 * i], 0.8) for i in range(9)]
     answers[4] = NOTHING
     path = tmp_path / "predictions.png"
-    save_localizations(path, squares, truth, answers, NAMES)
+    save_localizations(path, model_inputs, truth, answers, NAMES)
     height, width = pixels_of(path).shape[:2]
     assert width == round(3 * TILE_INCHES * DOTS_PER_INCH)
     assert height == int((3 * (TILE_INCHES + CAPTION_INCHES) + HEADER_INCHES) * DOTS_PER_INCH)

@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params,parse_config
 from pipeline.core.errors import BoxlineError
-from pipeline.pretrained.config import BACKBONE_FILES, Preset
-from pipeline.pretrained.fetch import fetch_preset
-from pipeline.pretrained.load import load_preset
+from pipeline.pretrained.config import BACKBONE_FILES, PretrainedConfig
+from pipeline.pretrained.fetch import fetch_pretrained
+from pipeline.pretrained.load import load_pretrained
 from pipeline.systems import interfaces as verbs
 from tests.support.precision import computed_in
 from tests.support.servers import serving_folder
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.slow
 
 WHERE = "systems.coco_yolo.preset"
 WITH_PRESET = ["rectangle_localizer", "snack_localizer", "coco_yolo", "coco_retinanet"]
-WITHOUT_PRESET = ["digits_localizer", "edge_localizer", "center_detector"]
+WITHOUT_PRESET = ["digits_localizer", "distributional_localizer", "anchor_free_detector"]
 
 
 def sample(module: str, folder: Path) -> int:
     """A small preset of that system, the same in every call."""
     folder.mkdir(parents=True)
     keras.utils.set_random_seed(7)
-    return fetch_preset(Preset(source="sample", scale="small"), module, WHERE, folder)
+    return fetch_pretrained(PretrainedConfig(source="sample", scale="small"), module, WHERE, folder)
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, tmp_path: Path) -> None:
     parameters = sample(module, tmp_path / "a")
     recipe = verbs.recipe(module)
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(verbs.preset_files(module))
-    loaded = load_preset(tmp_path / "a", module)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == sorted(verbs.pretrained_files(module))
+    loaded = load_pretrained(tmp_path / "a", module)
     assert loaded.count_params() == parameters > 1000
     verbs.architecture(module)  # a system's own classes must not get in the way of the preset's
-    assert load_preset(tmp_path / "a", module).count_params() == parameters
+    assert load_pretrained(tmp_path / "a", module).count_params() == parameters
     keras.utils.set_random_seed(7)
     for ours, theirs in zip(loaded.get_weights(), recipe.sample("small").get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -55,13 +55,13 @@ def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, t
 
 @pytest.mark.parametrize("module", WITHOUT_PRESET)
 def test_a_system_without_a_preset_says_so(module: str) -> None:
-    assert verbs.preset_files(module) == ()
+    assert verbs.pretrained_files(module) == ()
     assert verbs.preset(module, None, WHERE) is None
 
 
 def test_a_system_may_have_scales_of_its_own() -> None:
     coarse = {"source": "sample", "scale": "coarse"}
-    assert verbs.preset("coco_retinanet", coarse, WHERE) == Preset(source="sample", scale="coarse")
+    assert verbs.preset("coco_retinanet", coarse, WHERE) == PretrainedConfig(source="sample", scale="coarse")
     with pytest.raises(BoxlineError) as raised:
         verbs.preset("coco_yolo", coarse, WHERE)
     assert str(raised.value) == (
@@ -71,8 +71,8 @@ def test_a_system_may_have_scales_of_its_own() -> None:
 
 def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
     (backbone / "README.md").write_text("not part of a preset")
-    preset = Preset(source=str(backbone), scale="small")
-    assert fetch_preset(preset, "coco_yolo", WHERE, tmp_path) == 48_368
+    preset = PretrainedConfig(source=str(backbone), scale="small")
+    assert fetch_pretrained(preset, "coco_yolo", WHERE, tmp_path) == 48_368
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(BACKBONE_FILES)
     for name in BACKBONE_FILES:
         assert (tmp_path / name).read_bytes() == (backbone / name).read_bytes()
@@ -85,12 +85,12 @@ def mirror(backbone: Path) -> Iterator[str]:
 
 
 def test_a_mirror_is_fetched(mirror: str, tmp_path: Path) -> None:
-    assert fetch_preset(Preset(source=mirror, scale="small"), "coco_yolo", WHERE, tmp_path) == 48_368
+    assert fetch_pretrained(PretrainedConfig(source=mirror, scale="small"), "coco_yolo", WHERE, tmp_path) == 48_368
 
 
 def message_of(source: str, folder: Path, module: str = "coco_yolo") -> str:
     with pytest.raises(BoxlineError) as raised:
-        fetch_preset(Preset(source=source, scale="small"), module, WHERE, folder)
+        fetch_pretrained(PretrainedConfig(source=source, scale="small"), module, WHERE, folder)
     return str(raised.value)
 
 
@@ -167,25 +167,25 @@ def test_the_weights_of_another_network_are_refused(backbone: Path, tmp_path: Pa
 def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Path) -> None:
     sample(module, tmp_path / "a")
     with computed_in("mixed_bfloat16"):
-        loaded = load_preset(tmp_path / "a", module)
+        loaded = load_pretrained(tmp_path / "a", module)
         convolutions = [layer for layer in loaded._flatten_layers() if isinstance(layer, keras.layers.Conv2D)]
         assert {layer.compute_dtype for layer in convolutions} == {"bfloat16"}
         assert {layer.variable_dtype for layer in convolutions} == {"float32"}
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("system", [*WITH_PRESET, "digits_localizer", "digits_edge_localizer", "coco_center_detector"])
+@pytest.mark.parametrize("system", [*WITH_PRESET, "digits_localizer", "digits_distributional_localizer", "coco_anchor_free_detector"])
 def test_outputs_are_float32_under_every_precision(system: str, precision: str, tmp_path: Path) -> None:
     """What losses and overlaps are computed from, and what a saved model answers."""
-    chosen = params.load(PROJECT / "params.yaml").system(system)
+    chosen = load_params(PROJECT / "params.yaml").system(system)
     targets_kind, model_kind = verbs.sections(chosen.module)
-    targets = params.section(chosen.targets, targets_kind, "targets")
-    model = params.section(chosen.model, model_kind, "model")
+    targets = parse_config(chosen.targets, targets_kind, "targets")
+    model = parse_config(chosen.model, model_kind, "model")
     with computed_in(precision):
         preset = None
         if chosen.preset is not None:
             sample(chosen.module, tmp_path / "a")
-            preset = load_preset(tmp_path / "a", chosen.module)
+            preset = load_pretrained(tmp_path / "a", chosen.module)
         channels = 1 if preset is None else 3
         whole = verbs.architecture(chosen.module).build_model(model, targets, 96, channels, 4, preset)
         outputs = whole(np.zeros((1, 96, 96, channels), np.uint8))
@@ -196,7 +196,7 @@ def test_outputs_are_float32_under_every_precision(system: str, precision: str, 
 def test_boxes_are_matched_to_anchors_in_float32(precision: str, tmp_path: Path) -> None:
     sample("coco_retinanet", tmp_path / "a")
     with computed_in(precision):
-        preset = load_preset(tmp_path / "a", "coco_retinanet")
+        preset = load_pretrained(tmp_path / "a", "coco_retinanet")
         targets_kind, model_kind = verbs.sections("coco_retinanet")
         model = verbs.architecture("coco_retinanet").build_model(
             model_kind(class_prior=None), targets_kind(max_boxes=3, crowd="encode"), 96, 3, 4, preset

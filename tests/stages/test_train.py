@@ -13,8 +13,8 @@ from tests.support.tiny_project import PROJECT, write_params
 @pytest.mark.parametrize(
     ("system", "size", "reason"),
     [
-        ("digits_edge_localizer", 98, "2 halvings need a side that is a multiple of 4 px"),
-        ("coco_center_detector", 100, "5 stages need a side that is a multiple of 32 px"),
+        ("digits_distributional_localizer", 98, "2 halvings need a side that is a multiple of 4 px"),
+        ("coco_anchor_free_detector", 100, "5 stages need a side that is a multiple of 32 px"),
     ],
 )
 def test_a_size_that_cells_do_not_divide_is_refused(

@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(boxes: list[dict[str, Any]], allowed: float) -> None:
     params = tiny_params()
-    params["datasets"]["coco"]["validate"]["max_quarantined_share"] = allowed
+    params["datasets"]["coco"]["validate"]["max_quarantined_fraction"] = allowed
     write_params(Path(), params)
     tables = tables_of(IMAGES, boxes)
     tables.write(Path("tables"))

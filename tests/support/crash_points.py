@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.download.manifest import Asset
-from pipeline.download.sync import alone, collect, install
+from pipeline.download.sync import exclusive_lock, sync_files, install
 
 CHANGES = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate", "shutil.copyfile"}
 FORMER = {"same.bin": b"s" * 300_000, "changed.bin": b"c" * 300_000, "gone/old.bin": b"o" * 5_000}
@@ -22,8 +22,8 @@ NEW = {"same.bin": FORMER["same.bin"], "changed.bin": b"C" * 400_000, "new/more.
 
 
 def renew(files: dict[str, bytes]) -> None:
-    with alone(Path("state"), "download"):
-        received = collect([Asset(path) for path in files], "source", Path("state"), Path("out"), Path("report.json"))
+    with exclusive_lock(Path("state"), "download"):
+        received = sync_files([Asset(path) for path in files], "source", Path("state"), Path("out"), Path("report.json"))
         install(received, Path("state"), Path("out"), Path("report.json"))
 
 

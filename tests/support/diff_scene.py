@@ -14,7 +14,7 @@ from pipeline.archives.zip_archive import write_archive
 from pipeline.core import schema
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.revisions import Version, folder_of_tables
+from pipeline.diff.revisions import DatasetVersion, folder_of_tables
 from tests.support.diff_snapshots import categories_of
 from tests.support.scenes import box, image
 
@@ -124,6 +124,6 @@ def write_after(folder: Path) -> Path:
     return write_version(folder, AFTER, BOXES_AFTER, PIXELS_AFTER, {CAT: SCRIPT, DOG: "dog", OWL: "owl"}, ["b", "b"])
 
 
-def versions(folder: Path) -> tuple[Version, Version]:
+def versions(folder: Path) -> tuple[DatasetVersion, DatasetVersion]:
     """Both, written below `folder`; each calls its dataset after its folder, "old" and "new"."""
     return folder_of_tables(write_before(folder / "old")), folder_of_tables(write_after(folder / "new"))

@@ -86,7 +86,7 @@ if stage == "evaluate":
     pictures = pathlib.Path("reports", subject, "pictures")
     pictures.mkdir(parents=True, exist_ok=True)
     Image.fromarray(numpy.zeros((40, 60, 3), numpy.uint8)).save(pictures / "predictions.png")
-    scores = {"AP": 0.25, "baseline_AP": 0.01, "ceiling_AP": 0.9}
+    scores = {"AP": 0.25, "baseline_AP": 0.01, "oracle_AP": 0.9}
     (pictures.parent / "metrics.json").write_text(json.dumps(scores))
 '''
 

@@ -37,7 +37,7 @@ EPOCHS = [
 ]
 
 
-def squares() -> np.ndarray:
+def model_inputs() -> np.ndarray:
     """uint8 [2, 20, 20, 3]: dark, each with a bright spot of its own."""
     pixels = np.full((2, 20, 20, 3), 40, np.uint8)
     pixels[0, 3:9, 12:15] = (200, 60, 10)
@@ -46,4 +46,4 @@ def squares() -> np.ndarray:
 
 
 def images() -> list[str]:
-    return [png_address(square) for square in squares()]
+    return [png_address(model_input) for model_input in model_inputs()]

@@ -63,7 +63,7 @@ def serving_folder(folder: Path) -> contextlib.AbstractContextManager[str]:
 
 
 @dataclass(frozen=True)
-class Fault:
+class MissingObject:
     """How one answer to a GET differs from a good one. Bytes are counted from the start of that answer's body.
 
     new_content: what the file becomes just before the answer.
@@ -84,7 +84,7 @@ class Fault:
     stall: int | None = None
 
 
-GOOD = Fault()
+GOOD = MissingObject()
 
 
 class BadServer:
@@ -93,15 +93,15 @@ class BadServer:
     `requests` are the method, path and Range of what was asked, in that order; `targets` the paths with their queries.
     """
 
-    def __init__(self, files: dict[str, bytes], *faults: Fault) -> None:
+    def __init__(self, files: dict[str, bytes], *faults: MissingObject) -> None:
         self.files = dict(files)
         self.faults = list(faults)
         self.requests: list[tuple[str, str, str | None]] = []
         self.targets: list[str] = []
         self.received_headers: list[dict[str, str]] = []
-        self.good: Fault = GOOD
+        self.good: MissingObject = GOOD
         """What answers when the faults have run out."""
-        self.head: Fault = GOOD
+        self.head: MissingObject = GOOD
         """What answers HEAD."""
         self.kill_after: tuple[int, int] | None = None
         """A process that is killed when so many more bytes of bodies have been sent."""
@@ -124,7 +124,7 @@ class BadServer:
         """The Range of each GET."""
         return [asked for method, _, asked in self.requests if method == "GET"]
 
-    def next_fault(self) -> Fault:
+    def next_fault(self) -> MissingObject:
         with self._lock:
             return self.faults.pop(0) if self.faults else self.good
 
@@ -165,7 +165,7 @@ class _BadHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(self.owner.next_fault())
 
-    def _answer(self, fault: Fault) -> None:
+    def _answer(self, fault: MissingObject) -> None:
         self.close_connection = True
         path = self.path.partition("?")[0].lstrip("/")
         self.owner.requests.append((self.command, path, self.headers.get("Range")))
@@ -174,7 +174,7 @@ class _BadHandler(BaseHTTPRequestHandler):
         if fault.new_content is not None:
             self.owner.files[path] = fault.new_content
         if path not in self.owner.files:
-            fault = Fault(status=404, body=b"")
+            fault = MissingObject(status=404, body=b"")
         status, headers, body = self._good(self.owner.files.get(path, b""), fault)
         if fault.body is not None:
             body = fault.body
@@ -187,7 +187,7 @@ class _BadHandler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self._send(body, fault)
 
-    def _good(self, content: bytes, fault: Fault) -> tuple[int, dict[str, str | None], bytes]:
+    def _good(self, content: bytes, fault: MissingObject) -> tuple[int, dict[str, str | None], bytes]:
         headers: dict[str, str | None] = {"Content-Type": "application/octet-stream", "ETag": etag(content)}
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         is_same = self.headers.get("If-Range", etag(content)) == etag(content)
@@ -199,7 +199,7 @@ class _BadHandler(BaseHTTPRequestHandler):
         headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
         return 206, {**headers, "Content-Length": str(len(content) - first)}, content[first:]
 
-    def _send(self, body: bytes, fault: Fault) -> None:
+    def _send(self, body: bytes, fault: MissingObject) -> None:
         if fault.stall is not None:
             self._send_pieces(body[: fault.stall])
             self.owner.stalling.set()
@@ -220,17 +220,17 @@ class _BadHandler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def gzipped(content: bytes, cut: int | None = None) -> Fault:
+def gzipped(content: bytes, cut: int | None = None) -> MissingObject:
     """An answer that is encoded although nobody asked for it."""
     body = gzip.compress(content, mtime=0)
-    return Fault(body=body, headers={"Content-Encoding": "gzip"}, ignores_range=True, cut=cut)
+    return MissingObject(body=body, headers={"Content-Encoding": "gzip"}, ignores_range=True, cut=cut)
 
 
-def chunked(content: bytes, cut: int | None = None) -> Fault:
+def chunked(content: bytes, cut: int | None = None) -> MissingObject:
     """An answer that does not say how long it is going to be."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (content[:100], content[100:], b""))
     headers = {"Content-Length": None, "Transfer-Encoding": "chunked", "ETag": etag(content)}
-    return Fault(body=body, headers=headers, ignores_range=True, cut=cut)
+    return MissingObject(body=body, headers=headers, ignores_range=True, cut=cut)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).parents[2]
 
-BUILT_BY_ANOTHER = ("rectangle_edge_localizer", "snack_edge_localizer", "coco_retinanet_coarse")
+BUILT_BY_ANOTHER = ("rectangle_distributional_localizer", "snack_distributional_localizer", "coco_retinanet_coarse")
 """Entries of `systems:` whose module, and whose dataset, another one shows."""
 
 
@@ -29,18 +29,18 @@ def tiny_params() -> dict[str, Any]:
         for phase in system["train"]["phases"].values():
             phase["epochs"] = 1
         system["evaluate"]["pictures"] = 2
-    for name in ("snack_localizer", "coco_retinanet", "coco_center_detector"):
+    for name in ("snack_localizer", "coco_retinanet", "coco_anchor_free_detector"):
         params["systems"][name]["pack"]["image_size"] = 64
     params["systems"]["coco_yolo"]["train"]["augment"] = {
-        "flip_share": 0.5,
-        "translate_share": 0.1,
+        "flip_probability": 0.5,
+        "max_translate_fraction": 0.1,
         "scale": [0.8, 1.25],
         "rotate_degrees": 5,
         "color": {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2},
     }
     params["systems"]["coco_retinanet"]["targets"]["crowd"] = "ignore"
     stages = [{"filters": filters, "blocks": 1} for filters in (8, 16, 16)]
-    params["systems"]["coco_center_detector"]["model"] |= {"stages": stages, "pyramid_filters": 16}
+    params["systems"]["coco_anchor_free_detector"]["model"] |= {"stages": stages, "pyramid_filters": 16}
     params["systems"]["coco_yolo"]["model"] |= {"conv_filters": 8, "dense_units": 16}
     return params
 

@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers
 
 from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import Saved
+from pipeline.systems.model_metadata import ModelMetadata
 
 SIZE = 40
 BOX_REL_XYXY = (0.25, 0.4, 0.75, 0.6)
@@ -61,7 +61,7 @@ def write_detector(folder: Path) -> Path:
 def write_folder(folder: Path, model: keras.Model, module: str, resize: Any, channels: Any) -> Path:
     folder.mkdir(parents=True)
     model.save(folder / "model.keras")
-    Saved(module=module, image_size=SIZE, channels=channels, resize=resize).write(folder)
+    ModelMetadata(module=module, image_size=SIZE, channels=channels, resize=resize).write(folder)
     if module == "coco_yolo":
         ids = [0] * 10
         names = ["nothing"] * 10

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params,parse_config
 from pipeline.core import schema
 from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.validation.config import Checks, Validate
@@ -25,21 +25,21 @@ BOXES = [
     box(6, 3, 5, (5, 7, 30, 21)),
 ]
 
-SHARED = params.load(PROJECT / "params.yaml").checks
+SHARED = load_params(PROJECT / "params.yaml").checks
 
 # What would speak up in every small scene. The tests of these checks set their own.
 SMALL_SCENE = {
     "class_rare": {"min_boxes": 1},
-    "too_many_images_without_boxes": {"max_share": 0.75},
-    "too_many_small_boxes": {"max_share": 0.5},
-    "class_dominant": {"max_share": 0.75},
+    "too_many_images_without_boxes": {"max_fraction": 0.75},
+    "too_many_small_boxes": {"max_fraction": 0.5},
+    "class_dominant": {"max_fraction": 0.75},
 }
 
 
 def checks(**changed: Row) -> Checks:
     """Those of params.yaml, with keys changed by name."""
     changed = {name: SMALL_SCENE.get(name, {}) | changed.get(name, {}) for name in SMALL_SCENE | changed}
-    return params.section(SHARED | {name: SHARED[name] | keys for name, keys in changed.items()}, Checks, "checks")
+    return parse_config(SHARED | {name: SHARED[name] | keys for name, keys in changed.items()}, Checks, "checks")
 
 
 def checked(
@@ -57,14 +57,14 @@ def checked(
     facts = files_of(tables.images).to_pylist()
     for row, changes in zip(facts[len(facts) - len(files) :], files, strict=True):
         row |= changes
-    limits = Validate(max_quarantined_share=allowed)
+    limits = Validate(max_quarantined_fraction=allowed)
     return validate(tables, pa.Table.from_pylist(facts, schema.FILES), limits, checks(**changed))
 
 
 def validated(tables: Tables, allowed: float = 1.0) -> Validation:
     """The checks of params.yaml over any tables whose files are as the rows say."""
-    limits = Validate(max_quarantined_share=allowed)
-    return validate(tables, files_of(tables.images), limits, params.section(SHARED, Checks, "checks"))
+    limits = Validate(max_quarantined_fraction=allowed)
+    return validate(tables, files_of(tables.images), limits, parse_config(SHARED, Checks, "checks"))
 
 
 def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = ("cat", "dog")) -> Tables:

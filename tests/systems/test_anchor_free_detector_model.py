@@ -255,8 +255,8 @@ def test_a_few_steps_on_two_images_overfit_them() -> None:
     model.fit(np.tile(images, (75, 1, 1, 1)), steps, batch_size=2, epochs=2, shuffle=False, verbose=0)
     assert model.evaluate(images, targets, verbose=0) < 0.5 * before
     found = decode(model.predict_on_batch(images)).by_image(2)
-    for scene, marks in zip(scenes, found, strict=True):
+    for scene, labeled_boxes in zip(scenes, found, strict=True):
         objects = scene[~scene.is_crowd]
-        best = [np.flatnonzero(marks.labels == label)[0] for label in objects.labels]
-        assert marks.scores[best].min() > 0.5
-        np.testing.assert_allclose(marks.boxes_rel_xywh[best] * 32, objects.boxes_rel_xywh * 32, atol=2)
+        best = [np.flatnonzero(labeled_boxes.labels == label)[0] for label in objects.labels]
+        assert labeled_boxes.scores[best].min() > 0.5
+        np.testing.assert_allclose(labeled_boxes.boxes_rel_xywh[best] * 32, objects.boxes_rel_xywh * 32, atol=2)

@@ -14,7 +14,7 @@ from pipeline.systems.anchor_free_detector.targets import (
     decode,
     encode,
     examples,
-    label_category_ids,
+    label_to_category_id,
     objects,
 )
 from pipeline.systems.interfaces import Decoded, Truth
@@ -38,7 +38,7 @@ def found(boxes_xyxy: ArrayLike, probabilities: ArrayLike) -> Decoded:
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
-    assert label_category_ids([3, 1, 9]).tolist() == [1, 3, 9]
+    assert label_to_category_id([3, 1, 9]).tolist() == [1, 3, 9]
 
 
 def test_corners_labels_and_crowd_regions_are_encoded_and_padded() -> None:

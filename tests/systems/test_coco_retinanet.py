@@ -15,7 +15,7 @@ from pipeline.systems.coco_retinanet.targets import (
     decode,
     encode,
     examples,
-    label_category_ids,
+    label_to_category_id,
 )
 from tests.support.scenes import truth
 
@@ -24,8 +24,8 @@ BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
 
 
 def test_labels_are_category_ids_with_their_gaps() -> None:
-    assert label_category_ids([4, 1]).tolist() == [0, 1, 0, 0, 4]
-    assert len(label_category_ids([1, 90])) == 91
+    assert label_to_category_id([4, 1]).tolist() == [0, 1, 0, 0, 4]
+    assert len(label_to_category_id([1, 90])) == 91
 
 
 def test_short_lists_are_padded_and_padding_is_dropped() -> None:
@@ -223,9 +223,9 @@ def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
     losses = model.fit(Whole(workers=2), epochs=80, shuffle=False, verbose=0).history["loss"]
     assert losses[-1] < 0.05 * losses[0]
     outputs = model.predict_on_batch(images)
-    best = [marks.above(marks.scores.max()) for marks in decode(outputs).by_image(4)]
-    assert [int(marks.labels[0]) for marks in best] == labels.tolist()
-    np.testing.assert_allclose([marks.boxes_rel_xywh[0] * 96 for marks in best], boxes_xywh, atol=6)
+    best = [labeled_boxes.above(labeled_boxes.scores.max()) for labeled_boxes in decode(outputs).by_image(4)]
+    assert [int(labeled_boxes.labels[0]) for labeled_boxes in best] == labels.tolist()
+    np.testing.assert_allclose([labeled_boxes.boxes_rel_xywh[0] * 96 for labeled_boxes in best], boxes_xywh, atol=6)
     model.compile()
     model.save(tmp_path / "model.keras")
     restored = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.systems.coco_yolo.config import Targets
-from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_category_ids
+from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_to_category_id
 from tests.support.scenes import truth
 
 GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
@@ -219,9 +219,9 @@ def test_scores_are_confidence_times_probability_and_nothing_is_never_an_answer(
 
 
 def test_labels_are_category_ids_with_their_gaps() -> None:
-    assert label_category_ids([1, 2, 4, 7]).tolist() == [0, 1, 2, 0, 4, 0, 0, 7]
+    assert label_to_category_id([1, 2, 4, 7]).tolist() == [0, 1, 2, 0, 4, 0, 0, 7]
     coco_ids = [*range(1, 91)]
-    assert len(label_category_ids(coco_ids)) == 91
+    assert len(label_to_category_id(coco_ids)) == 91
 
 
 @pytest.mark.parametrize(

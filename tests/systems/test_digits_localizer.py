@@ -11,7 +11,7 @@ from pipeline.systems.digits_localizer.targets import (
     decode,
     encode,
     examples,
-    label_category_ids,
+    label_to_category_id,
 )
 from pipeline.training.feature_cache import split_at
 from tests.support.scenes import truth
@@ -56,7 +56,7 @@ def test_a_crowd_region_is_no_answer(training: bool) -> None:
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
-    assert label_category_ids([3, 1, 9]).tolist() == [1, 3, 9]
+    assert label_to_category_id([3, 1, 9]).tolist() == [1, 3, 9]
 
 
 @pytest.mark.slow

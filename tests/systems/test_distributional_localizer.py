@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.systems.distributional_localizer.config import Look, Model, Targets
 from pipeline.systems.distributional_localizer.model import (
-    SecondLook,
+    BoxCrop,
     build_model,
     edge_loss,
     expected_edges,
@@ -26,7 +26,7 @@ from pipeline.systems.distributional_localizer.targets import (
     decode,
     encode,
     examples,
-    label_category_ids,
+    label_to_category_id,
     objects,
 )
 from tests.support.precision import computed_in, losses_in_16_bits
@@ -101,7 +101,7 @@ def test_of_several_boxes_the_most_typical_one_is_the_answer(training: bool) -> 
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
-    assert label_category_ids([3, 1, 9]).tolist() == [1, 3, 9]
+    assert label_to_category_id([3, 1, 9]).tolist() == [1, 3, 9]
 
 
 # Loss and metric
@@ -155,7 +155,7 @@ def look_at(
     height, width = pixels.shape[:2]
     edges = np.array(left_right_top_bottom) / [width, width, height, height]
     probabilities = np.stack([1 - edges, edges], axis=-1)
-    return np.asarray(SecondLook(size_pixels)(np.float32(pixels)[None], np.float32(probabilities)[None]))[0]
+    return np.asarray(BoxCrop(size_pixels)(np.float32(pixels)[None], np.float32(probabilities)[None]))[0]
 
 
 def noise(height: int, width: int) -> NDArray[np.float32]:
@@ -289,7 +289,7 @@ def test_several_classes_and_a_second_look_belong_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "labels"), [("digits_edge_localizer", 3), ("snack_edge_localizer", 3), ("rectangle_edge_localizer", 1)]
+    ("system", "labels"), [("digits_distributional_localizer", 3), ("snack_distributional_localizer", 3), ("rectangle_distributional_localizer", 1)]
 )
 def test_curves_are_drawn_of_columns_that_a_training_writes(system: str, labels: int) -> None:
     """Keras puts an output's name in front of a metric's only where there are several outputs."""

@@ -8,7 +8,7 @@ from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.systems.rectangle_localizer.config import Model, Targets
 from pipeline.systems.rectangle_localizer.model import build_model, mean_iou, part, stream
 from pipeline.systems.rectangle_localizer.pretrained import sample
-from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
+from pipeline.systems.rectangle_localizer.targets import as_outputs, decode, encode, examples, label_to_category_id
 from tests.support.scenes import truth
 
 # left 30, top 10, width 100, height 60 of 224 pixels
@@ -52,9 +52,9 @@ def test_a_crowd_region_is_no_answer(training: bool) -> None:
 
 
 def test_a_dataset_with_several_categories_is_refused() -> None:
-    assert label_category_ids([7]).tolist() == [7]
+    assert label_to_category_id([7]).tolist() == [7]
     with pytest.raises(BoxlineError) as raised:
-        label_category_ids([1, 7])
+        label_to_category_id([1, 7])
     assert str(raised.value) == (
         "params.yaml: a rectangle_localizer answers no class, and its dataset has 2 categories. "
         "Give it a dataset with one category, or take another system."

@@ -6,7 +6,7 @@ from pipeline.geometry.boxes import paired_iou
 from pipeline.systems.snack_localizer.config import Model, Targets
 from pipeline.systems.snack_localizer.model import build_model, part
 from pipeline.systems.snack_localizer.pretrained import sample
-from pipeline.systems.snack_localizer.targets import as_outputs, decode, encode, examples, label_category_ids
+from pipeline.systems.snack_localizer.targets import as_outputs, decode, encode, examples, label_to_category_id
 from tests.support.scenes import truth
 
 PUBLISHED = Model(dropout=0.7, class_l2=0.01, box_filters=512)
@@ -61,7 +61,7 @@ def test_a_crowd_region_is_no_row() -> None:
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
-    assert label_category_ids([3, 1, 9]).tolist() == [1, 3, 9]
+    assert label_to_category_id([3, 1, 9]).tolist() == [1, 3, 9]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from tests.support.scenes import truth
 
 SIZE = 64
 BOX_PIXELS = (9, 14, 26, 17)  # left, top, width, height
-NEUTRAL = {"flip_share": 0.0, "translate_share": 0.0, "scale": (1.0, 1.0), "rotate_degrees": 0.0, "color": None}
+NEUTRAL = {"flip_probability": 0.0, "max_translate_fraction": 0.0, "scale": (1.0, 1.0), "rotate_degrees": 0.0, "color": None}
 
 
 def section(**changes: Any) -> Augment:
@@ -23,51 +23,51 @@ def section(**changes: Any) -> Augment:
 
 def painted(*boxes_pixels: tuple[int, int, int, int], channels: int = 1) -> np.ndarray:
     """White rectangles on black."""
-    square = np.zeros((SIZE, SIZE, channels), np.uint8)
+    model_input = np.zeros((SIZE, SIZE, channels), np.uint8)
     for left, top, width, height in boxes_pixels:
-        square[top : top + height, left : left + width] = 255
-    return square
+        model_input[top : top + height, left : left + width] = 255
+    return model_input
 
 
-def edges_of(square: np.ndarray) -> np.ndarray:
+def edges_of(model_input: np.ndarray) -> np.ndarray:
     """Left, top, right, bottom of what is brighter than half, in pixels."""
-    rows, columns = np.nonzero(square[..., 0] > 127)
+    rows, columns = np.nonzero(model_input[..., 0] > 127)
     return np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
 
 
-def center_of(square: np.ndarray) -> np.ndarray:
+def center_of(model_input: np.ndarray) -> np.ndarray:
     """x and y of the centre of brightness, in pixels."""
-    weights = square[..., 0].astype(float)
+    weights = model_input[..., 0].astype(float)
     middles = np.arange(SIZE) + 0.5
     return np.array([weights.sum(axis=0) @ middles, weights.sum(axis=1) @ middles]) / weights.sum()
 
 
 def moved(changes: Augment, seed: int, box: tuple[int, int, int, int] = BOX_PIXELS) -> tuple[np.ndarray, np.ndarray]:
     """The painted box after a draw, and its edges as the boxes say, both in pixels."""
-    square, after = augment(painted(box), truth(np.array(box) / SIZE), changes, np.random.default_rng(seed))
-    return square, xywh_to_xyxy(after.boxes_rel_xywh)[0] * SIZE
+    model_input, after = augment(painted(box), truth(np.array(box) / SIZE), changes, np.random.default_rng(seed))
+    return model_input, xywh_to_xyxy(after.boxes_rel_xywh)[0] * SIZE
 
 
 def test_nothing_changes_where_nothing_is_asked() -> None:
-    square = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    model_input = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
     before = truth([[0.1, 0.2, 0.3, 0.5], [0.25, 0, 0.75, 1]], [3, 1], crowds=[1])
-    after_square, after = augment(square, before, section(), np.random.default_rng(2))
-    np.testing.assert_array_equal(after_square, square)
+    after_square, after = augment(model_input, before, section(), np.random.default_rng(2))
+    np.testing.assert_array_equal(after_square, model_input)
     np.testing.assert_allclose(after.boxes_rel_xywh, before.boxes_rel_xywh, atol=1e-12)
     assert (after.labels.tolist(), after.is_crowd.tolist()) == ([3, 1], [False, True])
 
 
 def test_a_flip_by_hand() -> None:
-    square = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    model_input = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
     before = truth([[0.125, 0.25, 0.25, 0.5]])
-    after_square, after = augment(square, before, section(flip_share=1.0), np.random.default_rng(2))
-    np.testing.assert_array_equal(after_square, square[:, ::-1])
+    after_square, after = augment(model_input, before, section(flip_probability=1.0), np.random.default_rng(2))
+    np.testing.assert_array_equal(after_square, model_input[:, ::-1])
     assert after.boxes_rel_xywh.tolist() == [[0.625, 0.25, 0.25, 0.5]]
 
 
 def test_the_asked_share_of_images_is_flipped() -> None:
     random = np.random.default_rng(3)
-    flipped = [draw_matrix(section(flip_share=0.25), random)[0, 0] < 0 for _ in range(2000)]
+    flipped = [draw_matrix(section(flip_probability=0.25), random)[0, 0] < 0 for _ in range(2000)]
     assert np.mean(flipped) == pytest.approx(0.25, abs=0.04)
 
 
@@ -79,9 +79,9 @@ def test_a_scale_by_hand_keeps_the_centre() -> None:
 
 def test_a_quarter_turn_by_hand() -> None:
     """x' = 1 - y, y' = x: clockwise, since y points down."""
-    square = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+    model_input = np.random.default_rng(5).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
     quarter = np.array([[0.0, -1.0, 1.0], [1.0, 0.0, 0.0]])
-    np.testing.assert_array_equal(move_pixels(square, quarter), np.rot90(square, -1))
+    np.testing.assert_array_equal(move_pixels(model_input, quarter), np.rot90(model_input, -1))
     after = move_boxes(truth([[0.125, 0.25, 0.5, 0.0625]]), quarter)
     np.testing.assert_allclose(after.boxes_rel_xywh, [[0.6875, 0.125, 0.0625, 0.5]])
 
@@ -89,39 +89,39 @@ def test_a_quarter_turn_by_hand() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"flip_share": 0.5}, id="flip"),
-        pytest.param({"translate_share": 0.13}, id="translate"),
+        pytest.param({"flip_probability": 0.5}, id="flip"),
+        pytest.param({"max_translate_fraction": 0.13}, id="translate"),
         pytest.param({"scale": (0.7, 1.3)}, id="scale"),
-        pytest.param({"flip_share": 0.5, "translate_share": 0.13, "scale": (0.7, 1.3)}, id="together"),
+        pytest.param({"flip_probability": 0.5, "max_translate_fraction": 0.13, "scale": (0.7, 1.3)}, id="together"),
     ],
 )
 def test_painted_pixels_lie_in_the_moved_box_to_half_a_pixel(changes: dict[str, Any]) -> None:
     seen = []
     for seed in range(40):
-        square, edges = moved(section(**changes), seed)
-        assert np.abs(edges_of(square) - edges).max() <= 0.51
+        model_input, edges = moved(section(**changes), seed)
+        assert np.abs(edges_of(model_input) - edges).max() <= 0.51
         seen.append(edges.round(3).tolist())
         if edges.min() > 1 and edges.max() < SIZE - 1:
-            np.testing.assert_allclose(center_of(square), (edges[:2] + edges[2:]) / 2, atol=0.1)
-    assert len({str(edges) for edges in seen}) == (2 if changes == {"flip_share": 0.5} else 40)
+            np.testing.assert_allclose(center_of(model_input), (edges[:2] + edges[2:]) / 2, atol=0.1)
+    assert len({str(edges) for edges in seen}) == (2 if changes == {"flip_probability": 0.5} else 40)
 
 
 def test_a_turned_box_encloses_the_painted_pixels_and_touches_them() -> None:
     """A pixel shows where its centre is covered, so a corner may end up to a pixel and a half short of its tip."""
     widths = []
     for seed in range(40):
-        square, edges = moved(section(rotate_degrees=30.0), seed)
-        assert (np.array([1, 1, -1, -1]) * (edges_of(square) - edges) >= -0.51).all()
-        assert (np.array([1, 1, -1, -1]) * (edges_of(square) - edges) <= 1.51).all()
-        np.testing.assert_allclose(center_of(square), (edges[:2] + edges[2:]) / 2, atol=0.1)
+        model_input, edges = moved(section(rotate_degrees=30.0), seed)
+        assert (np.array([1, 1, -1, -1]) * (edges_of(model_input) - edges) >= -0.51).all()
+        assert (np.array([1, 1, -1, -1]) * (edges_of(model_input) - edges) <= 1.51).all()
+        np.testing.assert_allclose(center_of(model_input), (edges[:2] + edges[2:]) / 2, atol=0.1)
         widths.append(edges[2] - edges[0])
     assert min(widths) < 28 < 30 < max(widths)  # 26 as painted, 26 cos 30 + 17 sin 30 = 31 at most
 
 
 DRAWS = st.builds(
     section,
-    flip_share=st.floats(0, 1),
-    translate_share=st.floats(0, 0.5),
+    flip_probability=st.floats(0, 1),
+    max_translate_fraction=st.floats(0, 0.5),
     scale=st.tuples(st.floats(0.5, 1), st.floats(1, 2)),
     rotate_degrees=st.floats(0, 180),
 )
@@ -133,12 +133,12 @@ BOXES = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(6, 40), st
 @settings(max_examples=150)
 @given(DRAWS, BOXES, st.integers(0, 1000))
 def test_no_painted_pixel_lies_outside_its_box(changes: Augment, box: tuple[int, int, int, int], seed: int) -> None:
-    square, edges = moved(changes, seed, box)
+    model_input, edges = moved(changes, seed, box)
     assert (edges >= 0).all()
     assert (edges <= SIZE).all()
     assert (edges[2:] > edges[:2]).all()
-    assume((square[..., 0] > 127).any())
-    left, top, right, bottom = edges_of(square)
+    assume((model_input[..., 0] > 127).any())
+    left, top, right, bottom = edges_of(model_input)
     assert (np.array([left, top]) >= edges[:2] - 0.51).all()
     assert (np.array([right, bottom]) <= edges[2:] + 0.51).all()
 
@@ -188,18 +188,18 @@ def test_an_image_that_would_lose_its_last_object_does_not_move(crowds: list[int
     before = truth(np.array([corner, region][: 1 + len(crowds)]) / SIZE, crowds=crowds)
     still = 0
     for seed in range(60):
-        changes = section(translate_share=1.0)
-        square, after = augment(painted(corner), before, changes, np.random.default_rng(seed))
+        changes = section(max_translate_fraction=1.0)
+        model_input, after = augment(painted(corner), before, changes, np.random.default_rng(seed))
         assert (~after.is_crowd).sum() == 1
         if np.array_equal(after.boxes_rel_xywh, before.boxes_rel_xywh):
-            np.testing.assert_array_equal(square, painted(corner))
+            np.testing.assert_array_equal(model_input, painted(corner))
             still += 1
     assert 30 < still < 60  # it stays in about a quarter
 
 
 def test_what_comes_from_outside_is_black() -> None:
-    square = np.full((SIZE, SIZE, 3), 200, np.uint8)
-    after = move_pixels(square, SHIFT_LEFT)
+    model_input = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    after = move_pixels(model_input, SHIFT_LEFT)
     assert (after[:, : SIZE // 2] == 200).all()
     assert (after[:, SIZE // 2 :] == 0).all()
 
@@ -217,19 +217,19 @@ def ratios(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before * after).sum() / (before * before).sum()
 
 
-def grey(square: np.ndarray) -> np.ndarray:
-    return square @ np.array([0.299, 0.587, 0.114])
+def grey(model_input: np.ndarray) -> np.ndarray:
+    return model_input @ np.array([0.299, 0.587, 0.114])
 
 
 def test_the_letterbox_stays_black_and_counts_for_no_mean() -> None:
-    square = photograph()
-    framed = np.pad(square, ((40, 24), (0, 0), (0, 0)))
+    model_input = photograph()
+    framed = np.pad(model_input, ((40, 24), (0, 0), (0, 0)))
     color = Color(brightness=0.3, contrast=0.3, saturation=0.3)
     for seed in range(5):
         after = recolor(framed, color, np.random.default_rng(seed))
         assert not after[:40].any()
         assert not after[-24:].any()
-        np.testing.assert_array_equal(after[40:-24], recolor(square, color, np.random.default_rng(seed)))
+        np.testing.assert_array_equal(after[40:-24], recolor(model_input, color, np.random.default_rng(seed)))
 
 
 def test_brightness_multiplies_every_value() -> None:
@@ -265,18 +265,18 @@ def test_saturation_stretches_about_each_pixels_grey() -> None:
 
 
 def test_images_of_one_channel_are_recoloured_too() -> None:
-    square = painted(BOX_PIXELS) // 2
+    model_input = painted(BOX_PIXELS) // 2
     color = Color(brightness=0.5, contrast=0.0, saturation=1.0)
-    after = recolor(square, color, np.random.default_rng(7))
-    assert after.shape == square.shape
-    assert (after == 0).sum() == (square == 0).sum()
+    after = recolor(model_input, color, np.random.default_rng(7))
+    assert after.shape == model_input.shape
+    assert (after == 0).sum() == (model_input == 0).sum()
     assert len(np.unique(after)) == 2
-    assert after.max() != square.max()
+    assert after.max() != model_input.max()
 
 
 def test_colours_change_with_the_boxes_or_without() -> None:
-    square, boxes = photograph(), truth([[0.1, 0.1, 0.5, 0.5]])
+    model_input, boxes = photograph(), truth([[0.1, 0.1, 0.5, 0.5]])
     color = Color(brightness=0.5, contrast=0.2, saturation=0.2)
-    after, same = augment(square, boxes, section(color=color), np.random.default_rng(8))
-    assert np.abs(after.astype(int) - square).mean() > 5
+    after, same = augment(model_input, boxes, section(color=color), np.random.default_rng(8))
+    assert np.abs(after.astype(int) - model_input).mean() > 5
     np.testing.assert_allclose(same.boxes_rel_xywh, boxes.boxes_rel_xywh)

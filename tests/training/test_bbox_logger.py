@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BoxlineError
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.interfaces import Decoded
 from pipeline.training.bbox_logger import MAX_BOXES, BBoxLogger, answer_of, box_set
 from pipeline.training.progress_page import Box, Epoch
@@ -19,16 +19,16 @@ from pipeline.training.progress_page import Box, Epoch
 NAMES = ["nothing", "cat", ""]
 SQUARES = np.arange(2 * 8 * 8 * 3, dtype=np.uint8).reshape(2, 8, 8, 3)
 TRUTH = [
-    Marks(np.array([[0.1, 0.2, 0.4, 0.5], [0.6, 0.1, 0.3, 0.2]]), np.array([1, 2])),
-    Marks(np.array([[0.25, 0.0, 0.5, 0.125]]), np.array([2])),
+    LabeledBoxes(np.array([[0.1, 0.2, 0.4, 0.5], [0.6, 0.1, 0.3, 0.2]]), np.array([1, 2])),
+    LabeledBoxes(np.array([[0.25, 0.0, 0.5, 0.125]]), np.array([2])),
 ]
 TRUE_XYXY = np.array([[0.1, 0.2, 0.5, 0.7], [0.6, 0.1, 0.9, 0.3]])
 
 
-def marks(*rows: tuple[float, float, float, float, int, float]) -> Marks:
+def labeled_boxes(*rows: tuple[float, float, float, float, int, float]) -> LabeledBoxes:
     """From rows of xywh, label, score."""
     table = np.array(rows, float).reshape(-1, 6)
-    return Marks(table[:, :4], table[:, 4].astype(np.int64), table[:, 5])
+    return LabeledBoxes(table[:, :4], table[:, 4].astype(np.int64), table[:, 5])
 
 
 class Answers:
@@ -37,8 +37,8 @@ class Answers:
     def __init__(self) -> None:
         self.asked: list[np.ndarray] = []
 
-    def predict_on_batch(self, squares: np.ndarray) -> dict[str, np.ndarray]:
-        self.asked.append(squares)
+    def predict_on_batch(self, model_inputs: np.ndarray) -> dict[str, np.ndarray]:
+        self.asked.append(model_inputs)
         boxes = np.array([[0.3, 0.2, 0.4, 0.25], [0.25, 0.0, 0.5, 0.25]], np.float32)
         boxes[:, 0] += np.float32(0.1 * (len(self.asked) - 1))
         return {"bbox": boxes, "score": np.array([0.875, 0.5], np.float32)}
@@ -59,24 +59,24 @@ def epochs_of(watch: BBoxLogger) -> list[dict[str, Any]]:
 
 
 def test_a_prediction_has_its_best_overlap_with_any_true_box() -> None:
-    answer = answer_of(marks((0.3, 0.2, 0.4, 0.25, 1, 0.87)), TRUE_XYXY, MAX_BOXES)
+    answer = answer_of(labeled_boxes((0.3, 0.2, 0.4, 0.25, 1, 0.87)), TRUE_XYXY, MAX_BOXES)
     # 0.2 x 0.25 shared of 0.2 + 0.1 - 0.05 is 0.2; with the second true box it is 0.01 of 0.15.
     assert answer.boxes == [Box(0.3, 0.2, 0.7, 0.45, 1, 0.87, 0.2)]
 
 
 def test_a_class_does_not_matter_for_the_overlap() -> None:
-    answer = answer_of(marks((0.6, 0.1, 0.3, 0.2, 1, 0.5)), TRUE_XYXY, MAX_BOXES)
+    answer = answer_of(labeled_boxes((0.6, 0.1, 0.3, 0.2, 1, 0.5)), TRUE_XYXY, MAX_BOXES)
     assert [box.iou for box in answer.boxes] == [1.0]
 
 
 def test_where_there_is_no_true_box_nothing_overlaps() -> None:
-    answer = answer_of(marks((0.6, 0.1, 0.3, 0.2, 1, 0.5)), np.empty((0, 4)), MAX_BOXES)
+    answer = answer_of(labeled_boxes((0.6, 0.1, 0.3, 0.2, 1, 0.5)), np.empty((0, 4)), MAX_BOXES)
     assert [box.iou for box in answer.boxes] == [0.0]
 
 
 def test_the_best_scores_are_kept_and_the_rest_is_counted() -> None:
     scores = [0.1, 0.7, 0.3, 0.7, 0.2]
-    answer = answer_of(marks(*[(0.1 * i, 0, 0.5, 0.5, i, s) for i, s in enumerate(scores)]), TRUE_XYXY, 3)
+    answer = answer_of(labeled_boxes(*[(0.1 * i, 0, 0.5, 0.5, i, s) for i, s in enumerate(scores)]), TRUE_XYXY, 3)
     assert [(box.label, box.score) for box in answer.boxes] == [(1, 0.7), (3, 0.7), (2, 0.3)]
     assert (answer.beyond, answer.unusable) == (2, 0)
 
@@ -86,7 +86,7 @@ def test_the_best_scores_are_kept_and_the_rest_is_counted() -> None:
 def test_a_number_that_is_not_finite_leaves_its_box_out(bad: float, column: int) -> None:
     broken = [0.1, 0.2, 0.3, 0.4, 2, 0.99]
     broken[column] = bad
-    answer = answer_of(marks(tuple(broken), (0.5, 0.25, 0.25, 0.5, 1, 0.5)), TRUE_XYXY, 1)  # type: ignore[arg-type]
+    answer = answer_of(labeled_boxes(tuple(broken), (0.5, 0.25, 0.25, 0.5, 1, 0.5)), TRUE_XYXY, 1)  # type: ignore[arg-type]
     assert [box.label for box in answer.boxes] == [1]
     assert (answer.beyond, answer.unusable) == (0, 1)
 
@@ -106,14 +106,14 @@ def test_a_model_that_answers_nothing_finite_still_has_its_page(tmp_path: Path) 
 
 def test_boxes_without_area_are_left_out_and_boxes_over_the_edge_stay() -> None:
     rows = [(0.5, 0.5, -0.25, 0.25, 1, 0.9), (0.5, 0.5, 0.25, 0.0, 1, 0.8), (-0.25, 0.5, 2.0, 0.75, 1, 0.7)]
-    answer = answer_of(marks(*rows), TRUE_XYXY, MAX_BOXES)
+    answer = answer_of(labeled_boxes(*rows), TRUE_XYXY, MAX_BOXES)
     assert [box.score for box in answer.boxes] == [0.7]
     assert (answer.boxes[0].min_x, answer.boxes[0].max_x, answer.boxes[0].max_y) == (-0.25, 1.75, 1.25)
     assert answer.unusable == 2
 
 
 def test_boxes_are_plain_numbers_as_the_published_system_says() -> None:
-    [box] = answer_of(marks((0.3, 0.2, 0.4, 0.25, 1, 0.87)), TRUE_XYXY, MAX_BOXES).boxes
+    [box] = answer_of(labeled_boxes((0.3, 0.2, 0.4, 0.25, 1, 0.87)), TRUE_XYXY, MAX_BOXES).boxes
     assert box_set([box, Box(0.25, 0.0, 0.75, 0.125, 2)], NAMES) == {
         "box_data": [
             {
@@ -202,7 +202,7 @@ def test_nothing_to_restore_writes_no_page(tmp_path: Path) -> None:
 def test_a_state_of_other_images_is_refused(tmp_path: Path) -> None:
     watch = logger(tmp_path / "page.html")
     watch.on_epoch_end(0, {"loss": 1.0})
-    other = logger(tmp_path / "other.html", squares=SQUARES[:1], truth=TRUTH[:1])
+    other = logger(tmp_path / "other.html", model_inputs=SQUARES[:1], truth=TRUTH[:1])
     with pytest.raises(BoxlineError) as raised:
         other.restore(watch.state())
     assert str(raised.value) == (
@@ -268,7 +268,7 @@ def test_a_page_has_an_upper_bound(tmp_path: Path) -> None:
     rows = [(0.12345 + i / 999, 0.54321, 0.33333, 0.22222, 1, 0.98765 - i / 999) for i in range(200)]
 
     def crowd(_: Mapping[str, np.ndarray]) -> Decoded:
-        found = marks(*rows)
+        found = labeled_boxes(*rows)
         assert found.scores is not None
         return Decoded(np.zeros(200, int), found.boxes_rel_xywh, found.labels, found.scores)
 

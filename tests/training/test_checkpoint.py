@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.training.checkpoint import Checkpoint, State, fingerprint
+from pipeline.training.checkpoint import Checkpoint, TrainingState, fingerprint
 
-STATE = State(
+STATE = TrainingState(
     phases_done=1,
     epochs_done=3,
     seconds=12.5,
@@ -22,7 +22,7 @@ STATE = State(
 
 def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "new", "0123")
-    assert checkpoint.load() == State()
+    assert checkpoint.load() == TrainingState()
     checkpoint.save(STATE)
     loaded = checkpoint.load()
     for name in ("phases_done", "epochs_done", "seconds", "rows", "log", "best", "plateau"):
@@ -36,7 +36,7 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_another_training_does_not_see_it_and_clearing_forgets_one(tmp_path: Path) -> None:
     Checkpoint(tmp_path, "0123").save(STATE)
     other = Checkpoint(tmp_path, "4567")
-    assert other.load() == State()
+    assert other.load() == TrainingState()
     other.save(STATE)
     other.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["0123.npz"]
@@ -62,7 +62,7 @@ def test_what_a_killed_training_left_in_its_scratch_folder_is_gone(tmp_path: Pat
 
 def test_a_file_that_is_no_state_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "0123.npz").write_bytes(b"half a zip")
-    assert Checkpoint(tmp_path, "0123").load() == State()
+    assert Checkpoint(tmp_path, "0123").load() == TrainingState()
 
 
 def test_the_fingerprint_sees_parameters_files_and_data(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import pytest
 from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.systems.digits_localizer import targets as digits_codec
 from pipeline.systems.digits_localizer.config import Targets
-from pipeline.systems.target_annotations import truth_columns
+from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.config import Augment
-from pipeline.training.data_loader import Batches, StreamBatches, hold_out
+from pipeline.training.data_loader import ShardLoader, SyntheticLoader, validation_split
 from tests.support.scenes import truth
 
 NAMES = ["bbox", "label"]
@@ -31,7 +31,7 @@ def folders(tmp_path: Path) -> tuple[Shards, Shards]:
     return Shards(images, "train"), Shards(targets, "train")
 
 
-def epoch_of(batches: Batches) -> list[list[int]]:
+def epoch_of(batches: ShardLoader) -> list[list[int]]:
     """The image ids of each batch, after seeing that pixels and targets belong to the same image."""
     found = []
     for step in range(len(batches)):
@@ -44,23 +44,23 @@ def epoch_of(batches: Batches) -> list[list[int]]:
 
 
 def test_without_a_seed_rows_come_as_given(folders: tuple[Shards, Shards]) -> None:
-    batches = Batches(*folders, 2, NAMES, ALL)
+    batches = ShardLoader(*folders, 2, NAMES, ALL)
     assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
-    batches.start_epoch(1)
+    batches.set_epoch(1)
     assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
 
 
 def test_chosen_rows_only(folders: tuple[Shards, Shards]) -> None:
-    assert epoch_of(Batches(*folders, 2, NAMES, np.array([4, 1]))) == [[1, 2]]
+    assert epoch_of(ShardLoader(*folders, 2, NAMES, np.array([4, 1]))) == [[1, 2]]
 
 
 def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards]) -> None:
     orders = []
     for _ in range(2):
-        batches = Batches(*folders, 2, NAMES, ALL, seed=5)
+        batches = ShardLoader(*folders, 2, NAMES, ALL, seed=5)
         epochs = []
         for epoch in range(3):
-            batches.start_epoch(epoch)
+            batches.set_epoch(epoch)
             epochs.append(epoch_of(batches))
         orders.append(epochs)
     assert orders[0] == orders[1]
@@ -68,11 +68,11 @@ def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards
     assert first != second != third
     for epoch in orders[0]:
         assert sorted(image_id for batch in epoch for image_id in batch) == [1, 2, 3, 6, 7]
-    assert epoch_of(Batches(*folders, 2, NAMES, ALL, seed=6)) != first
+    assert epoch_of(ShardLoader(*folders, 2, NAMES, ALL, seed=6)) != first
 
 
 def test_only_the_named_targets(folders: tuple[Shards, Shards]) -> None:
-    _, targets = Batches(*folders, 2, ["bbox"], ALL)[0]
+    _, targets = ShardLoader(*folders, 2, ["bbox"], ALL)[0]
     assert list(targets) == ["bbox"]
 
 
@@ -82,10 +82,10 @@ def test_a_stream_is_a_function_of_seed_epoch_and_step() -> None:
         return pixels, {"brightness": pixels.mean(axis=(1, 2))}
 
     def drawn(seed: int) -> list[list[float]]:
-        stream = StreamBatches(draw, batch_size=3, steps=2, seed=seed)
+        stream = SyntheticLoader(draw, batch_size=3, steps=2, seed=seed)
         seen = []
         for epoch in (0, 1):
-            stream.start_epoch(epoch)
+            stream.set_epoch(epoch)
             seen += [stream[step][1]["brightness"].ravel().tolist() for step in range(len(stream))]
         return seen
 
@@ -95,9 +95,9 @@ def test_a_stream_is_a_function_of_seed_epoch_and_step() -> None:
 
 def test_a_stream_draws_nothing_that_a_dataset_with_its_seed_holds() -> None:
     drawn = []
-    stream = StreamBatches(lambda random, count: drawn.append(random.random()), batch_size=3, steps=2, seed=2017)
+    stream = SyntheticLoader(lambda random, count: drawn.append(random.random()), batch_size=3, steps=2, seed=2017)
     for epoch in range(3):
-        stream.start_epoch(epoch)
+        stream.set_epoch(epoch)
         for step in range(2):
             stream[step]
     of_datasets = [np.random.default_rng([2017, split]).random() for split in range(4)]
@@ -106,13 +106,13 @@ def test_a_stream_draws_nothing_that_a_dataset_with_its_seed_holds() -> None:
 
 
 def test_held_out_images_are_a_seeded_choice() -> None:
-    held_out = hold_out(10, 3, seed=1)
+    held_out = validation_split(10, 3, seed=1)
     assert len(set(held_out.tolist())) == 3
     assert held_out.tolist() != [0, 1, 2]
-    np.testing.assert_array_equal(hold_out(10, 3, seed=1), held_out)
+    np.testing.assert_array_equal(validation_split(10, 3, seed=1), held_out)
 
 
-MOVES = Augment(flip_share=0.5, translate_share=0.2, scale=(0.8, 1.2), rotate_degrees=0, color=None)
+MOVES = Augment(flip_probability=0.5, max_translate_fraction=0.2, scale=(0.8, 1.2), rotate_degrees=0, color=None)
 ENCODE = Augmentation(MOVES, lambda boxes: digits_codec.encode(boxes, Targets()))
 
 
@@ -120,22 +120,22 @@ ENCODE = Augmentation(MOVES, lambda boxes: digits_codec.encode(boxes, Targets())
 def painted(tmp_path: Path) -> tuple[Shards, Shards]:
     """Six images of one white rectangle each, as the label says how wide; every target is stored as a wrong one."""
     ids = np.arange(1, 7)
-    squares = np.zeros((6, 32, 32, 1), np.uint8)
+    model_inputs = np.zeros((6, 32, 32, 1), np.uint8)
     boxes = [(4 + row, 12, 8 + row, 10) for row in range(6)]
-    for square, (left, top, width, height) in zip(squares, boxes, strict=True):
-        square[top : top + height, left : left + width] = 255
+    for model_input, (left, top, width, height) in zip(model_inputs, boxes, strict=True):
+        model_input[top : top + height, left : left + width] = 255
     truths = [truth(np.array(box) / 32, [row]) for row, box in enumerate(boxes)]
     stored = {"bbox": np.full((6, 4), 0.5, np.float32), "label": np.full((6, 1), 9, np.int32)}
-    write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": squares})
-    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, stored | truth_columns(truths, 3))
+    write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": model_inputs})
+    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, stored | annotation_columns(truths, 3))
     return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
 
 
 def test_augmented_targets_belong_to_the_augmented_pixels(painted: tuple[Shards, Shards]) -> None:
-    batches = Batches(*painted, 4, NAMES, np.arange(6), seed=1, augmentation=ENCODE)
+    batches = ShardLoader(*painted, 4, NAMES, np.arange(6), seed=1, augmentation=ENCODE)
     seen = []
     for epoch in range(4):
-        batches.start_epoch(epoch)
+        batches.set_epoch(epoch)
         for step in range(2):
             images, targets = batches[step]
             for image, bbox, label in zip(images, targets["bbox"], targets["label"], strict=True):
@@ -149,8 +149,8 @@ def test_augmented_targets_belong_to_the_augmented_pixels(painted: tuple[Shards,
 
 def test_augmentation_is_a_function_of_seed_epoch_and_step(painted: tuple[Shards, Shards]) -> None:
     def drawn(seed: int, epoch: int, step: int) -> bytes:
-        batches = Batches(*painted, 2, NAMES, np.arange(6), seed=seed, augmentation=ENCODE)
-        batches.start_epoch(epoch)
+        batches = ShardLoader(*painted, 2, NAMES, np.arange(6), seed=seed, augmentation=ENCODE)
+        batches.set_epoch(epoch)
         images, targets = batches[step]
         return images.tobytes() + targets["bbox"].tobytes()
 
@@ -159,6 +159,6 @@ def test_augmentation_is_a_function_of_seed_epoch_and_step(painted: tuple[Shards
 
 
 def test_without_augmentation_the_stored_targets_are_answered(painted: tuple[Shards, Shards]) -> None:
-    _, targets = Batches(*painted, 6, NAMES, np.arange(6), seed=1)[0]
+    _, targets = ShardLoader(*painted, 6, NAMES, np.arange(6), seed=1)[0]
     assert sorted(targets) == NAMES
     assert (targets["label"] == 9).all()

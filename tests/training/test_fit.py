@@ -12,11 +12,11 @@ from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.systems import interfaces as verbs
 from pipeline.systems.interfaces import Part, Truth
 from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import truth_columns
+from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.checkpoint import Checkpoint, State
+from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import Augment, Color, Cosine, Drop, Phase, Plateau, Train
-from pipeline.training.data_loader import Batches, EpochOrder
+from pipeline.training.data_loader import ShardLoader, EpochSeed
 from pipeline.training.fit import Data, fit, prepare
 from tests.support.scenes import truth
 
@@ -79,7 +79,7 @@ def part_of(model: keras.Model, cut: str | None = None, **changes: Any) -> Any:
     return lambda _: Part(model, {**LOSS, **changes}, cut)
 
 
-def run(shards: tuple[Shards, Shards], train: Train, folder: Path, log: Log | None = None) -> tuple[keras.Model, State]:
+def run(shards: tuple[Shards, Shards], train: Train, folder: Path, log: Log | None = None) -> tuple[keras.Model, TrainingState]:
     """A whole training from seed 1, its state in `folder`."""
     prepare(train, 1)
     model = brightness_model()
@@ -114,14 +114,14 @@ def test_no_phase_sees_the_batches_of_another(
 ) -> None:
     """Also where the training was stopped within the second one."""
     started: list[int] = []
-    start_epoch = Batches.start_epoch
+    set_epoch = ShardLoader.set_epoch
 
-    def watched(batches: Batches, epoch: int) -> None:
+    def watched(batches: ShardLoader, epoch: int) -> None:
         if epoch:  # a new object begins with 0, and so do held-out images
             started.append(epoch)
-        start_epoch(batches, epoch)
+        set_epoch(batches, epoch)
 
-    monkeypatch.setattr(Batches, "start_epoch", watched)
+    monkeypatch.setattr(ShardLoader, "set_epoch", watched)
     train = settings(first=Phase(epochs=2, learning_rate=0.01), second=Phase(epochs=3, learning_rate=0.01))
     with pytest.raises(KeyboardInterrupt):
         run(shards, train, tmp_path, Log(interrupt_after=4))
@@ -154,7 +154,7 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     "phase",
     [
         pytest.param(
-            Phase(epochs=4, learning_rate=0.05, schedule=Cosine(warmup_epochs=1.5, final_share=0.1), weight_decay=0.1),
+            Phase(epochs=4, learning_rate=0.05, schedule=Cosine(warmup_epochs=1.5, final_lr_fraction=0.1), weight_decay=0.1),
             id="cosine",
         ),
         pytest.param(
@@ -187,7 +187,7 @@ def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[S
     # What stood on the disk between the last epoch and the end of the phase.
     memory = {"score": whole.rows[best]["val_loss"], "wait": 2, "epoch": best}
     best_weights = undisturbed.get_weights()
-    last = State(0, epochs, 1.0, finished.rows, [], memory, best_weights=best_weights, variables=finished.variables)
+    last = TrainingState(0, epochs, 1.0, finished.rows, [], memory, best_weights=best_weights, variables=finished.variables)
     checkpoint.save(last)
     resumed, state = run(shards, train, tmp_path)
     assert len(state.rows) == epochs
@@ -223,7 +223,7 @@ def test_frozen_layers_answer_once_and_the_rest_learns(shards: tuple[Shards, Sha
             Data.of(*shards, train, 3),
             train,
             Checkpoint(tmp_path / str(cut), "x"),
-            State(),
+            TrainingState(),
             Log(),
         )
         for was, now in zip(before, model.get_layer("features").get_weights(), strict=True):
@@ -247,15 +247,15 @@ def test_a_stream_takes_the_place_of_the_packed_images(shards: tuple[Shards, Sha
     prepare(train, 1)
     model = brightness_model()
     data = Data.of(*shards, train, 1, draw)
-    state = State()
+    state = TrainingState()
     fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
     assert len(set(drawn)) >= 3 * 16  # four steps of four new images in each epoch
     assert state.rows[-1]["val_loss"] < state.rows[0]["val_loss"]
 
 
 CHANGES = Augment(
-    flip_share=0.5,
-    translate_share=0.0,
+    flip_probability=0.5,
+    max_translate_fraction=0.0,
     scale=(1.0, 1.0),
     rotate_degrees=0.0,
     color=Color(brightness=0.5, contrast=0.0, saturation=0.0),
@@ -273,12 +273,12 @@ def boxed(tmp_path: Path) -> tuple[Shards, Shards]:
     pixels = np.full((20, 4, 4, 1), 100, np.uint8)
     truths = [truth([0.2, 0.1, 0.5, 0.4])] * 20
     write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": pixels})
-    columns = {"value": np.full((20, 1), 0.2, np.float32)} | truth_columns(truths, 1)
+    columns = {"value": np.full((20, 1), 0.2, np.float32)} | annotation_columns(truths, 1)
     write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
     return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
 
 
-def augmented_run(boxed: tuple[Shards, Shards], folder: Path, log: Log, cut: str | None = None) -> tuple[Any, State]:
+def augmented_run(boxed: tuple[Shards, Shards], folder: Path, log: Log, cut: str | None = None) -> tuple[Any, TrainingState]:
     train = settings(all=Phase(epochs=3, learning_rate=0.02))
     prepare(train, 1)
     model = brightness_model()
@@ -313,7 +313,7 @@ def test_held_out_images_are_never_changed(boxed: tuple[Shards, Shards], tmp_pat
     model.get_layer("value").set_weights([np.zeros((4, 1)), np.array([0.2])])
     train = settings(all=Phase(epochs=1, learning_rate=1e-12))
     data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
-    state = State()
+    state = TrainingState()
     fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
     assert state.rows[0]["val_loss"] == pytest.approx(0, abs=1e-9)
     assert state.rows[0]["loss"] == pytest.approx(0.005, abs=0.004)  # 0.1 squared for about half of them
@@ -336,7 +336,7 @@ def test_no_phase_leaves_the_model_alone(shards: tuple[Shards, Shards], tmp_path
     prepare(train, 1)
     model = brightness_model()
     before = weights_of(model)
-    state = State()
+    state = TrainingState()
     fit(model, part_of(model), Data.of(*shards, train, 1), train, Checkpoint(tmp_path, "x"), state, Log())
     assert (state.rows, weights_of(model)) == ([], before)
 
@@ -353,11 +353,11 @@ def test_shown_images_are_distinct_and_have_all_their_boxes(tmp_path: Path) -> N
     write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
     train = Train(batch_size=1, validation_batches=0, precision="float32", xla=False, phases={})
     data = Data.of(Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train"), train, 1)
-    squares, truth = data.shown(
+    model_inputs, truth = data.shown(
         2, verbs.codec("snack_localizer"), Labels(np.array([1, 2], np.int32), ["apple", "cake"])
     )
-    assert squares[:, 0, 0, 0].tolist() == [2, 9]
-    assert [marks.labels.tolist() for marks in truth] == [[0, 1], [0, 1]]
+    assert model_inputs[:, 0, 0, 0].tolist() == [2, 9]
+    assert [labeled_boxes.labels.tolist() for labeled_boxes in truth] == [[0, 1], [0, 1]]
 
 
 def test_several_examples_of_an_image_are_held_out_together(tmp_path: Path) -> None:
@@ -389,12 +389,12 @@ def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, S
     checkpoint = Checkpoint(tmp_path, "x")
     with pytest.raises(BoxlineError) as raised:
         fit(
-            model, part_of(model, loss={"value": broken}), Data.of(*shards, train, 1), train, checkpoint, State(), Log()
+            model, part_of(model, loss={"value": broken}), Data.of(*shards, train, 1), train, checkpoint, TrainingState(), Log()
         )
     assert str(raised.value) == (
         "loss became nan in epoch 1, phase all. Lower train.phases.all.learning_rate in params.yaml."
     )
-    assert checkpoint.load() == State()
+    assert checkpoint.load() == TrainingState()
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN.*")
@@ -413,7 +413,7 @@ def test_a_metric_that_is_no_number_ends_the_training_at_once(shards: tuple[Shar
             Data.of(*shards, train, 1),
             train,
             Checkpoint(tmp_path, "x"),
-            State(),
+            TrainingState(),
             log,
         )
     assert str(raised.value).startswith("metric became nan in epoch 1, phase all.")
@@ -453,13 +453,13 @@ def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
                 seen[-1].append(round(float((logs or {})["loss"]), 6))
 
-        batches = Batches(*shards, 4, ["value"], np.arange(20), seed=3)
+        batches = ShardLoader(*shards, 4, ["value"], np.arange(20), seed=3)
         image = keras.layers.Input((4, 4, 1))
         mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
         model = keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
         model.set_weights([np.ones((1, 1)), np.zeros(1)])
         model.compile(keras.optimizers.SGD(0.0), **LOSS)
-        callbacks = [EpochOrder(batches, epochs_before), Watch()]
+        callbacks = [EpochSeed(batches, epochs_before), Watch()]
         model.fit(batches, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
         return seen
 

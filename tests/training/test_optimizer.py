@@ -39,19 +39,19 @@ def test_a_phase_that_ends_before_its_first_drop_has_one_rate() -> None:
 
 def test_a_cosine_falls_from_the_full_rate_to_its_share() -> None:
     # 5 epochs of 4 steps. After a quarter: 0.1 + 0.9 x (1 + cos 45 degrees) / 2 of the rate.
-    phase = Phase(epochs=5, learning_rate=0.2, schedule=Cosine(warmup_epochs=0.0, final_share=0.1))
+    phase = Phase(epochs=5, learning_rate=0.2, schedule=Cosine(warmup_epochs=0.0, final_lr_fraction=0.1))
     expected = [0.2, 0.2 * (0.1 + 0.9 * (1 + 0.5**0.5) / 2), 0.2 * 0.55, 0.02]
     assert rates(phase, 4, [0, 5, 10, 20]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_warm_up_rises_step_by_step_from_nothing() -> None:
     # 1.5 epochs of 4 steps are 6 steps of warm-up; 14 more, of which 7 are half.
-    phase = Phase(epochs=5, learning_rate=0.6, schedule=Cosine(warmup_epochs=1.5, final_share=0.0))
+    phase = Phase(epochs=5, learning_rate=0.6, schedule=Cosine(warmup_epochs=1.5, final_lr_fraction=0.0))
     assert rates(phase, 4, [0, 1, 5, 6, 13, 20]) == pytest.approx([0.0, 0.1, 0.5, 0.6, 0.3, 0.0], abs=1e-6)
 
 
 def test_a_final_share_of_one_stays_after_the_warm_up() -> None:
-    phase = Phase(epochs=3, learning_rate=0.6, schedule=Cosine(warmup_epochs=0.5, final_share=1.0))
+    phase = Phase(epochs=3, learning_rate=0.6, schedule=Cosine(warmup_epochs=0.5, final_lr_fraction=1.0))
     assert rates(phase, 4, [1, 2, 7, 11]) == pytest.approx([0.3, 0.6, 0.6, 0.6])
 
 

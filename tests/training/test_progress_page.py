@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 from pipeline.training.progress_page import Answer, Box, Epoch, png_address, true_boxes, write_page
 from tests.support import progress_page_scene as scene
@@ -89,17 +89,17 @@ def test_a_number_that_is_none_is_refused_and_the_page_before_stays(path: Path, 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_embedded_without_loss(channels: int) -> None:
-    square = scene.squares()[0][..., :channels]
-    kind, _, text = png_address(square).partition(",")
+    model_input = scene.model_inputs()[0][..., :channels]
+    kind, _, text = png_address(model_input).partition(",")
     assert kind == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
         assert picture.mode == {1: "L", 3: "RGB"}[channels]
-        np.testing.assert_array_equal(np.asarray(picture).reshape(square.shape), square)
+        np.testing.assert_array_equal(np.asarray(picture).reshape(model_input.shape), model_input)
 
 
 def test_true_boxes_have_edges_and_no_score() -> None:
-    marks = Marks(np.array([[0.125, 0.5, 0.25, 0.375], [1 / 3, 0, 0.5, 1]]), np.array([3, 1]))
-    assert true_boxes(marks) == [Box(0.125, 0.5, 0.375, 0.875, 3), Box(0.33333, 0.0, 0.83333, 1.0, 1)]
+    labeled_boxes = LabeledBoxes(np.array([[0.125, 0.5, 0.25, 0.375], [1 / 3, 0, 0.5, 1]]), np.array([3, 1]))
+    assert true_boxes(labeled_boxes) == [Box(0.125, 0.5, 0.375, 0.875, 3), Box(0.33333, 0.0, 0.83333, 1.0, 1)]
 
 
 def test_the_page_is_installed_with_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

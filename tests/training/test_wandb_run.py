@@ -110,9 +110,9 @@ def test_an_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPa
     assert (history[0]["loss"], history[1]["val_loss"]) == (2.5, 0.75)
     for row in history:
         assert (row["images"]["count"], row["images"]["width"], row["images"]["height"]) == (2, 8, 8)
-        for name, square in zip(row["images"]["filenames"], SQUARES, strict=True):
+        for name, model_input in zip(row["images"]["filenames"], SQUARES, strict=True):
             with Image.open(folder / "files" / name) as picture:
-                np.testing.assert_array_equal(np.asarray(picture), square)
+                np.testing.assert_array_equal(np.asarray(picture), model_input)
 
     def boxes(epoch: int, image: int, kind: str) -> list[dict[str, Any]]:
         path = folder / "files" / history[epoch]["images"]["all_boxes"][image][kind]["path"]
@@ -145,7 +145,7 @@ def test_a_run_keeps_to_its_folder_and_keeps_no_secrets(home: Path, monkeypatch:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
     with wandb_run(home / "runs", "boxline", "digits") as run:
-        watch = logger(home / "reports" / "page.html", run=run, squares=SQUARES[..., :1])
+        watch = logger(home / "reports" / "page.html", run=run, model_inputs=SQUARES[..., :1])
         watch.on_epoch_end(0, {"loss": 2.5})
         sys.stdout.write("what a training says\n")
     [log] = (home / "runs" / "wandb").glob("offline-run-*/*.wandb")

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.core import config as params
+from pipeline.core.config import load_params
 from pipeline.core.config import Params
 from pipeline.core.errors import BoxlineError
 from pipeline.validation.base import Check
@@ -13,13 +13,13 @@ from pipeline.validation.box_checks import BoxOutsideImage
 from pipeline.validation.config import Checks, checks_of
 from tests.support.tiny_project import PROJECT
 
-PROJECTS = params.load(PROJECT / "params.yaml")
+PROJECTS = load_params(PROJECT / "params.yaml")
 
 
 def loaded(shared: dict[str, Any] | None = None, **own: Any) -> Params:
     """The project's parameters with other checks, for all and for COCO."""
     dataset = msgspec.structs.replace(
-        PROJECTS.dataset("coco"), validate={"max_quarantined_share": 0.25, **({"checks": own} if own else {})}
+        PROJECTS.dataset("coco"), validate={"max_quarantined_fraction": 0.25, **({"checks": own} if own else {})}
     )
     return msgspec.structs.replace(
         PROJECTS, checks={**PROJECTS.checks, **(shared or {})}, datasets={**PROJECTS.datasets, "coco": dataset}
@@ -30,7 +30,7 @@ def test_a_dataset_has_the_shared_checks() -> None:
     validate, checks = checks_of(
         loaded({"box_outside_image": {"severity": "warning", "tolerance_pixels": 2.5}}), "coco"
     )
-    assert validate.max_quarantined_share == 0.25
+    assert validate.max_quarantined_fraction == 0.25
     assert checks.box_outside_image == BoxOutsideImage(severity="warning", tolerance_pixels=2.5)
 
 
@@ -49,7 +49,7 @@ def test_a_dataset_says_only_what_is_different() -> None:
             lambda: loaded(box_outside_imag={"tolerance_pixels": 4}),
             "params.yaml: datasets.coco.validate.checks: unknown key 'box_outside_imag', expected one of "
             "image_id_below_one, image_id_duplicated, image_file_missing, image_not_decodable, "
-            "image_size_not_positive, image_size_differs, image_turned_by_viewers, image_tiny, "
+            "image_size_not_positive, image_size_differs, image_exif_rotated, image_tiny, "
             "image_duplicated_within_split, image_duplicated_across_splits and 23 more. "
             "Did you mean box_outside_image?",
             id="a name of a dataset's",
@@ -71,8 +71,8 @@ def test_a_dataset_says_only_what_is_different() -> None:
             id="a threshold that is missing",
         ),
         pytest.param(
-            lambda: loaded(class_dominant={"max_share": 50}),
-            "params.yaml: datasets.coco.validate.checks.class_dominant.max_share: received 50, expected float <= 1.0.",
+            lambda: loaded(class_dominant={"max_fraction": 50}),
+            "params.yaml: datasets.coco.validate.checks.class_dominant.max_fraction: received 50, expected float <= 1.0.",
             id="a share that is none",
         ),
         pytest.param(

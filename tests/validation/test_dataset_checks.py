@@ -48,27 +48,27 @@ CASES: list[tuple[str, dict[str, Any], list[str], dict[str, Any]]] = [
     ),
     (
         "class_dominant",
-        {"boxes": boxes((5, 1), (3, 1)), "class_dominant": {"max_share": 0.79}},
+        {"boxes": boxes((5, 1), (3, 1)), "class_dominant": {"max_fraction": 0.79}},
         ["cat is 80 % of the boxes"],
-        {"boxes": boxes((5, 1), (3, 1)), "class_dominant": {"max_share": 0.8}},
+        {"boxes": boxes((5, 1), (3, 1)), "class_dominant": {"max_fraction": 0.8}},
     ),
     (
         "too_many_images_without_boxes",
-        {"images": [*IMAGES, image(8), image(9)], "too_many_images_without_boxes": {"max_share": 0.66}},
+        {"images": [*IMAGES, image(8), image(9)], "too_many_images_without_boxes": {"max_fraction": 0.66}},
         ["66.7 % of val"],
-        {"images": [*IMAGES, image(8), image(9)], "too_many_images_without_boxes": {"max_share": 0.67}},
+        {"images": [*IMAGES, image(8), image(9)], "too_many_images_without_boxes": {"max_fraction": 0.67}},
     ),
     (
         "too_many_small_boxes",  # one of five has a side below 2 pixels
-        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 1.9))], "too_many_small_boxes": {"max_share": 0.19}},
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 1.9))], "too_many_small_boxes": {"max_fraction": 0.19}},
         ["20 % of the boxes"],
-        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 2))], "too_many_small_boxes": {"max_share": 0.19}},
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 2))], "too_many_small_boxes": {"max_fraction": 0.19}},
     ),
     (
         "too_many_small_boxes",  # 27.3 of the 273,280 pixels of the image are 0.0001 of it
-        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.6))], "too_many_small_boxes": {"max_share": 0.19}},
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.6))], "too_many_small_boxes": {"max_fraction": 0.19}},
         ["20 % of the boxes"],
-        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.7))], "too_many_small_boxes": {"max_share": 0.19}},
+        {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.7))], "too_many_small_boxes": {"max_fraction": 0.19}},
     ),
 ]
 
@@ -88,14 +88,14 @@ def test_every_check_of_datasets_is_tested_here() -> None:
 
 
 def test_a_class_that_is_nowhere_is_no_rare_one_too() -> None:
-    validation = checked(boxes=boxes((4, 0), (1, 0)), class_rare={"min_boxes": 3}, class_dominant={"max_share": 1.0})
+    validation = checked(boxes=boxes((4, 0), (1, 0)), class_rare={"min_boxes": 3}, class_dominant={"max_fraction": 1.0})
     assert found(validation) == {"class_without_boxes": 2}
 
 
 def test_crowds_are_no_objects() -> None:
     crowd = box(20, 7, DOG, (1, 2, 30, 40), is_crowd=True)
     assert found(checked(boxes=[*boxes((2, 1), (1, 0)), crowd])) == {"class_without_boxes": 1}
-    assert found(checked(boxes=[*BOXES, crowd | {"width": 1.0}], too_many_small_boxes={"max_share": 0.0})) == {
+    assert found(checked(boxes=[*BOXES, crowd | {"width": 1.0}], too_many_small_boxes={"max_fraction": 0.0})) == {
         "box_area_exceeds_box": 1
     }
 

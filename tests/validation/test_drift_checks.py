@@ -32,7 +32,7 @@ def larger(width: float, count: int) -> dict[str, Any]:
 
 CASES = [
     # 0.6 and 0.4 become 0.5 and 0.5: a tenth of the boxes changed its class
-    ("drift_of_class_shares", {"boxes": boxes((3, 3), (2, 2))}, "max_distance", 0.1,
+    ("drift_of_class_frequencies", {"boxes": boxes((3, 3), (2, 2))}, "max_distance", 0.1,
      "0.100: cat 60 % → 50 %, dog 40 % → 50 %"),
     # three of ten are larger now: below the old side are all, and then 0.7 of them. Four of six in train, 100 x 80
     # pixels, are sqrt(30 * 40 / 8000) of it.
@@ -71,13 +71,13 @@ def checks_keys(name: str) -> dict[str, float]:
 def test_classes_are_matched_by_name_whatever_their_ids() -> None:
     swapped = [one | {"category_id": {CAT: DOG, DOG: CAT}[one["category_id"]]} for one in BEFORE["boxes"]]
     now = {"boxes": swapped, "categories": ("dog", "cat")}
-    assert drifted("drift_of_class_shares", now).measured.startswith("0.000")
+    assert drifted("drift_of_class_frequencies", now).measured.startswith("0.000")
 
 
 def test_a_class_that_came_takes_its_share() -> None:
     now = {"boxes": [*BEFORE["boxes"], *(box(50 + n, 7, 8, (n, 5, 30, 40)) for n in range(10))]}
     now["categories"] = ("cat", "dog", "owl")
-    assert drifted("drift_of_class_shares", now).measured == "0.500: owl 0 % → 50 %, cat 60 % → 30 %, dog 40 % → 20 %"
+    assert drifted("drift_of_class_frequencies", now).measured == "0.500: owl 0 % → 50 %, cat 60 % → 30 %, dog 40 % → 20 %"
 
 
 def test_without_an_earlier_version_nothing_is_run_and_the_reason_is_told() -> None:

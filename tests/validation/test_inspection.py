@@ -168,7 +168,7 @@ def test_a_lack_of_memory_says_nothing_about_an_image(tmp_path: Path, monkeypatc
     def exhausted(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("pipeline.validation.inspection.eight_bits", exhausted)
+    monkeypatch.setattr("pipeline.validation.inspection.to_uint8", exhausted)
     with ThreadPoolExecutor(1) as executor, pytest.raises(MemoryError):
         inspect_images(images_of(tmp_path), ArchiveFolder(tmp_path), executor)
 

@@ -64,8 +64,8 @@ def test_the_report_for_machines(validation: Validation) -> None:
         "images_without_boxes": 1,
         "crowd_boxes": 1,
         "quarantined": 1,
-        "quarantined_share": 0.1,
-        "max_quarantined_share": 1.0,
+        "quarantined_fraction": 0.1,
+        "max_quarantined_fraction": 1.0,
         "failures": [],
         "splits": {
             "train": {"images": 2, "boxes": 3, "images_without_boxes": 0},

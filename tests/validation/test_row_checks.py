@@ -38,7 +38,7 @@ CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
     ("image_not_decodable", and_file(thumbnail=None, problem="cut off"), 1, and_file(thumbnail=bytes(256))),
     ("image_size_not_positive", and_image(height=0), 1, and_image(height=32)),
     ("image_size_differs", and_file(height=426), 1, and_file(height=427)),
-    ("image_turned_by_viewers", and_file(orientation=6), 1, and_file(orientation=1)),
+    ("image_exif_rotated", and_file(orientation=6), 1, and_file(orientation=1)),
     ("image_tiny", and_image(width=31), 1, and_image(width=32)),
     ("image_duplicated_within_split", and_file(sha256=FILE), 1, and_file(sha256=f"{9:064x}")),
     ("image_duplicated_across_splits", and_file("train", sha256=FILE), 1, and_file("train", sha256=f"{9:064x}")),

@@ -90,12 +90,12 @@ def test_nothing_to_compare_with() -> None:
 
 
 def test_thumbnails_come_out_as_they_went_in() -> None:
-    squares = noise(9, 3)
+    model_inputs = noise(9, 3)
     column = pa.chunked_array(
-        [[squares[0].tobytes(), None], [squares[1].tobytes(), squares[2].tobytes()]], pa.binary(256)
+        [[model_inputs[0].tobytes(), None], [model_inputs[1].tobytes(), model_inputs[2].tobytes()]], pa.binary(256)
     )
-    np.testing.assert_array_equal(thumbnails_of(column), [squares[0], np.zeros((16, 16)), squares[1], squares[2]])
-    np.testing.assert_array_equal(thumbnails_of(column.slice(2)), squares[1:])
+    np.testing.assert_array_equal(thumbnails_of(column), [model_inputs[0], np.zeros((16, 16)), model_inputs[1], model_inputs[2]])
+    np.testing.assert_array_equal(thumbnails_of(column.slice(2)), model_inputs[1:])
 
 
 # --- as a check -------------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ def thumbnail(seed: int, contrast: float = 1.0) -> bytes:
 def with_thumbnails(splits: list[str], *files: dict[str, Any], **changed: Any) -> Validation:
     """A scene and, after its own two images, one in each of those splits."""
     images = [*IMAGES, *(image(20 + number, split) for number, split in enumerate(splits))]
-    limit = {"too_many_images_without_boxes": {"max_share": 1.0}}
+    limit = {"too_many_images_without_boxes": {"max_fraction": 1.0}}
     return checked(images, BOXES, files=files, **limit, **changed)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from pipeline.archives.zip_archive import Archive
 from pipeline.core import schema
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 from pipeline.datasets.formats.coco import Category, Image, decode
@@ -50,7 +50,7 @@ def _categories(splits: dict[str, _Split], path: Path) -> list[Category]:
             )
     repeated = [category_id for category_id, count in Counter(c.id for c in categories).items() if count > 1]
     if repeated:
-        raise BoxlineError(f"{path}: {annotation_member(first)} lists category id {listed(repeated)} more than once.")
+        raise BoxlineError(f"{path}: {annotation_member(first)} lists category id {join_items(repeated)} more than once.")
     return categories
 
 

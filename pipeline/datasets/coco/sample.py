@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.config import NonNegativeInt, PositiveInt, Config
 from pipeline.core.progress import bar
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 
@@ -31,7 +31,7 @@ OBJECT_SHARE = (0.22, 0.5)
 Scene = tuple[NDArray[np.uint8], list[dict[str, Any]]]
 
 
-class Sample(Section, frozen=True):
+class Sample(Config, frozen=True):
     """Which scenes to draw, and how many."""
 
     seed: NonNegativeInt

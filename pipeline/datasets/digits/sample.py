@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.config import NonNegativeInt, PositiveInt, Config
 from pipeline.core.progress import bar
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
 
@@ -23,7 +23,7 @@ FONTS = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "
 FILE_NAMES = {"train": "converted_training{}.png", "test": "converted_testing{}.png"}
 
 
-class Sample(Section, frozen=True):
+class Sample(Config, frozen=True):
     """Which digits to draw, and how many."""
 
     seed: NonNegativeInt
@@ -60,7 +60,7 @@ def _draw_digit(random: np.random.Generator, digit: int, font: ImageFont.FreeTyp
     """uint8 [28, 28]: the glyph turned, slanted, stretched, thinned or thickened, white on black."""
     canvas = Image.new("L", (DRAWN_PIXELS, DRAWN_PIXELS))
     middle = DRAWN_PIXELS / 2
-    ImageDraw.Draw(canvas).text(
+    ImageDraw.BatchGenerator(canvas).text(
         (middle, middle), str(digit), fill=255, font=font, anchor="mm", stroke_width=int(random.integers(0, 4))
     )
     turn, slant = random.uniform(-0.25, 0.25), random.uniform(-0.3, 0.3)

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import msgspec
 import pyarrow as pa
 
-from pipeline.core.atomic_files import whole_file
+from pipeline.core.atomic_files import atomic_write
 from pipeline.datasets.annotations import Tables, boxes_xywh_of
 from pipeline.datasets.formats.coco import Annotation, Category, Image
 
@@ -27,7 +27,7 @@ def write_instances(path: Path, tables: Tables) -> None:
         "annotations": _annotations(tables.boxes),
         "categories": _categories(tables.categories),
     }
-    with whole_file(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         for number, (key, entries) in enumerate(parts.items()):
             file.write(f'{"," if number else "{"}"{key}":['.encode())
             _write(file, entries)

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.archives.image_decoding import opened
+from pipeline.archives.image_decoding import open_image
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Member
-from pipeline.core.errors import BoxlineError, listed, shortened
+from pipeline.core.errors import BoxlineError, join_items, truncate
 
 MAX_CSV_BYTES = 256 << 20
 """Largest CSV file that is read from an archive: a million rows are a quarter of it."""
@@ -33,7 +33,7 @@ class Row:
 
     def error(self, column: str, expected: str) -> BoxlineError:
         """Says what the column holds and what it should."""
-        received = shortened(repr(self[column]))
+        received = truncate(repr(self[column]))
         return BoxlineError(
             f"{self.file}, line {self.line}, column {column}: received {received}, expected {expected}."
         )
@@ -108,7 +108,7 @@ def image_size(member: Member) -> tuple[int, int]:
     0, 0 for a file that cannot be read: `inspect` finds out why, and the checks refuse it.
     """
     try:
-        with opened(member.read(MAX_IMAGE_BYTES), str(member), "") as image:
+        with open_image(member.read(MAX_IMAGE_BYTES), str(member), "") as image:
             return image.size
     except BoxlineError:
         return 0, 0
@@ -132,7 +132,7 @@ def _lines(file: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
 def _row(file: str, line: int, fields: list[str], columns: Sequence[str]) -> Row:
     if len(fields) != len(columns):
         raise BoxlineError(
-            f"{file}, line {line}: received {len(fields)} fields ({shortened(','.join(fields))}), "
+            f"{file}, line {line}: received {len(fields)} fields ({truncate(','.join(fields))}), "
             f"expected {len(columns)}: {', '.join(columns)}."
         )
     row = Row(file, line, dict(zip(columns, fields, strict=True)))
@@ -148,7 +148,7 @@ def _check_header(where: str, header: list[str], columns: Sequence[str], *, only
     for names, fault in ((missing, "missing"), (unknown, "unknown"), (repeated, "repeated")):
         if names:
             raise BoxlineError(
-                f"{where}: {fault} column {listed(names)}; received {shortened(listed(header)) or 'no header'}, "
+                f"{where}: {fault} column {join_items(names)}; received {truncate(join_items(header)) or 'no header'}, "
                 f"expected a header with {', '.join(columns)}."
             )
 
@@ -157,7 +157,7 @@ def _check_utf8(row: Row, column: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        received = shortened(repr(text.encode(errors="surrogateescape")))
+        received = truncate(repr(text.encode(errors="surrogateescape")))
         raise BoxlineError(
             f"{row.file}, line {row.line}, column {column}: received the bytes {received}, which are not UTF-8. "
             "Save the file as UTF-8."

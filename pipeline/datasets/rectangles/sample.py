@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.config import NonNegativeInt, PositiveInt, Config
 from pipeline.core.progress import bar
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
 
@@ -18,7 +18,7 @@ PAINTED_AT_ONCE = 16
 """Images in memory while the archive is written."""
 
 
-class Sample(Section, frozen=True):
+class Sample(Config, frozen=True):
     """Which rectangles to draw, and how many. image_size: pixels, 3 at least, so that a rectangle has room."""
 
     seed: NonNegativeInt

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipeline.archives.zip_archive import Archive
 from pipeline.core import schema
-from pipeline.core.errors import BoxlineError, listed
+from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.annotations import Tables, boxes_table, categories_table
 from pipeline.datasets.formats.csv_file import MAX_CSV_BYTES, Row, headed_rows, image_size
 from pipeline.datasets.snacks.source import (
@@ -92,13 +92,13 @@ def _image_number(row: Row, prefix: str, split: str, numbers: dict[Key, int]) ->
         return numbers[split, folder, image_id]
     folders = sorted({key[1] for key in numbers if key[0] == split})
     if folder not in folders:
-        raise row.error("folder", f"a folder of images below {prefix}{split} ({listed(folders) or 'there is none'})")
+        raise row.error("folder", f"a folder of images below {prefix}{split} ({join_items(folders) or 'there is none'})")
     raise row.error("image_id", f"an image in {prefix}{split}/{folder} of the archive")
 
 
 def _category_id(row: Row, classes: list[str]) -> int:
     if row["class_name"] not in classes:
-        raise row.error("class_name", f"one of the classes {listed(classes, limit=20)}")
+        raise row.error("class_name", f"one of the classes {join_items(classes, limit=20)}")
     return classes.index(row["class_name"]) + 1
 
 

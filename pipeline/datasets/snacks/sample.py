@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.config import NonNegativeInt, PositiveInt, Config
 from pipeline.core.progress import bar
 from pipeline.datasets.snacks.source import (
     ARCHIVE,
@@ -38,7 +38,7 @@ OTHERS_SHARES = [0.65, 0.25, 0.1]
 UNANNOTATED_SHARE = 0.04
 
 
-class Sample(Section, frozen=True):
+class Sample(Config, frozen=True):
     """Which scenes to draw, and how many."""
 
     seed: NonNegativeInt

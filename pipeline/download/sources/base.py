@@ -12,7 +12,7 @@ from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import PassingError
+from pipeline.download.retry import TransientError
 
 CHUNK_BYTES = 1 << 18
 NETWORK_ADVICE = "Check the network, then run it again."
@@ -23,7 +23,7 @@ HEAD_BYTES = 64
 
 
 @dataclass(frozen=True)
-class Version:
+class FileVersion:
     """The state of a file at its origin. None is what the origin does not tell.
 
     `validator` differs when the file does: a strong ETag, a Last-Modified date, or size and time of a file on disk.
@@ -32,38 +32,38 @@ class Version:
     size_bytes: int | None
     validator: str | None
 
-    def contradicts(self, other: "Version") -> bool:
+    def contradicts(self, other: "FileVersion") -> bool:
         """Whether both tell something, and not the same."""
         sizes, validators = {self.size_bytes, other.size_bytes}, {self.validator, other.validator}
         return len(sizes - {None}) > 1 or len(validators - {None}) > 1
 
 
 @dataclass(frozen=True)
-class Answer:
+class ByteStream:
     """The bytes of a file from `offset` on: the one that was asked for, or 0 where the origin starts over."""
 
-    version: Version
+    version: FileVersion
     offset: int
     chunks: Iterator[bytes]
 
 
-class Origin(Protocol):
-    """One file somewhere. What may pass is a PassingError, anything else that a user can put right a BoxlineError."""
+class FileSource(Protocol):
+    """One file somewhere. What may pass is a TransientError, anything else that a user can put right a BoxlineError."""
 
     shown: str
     """The address for messages and reports: without user, password and query."""
 
-    def look(self) -> Version:
+    def look(self) -> FileVersion:
         """The present version, asked for without a transfer."""
 
-    def open(self, offset: int, validator: str | None) -> AbstractContextManager[Answer]:
+    def open(self, offset: int, validator: str | None) -> AbstractContextManager[ByteStream]:
         """The file from `offset` on, if its validator is still this one, and otherwise from its start.
 
         Raises ChangedError where what it answers does not fit.
         """
 
 
-class ChangedError(PassingError):
+class ChangedError(TransientError):
     """What has come so far is of no use any more."""
 
 
@@ -80,10 +80,10 @@ def split_address(address: str) -> SplitResult:
     return parts
 
 
-def without_secrets(address: str) -> str:
+def redact_url(address: str) -> str:
     """An address without user, password, query and fragment; a path as it is.
 
-    >>> without_secrets("https://me:secret@example.org:8443/coco/a.zip?token=abc")
+    >>> redact_url("https://me:secret@example.org:8443/coco/a.zip?token=abc")
     'https://example.org:8443/coco/a.zip'
     """
     if "://" not in address:
@@ -92,7 +92,7 @@ def without_secrets(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def spoken(error: BaseException | str) -> str:
+def redact_message(error: BaseException | str) -> str:
     """What an error of a library says, without the secrets of an address in it.
 
     >>> spoken(ValueError("Failed to parse: http://me:secret@host/a?token=abc"))
@@ -102,15 +102,15 @@ def spoken(error: BaseException | str) -> str:
     return text or type(error).__name__
 
 
-def refusal(shown: str, status: int, reason: str, advice: str, retry_after: str | None) -> PassingError | BoxlineError:
+def http_error(shown: str, status: int, reason: str, advice: str, retry_after: str | None) -> TransientError | BoxlineError:
     """What to raise for an HTTP status other than success. A busy or broken server may have recovered later."""
     message = f"{shown} answered {status} {reason or responses.get(status, '')}".rstrip()
     if status in BUSY_STATUSES or status >= 500:
-        return PassingError(message, "The server is busy or broken; run it again later.", _seconds(retry_after))
+        return TransientError(message, "The server is busy or broken; run it again later.", _seconds(retry_after))
     return BoxlineError(f"{message}. {advice}")
 
 
-def file_chunks(chunks: Iterator[bytes], page: BoxlineError) -> Iterator[bytes]:
+def reject_html(chunks: Iterator[bytes], page: BoxlineError) -> Iterator[bytes]:
     """The chunks of a file from its start, which is no web page: what portals and consoles answer to everything.
 
     What was received before a cut is not waited for and not lost. Raises `page` where it is one.
@@ -124,12 +124,12 @@ def file_chunks(chunks: Iterator[bytes], page: BoxlineError) -> Iterator[bytes]:
     yield from chunks
 
 
-def web_page(shown: str, advice: str) -> BoxlineError:
+def html_error(shown: str, advice: str) -> BoxlineError:
     """What to raise for a page in place of a file."""
     return BoxlineError(f"{shown} is a web page, not a file. {advice}")
 
 
-def whole_size(shown: str, content_range: str, length_bytes: int | None, offset: int) -> int:
+def parse_content_range(shown: str, content_range: str, length_bytes: int | None, offset: int) -> int:
     """The size in bytes of the whole file by the Content-Range of an answer.
 
     Raises ChangedError unless the answer begins at `offset`, is as long as it says and tells the whole size.

@@ -11,19 +11,19 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from pipeline.core.errors import BoxlineError, root_cause
-from pipeline.download.retry import PassingError, Patience
+from pipeline.download.retry import TransientError, RetryPolicy
 from pipeline.download.sources.base import (
     CHUNK_BYTES,
     NETWORK_ADVICE,
-    Answer,
+    ByteStream,
     ChangedError,
-    Version,
-    file_chunks,
-    refusal,
-    spoken,
-    web_page,
-    whole_size,
-    without_secrets,
+    FileVersion,
+    reject_html,
+    http_error,
+    redact_message,
+    html_error,
+    parse_content_range,
+    redact_url,
 )
 
 PASSING_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError)
@@ -32,16 +32,16 @@ PASSING_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exception
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-class HttpOrigin:
+class HttpSource:
     """What an http(s) address answers. `advice` ends the message where it answers with an error or a web page."""
 
-    def __init__(self, url: str, patience: Patience, advice: str) -> None:
-        self.shown = without_secrets(url)
+    def __init__(self, url: str, patience: RetryPolicy, advice: str) -> None:
+        self.shown = redact_url(url)
         self._url = url
-        self._timeouts = (patience.connect_seconds, patience.silence_seconds)
+        self._timeouts = (patience.connect_seconds, patience.read_timeout_seconds)
         self._advice = advice
 
-    def look(self) -> Version:
+    def look(self) -> FileVersion:
         """From the headers. Servers may refuse HEAD or answer it wrongly: then a GET is left unread."""
         with self._request("HEAD") as response:
             if response.status_code == 200:
@@ -51,7 +51,7 @@ class HttpOrigin:
             return _version(response)
 
     @contextlib.contextmanager
-    def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
+    def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
         """By Range and If-Range. A server that knows no ranges, or another version, answers from the start."""
         headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset else {}
         with self._request("GET", **headers) as response:
@@ -62,12 +62,12 @@ class HttpOrigin:
             if response.status_code == 206:
                 # An encoded body counts other bytes.
                 header = "" if _is_encoded(response) else response.headers.get("Content-Range", "")
-                size_bytes = whole_size(self.shown, header, version.size_bytes, offset)
-                start, version = offset, Version(size_bytes, version.validator)
+                size_bytes = parse_content_range(self.shown, header, version.size_bytes, offset)
+                start, version = offset, FileVersion(size_bytes, version.validator)
             # A length that is known is checked for all origins alike; others, such as an encoded body's, only here.
             response.raw.enforce_content_length = version.size_bytes is None
             chunks = iter(lambda: response.raw.read1(CHUNK_BYTES, decode_content=True), b"")
-            yield Answer(version, start, chunks if start else file_chunks(chunks, web_page(self.shown, self._advice)))
+            yield ByteStream(version, start, chunks if start else reject_html(chunks, html_error(self.shown, self._advice)))
 
     @contextlib.contextmanager
     def _request(self, method: str, **headers: str | None) -> Iterator[Any]:
@@ -84,17 +84,17 @@ class HttpOrigin:
                 yield response
         except (requests.RequestException, HTTPError) as error:
             cause = root_cause(error)
-            message = f"{self.shown} could not be read: {spoken(cause)}"
+            message = f"{self.shown} could not be read: {redact_message(cause)}"
             if isinstance(error, PASSING_ERRORS) and not isinstance(cause, ssl.SSLCertVerificationError):
-                raise PassingError(message, NETWORK_ADVICE) from None
+                raise TransientError(message, NETWORK_ADVICE) from None
             raise BoxlineError(f"{message.rstrip('.')}. {self._advice}") from None
 
     def _require_file(self, response: Any) -> None:
         if response.status_code not in (200, 206):
             retry_after = response.headers.get("Retry-After")
-            raise refusal(self.shown, response.status_code, "", self._advice, retry_after)
+            raise http_error(self.shown, response.status_code, "", self._advice, retry_after)
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-            raise web_page(self.shown, self._advice)
+            raise html_error(self.shown, self._advice)
 
 
 def _leave_redirect_unread(response: Any, **_: Any) -> None:
@@ -103,14 +103,14 @@ def _leave_redirect_unread(response: Any, **_: Any) -> None:
         response.close()
 
 
-def _version(response: Any) -> Version:
+def _version(response: Any) -> FileVersion:
     """By the headers, with the length of the body. That of an encoded body is not the file's; it has no offsets."""
     if _is_encoded(response):
-        return Version(None, None)
+        return FileVersion(None, None)
     etag = response.headers.get("ETag", "")
     validator = etag if etag.startswith('"') else response.headers.get("Last-Modified")
     length = response.headers.get("Content-Length", "")
-    return Version(int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None, validator)
+    return FileVersion(int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None, validator)
 
 
 def _is_encoded(response: Any) -> bool:

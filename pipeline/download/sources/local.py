@@ -8,31 +8,31 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.sources.base import CHUNK_BYTES, Answer, Version
+from pipeline.download.sources.base import CHUNK_BYTES, ByteStream, FileVersion
 
 LAYOUT_ADVICE = "A folder given as `source` in params.yaml is laid out like the upstream."
 
 
-class FolderOrigin:
+class LocalSource:
     """A file of a folder."""
 
     def __init__(self, path: Path) -> None:
         self.shown = str(path)
         self._path = path
 
-    def look(self) -> Version:
+    def look(self) -> FileVersion:
         """Size and time, from the file's entry."""
         with self._opened() as file:
             return _version(file)
 
     @contextlib.contextmanager
-    def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
+    def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
         """From `offset` on where the file is still the same."""
         with self._opened() as file:
             version = _version(file)
             start = offset if validator == version.validator else 0
             file.seek(start)
-            yield Answer(version, start, iter(lambda: self._read(file), b""))
+            yield ByteStream(version, start, iter(lambda: self._read(file), b""))
 
     def _opened(self) -> BinaryIO:
         with self._explained():
@@ -56,6 +56,6 @@ class FolderOrigin:
             raise BoxlineError(f"{self._path} could not be read: {error.strerror}.") from None
 
 
-def _version(file: BinaryIO) -> Version:
+def _version(file: BinaryIO) -> FileVersion:
     facts = os.fstat(file.fileno())
-    return Version(facts.st_size, f"{facts.st_size} bytes, mtime {facts.st_mtime_ns} ns")
+    return FileVersion(facts.st_size, f"{facts.st_size} bytes, mtime {facts.st_mtime_ns} ns")

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import PassingError, Patience
+from pipeline.download.retry import TransientError, RetryPolicy
 from pipeline.download.sources.base import (
     NETWORK_ADVICE,
-    Answer,
+    ByteStream,
     ChangedError,
-    Version,
-    file_chunks,
-    refusal,
-    spoken,
-    web_page,
-    whole_size,
+    FileVersion,
+    reject_html,
+    http_error,
+    redact_message,
+    html_error,
+    parse_content_range,
 )
 
 CHUNK_BYTES = 1 << 16
@@ -27,7 +27,7 @@ CREDENTIALS_ADVICE = (
 )
 
 
-def s3_origins(root: str, paths: Sequence[str], patience: Patience, advice: str) -> "list[S3Origin]":
+def s3_sources(root: str, paths: Sequence[str], patience: RetryPolicy, advice: str) -> "list[S3Source]":
     """The objects at `paths` below `root`, which is s3://bucket or s3://bucket/prefix."""
     bucket, _, prefix = root.partition("://")[2].partition("/")
     if not bucket:
@@ -35,10 +35,10 @@ def s3_origins(root: str, paths: Sequence[str], patience: Patience, advice: str)
     if "@" in bucket or ":" in bucket:  # as of an access key and its secret, so none of it is shown
         raise BoxlineError(f"An s3 address begins with the name of a bucket and nothing else. {CREDENTIALS_ADVICE}")
     client = _client(patience)
-    return [S3Origin(client, bucket, f"{prefix.strip('/')}/{path}".lstrip("/"), advice) for path in paths]
+    return [S3Source(client, bucket, f"{prefix.strip('/')}/{path}".lstrip("/"), advice) for path in paths]
 
 
-class S3Origin:
+class S3Source:
     """One object. `client` is boto3's."""
 
     def __init__(self, client: Any, bucket: str, key: str, advice: str) -> None:
@@ -47,7 +47,7 @@ class S3Origin:
         self._object = {"Bucket": bucket, "Key": key}
         self._advice = advice
 
-    def look(self) -> Version:
+    def look(self) -> FileVersion:
         """Size and ETag."""
         from botocore.exceptions import ClientError
 
@@ -57,10 +57,10 @@ class S3Origin:
             except ClientError:  # an answer to HEAD has no body that says why
                 found = self._client.get_object(**self._object)
                 found["Body"].close()
-            return Version(found.get("ContentLength"), found.get("ETag"))
+            return FileVersion(found.get("ContentLength"), found.get("ETag"))
 
     @contextlib.contextmanager
-    def open(self, offset: int, validator: str | None) -> Iterator[Answer]:
+    def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
         """By Range and If-Match."""
         condition = {"Range": f"bytes={offset}-", "IfMatch": validator} if offset else {}
         with self._explained():
@@ -68,11 +68,11 @@ class S3Origin:
             with contextlib.closing(found["Body"]) as body:
                 start, size_bytes = 0, found.get("ContentLength")
                 if "ContentRange" in found:
-                    start, size_bytes = offset, whole_size(self.shown, found["ContentRange"], size_bytes, offset)
+                    start, size_bytes = offset, parse_content_range(self.shown, found["ContentRange"], size_bytes, offset)
                 chunks = body.iter_chunks(CHUNK_BYTES)
                 if start == 0:
-                    chunks = file_chunks(chunks, web_page(self.shown, self._advice))
-                yield Answer(Version(size_bytes, found.get("ETag")), start, chunks)
+                    chunks = reject_html(chunks, html_error(self.shown, self._advice))
+                yield ByteStream(FileVersion(size_bytes, found.get("ETag")), start, chunks)
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -86,7 +86,7 @@ class S3Origin:
         except exceptions.FlexibleChecksumError:
             raise ChangedError(f"{self.shown} arrived damaged", NETWORK_ADVICE) from None
         except (exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.IncompleteReadError) as error:
-            raise PassingError(f"{self.shown} could not be read: {_reason(error)}", NETWORK_ADVICE) from None
+            raise TransientError(f"{self.shown} could not be read: {_reason(error)}", NETWORK_ADVICE) from None
         except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
             raise BoxlineError(f"{self.shown} could not be read: {_reason(error)}. {CREDENTIALS_ADVICE}") from None
         except exceptions.BotoCoreError as error:
@@ -98,14 +98,14 @@ class S3Origin:
         if status in (412, 416):
             return ChangedError(f"{self.shown} changed while it was downloaded", NETWORK_ADVICE)
         advice = CREDENTIALS_ADVICE if status in (400, 401, 403) else self._advice
-        return refusal(self.shown, status, reason, advice, facts["HTTPHeaders"].get("retry-after"))
+        return http_error(self.shown, status, reason, advice, facts["HTTPHeaders"].get("retry-after"))
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(spoken(error).split()).rstrip(".")
+    return " ".join(redact_message(error).split()).rstrip(".")
 
 
-def _client(patience: Patience) -> Any:
+def _client(patience: RetryPolicy) -> Any:
     """Tries once: what is worth another try is decided for all origins alike."""
     import boto3  # takes a tenth of a second, which only those pay who need it
     from botocore.config import Config
@@ -114,7 +114,7 @@ def _client(patience: Patience) -> Any:
     logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells where it found credentials, each time
     config = Config(
         connect_timeout=patience.connect_seconds,
-        read_timeout=patience.silence_seconds,
+        read_timeout=patience.read_timeout_seconds,
         retries={"total_max_attempts": 1},
     )
     try:

@@ -10,7 +10,7 @@ from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.core.progress import bar
 from pipeline.download.manifest import Asset
-from pipeline.download.sources.base import Version
+from pipeline.download.sources.base import FileVersion
 from pipeline.download.sources.local import LAYOUT_ADVICE
 
 
@@ -22,13 +22,13 @@ class UnpackedFolder:
         self._root = root
         self._asset = asset
 
-    def look(self) -> Version:
+    def look(self) -> FileVersion:
         """Names, sizes and times of all members; the size of their archive shows when it is made."""
         digest = hashlib.sha256()
         for name in self._names():
             facts = self._facts(name)
             digest.update(f"{name!r} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-        return Version(None, f"members sha256:{digest.hexdigest()}")
+        return FileVersion(None, f"members sha256:{digest.hexdigest()}")
 
     def content_bytes(self) -> int:
         """Of all members; their archive has a little more."""

@@ -4,27 +4,27 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from pipeline.core.config import NonNegativeInt, PositiveInt, Section
+from pipeline.core.config import NonNegativeInt, PositiveInt, Config
 from pipeline.pretrained.config import NO_FILES
 
 PARTS = ("all",)
-PRESET_FILES = NO_FILES
+PRETRAINED_FILES = NO_FILES
 
 
-class Stage(Section, frozen=True):
+class Stage(Config, frozen=True):
     """One halving of the image: its filters, and how many residual blocks follow."""
 
     filters: PositiveInt
     blocks: NonNegativeInt
 
 
-class Targets(Section, frozen=True):
+class Targets(Config, frozen=True):
     """max_boxes: boxes kept of each image, the largest first; shorter lists are padded."""
 
     max_boxes: PositiveInt
 
 
-class Model(Section, frozen=True):
+class Model(Config, frozen=True):
     """stages: of the backbone. The third and the following ones, of stride 8, 16 ..., become levels of the pyramid.
     pyramid_filters: of every level.
     candidates: cells at most that answer for one object during training.

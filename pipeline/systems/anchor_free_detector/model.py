@@ -57,7 +57,7 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
         logits = layers.Reshape((-1, num_labels), dtype="float32")(logit(features))
         answers.append(ops.concatenate([*corners, logits], axis=-1))
     boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(answers)
-    return keras.Model(image, {"boxes": boxes}, name="center_detector")
+    return keras.Model(image, {"boxes": boxes}, name="anchor_free_detector")
 
 
 def part(_: str, whole: keras.Model, model: Model) -> Part:

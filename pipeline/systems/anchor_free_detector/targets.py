@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.anchor_free_detector.config import Targets
 from pipeline.systems.interfaces import Arrays, Decoded, Truth
-from pipeline.systems.labels import ids_without_gaps
+from pipeline.systems.labels import contiguous_labels
 
 TASK = "detection"
 
-label_category_ids = ids_without_gaps
+label_to_category_id = contiguous_labels
 
 PADDING = -1
 CERTAIN = 50.0

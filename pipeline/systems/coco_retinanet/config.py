@@ -4,15 +4,15 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.core.config import PositiveInt, Section
+from pipeline.core.config import PositiveInt, Config
 from pipeline.pretrained.config import DETECTOR_FILES
 
 PARTS = ("all",)
-PRESET_FILES = DETECTOR_FILES
-PRESET_SCALES = ("small", "coarse", "published")
+PRETRAINED_FILES = DETECTOR_FILES
+PRETRAINED_SCALES = ("small", "coarse", "published")
 
 
-class Targets(Section, frozen=True):
+class Targets(Config, frozen=True):
     """max_boxes: boxes kept of each image, the largest first; shorter lists are padded.
 
     crowd: "encode" takes a crowd region for an object like any other; "ignore" matches it with no anchor, and asks
@@ -23,7 +23,7 @@ class Targets(Section, frozen=True):
     crowd: Literal["encode", "ignore"]
 
 
-class Model(Section, frozen=True):
+class Model(Config, frozen=True):
     """The preset brings the architecture.
 
     class_prior: the probability that the class head gives every class before training, as the RetinaNet paper has it;

@@ -8,7 +8,7 @@ import keras_hub
 from keras import ops
 
 from pipeline.systems.coco_retinanet.config import Model, Targets
-from pipeline.systems.coco_retinanet.pretrained import start_head
+from pipeline.systems.coco_retinanet.pretrained import init_head
 from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
 from pipeline.systems.interfaces import Part
 from pipeline.systems.layers import imagenet_scaling
@@ -145,7 +145,7 @@ def build_model(
     if num_labels == preset.num_classes:
         detector.classification_head.set_weights(preset.classification_head.get_weights())
     if model.class_prior is not None:
-        start_head(detector.classification_head, bias=math.log(model.class_prior / (1 - model.class_prior)))
+        init_head(detector.classification_head, bias=math.log(model.class_prior / (1 - model.class_prior)))
     return detector
 
 

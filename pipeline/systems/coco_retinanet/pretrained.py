@@ -78,11 +78,11 @@ def sample(scale: str) -> keras.Model:
         **parts["head"],
     )
     if scale == "coarse":
-        start_head(detector.box_head, bias=0.0)
+        init_head(detector.box_head, bias=0.0)
     return detector
 
 
-def start_head(head: Any, bias: float) -> None:
+def init_head(head: Any, bias: float) -> None:
     """Give a head's last layer the weights that the RetinaNet paper starts with: deviation 0.01, and this bias."""
     kernel, biases = head.prediction_layer.weights
     kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(kernel.shape))

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from pipeline.geometry.boxes import Boxes
 from pipeline.systems.coco_retinanet.config import Targets
 from pipeline.systems.interfaces import Arrays, Decoded, Truth
-from pipeline.systems.labels import ids_with_gaps
+from pipeline.systems.labels import category_ids_as_labels
 
 TASK = "detection"
 
-label_category_ids = ids_with_gaps
+label_to_category_id = category_ids_as_labels
 
 PADDING = -1.0
 CROWD = -2.0

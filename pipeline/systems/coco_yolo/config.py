@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from pipeline.core.config import PositiveInt, Section, Share
+from pipeline.core.config import PositiveInt, Config, Fraction
 from pipeline.pretrained.config import BACKBONE_FILES
 
 PARTS = ("all",)
-PRESET_FILES = BACKBONE_FILES
+PRETRAINED_FILES = BACKBONE_FILES
 
 
-class Targets(Section, frozen=True):
+class Targets(Config, frozen=True):
     """The published targets have grid_size 6, max_boxes 4, overlap later, boxes_per_cell 1 and crowd encode.
 
     grid_size: cells per side.
@@ -27,9 +27,9 @@ class Targets(Section, frozen=True):
     crowd: Literal["encode", "ignore"]
 
 
-class Model(Section, frozen=True):
+class Model(Config, frozen=True):
     """The published network has conv_filters 512, dense_units 2048 and dropout 0.5 behind a ResNet-50."""
 
     conv_filters: PositiveInt
     dense_units: PositiveInt
-    dropout: Share
+    dropout: Fraction

@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from pipeline.systems.coco_yolo.config import Model, Targets
-from pipeline.systems.coco_yolo.targets import NOT_ASKED
+from pipeline.systems.coco_yolo.targets import IGNORE
 from pipeline.systems.interfaces import Part
 from pipeline.systems.layers import imagenet_scaling
 
@@ -40,7 +40,7 @@ def build_model(
 
 def part(_: str, whole: keras.Model, __: Model) -> Part:
     """The whole network: the box loss below, and cross-entropy of each cell's class."""
-    class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=NOT_ASKED)
+    class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=IGNORE)
     return Part(whole, {"loss": {"box": box_loss, "class": class_loss}})
 
 
@@ -58,15 +58,15 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
     box_true, box_predicted = _by_box(box_true), _by_box(box_predicted)
     has_object = ops.maximum(box_true[..., 4], 0)
     is_empty = ops.cast(ops.equal(box_true[..., 4], 0), "float32")
-    center_error = ops.sum(ops.square(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
-    size_error = ops.sum(ops.square(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
+    center_error = ops.sum(ops.model_input(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
+    size_error = ops.sum(ops.model_input(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
     confidence = box_predicted[..., 4]
     with_object = (
         CENTER_WEIGHT * center_error
         + SIZE_WEIGHT * size_error
-        + ops.square(box_iou(box_true, box_predicted) - confidence)
+        + ops.model_input(box_iou(box_true, box_predicted) - confidence)
     )
-    without_object = EMPTY_CELL_WEIGHT * ops.square(confidence)
+    without_object = EMPTY_CELL_WEIGHT * ops.model_input(confidence)
     return ops.sum(has_object * with_object + is_empty * without_object, axis=(1, 2, 3))
 
 

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from pipeline.systems.coco_yolo.config import Targets
 from pipeline.systems.interfaces import NO_CATEGORY, Arrays, Decoded, Truth
-from pipeline.systems.labels import ids_with_gaps
+from pipeline.systems.labels import category_ids_as_labels
 
 TASK = "detection"
 
-label_category_ids = ids_with_gaps
+label_to_category_id = category_ids_as_labels
 
-NOT_ASKED = -1
+IGNORE = -1
 """Confidence and class of a cell that has no loss."""
 
 
@@ -66,8 +66,8 @@ def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
     for x, y, width, height in truth.boxes_rel_xywh[~found] * size:
         not_asked[_touched(y, height, size), _touched(x, width, size)] = True
     not_asked &= box[:, :, 0, 4] == 0
-    box[not_asked, :, 4] = NOT_ASKED
-    classes[not_asked] = NOT_ASKED
+    box[not_asked, :, 4] = IGNORE
+    classes[not_asked] = IGNORE
     return {"box": box.reshape(size, size, -1), "class": classes}
 
 

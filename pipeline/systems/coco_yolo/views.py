@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.labeled_boxes import Marks
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
-from pipeline.plots.image_grid import draw_marks, draw_truth, save, show_image, tiles
+from pipeline.plots.image_grid import draw_labeled_boxes, draw_truth, save, show_image, tiles
 from pipeline.systems.interfaces import Arrays
 
 NUM_IMAGES = 4
@@ -18,24 +18,24 @@ CAPTION_INCHES = 0.2
 
 def write_views(
     folder: Path,
-    squares: NDArray[np.uint8],
+    model_inputs: NDArray[np.uint8],
     outputs: Arrays,
-    truth: Sequence[Marks],
-    predictions: Sequence[Marks],
+    truth: Sequence[LabeledBoxes],
+    predictions: Sequence[LabeledBoxes],
     names: Sequence[str],
     score_threshold: float,
 ) -> None:
     """`grid.png`: per image the class map over the cells, the boxes above the threshold, and every box."""
-    shown = min(NUM_IMAGES, len(squares))
+    shown = min(NUM_IMAGES, len(model_inputs))
     figure, axes = tiles(3 * shown, columns=3, caption_inches=CAPTION_INCHES)
     for index in range(shown):
         class_map, above, every = axes[3 * index : 3 * index + 3]
         for ax in (class_map, above, every):
-            show_image(ax, squares[index])
+            show_image(ax, model_inputs[index])
             draw_truth(ax, truth[index])
         _draw_class_map(class_map, outputs["class"][index].argmax(axis=-1), names)
-        draw_marks(above, predictions[index].above(score_threshold), names)
-        draw_marks(every, predictions[index], names)
+        draw_labeled_boxes(above, predictions[index].above(score_threshold), names)
+        draw_labeled_boxes(every, predictions[index], names)
         class_map.set_title("class of each cell", fontsize=7, pad=2.5)
         above.set_title(f"boxes with score >= {score_threshold:g}", fontsize=7, pad=2.5)
         every.set_title("every box", fontsize=7, pad=2.5)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.digits_localizer.config import Targets
 from pipeline.systems.interfaces import Arrays, Decoded, Truth
-from pipeline.systems.labels import ids_without_gaps
+from pipeline.systems.labels import contiguous_labels
 
 TASK = "localization"
 
-label_category_ids = ids_without_gaps
+label_to_category_id = contiguous_labels
 
 
 def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:

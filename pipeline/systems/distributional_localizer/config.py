@@ -4,20 +4,20 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from pipeline.core.config import PositiveInt, Section, Share
+from pipeline.core.config import PositiveInt, Config, Fraction
 from pipeline.pretrained.config import NO_FILES
 
 PARTS = ("all",)
-PRESET_FILES = NO_FILES
+PRETRAINED_FILES = NO_FILES
 
 Widths = Annotated[tuple[PositiveInt, ...], Meta(min_length=1)]
 
 
-class Targets(Section, frozen=True):
+class Targets(Config, frozen=True):
     """Nothing to choose: one class and one box per image."""
 
 
-class Look(Section, frozen=True):
+class Look(Config, frozen=True):
     """pixels: side of the square that the found box is scaled to.
     filters: of its convolutions; between two of them the look is halved.
     dropout: before the class.
@@ -25,10 +25,10 @@ class Look(Section, frozen=True):
 
     pixels: PositiveInt
     filters: Widths
-    dropout: Share
+    dropout: Fraction
 
 
-class Model(Section, frozen=True):
+class Model(Config, frozen=True):
     """filters: of the convolutions that find edges; each halves the image, which the last one's cells have to divide.
     profile_filters: of the convolutions along one axis.
     look: the second look, which the class is read from; null where there is one class.

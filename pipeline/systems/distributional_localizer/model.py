@@ -43,9 +43,9 @@ def build_model(model: Model, _: Targets, image_size: int, channels: int, num_la
     edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1, dtype="float32")(logits))
     outputs = {"edges": edges}
     if model.look is not None:
-        seen = SecondLook(model.look.pixels, dtype="float32")(pixels, edges)
+        seen = BoxCrop(model.look.pixels, dtype="float32")(pixels, edges)
         outputs["label"] = _label(seen, model.look, num_labels)
-    return keras.Model(image, outputs, name="edge_localizer")
+    return keras.Model(image, outputs, name="distributional_localizer")
 
 
 def part(_: str, whole: keras.Model, __: Model) -> Part:
@@ -84,7 +84,7 @@ def expected_edges(probabilities: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("boxline")
-class SecondLook(layers.Layer):
+class BoxCrop(layers.Layer):
     """The image inside a box, scaled to a square of `size_pixels`, each axis on its own, by areas where it shrinks.
 
     What the look is used for teaches nothing about where to look.

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import most_typical, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.geometry.boxes import medoid_box, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.distributional_localizer.config import Targets
 from pipeline.systems.interfaces import Arrays, Decoded, Truth
-from pipeline.systems.labels import ids_without_gaps
+from pipeline.systems.labels import contiguous_labels
 
 TASK = "localization"
 
-label_category_ids = ids_without_gaps
+label_to_category_id = contiguous_labels
 
 ORDER = [0, 2, 1, 3]
 """From left, top, right, bottom to left, right, top, bottom, and back."""
@@ -31,7 +31,7 @@ def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
 def examples(truth: Truth, _: Targets, *, training: bool) -> list[NDArray[np.int64]]:
     """The most typical box, for training as for scoring, so that no image teaches contradictory answers."""
     rows = np.flatnonzero(~truth.is_crowd)
-    return [rows[[most_typical(xywh_to_xyxy(truth.boxes_rel_xywh[rows]))]]] if len(rows) else []
+    return [rows[[medoid_box(xywh_to_xyxy(truth.boxes_rel_xywh[rows]))]]] if len(rows) else []
 
 
 def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:

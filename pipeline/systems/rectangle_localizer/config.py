@@ -2,18 +2,18 @@
 
 from typing import Literal
 
-from pipeline.core.config import Section
+from pipeline.core.config import Config
 from pipeline.pretrained.config import KERAS_FILES
 
 PARTS = ("head",)
-PRESET_FILES = KERAS_FILES
+PRETRAINED_FILES = KERAS_FILES
 
 
-class Targets(Section, frozen=True):
+class Targets(Config, frozen=True):
     """Nothing to choose: one box per image."""
 
 
-class Model(Section, frozen=True):
+class Model(Config, frozen=True):
     """endless: train on rectangles drawn anew in every step, as published, instead of on the packed ones.
 
     The frozen layers then have to look at every image, whereas the packed ones are looked at once.

@@ -7,10 +7,10 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from pipeline.systems.interfaces import Draw, Part
+from pipeline.systems.interfaces import BatchGenerator, Part
 from pipeline.systems.layers import mean_iou_xyxy
 from pipeline.systems.rectangle_localizer.config import Model, Targets
-from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, squeeze
+from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, sigmoid_encode
 
 
 def build_model(
@@ -41,7 +41,7 @@ def mean_iou(box_true: Any, box_predicted: Any) -> Any:
     return mean_iou_xyxy(_corners(box_true), _corners(box_predicted))
 
 
-def stream(model: Model, image_size: int, channels: int) -> Draw | None:
+def stream(model: Model, image_size: int, channels: int) -> BatchGenerator | None:
     """Rectangles without end, where the model's section asks for them."""
     if not model.endless:
         return None
@@ -50,7 +50,7 @@ def stream(model: Model, image_size: int, channels: int) -> Draw | None:
 
     def draw(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
         boxes_xywh = draw_boxes(random, count, image_size)
-        return np.repeat(paint(boxes_xywh, image_size), channels, axis=3), {"box": squeeze(boxes_xywh / image_size)}
+        return np.repeat(paint(boxes_xywh, image_size), channels, axis=3), {"box": sigmoid_encode(boxes_xywh / image_size)}
 
     return draw
 

@@ -23,7 +23,7 @@ SMALLEST, LARGEST = 1 / 224, 223 / 224
 """Decoded sides are clipped to 1..223 pixels of 224."""
 
 
-def label_category_ids(category_ids: list[int]) -> NDArray[np.int32]:
+def label_to_category_id(category_ids: list[int]) -> NDArray[np.int32]:
     """Label 0 is the only category: the model answers no class. Raises BoxlineError where there are several."""
     if len(category_ids) != 1:
         raise BoxlineError(
@@ -46,10 +46,10 @@ def examples(truth: Truth, _: Targets, *, training: bool) -> list[NDArray[np.int
 
 def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:
     """The only box, squeezed."""
-    return {"box": squeeze(truth.boxes_rel_xywh)[0]}
+    return {"box": sigmoid_encode(truth.boxes_rel_xywh)[0]}
 
 
-def squeeze(boxes_rel_xywh: Boxes) -> NDArray[np.float32]:
+def sigmoid_encode(boxes_rel_xywh: Boxes) -> NDArray[np.float32]:
     """Boxes [N, 4] as the model shall answer them, [N, 4].
 
     >>> squeeze(np.array([[0.5, 0.25, 0.125, 0.75]])).astype(float).round(4).tolist()  # left, top, width, height

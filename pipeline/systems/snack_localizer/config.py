@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from pipeline.core.config import NonNegativeFloat, PositiveInt, Section, Share
+from pipeline.core.config import NonNegativeFloat, PositiveInt, Config, Fraction
 from pipeline.pretrained.config import KERAS_FILES
 
 PARTS = ("classifier", "boxes")
-PRESET_FILES = KERAS_FILES
+PRETRAINED_FILES = KERAS_FILES
 
 
-class Targets(Section, frozen=True):
+class Targets(Config, frozen=True):
     """rows: what an image with several boxes teaches.
 
     "every" makes each box an example of its own, as published, and trains one image towards contradictory answers;
@@ -19,9 +19,9 @@ class Targets(Section, frozen=True):
     rows: Literal["every", "one"]
 
 
-class Model(Section, frozen=True):
+class Model(Config, frozen=True):
     """The published network has dropout 0.7, class_l2 0.01 and box_filters 512."""
 
-    dropout: Share
+    dropout: Fraction
     class_l2: NonNegativeFloat
     box_filters: PositiveInt

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.boxes import most_typical, xywh_to_xyxy, xyxy_to_xywh
+from pipeline.geometry.boxes import medoid_box, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.interfaces import Arrays, Decoded, Truth
-from pipeline.systems.labels import ids_without_gaps
+from pipeline.systems.labels import contiguous_labels
 from pipeline.systems.snack_localizer.config import Targets
 
 TASK = "localization"
 
-label_category_ids = ids_without_gaps
+label_to_category_id = contiguous_labels
 
 ORDER = [0, 2, 1, 3]
 """From x_min, y_min, x_max, y_max to x_min, x_max, y_min, y_max, and back."""
@@ -34,7 +34,7 @@ def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[
         return []
     if training and targets.rows == "every":
         return list(rows[:, None])
-    return [rows[most_typical(xywh_to_xyxy(truth.boxes_rel_xywh[rows]))][None]]
+    return [rows[medoid_box(xywh_to_xyxy(truth.boxes_rel_xywh[rows]))][None]]
 
 
 def encode(truth: Truth, _: Targets) -> dict[str, NDArray[Any]]:

@@ -45,7 +45,7 @@ def expected(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def map_threaded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the annotation lists that became boxes: one list for a file decoded at once."""
     counts: list[int] = []
     boxes = coco_files._boxes
@@ -76,15 +76,15 @@ CROWD = {"segmentation": {"counts": [3, 4], "size": [427, 640]}, "iscrowd": 1}
         ),
     ],
 )
-def test_pieces_make_the_whole(at_once: list[int], layout: Any, in_pieces: bool) -> None:
+def test_pieces_make_the_whole(map_threaded: list[int], layout: Any, in_pieces: bool) -> None:
     given_ = [annotation(1), annotation(2, **CROWD), annotation(3), annotation(4), annotation(5)]
     images, categories, boxes = decode(layout(content(given_)), chunk_bytes=200)
     assert boxes.to_pylist() == expected(given_)
     assert boxes.schema == schema.BOXES
     assert [msgspec.to_builtins(image) for image in images] == IMAGES
     assert [msgspec.to_builtins(category) for category in categories] == CATEGORIES
-    assert sum(at_once) == 5
-    assert (len(at_once) > 1) == in_pieces
+    assert sum(map_threaded) == 5
+    assert (len(map_threaded) > 1) == in_pieces
 
 
 @pytest.mark.parametrize(

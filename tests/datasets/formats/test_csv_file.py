@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.core.errors import BoxlineError, shortened
+from pipeline.core.errors import BoxlineError, truncate
 from pipeline.datasets.formats.csv_file import bare_rows, headed_rows
 
 COLUMNS = ["name", "left", "share"]
@@ -92,5 +92,5 @@ def test_what_is_no_fraction(text: str) -> None:
 def test_what_is_no_whole_number(text: str) -> None:
     [row] = headed_rows("a.csv", HEADER + f'x,"{text}",0.5\n'.encode(), COLUMNS)
     assert failure(lambda: row.whole_number("left")) == (
-        f"a.csv, line {row.line}, column left: received {shortened(repr(text))}, expected a whole number of pixels."
+        f"a.csv, line {row.line}, column left: received {truncate(repr(text))}, expected a whole number of pixels."
     )

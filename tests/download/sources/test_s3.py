@@ -11,12 +11,12 @@ import pytest
 
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
-from pipeline.download.retry import Patience
-from pipeline.download.sources.resolve import origins_below
+from pipeline.download.retry import RetryPolicy
+from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sources.s3 import CREDENTIALS_ADVICE
-from pipeline.download.sync import collect, install
-from pipeline.download.transfer import fetch
-from tests.support.servers import BadServer, Fault, seaweed
+from pipeline.download.sync import sync_files, install
+from pipeline.download.transfer import download_file
+from tests.support.servers import BadServer, MissingObject, seaweed
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ CONTENT = random.Random(2017).randbytes(300_000)
 KEY = "mirror/sub/good.bin"
 ASSET = Asset("sub/good.bin")
 ADVICE = "Check the address under `source` in params.yaml."
-QUICK = Patience(tries=2, first_pause_seconds=0.001)
+QUICK = RetryPolicy(tries=2, first_pause_seconds=0.001)
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +44,9 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
     return data
 
 
-def failure(root: str, asset: Asset, folder: Path, patience: Patience = QUICK) -> str:
+def failure(root: str, asset: Asset, folder: Path, patience: RetryPolicy = QUICK) -> str:
     with pytest.raises(BoxlineError) as raised:
-        fetch(asset, root, folder, patience)
+        download_file(asset, root, folder, patience)
     assert [path for path in folder.rglob("*") if path.is_file()] == []
     return str(raised.value)
 
@@ -54,7 +54,7 @@ def failure(root: str, asset: Asset, folder: Path, patience: Patience = QUICK) -
 @pytest.mark.parametrize("root", ["s3://data/mirror", "S3://data//mirror/", "s3://data"])
 def test_an_object_comes(bucket: Any, tmp_path: Path, root: str) -> None:
     asset = Asset(KEY) if root == "s3://data" else ASSET
-    assert fetch(asset, root, tmp_path).read_bytes() == CONTENT
+    assert download_file(asset, root, tmp_path).read_bytes() == CONTENT
 
 
 def test_what_is_wrong_is_said(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said(bucket: Any, tmp_path: Path, monkeypatch: pytest.
 def test_a_part_is_completed_and_an_unchanged_object_kept(
     bucket: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    [origin] = origins_below("s3://data/mirror", [ASSET], QUICK)
+    [origin] = resolve_sources("s3://data/mirror", [ASSET], QUICK)
     version = origin.look()
     assert version.size_bytes == len(CONTENT)
     state, out, report = tmp_path / "state", tmp_path / "out", tmp_path / "report.json"
@@ -114,18 +114,18 @@ def test_a_part_is_completed_and_an_unchanged_object_kept(
         path.write_bytes(content)
     with caplog.at_level("INFO", logger="pipeline"):
         for _ in range(2):
-            install(collect([ASSET], "s3://data/mirror", state, out, report, QUICK), state, out, report)
+            install(sync_files([ASSET], "s3://data/mirror", state, out, report, QUICK), state, out, report)
     assert (out / ASSET.path).read_bytes() == CONTENT
     assert caplog.messages == [
         f"s3://data/{KEY}: going on after 70000 bytes",
         f"s3://data/{KEY} has not changed: kept",
     ]
     bucket.put_object(Key=KEY, Body=CONTENT[::-1])
-    install(collect([ASSET], "s3://data/mirror", state, out, report, QUICK), state, out, report)
+    install(sync_files([ASSET], "s3://data/mirror", state, out, report, QUICK), state, out, report)
     assert (out / ASSET.path).read_bytes() == CONTENT[::-1]
 
 
-CUT = Fault(cut=70_000)
+CUT = MissingObject(cut=70_000)
 FROM_CUT = "bytes=70000-"
 
 
@@ -133,25 +133,25 @@ FROM_CUT = "bytes=70000-"
     ("faults", "ranges"),
     [
         ([CUT], [None, FROM_CUT]),
-        ([CUT, Fault(shift=5)], [None, FROM_CUT, None]),
-        ([CUT, Fault(status=412, body=b"")], [None, FROM_CUT, None]),
-        ([CUT, Fault(status=416, body=b"")], [None, FROM_CUT, None]),
-        ([CUT, Fault(ignores_range=True)], [None, FROM_CUT]),
-        ([Fault(status=503, body=b"", headers={"Retry-After": "0"})], [None, None]),
-        ([Fault(status=429, body=b"")], [None, None]),
-        ([Fault(stall=70_000)], [None, "bytes=65536-"]),  # whole chunks
-        ([Fault(cut=0)], [None, None]),
-        ([Fault(headers={"Content-Length": None})], [None]),
+        ([CUT, MissingObject(shift=5)], [None, FROM_CUT, None]),
+        ([CUT, MissingObject(status=412, body=b"")], [None, FROM_CUT, None]),
+        ([CUT, MissingObject(status=416, body=b"")], [None, FROM_CUT, None]),
+        ([CUT, MissingObject(ignores_range=True)], [None, FROM_CUT]),
+        ([MissingObject(status=503, body=b"", headers={"Retry-After": "0"})], [None, None]),
+        ([MissingObject(status=429, body=b"")], [None, None]),
+        ([MissingObject(stall=70_000)], [None, "bytes=65536-"]),  # whole chunks
+        ([MissingObject(cut=0)], [None, None]),
+        ([MissingObject(headers={"Content-Length": None})], [None]),
     ],
 )
 def test_a_bad_server_is_asked_for_the_rest(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[Fault], ranges: list[str | None]
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[MissingObject], ranges: list[str | None]
 ) -> None:
     """What a server of our own can do to S3's client, and a real one does not."""
     server = BadServer({f"data/{KEY}": CONTENT}, *faults)
     with server.running() as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
-        path = fetch(ASSET, "s3://data/mirror", tmp_path, Patience(silence_seconds=0.5, first_pause_seconds=0.001))
+        path = download_file(ASSET, "s3://data/mirror", tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001))
     assert path.read_bytes() == CONTENT
     assert server.ranges == ranges
 

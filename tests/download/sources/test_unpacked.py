@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES
 from pipeline.download.manifest import Asset
-from pipeline.download.transfer import fetch
+from pipeline.download.transfer import download_file
 from tests.download.test_transfer import CONTENT, failure
 
 UNPACKED = Asset("set.zip", 17, "md5:0", unpacked=("labels.csv", "train/*/*.jpg"))
@@ -23,20 +23,20 @@ def unpacked(tmp_path: Path) -> Path:
 
 
 def test_a_folder_that_holds_the_members_is_packed(unpacked: Path, tmp_path: Path) -> None:
-    path = fetch(UNPACKED, str(unpacked), tmp_path / "out")
+    path = download_file(UNPACKED, str(unpacked), tmp_path / "out")
     assert path == tmp_path / "out" / "set.zip"
     with zipfile.ZipFile(path) as archive:
         # in order of their names, and nothing else that lies there
         assert archive.namelist() == ["labels.csv", "train/a/9.jpg", "train/b/10.jpg", "train/b/2.jpg"]
         assert all(archive.read(name) == name.encode() for name in archive.namelist())
     os.utime(unpacked / "labels.csv", (0, 0))
-    assert fetch(UNPACKED, str(unpacked), tmp_path / "again").read_bytes() == path.read_bytes()
+    assert download_file(UNPACKED, str(unpacked), tmp_path / "again").read_bytes() == path.read_bytes()
 
 
 def test_an_archive_goes_before_its_members(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "set.zip").write_bytes(CONTENT)
     asset = Asset("set.zip", unpacked=UNPACKED.unpacked)
-    assert fetch(asset, str(unpacked), tmp_path / "out").read_bytes() == CONTENT
+    assert download_file(asset, str(unpacked), tmp_path / "out").read_bytes() == CONTENT
 
 
 def test_a_folder_that_lacks_some_members(unpacked: Path, tmp_path: Path) -> None:
