@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.ways import compare
-from pipeline.core.config import load_params
 from pipeline.core import schema
+from pipeline.core.config import load_params
 from pipeline.core.parquet import FILES, read_table, write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.coco import reader

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.scratch import PROJECT, REAL_DATA, Scratch
 from benchmarks.tables_in_docs import replace_table
 from pipeline.core.atomic_files import write_json
-from pipeline.datasets.annotations import Tables, boxes_by_image
+from pipeline.datasets.annotations import Tables, boxes_xywh_of, rows_by_image
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS
 
@@ -47,11 +47,12 @@ def _row(tables: Tables, resize: str, most: int | None) -> dict[str, Any]:
     overlaps, wrong = [], []
     image_ids = tables.images["image_id"].to_numpy()
     sizes = zip(tables.images["width"].to_pylist(), tables.images["height"].to_pylist(), strict=True)
-    for (width, height), boxes in zip(sizes, boxes_by_image(tables.boxes, image_ids), strict=True):
-        if not len(boxes.boxes_xywh) or (most is not None and len(boxes.boxes_xywh) > most):
+    boxes_xywh = boxes_xywh_of(tables.boxes)
+    for (width, height), rows in zip(sizes, rows_by_image(tables.boxes, image_ids), strict=True):
+        if not len(rows) or (most is not None and len(rows) > most):
             continue
         targets, seen = (
-            xywh_to_xyxy(place[resize](width, height, IMAGE_PIXELS).apply_boxes(boxes.boxes_xywh))
+            xywh_to_xyxy(place[resize](width, height, IMAGE_PIXELS).apply_boxes(boxes_xywh[rows]))
             for place in (BOX_TRANSFORMS, PIXEL_TRANSFORMS)
         )
         overlaps.append(paired_iou(targets, np.clip(seen, 0, 1)))

@@ -28,10 +28,10 @@ from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
 from pipeline.core.atomic_files import resumable_directory
 from pipeline.geometry.resize import letterbox
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 from pipeline.packing.packer import pack_images
 
-PACK = Pack(image_size=448, channels=3, resize="letterbox", shard_images=64)
+PACK = PackConfig(image_size=448, channels=3, resize="letterbox", shard_images=64)
 IMAGES = 3000
 MORE = 30
 MEMORY_IMAGES = (1000, 4000)

@@ -12,7 +12,7 @@ from benchmarks.timing import seconds
 from pipeline.datasets.rectangles.sample import draw_boxes, paint
 from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.systems.interfaces import Part
-from pipeline.systems.rectangle_localizer.config import Model, Targets
+from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.model import build_model, part
 from pipeline.systems.rectangle_localizer.pretrained import sample
 from pipeline.systems.rectangle_localizer.targets import sigmoid_encode
@@ -28,8 +28,8 @@ ROUNDS = 3
 
 def rectangles_benchmark() -> dict[str, float]:
     """Seconds of an epoch both ways, and of ten epochs with the one look at the images included."""
-    published = Model(endless=False, output="sigmoid")
-    model = build_model(published, Targets(), SIZE, 3, 1, sample("published"))
+    published = ModelConfig(endless=False, output="sigmoid")
+    model = build_model(published, TargetsConfig(), SIZE, 3, 1, sample("published"))
     fitted = part("head", model, published)
     literal = _literal_seconds(model, fitted.compile_arguments)
     with tempfile.TemporaryDirectory() as temporary:

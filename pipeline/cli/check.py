@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.core.config import load_params
 from pipeline.core import schema
-from pipeline.core.config import Params
+from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.formatting import format_table
 from pipeline.core.parquet import FILES, read_table
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.revisions import NoRevisionError, DatasetVersion, at_revision
+from pipeline.diff.revisions import DatasetVersion, NoRevisionError, at_revision
 from pipeline.validation.config import checks_of
 from pipeline.validation.markdown_report import as_markdown
 from pipeline.validation.outcome import Outcome

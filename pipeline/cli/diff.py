@@ -60,7 +60,9 @@ def diff(before: str, after: str | None, dataset: list[str], out: Path) -> int:
     return 0
 
 
-def paired_datasets(before: DatasetVersion, after: DatasetVersion, names: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+def paired_datasets(
+    before: DatasetVersion, after: DatasetVersion, names: list[str]
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Which dataset is compared with which, and remarks about those that one version alone has.
 
     Datasets of the project are compared by name, a folder of tables with that of its name or with the only one.

@@ -4,8 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.core.config import load_params
-from pipeline.core.config import Params
+from pipeline.core.config import Params, load_params
 from pipeline.datasets import registry
 from pipeline.download.sync import changed_since
 

@@ -3,9 +3,8 @@
 import sys
 from pathlib import Path
 
-from pipeline.core.config import load_params
 from pipeline.core.atomic_files import read_json
-from pipeline.core.config import Params
+from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_table
 from pipeline.evaluation.scores import task

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from pipeline.remote.audit import Store, RemoteAudit, open_store
+from pipeline.remote.audit import RemoteAudit, Store, open_store
 
 HELP = "ask the remote for everything that dvc.lock names"
 DESCRIPTION = (

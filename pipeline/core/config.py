@@ -31,7 +31,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Base of every section: immutable, by keyword, no unknown keys."""
 
 
-class Dataset(Config, frozen=True):
+class DatasetConfig(Config, frozen=True):
     """One entry of `datasets:`. `module` is a folder of pipeline/datasets. `source` and `sample` are what
     download reads, `validate` what validate reads.
     """
@@ -42,13 +42,13 @@ class Dataset(Config, frozen=True):
     validate: dict[str, Any]
 
 
-class System(Config, frozen=True):
+class SystemConfig(Config, frozen=True):
     """One entry of `systems:`. `module` is a folder of pipeline/systems, `dataset` a key of `datasets:`."""
 
     module: Name
     dataset: Name
     task: Name
-    preset: dict[str, Any] | None
+    pretrained: dict[str, Any] | None
     pack: dict[str, Any]
     targets: dict[str, Any]
     model: dict[str, Any]
@@ -63,14 +63,14 @@ class Params(Config, frozen=True, kw_only=True):
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)]
     checks: dict[Name, dict[str, Any]] = msgspec.field(default_factory=dict)
-    datasets: dict[Name, Dataset]
-    systems: dict[Name, System]
+    datasets: dict[Name, DatasetConfig]
+    systems: dict[Name, SystemConfig]
 
-    def dataset(self, name: str) -> Dataset:
+    def dataset(self, name: str) -> DatasetConfig:
         """The section of that dataset, or an error that lists the known ones."""
         return _entry(self.datasets, "datasets", name)
 
-    def system(self, name: str) -> System:
+    def system(self, name: str) -> SystemConfig:
         """The section of that system, or an error that lists the known ones."""
         return _entry(self.systems, "systems", name)
 
@@ -191,7 +191,7 @@ def _is_valid(value: object, kind: Any) -> bool:
     return True
 
 
-Entry = TypeVar("Entry", Dataset, System)
+Entry = TypeVar("Entry", DatasetConfig, SystemConfig)
 
 
 def _entry(entries: dict[str, Entry], group: str, name: str) -> Entry:

@@ -6,7 +6,7 @@ import subprocess
 from typing import NamedTuple
 
 from pipeline.core.errors import BoxlineError, NetworkError
-from pipeline.download.sources.base import redact_message
+from pipeline.core.redaction import redact_message
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "Boxline",

@@ -16,7 +16,9 @@ class CancelledError(Exception):
     """Another thread asked this one to end."""
 
 
-def map_threaded(function: Callable[[Item, threading.Event], Result], items: Sequence[Item], threads: int) -> list[Result]:
+def map_threaded(
+    function: Callable[[Item, threading.Event], Result], items: Sequence[Item], threads: int
+) -> list[Result]:
     """`function` of each item and of an event that asks it to end soon, by CancelledError. Results in the items' order.
 
     An exception, Ctrl-C included, ends all of them and is raised; of several exceptions that of the first item.

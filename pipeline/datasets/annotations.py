@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -89,23 +88,12 @@ def without_crowds(boxes: pa.Table) -> pa.Table:
     return boxes.filter(pc.invert(boxes["is_crowd"]))
 
 
-class BoxesOfImage(NamedTuple):
-    """boxes_xywh [N, 4] in pixels, category ids [N], and which boxes are crowd regions, bool [N]; N may be 0."""
-
-    boxes_xywh: Boxes
-    category_ids: NDArray[np.int32]
-    is_crowd: NDArray[np.bool_]
-
-
-def boxes_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[BoxesOfImage]:
-    """The boxes of each image, in the order of the table."""
+def rows_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[NDArray[np.int64]]:
+    """The rows of `boxes` that belong to each image, in the order of the table; int64 [N], N may be 0."""
     box_image_ids = boxes["image_id"].to_numpy()
     order = np.argsort(box_image_ids, kind="stable")
-    boxes_xywh = boxes_xywh_of(boxes)[order]
-    category_ids = boxes["category_id"].to_numpy()[order]
-    is_crowd = boxes["is_crowd"].to_numpy()[order]
     wanted = np.fromiter(image_ids, np.int64)
     starts = np.searchsorted(box_image_ids[order], wanted, side="left")
     ends = np.searchsorted(box_image_ids[order], wanted, side="right")
     for start, end in zip(starts, ends, strict=True):
-        yield BoxesOfImage(boxes_xywh[start:end], category_ids[start:end], is_crowd[start:end])
+        yield order[start:end]

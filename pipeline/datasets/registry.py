@@ -29,7 +29,7 @@ class Source(Protocol):
 class SampleWriter(Protocol):
     """sample.py"""
 
-    Sample: type[Config]
+    SampleConfig: type[Config]
 
     def write_sample(self, folder: Path, sample: Config) -> None:
         """Fill `folder` as a download from the upstream would. The same section gives the same bytes."""

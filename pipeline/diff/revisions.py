@@ -207,7 +207,9 @@ def folder_of_tables(path: Path) -> DatasetVersion:
     """
     missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing:
-        raise BoxlineError(f"{path} is no folder of tables: {join_items(missing)} not found, expected {join_items(REQUIRED)}.")
+        raise BoxlineError(
+            f"{path} is no folder of tables: {join_items(missing)} not found, expected {join_items(REQUIRED)}."
+        )
     place = path.resolve()
     dataset = place.parent.name if place.name in (TABLES, "tables") else place.name
     return Folders(str(path), {dataset: (path, place.parent / DOWNLOAD)}, is_folder=True)

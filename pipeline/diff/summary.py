@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.errors import join_items
-from pipeline.core.formatting import format_table, pluralize, escape_control
+from pipeline.core.formatting import escape_control, format_table, pluralize
 from pipeline.diff.boxes import iou_of_pairs
 from pipeline.diff.difference import Difference
 from pipeline.diff.matching import Changes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives.image_decoding import to_uint8, open_image
+from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Archive
 from pipeline.core.errors import BoxlineError
 from pipeline.diff.revisions import DatasetVersion

@@ -78,7 +78,9 @@ def sync_files(
         _Download(asset, origin, _part(state, asset), out / asset.path, previous.get(asset.path))
         for asset, origin in zip(assets, resolve_sources(root, assets, patience), strict=True)
     ]
-    versions = map_threaded(lambda download, stop: retry(download.origin.look, patience, stop), downloads, FILES_AT_ONCE)
+    versions = map_threaded(
+        lambda download, stop: retry(download.origin.look, patience, stop), downloads, FILES_AT_ONCE
+    )
     plan = list(zip(downloads, versions, strict=True))
     for download, version in plan:
         download.forget_others(version)

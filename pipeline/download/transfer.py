@@ -12,7 +12,7 @@ from pipeline.core.progress import byte_bar
 from pipeline.core.thread_pool import CancelledError
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
-from pipeline.download.retry import DEFAULT_RETRY, TransientError, RetryPolicy, retry
+from pipeline.download.retry import DEFAULT_RETRY, RetryPolicy, TransientError, retry
 from pipeline.download.sources.base import NETWORK_ADVICE, ChangedError, FileSource
 from pipeline.download.sources.http import HttpSource
 from pipeline.download.sources.resolve import resolve_sources
@@ -103,7 +103,9 @@ def receive(
     retry(ask, patience, stop, lambda: part.furthest_bytes)
 
 
-def _ask(origin: FileSource, part: PartialFile, stop: threading.Event, expected_bytes: int | None, max_bytes: int | None) -> None:
+def _ask(
+    origin: FileSource, part: PartialFile, stop: threading.Event, expected_bytes: int | None, max_bytes: int | None
+) -> None:
     """One request. Raises TransientError where it does not bring all that is missing."""
     try:
         with origin.open(part.offset, part.version.validator) as answer:

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pipeline.core.config import PositiveInt, Config, Fraction
+from pipeline.core.config import Config, Fraction, PositiveInt
 
 
-class Evaluate(Config, frozen=True):
+class EvaluateConfig(Config, frozen=True):
     """What is scored and shown.
 
     split: the images that are scored, never the ones trained on.

@@ -59,7 +59,11 @@ def write_errors(folder: Path, report: Report) -> None:
 
 
 def write_worst(
-    folder: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], predictions: Sequence[LabeledBoxes], names: Sequence[str]
+    folder: Path,
+    model_inputs: NDArray[np.uint8],
+    truth: Sequence[LabeledBoxes],
+    predictions: Sequence[LabeledBoxes],
+    names: Sequence[str],
 ) -> None:
     """`worst.png`, drawn like `predictions.png`."""
     save_localizations(folder / "worst.png", model_inputs, truth, predictions, names)

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables, boxes_by_image, boxes_xywh_of, without_crowds
-from pipeline.evaluation.config import Evaluate
+from pipeline.evaluation.config import EvaluateConfig
 from pipeline.evaluation.error_analysis import Analysis, Report
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
@@ -73,7 +73,7 @@ def write_pictures(
     folder: Path,
     module: str,
     task: str,
-    section: Evaluate,
+    section: EvaluateConfig,
     model: keras.Model,
     images: Shards,
     truth: Tables,

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from pipeline.archives.image_decoding import to_uint8, open_image
+from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES
 from pipeline.core.errors import BoxlineError
+from pipeline.core.redaction import redact_url
 from pipeline.download.retry import RetryPolicy
-from pipeline.download.sources.base import redact_url
 from pipeline.download.transfer import download_url
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}

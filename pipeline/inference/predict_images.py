@@ -95,7 +95,9 @@ def predict_images(
                     views = folder / VIEWS / item.stem
                     views.mkdir(parents=True)
                     own = {name: values[number : number + 1] for name, values in outputs.items()}
-                    write_views(views, item.model_input[None], own, [NO_TRUTH], [labeled_boxes], labels.names, score_threshold)
+                    write_views(
+                        views, item.model_input[None], own, [NO_TRUTH], [labeled_boxes], labels.names, score_threshold
+                    )
                     pictures += sorted(path.relative_to(folder).as_posix() for path in views.iterdir())
                 answers.add(item.name, item.transform.width, item.transform.height, pictures, detections)
                 progress.update()

@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.core.dvc_lock import Lock
 from pipeline.core.errors import BoxlineError
-from pipeline.download.sources.base import redact_message, redact_url
+from pipeline.core.redaction import redact_message, redact_url
 from pipeline.remote.local_content import Contents
 
 if TYPE_CHECKING:

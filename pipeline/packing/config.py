@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.core.config import PositiveInt, Config
+from pipeline.core.config import Config, PositiveInt
 
 ImageSize = Annotated[int, Meta(ge=1, le=4096)]
 Channels = Literal[1, 3]
 Resize = Literal["letterbox", "crop", "stretch"]
 
 
-class Pack(Config, frozen=True):
+class PackConfig(Config, frozen=True):
     """How images become model input.
 
     image_size: side of the square input in pixels, 4096 at most.

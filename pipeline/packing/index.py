@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 from pipeline.core import schema
 from pipeline.core.parquet import read_table, write_table
 from pipeline.geometry.resize import BOX_TRANSFORMS, ResizeTransform
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 
 INDEX = "index.parquet"
 
 FIELDS = [name for name in schema.PACK_INDEX.names if name not in ("image_id", "split")]
 
 
-def write_transforms(folder: Path, images: pa.Table, pack: Pack) -> None:
+def write_transforms(folder: Path, images: pa.Table, pack: PackConfig) -> None:
     """One row of schema.PACK_INDEX per row of `images`, in that order."""
     sizes = np.stack([images["width"].to_numpy(), images["height"].to_numpy()], axis=1)
     # A few hundred sizes serve a hundred thousand images.

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_write
 from pipeline.core.progress import bar
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 from pipeline.packing.index import INDEX, write_transforms
 from pipeline.packing.shard_writer import Packed, Row, digests_of, pack_shard, packed_rows, shard_digest, shard_schema
 from pipeline.packing.shards import id_ranges
@@ -46,7 +46,7 @@ def pack_images(
     images: pa.Table,
     files: pa.Table,
     archives: ArchiveFolder,
-    pack: Pack,
+    pack: PackConfig,
     previous: Path,
     folder: Path,
     executor: Executor,
@@ -86,14 +86,14 @@ def pack_images(
     )
 
 
-def _by_id(images: pa.Table, files: pa.Table, pack: Pack) -> pa.Table:
+def _by_id(images: pa.Table, files: pa.Table, pack: PackConfig) -> pa.Table:
     """The images by split and id, with a column `digest`."""
     rows = pc.index_in(images["image_id"], value_set=files["image_id"].combine_chunks())
     digests = digests_of(images, files["sha256"].take(rows), pack)
     return images.append_column("digest", digests).sort_by([("split", "ascending"), ("image_id", "ascending")])
 
 
-def _shards(images: pa.Table, pack: Pack) -> Iterator[_Shard]:
+def _shards(images: pa.Table, pack: PackConfig) -> Iterator[_Shard]:
     for split in images["split"].unique().to_pylist():
         of_split = images.filter(pc.equal(images["split"], split))
         image_ids = of_split["image_id"].to_numpy()
@@ -152,7 +152,7 @@ def _rows(shard: _Shard, packed: Mapping[bytes, Packed], archives: ArchiveFolder
     ]
 
 
-def _each_done(executor: Executor, tasks: Iterable[tuple[Path, Sequence[Row]]], pack: Pack) -> Iterator[int]:
+def _each_done(executor: Executor, tasks: Iterable[tuple[Path, Sequence[Row]]], pack: PackConfig) -> Iterator[int]:
     """The number of images of each shard, as soon as it is packed. At most QUEUED_SHARDS are handed out at a time."""
     queued: set[Future[int]] = set()
     try:

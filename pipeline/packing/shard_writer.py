@@ -17,12 +17,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.archives.image_decoding import to_uint8, open_image
+from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Member
 from pipeline.core.atomic_files import atomic_write
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.resize import PIXEL_TRANSFORMS
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 from pipeline.packing.shards import mapped_batches, shard_batch, write_batches
 
 VERSION = 1
@@ -55,7 +55,7 @@ class Row:
     source: Member | Packed
 
 
-def digests_of(images: pa.Table, sha256_of_files: pa.ChunkedArray, pack: Pack) -> pa.Array:
+def digests_of(images: pa.Table, sha256_of_files: pa.ChunkedArray, pack: PackConfig) -> pa.Array:
     """A digest per image, 32 bytes, of all that its pixels depend on: the file, its stated size, and the way."""
     if sha256_of_files.null_count:
         raise ValueError("an image without a digest of its file cannot be packed")
@@ -71,7 +71,7 @@ def shard_digest(image_ids: NDArray[np.int64], digests: Sequence[bytes]) -> str:
     return hashlib.sha256(b"".join([layout, image_ids.tobytes(), *digests])).hexdigest()[:16]
 
 
-def pack_shard(path: Path, rows: Sequence[Row], pack: Pack) -> int:
+def pack_shard(path: Path, rows: Sequence[Row], pack: PackConfig) -> int:
     """Write a shard with columns `image`, uint8 [size, size, channels], and `digest`, uint8 [32]; count its rows.
 
     Raises BoxlineError naming archive and member where an image does not decode or has another size than stated.
@@ -81,7 +81,7 @@ def pack_shard(path: Path, rows: Sequence[Row], pack: Pack) -> int:
     return len(rows)
 
 
-def shard_schema(pack: Pack) -> pa.Schema:
+def shard_schema(pack: PackConfig) -> pa.Schema:
     """That of the shards that `pack_shard` writes."""
     image, digest = _empty(1, pack), np.empty((1, DIGEST_BYTES), np.uint8)
     return shard_batch(np.zeros(1, np.int64), {"image": image, "digest": digest}).schema
@@ -105,7 +105,7 @@ def _ids_and_digests(batch: pa.RecordBatch) -> list[tuple[int, bytes]]:
     return list(zip(batch["image_id"].to_pylist(), map(bytes, digests), strict=True))
 
 
-def _batches(rows: Sequence[Row], pack: Pack) -> Iterator[pa.RecordBatch]:
+def _batches(rows: Sequence[Row], pack: PackConfig) -> Iterator[pa.RecordBatch]:
     """The rows some BATCH_BYTES at a time, all in the same memory."""
     images = _empty(len(rows), pack)
     # Neighbours in the new shard mostly were neighbours in the old one.
@@ -123,7 +123,7 @@ def _batches(rows: Sequence[Row], pack: Pack) -> Iterator[pa.RecordBatch]:
         yield shard_batch(image_ids, {"image": images[: len(batch)], "digest": digests})
 
 
-def _empty(rows: int, pack: Pack) -> NDArray[np.uint8]:
+def _empty(rows: int, pack: PackConfig) -> NDArray[np.uint8]:
     """Memory for that many squares, or for a batch of them if that is less."""
     model_input = (pack.image_size, pack.image_size, pack.channels)
     return np.empty((min(rows, max(1, BATCH_BYTES // math.prod(model_input))), *model_input), np.uint8)
@@ -136,7 +136,7 @@ def _packed_images(shard: Path, batch: int) -> NDArray[np.uint8]:
     return images
 
 
-def _place(member: Member, row: Row, pack: Pack, model_input: NDArray[np.uint8]) -> None:
+def _place(member: Member, row: Row, pack: PackConfig, model_input: NDArray[np.uint8]) -> None:
     transform = PIXEL_TRANSFORMS[pack.resize](row.width, row.height, pack.image_size)
     mode = "RGB" if pack.channels == 3 else "L"
     transform.apply_image(_decoded(member, row.width, row.height, mode), model_input)

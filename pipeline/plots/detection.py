@@ -11,7 +11,11 @@ from pipeline.plots.image_grid import draw_labeled_boxes, draw_truth, save, show
 
 
 def save_predictions(
-    path: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], predictions: Sequence[LabeledBoxes], names: Sequence[str]
+    path: Path,
+    model_inputs: NDArray[np.uint8],
+    truth: Sequence[LabeledBoxes],
+    predictions: Sequence[LabeledBoxes],
+    names: Sequence[str],
 ) -> None:
     """One tile per image: truth dashed in white, predictions above it in colour."""
     figure, axes = tiles(len(model_inputs), columns=min(4, len(model_inputs)))

@@ -69,7 +69,9 @@ def draw_truth(ax: Any, truth: LabeledBoxes) -> None:
     draw_boxes(ax, truth.boxes_rel_xywh, TRUTH_COLOR, line_points=1, line_style="--")
 
 
-def draw_labeled_boxes(ax: Any, labeled_boxes: LabeledBoxes, names: Sequence[str], font_points: float = 6, line_points: float = 1.6) -> None:
+def draw_labeled_boxes(
+    ax: Any, labeled_boxes: LabeledBoxes, names: Sequence[str], font_points: float = 6, line_points: float = 1.6
+) -> None:
     """Boxes in the colour of their class, each with its name and, where there is one, its score.
 
     The surest or largest boxes get their names first. A name that would cover another one is left out; its box and

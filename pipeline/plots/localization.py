@@ -29,7 +29,11 @@ CAPTION_POINTS = 7
 
 
 def save_localizations(
-    path: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], predictions: Sequence[LabeledBoxes], names: Sequence[str]
+    path: Path,
+    model_inputs: NDArray[np.uint8],
+    truth: Sequence[LabeledBoxes],
+    predictions: Sequence[LabeledBoxes],
+    names: Sequence[str],
 ) -> None:
     """Three tiles to a row: the true box yellow, the predicted one green, and class, score and IoU above each.
 

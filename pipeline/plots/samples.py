@@ -12,7 +12,9 @@ from pipeline.plots.image_grid import draw_labeled_boxes, save, show_image, tile
 COLUMNS = 3
 
 
-def save_samples(path: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], names: Sequence[str]) -> None:
+def save_samples(
+    path: Path, model_inputs: NDArray[np.uint8], truth: Sequence[LabeledBoxes], names: Sequence[str]
+) -> None:
     """Three tiles to a row, uint8 [N, size, size, 1 or 3], with true boxes and class names in class colours."""
     figure, axes = tiles(len(model_inputs), columns=min(COLUMNS, len(model_inputs)))
     for ax, model_input, true in zip(axes, model_inputs, truth, strict=True):

@@ -1,60 +1,68 @@
-"""Pretrained weights as inputs: from a hub, a folder, an address, or made here."""
+"""Pretrained weights fetched from a hub, a folder or an address, or initialized at random."""
 
 from pathlib import Path
 
 import keras
 
 from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.redaction import redact_message, redact_url
 from pipeline.download.manifest import Asset
-from pipeline.download.sources.base import redact_message, redact_url
 from pipeline.download.sources.resolve import SCHEMES
 from pipeline.download.transfer import download_file
 from pipeline.pretrained.config import KERAS_FILES, PretrainedConfig
-from pipeline.pretrained.load import load_pretrained, reason_of
-from pipeline.systems import interfaces as verbs
+from pipeline.pretrained.interfaces import PretrainedSource
+from pipeline.pretrained.load import error_summary, load_pretrained
 
 
-def fetch_pretrained(preset: PretrainedConfig, module: str, where: str, folder: Path) -> int:
-    """Fill `folder` with the preset of that system and return its number of parameters.
+def fetch_pretrained(config: PretrainedConfig, source: PretrainedSource, where: str, folder: Path) -> int:
+    """Fill `folder` with a system's pretrained weights. The files hold no dates: the same weights, the same bytes.
 
-    `where` names the section in messages. Folders hold no dates: the same weights, the same bytes. Raises BoxlineError
-    where the source cannot be had, or where what came cannot be loaded.
+    Args:
+        config: the `pretrained` section of the system.
+        source: the system's pretrained weights.
+        where: dotted key of the section, for messages.
+        folder: an empty folder.
+
+    Returns:
+        The number of parameters.
+
+    Raises:
+        BoxlineError: if the source is unavailable, or its files cannot be loaded.
+
     """
-    files = verbs.pretrained_files(module)
-    if preset.source == "sample":
-        _save(verbs.recipe(module).sample(preset.scale), files, folder)
-    elif preset.source == "upstream" or _is_handle(preset.source):
-        _save(_from_hub(preset.source, module, where), files, folder)
+    if config.source == "random":
+        _save(source.random_init(config.scale), source.files, folder)
+    elif config.source == "upstream" or _is_handle(config.source):
+        _save(_from_hub(config.source, source, where), source.files, folder)
     else:
-        for name in files:
+        for name in source.files:
             try:
-                download_file(Asset(name), preset.source, folder)
+                download_file(Asset(name), config.source, folder)
             except BoxlineError as error:
-                raise type(error)(f"{error} A preset of this system consists of {join_items(files)}.") from None
-    return int(load_pretrained(folder, module).count_params())
+                raise type(error)(f"{error} The weights of this system are {join_items(source.files)}.") from None
+    return int(load_pretrained(folder, source).count_params())
 
 
 def _is_handle(source: str) -> bool:
-    """KerasHub's own names have no slash, other hubs have a scheme; whatever else is there is a folder or address."""
+    """KerasHub's own names have no slash, other hubs have a scheme; everything else is a folder or an address."""
     scheme, separator, _ = source.partition("://")
     if separator:
         return scheme.lower() not in SCHEMES
     return "/" not in source and not Path(source).exists()
 
 
-def _from_hub(source: str, module: str, where: str) -> keras.Model:
-    recipe = verbs.recipe(module)
+def _from_hub(handle: str, source: PretrainedSource, where: str) -> keras.Model:
     try:
-        if source == "upstream":
-            return recipe.upstream()
-        if recipe.KIND is None:
+        if handle == "upstream":
+            return source.load_published()
+        if source.preset_class is None:
             raise ValueError("no hub has this network in Keras's form")
-        return recipe.KIND.from_preset(source)
-    except Exception as error:  # each hub's client raises its own
+        return source.preset_class.from_preset(handle)
+    except Exception as error:  # the client of each hub raises its own
         raise BoxlineError(
-            f"params.yaml: {where}.source: {redact_url(source)!r} could not be fetched "
-            f"({redact_message(reason_of(error))}). Check the name and the network, or give a folder or an http(s) or s3 "
-            f"address that holds {join_items(verbs.pretrained_files(module))}, or `sample` for random weights."
+            f"params.yaml: {where}.source: {redact_url(handle)!r} could not be fetched "
+            f"({redact_message(error_summary(error))}). Check the name and the network, or give a folder or an http(s) "
+            f"or s3 address that holds {join_items(source.files)}, or `random` for random weights."
         ) from None
 
 
@@ -67,5 +75,5 @@ def _save(model: keras.Model, files: tuple[str, ...], folder: Path) -> None:
         return
     model.save_to_preset(str(folder))
     for path in folder.iterdir():
-        if path.name not in files:  # a date and settings of preprocessing, which has its own place here
+        if path.name not in files:  # a date, and settings of preprocessing, which Boxline does itself
             path.unlink()

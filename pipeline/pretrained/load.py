@@ -1,7 +1,7 @@
 """Pretrained weights, loaded from the folder that DVC tracks.
 
-A folder holds a KerasHub preset as `save_to_preset` writes it, or, for a network that KerasHub lacks, Keras's JSON and
-weights.
+The folder holds a KerasHub preset as `save_to_preset` writes it, or, for a network that KerasHub does not have, Keras's
+JSON and weights.
 """
 
 import contextlib
@@ -14,60 +14,60 @@ from typing import Any
 import keras
 
 from pipeline.core.errors import BoxlineError, join_items, root_cause
-from pipeline.pretrained.config import KERAS_FILES
-from pipeline.systems import interfaces as verbs
+from pipeline.pretrained.interfaces import PretrainedSource
 
 BOX_LAYERS = ("anchor_generator", "label_encoder", "prediction_decoder")
-"""Arithmetic on boxes stays float32 under every policy."""
+"""These layers compute box coordinates in float32 under every dtype policy."""
 
 
-def load_pretrained(folder: Path, module: str) -> keras.Model:
-    """The model in `folder` for that system, in Keras's present dtype policy. No code inside files is run.
+def load_pretrained(folder: Path, source: PretrainedSource) -> keras.Model:
+    """Load the model in `folder` under Keras's current dtype policy. Code inside the files is never run.
 
-    Raises BoxlineError where it cannot be loaded.
+    Raises:
+        BoxlineError: if it cannot be loaded.
+
     """
-    kind = verbs.recipe(module).KIND
     try:
-        with _in_present_policy(folder) as converted:
-            if kind is not None:
-                return kind.from_preset(str(converted), dtype=keras.config.dtype_policy().name)
-            network, weights = (converted / name for name in KERAS_FILES)
+        with _with_current_policy(folder) as converted:
+            if source.preset_class is not None:
+                return source.preset_class.from_preset(str(converted), dtype=keras.config.dtype_policy().name)
+            network, weights = (converted / name for name in source.files)
             model = keras.models.model_from_json(network.read_text(encoding="utf-8"))
             model.load_weights(weights)
             return model
-    except Exception as error:  # whatever a stranger's files make the libraries raise
+    except Exception as error:  # untrusted files make the libraries raise anything
         raise BoxlineError(
-            f"{folder} is not a preset that can be loaded ({reason_of(error)}). Expected are "
-            f"{join_items(verbs.pretrained_files(module))}, as Keras and KerasHub write them: correct preset.source in "
-            "params.yaml, or fetch it anew."
+            f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected "
+            f"{join_items(source.files)}, as Keras and KerasHub write them: correct pretrained.source in params.yaml, "
+            "or fetch them again."
         ) from None
 
 
-def reason_of(error: Exception) -> str:
+def error_summary(error: Exception) -> str:
     """The first line of the root cause."""
     return next(iter(str(root_cause(error)).splitlines()), type(error).__name__).rstrip(".:")
 
 
 @contextlib.contextmanager
-def _in_present_policy(folder: Path) -> Iterator[Path]:
-    """The preset with every layer under Keras's present dtype policy: each remembers the one that it was saved with."""
+def _with_current_policy(folder: Path) -> Iterator[Path]:
+    """A copy of the folder with every layer under Keras's current dtype policy, not the one it was saved with."""
     policy = keras.config.dtype_policy().name
     with tempfile.TemporaryDirectory() as scratch:
         for path in folder.iterdir():
             converted = Path(scratch) / path.name
             if path.suffix == ".json":
                 config = json.loads(path.read_text(encoding="utf-8"))
-                converted.write_text(json.dumps(_converted(config, policy)), encoding="utf-8")
+                converted.write_text(json.dumps(_set_policy(config, policy)), encoding="utf-8")
             else:
                 converted.symlink_to(path.resolve())
         yield Path(scratch)
 
 
-def _converted(config: Any, policy: str) -> Any:
+def _set_policy(config: Any, policy: str) -> Any:
     if isinstance(config, list):
-        return [_converted(item, policy) for item in config]
+        return [_set_policy(item, policy) for item in config]
     if not isinstance(config, dict):
         return config
     if config.get("class_name") == "DTypePolicy":
         return {**config, "config": {"name": policy}}
-    return {key: value if key in BOX_LAYERS else _converted(value, policy) for key, value in config.items()}
+    return {key: value if key in BOX_LAYERS else _set_policy(value, policy) for key, value in config.items()}

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from pipeline.core.dvc_lock import LOCK
 from pipeline.core.errors import BoxlineError, NetworkError
+from pipeline.core.redaction import redact_message, redact_url
 from pipeline.core.thread_pool import map_threaded
 from pipeline.download.checksums import READ_BYTES
-from pipeline.download.sources.base import redact_message, redact_url
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -296,7 +296,9 @@ def open_project() -> Iterator["Repo"]:
             "The current folder is no DVC project: it has no .dvc. Run this from the project's root folder."
         ) from None
     except DvcException as error:
-        raise BoxlineError(f"DVC cannot read its settings: {redact_message(error).rstrip('.')}. See .dvc/config.") from None
+        raise BoxlineError(
+            f"DVC cannot read its settings: {redact_message(error).rstrip('.')}. See .dvc/config."
+        ) from None
     with repo:
         try:
             _ = repo.index.outs

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.remote.audit import FOLDER, Store, RemoteAudit, ExpectedObject, file_has_content, open_store
+from pipeline.remote.audit import FOLDER, ExpectedObject, RemoteAudit, Store, file_has_content, open_store
 
 REBUILD = ("repro", "--single-item", "--force")
 """Words for DVC: the stage runs whatever is there. With --force, DVC takes no notice of --pull."""

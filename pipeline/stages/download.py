@@ -9,9 +9,9 @@ import msgspec
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.exit_codes import run_stage
+from pipeline.core.redaction import redact_url
 from pipeline.datasets import registry
-from pipeline.download.sources.base import redact_url
-from pipeline.download.sync import exclusive_lock, sync_files, install
+from pipeline.download.sync import exclusive_lock, install, sync_files
 
 logger = logging.getLogger(__name__)
 

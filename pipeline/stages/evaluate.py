@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.core.config import load_params,parse_config
 from pipeline.core import schema
-from pipeline.core.atomic_files import read_json, atomic_directory, write_json
+from pipeline.core.atomic_files import atomic_directory, read_json, write_json
+from pipeline.core.config import load_params, parse_config
 from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
-from pipeline.evaluation.config import Evaluate
+from pipeline.evaluation.config import EvaluateConfig
 from pipeline.evaluation.detections import to_original
 from pipeline.evaluation.error_analysis import task_errors
 from pipeline.evaluation.plots import write_curves, write_error_pictures, write_pictures
@@ -43,7 +43,7 @@ def evaluate(
     The `pictures` show what it found, its errors, and the `curves` of its training.
     """
     chosen = load_params().system(system)
-    section = parse_config(chosen.evaluate, Evaluate, f"systems.{system}.evaluate")
+    section = parse_config(chosen.evaluate, EvaluateConfig, f"systems.{system}.evaluate")
     codec, scoring = verbs.codec(chosen.module), task(chosen.task)
     tables = Tables.read(validated)
     labels = Labels.read(targets)

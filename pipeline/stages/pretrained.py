@@ -5,22 +5,22 @@ from pathlib import Path
 
 import keras
 
-from pipeline.core.config import load_params
 from pipeline.core.atomic_files import atomic_directory
+from pipeline.core.config import load_params
 from pipeline.core.exit_codes import run_stage
-from pipeline.download.sources.base import redact_url
+from pipeline.core.redaction import redact_url
 from pipeline.pretrained.fetch import fetch_pretrained
 from pipeline.systems import interfaces as verbs
 
 logger = logging.getLogger(__name__)
 
 
-def preset(system: str, out: Path) -> None:
+def pretrained(system: str, out: Path) -> None:
     """Fill `out` from `systems.<system>.preset`; leave it empty for a system that starts from random weights."""
     loaded = load_params()
     chosen = loaded.system(system)
     where = f"systems.{system}.preset"
-    section = verbs.preset(chosen.module, chosen.preset, where)
+    section = verbs.pretrained(chosen.module, chosen.pretrained, where)
     with atomic_directory(out) as folder:
         if section is None:
             return
@@ -30,4 +30,4 @@ def preset(system: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(preset, "system", ["out"])
+    run_stage(pretrained, "system", ["out"])

@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from pipeline.core.config import load_params,parse_config
 from pipeline.core.atomic_files import atomic_directory
+from pipeline.core.config import load_params, parse_config
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
 
@@ -20,7 +20,7 @@ def sample(dataset: str, out: Path) -> None:
     writer = registry.sample(chosen.module)
     with atomic_directory(out) as folder:
         if chosen.source == "sample":
-            writer.write_sample(folder, parse_config(chosen.sample, writer.Sample, f"datasets.{dataset}.sample"))
+            writer.write_sample(folder, parse_config(chosen.sample, writer.SampleConfig, f"datasets.{dataset}.sample"))
             logger.info("drew a sample of %s", dataset)
 
 

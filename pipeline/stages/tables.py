@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from pipeline.core.config import load_params
 from pipeline.core.atomic_files import atomic_directory
+from pipeline.core.config import load_params
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
 

@@ -3,12 +3,12 @@
 import logging
 from pathlib import Path
 
-from pipeline.core.config import load_params,parse_config
 from pipeline.core.atomic_files import atomic_directory, write_json
+from pipeline.core.config import load_params, parse_config
 from pipeline.core.exit_codes import run_stage
 from pipeline.datasets.annotations import Tables
-from pipeline.evaluation.config import Evaluate
-from pipeline.evaluation.oracle import oracle_score, count_unencodable_boxes
+from pipeline.evaluation.config import EvaluateConfig
+from pipeline.evaluation.oracle import count_unencodable_boxes, oracle_score
 from pipeline.evaluation.sample_grid import write_samples
 from pipeline.evaluation.scores import task
 from pipeline.packing.index import read_transforms
@@ -26,7 +26,7 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
     """
     chosen = load_params().system(system)
     section = parse_config(chosen.targets, verbs.sections(chosen.module)[0], f"systems.{system}.targets")
-    split = parse_config(chosen.evaluate, Evaluate, f"systems.{system}.evaluate").split
+    split = parse_config(chosen.evaluate, EvaluateConfig, f"systems.{system}.evaluate").split
     codec, scores = verbs.codec(chosen.module), task(chosen.task)
     tables = Tables.read(validated)
     labels = labels_of(tables.categories, codec)

@@ -12,12 +12,11 @@ import keras
 import msgspec
 import numpy as np
 
-from pipeline.core.config import load_params,parse_config
 from pipeline.core.atomic_files import atomic_directory
-from pipeline.core.config import Params, System
+from pipeline.core.config import Params, SystemConfig, load_params, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.core.exit_codes import run_stage
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 from pipeline.packing.shards import Shards
 from pipeline.pretrained.load import load_pretrained
 from pipeline.systems import interfaces as verbs
@@ -26,7 +25,7 @@ from pipeline.systems.model_metadata import MODEL, ModelMetadata
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.checkpoint import Checkpoint, fingerprint
-from pipeline.training.config import Train
+from pipeline.training.config import TrainConfig
 from pipeline.training.fit import Data, fit, prepare
 from pipeline.training.report import write_report
 from pipeline.training.wandb_run import wandb_run
@@ -37,26 +36,30 @@ NUM_LOGGED_IMAGES = 8
 PAGE = "boxes.html"
 
 
-def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out: Path, report: Path) -> None:
-    """Train from `preset` on the images in `pack` and their `targets`.
+def train(system: str, pretrained: Path, pack: Path, targets: Path, state: Path, out: Path, report: Path) -> None:
+    """Train from `pretrained` on the images in `pack` and their `targets`.
 
     Writes the model with all that prediction needs to `out`, and curves and the page of the training to `report`.
     `state` is no output: it holds what a stopped training needs to go on, and the page while the training runs.
     """
     loaded = load_params()
     chosen = loaded.system(system)
-    fitting = parse_config(chosen.train, Train, f"systems.{system}.train")
-    packing = parse_config(chosen.pack, Pack, f"systems.{system}.pack")
+    fitting = parse_config(chosen.train, TrainConfig, f"systems.{system}.train")
+    packing = parse_config(chosen.pack, PackConfig, f"systems.{system}.pack")
     labels, codec = Labels.read(targets), verbs.codec(chosen.module)
     prepare(fitting, loaded.seed)
-    architecture, model, model_section, targets_section = _build(chosen, f"systems.{system}", preset, packing, labels)
+    architecture, model, model_section, targets_section = _build(
+        chosen, f"systems.{system}", pretrained, packing, labels
+    )
     images, encoded = Shards(pack, "train"), Shards(targets, "train")
     stream = architecture.stream(model_section, packing.image_size, packing.channels)
     augmentation = None
     if fitting.augment is not None:
         augmentation = Augmentation(fitting.augment, lambda truth: codec.encode(truth, targets_section))
     data = Data.of(images, encoded, fitting, loaded.seed, stream, augmentation)
-    checkpoint = Checkpoint(state, fingerprint(_what_counts(loaded, chosen), _files(chosen, preset), images, encoded))
+    checkpoint = Checkpoint(
+        state, fingerprint(_what_counts(loaded, chosen), _files(chosen, pretrained), images, encoded)
+    )
     progress = checkpoint.load()
     page = state / PAGE
     with wandb_run(state, "boxline", system, (progress.log or {}).get("wandb_run_id")) as run:
@@ -86,12 +89,12 @@ def train(system: str, preset: Path, pack: Path, targets: Path, state: Path, out
 
 
 def _build(
-    chosen: System, where: str, preset: Path, packing: Pack, labels: Labels
+    chosen: SystemConfig, where: str, pretrained: Path, packing: PackConfig, labels: Labels
 ) -> tuple[verbs.Architecture, keras.Model, Config, Config]:
     targets_kind, model_kind = verbs.sections(chosen.module)
     model_section = parse_config(chosen.model, model_kind, f"{where}.model")
     targets_section = parse_config(chosen.targets, targets_kind, f"{where}.targets")
-    pretrained = load_pretrained(preset, chosen.module) if verbs.pretrained_files(chosen.module) else None
+    pretrained = load_pretrained(pretrained, chosen.module) if verbs.pretrained_files(chosen.module) else None
     if pretrained is not None and packing.channels != 3:
         raise BoxlineError(
             f"params.yaml: {where}.pack.channels: received {packing.channels}, expected 3: the preset sees colours."
@@ -118,7 +121,7 @@ def _reason(error: Exception) -> str:
     return " ".join((bold[1] if bold else text.partition("\n")[0]).split()).rstrip(".")
 
 
-def _what_counts(loaded: Params, chosen: System) -> dict[str, Any]:
+def _what_counts(loaded: Params, chosen: SystemConfig) -> dict[str, Any]:
     """Parameters that a training depends on, in a form that has a digest."""
     sections = {name: getattr(chosen, name) for name in ("module", "pack", "targets", "model", "train", "preset")}
     packages = {name: version(name) for name in ("keras", "keras-hub", "numpy", "opencv-python-headless")}
@@ -127,11 +130,11 @@ def _what_counts(loaded: Params, chosen: System) -> dict[str, Any]:
     return msgspec.to_builtins({"seed": loaded.seed, **sections, **packages})
 
 
-def _files(chosen: System, preset: Path) -> list[Path]:
+def _files(chosen: SystemConfig, pretrained: Path) -> list[Path]:
     """Code of trainings, of the system and of boxes, and the preset's files."""
     package = Path(verbs.__file__).parents[1]
     code = [package / "training", package / "systems", package / "systems" / chosen.module, package / "geometry"]
-    return [*(path for folder in code for path in sorted(folder.glob("*.py"))), *sorted(preset.iterdir())]
+    return [*(path for folder in code for path in sorted(folder.glob("*.py"))), *sorted(pretrained.iterdir())]
 
 
 if __name__ == "__main__":

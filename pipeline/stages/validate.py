@@ -3,9 +3,9 @@
 import logging
 from pathlib import Path
 
-from pipeline.core.config import load_params
 from pipeline.core import schema
-from pipeline.core.atomic_files import atomic_write, atomic_directory, write_json
+from pipeline.core.atomic_files import atomic_directory, atomic_write, write_json
+from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.exit_codes import run_stage
 from pipeline.core.formatting import pluralize

@@ -1,4 +1,4 @@
-"""What the labels of a system stand for."""
+"""Labels: the indices of a model's outputs, and the category that each stands for."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +11,36 @@ from numpy.typing import NDArray
 from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.config import Config, parse_config
 from pipeline.core.errors import BoxlineError
-from pipeline.systems.interfaces import NO_CATEGORY, Decoded
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 
 LABELS = "labels.json"
 
+NO_CATEGORY = 0
+"""The category id of a label that means "background" or that no category uses."""
 
-class _Content(Config, frozen=True):
+
+class _LabelsFile(Config, frozen=True):
     category_ids: list[Annotated[int, Meta(ge=0, lt=2**31)]]
     names: list[str]
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The category of each label, `category_ids` int32 [num_labels], and the categories' `names`."""
+    """The category id of each label, int32 [num_labels], and the category names."""
 
     category_ids: NDArray[np.int32]
     names: list[str]
 
     @classmethod
     def read(cls, folder: Path) -> "Labels":
-        """What `write` wrote."""
+        """Read labels.json in `folder`.
+
+        Raises:
+            BoxlineError: if the file is malformed, or has another number of ids than of names.
+
+        """
         path = folder / LABELS
-        content = parse_config(read_json(path), _Content, where="", path=path)
+        content = parse_config(read_json(path), _LabelsFile, where="", path=path)
         if len(content.category_ids) != len(content.names):
             raise BoxlineError(
                 f"{path}: received {len(content.category_ids)} category ids and {len(content.names)} names, "
@@ -41,22 +49,21 @@ class Labels:
         return cls(np.array(content.category_ids, np.int32), content.names)
 
     def write(self, folder: Path) -> None:
-        """labels.json"""
+        """Write labels.json into `folder`."""
         write_json(folder / LABELS, {"category_ids": self.category_ids.tolist(), "names": self.names})
 
-    def known(self, decoded: Decoded) -> Decoded:
-        """Without the boxes whose label stands for no category."""
-        kept = self.category_ids[decoded.labels] != NO_CATEGORY
-        return Decoded(*(values[kept] for values in decoded))
+    def drop_background(self, predictions: LabeledBoxes) -> LabeledBoxes:
+        """Remove the boxes whose label stands for no category."""
+        return predictions[self.category_ids[predictions.labels] != NO_CATEGORY]
 
-    def of_categories(self, category_ids: NDArray[np.int32]) -> NDArray[np.int64]:
+    def from_category_ids(self, category_ids: NDArray[np.int32]) -> NDArray[np.int64]:
         """The label of each category id, [N] -> [N]."""
         order = np.argsort(self.category_ids, kind="stable")
         return order[np.searchsorted(self.category_ids, category_ids, sorter=order)]
 
 
 def contiguous_labels(category_ids: list[int]) -> NDArray[np.int32]:
-    """The category of each label where label 0 is the first category and so on.
+    """The category id of each label where label 0 is the smallest category id, label 1 the next, and so on.
 
     >>> contiguous_labels([7, 2]).tolist()
     [2, 7]
@@ -65,7 +72,7 @@ def contiguous_labels(category_ids: list[int]) -> NDArray[np.int32]:
 
 
 def category_ids_as_labels(category_ids: list[int]) -> NDArray[np.int32]:
-    """The category of each label where labels are the category ids themselves and 0 is nothing: 91 labels for COCO.
+    """The category id of each label where labels are category ids and 0 is background: 91 labels for COCO.
 
     >>> category_ids_as_labels([4, 1]).tolist()
     [0, 1, 0, 0, 4]

@@ -1,8 +1,8 @@
-"""What a folder with a trained model says about itself, so that it answers on its own, far from params.yaml.
+"""The folder of a trained model, which can be used without params.yaml.
 
-model.keras   the weights and the network
-labels.json   the category behind each label, see labels.py
-system.json   how its images are made, below
+model.keras        the network and its weights
+labels.json        the category behind each label, see labels.py
+model_config.json  how its input images are made: `ModelMetadata`
 """
 
 from pathlib import Path
@@ -10,18 +10,26 @@ from pathlib import Path
 import msgspec
 
 from pipeline.core.atomic_files import read_json, write_json
-from pipeline.core.config import Name, Config, parse_config
+from pipeline.core.config import Config, Name, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.packing.config import Channels, ImageSize, Resize
-from pipeline.systems.interfaces import is_system
 from pipeline.systems.labels import LABELS
+from pipeline.systems.registry import get_system
 
 MODEL = "model.keras"
-SYSTEM = "system.json"
+METADATA = "model_config.json"
 
 
 class ModelMetadata(Config, frozen=True):
-    """`module` is a folder of pipeline/systems, the rest as in the `pack` section that the model was trained with."""
+    """Which system a model belongs to, and the size, channels and resizing of its input images.
+
+    Attributes:
+        module: a key of `systems.registry.SYSTEMS`.
+        image_size: side of the square model input in pixels.
+        channels: 3 for RGB, 1 for gray.
+        resize: as in the `pack` section that the model was trained with.
+
+    """
 
     module: Name
     image_size: ImageSize
@@ -30,21 +38,30 @@ class ModelMetadata(Config, frozen=True):
 
     @classmethod
     def read(cls, folder: Path) -> "ModelMetadata":
-        """What `write` wrote; the module is known to exist before anything is imported by that name."""
-        path = folder / SYSTEM
-        saved = parse_config(read_json(path), cls, where="", path=path)
-        if not is_system(saved.module):
-            raise BoxlineError(f"{path}: module: received {saved.module!r}, expected a folder of pipeline/systems.")
-        return saved
+        """Read model_config.json in `folder`.
+
+        Raises:
+            BoxlineError: if the file is malformed or names an unknown system. Nothing is imported by that name.
+
+        """
+        path = folder / METADATA
+        metadata = parse_config(read_json(path), cls, where="", path=path)
+        get_system(metadata.module, where=f"{path}: module")
+        return metadata
 
     def write(self, folder: Path) -> None:
-        """system.json"""
-        write_json(folder / SYSTEM, msgspec.to_builtins(self))
+        """Write model_config.json into `folder`."""
+        write_json(folder / METADATA, msgspec.to_builtins(self))
 
 
 def require_model_folder(folder: Path) -> None:
-    """Raise BoxlineError where one of the three files is missing; the sentence guesses what was meant."""
-    missing = [name for name in (MODEL, LABELS, SYSTEM) if not (folder / name).is_file()]
+    """Check that `folder` holds a trained model.
+
+    Raises:
+        BoxlineError: if one of the three files is missing. The message suggests the folder that was probably meant.
+
+    """
+    missing = [name for name in (MODEL, LABELS, METADATA) if not (folder / name).is_file()]
     if not missing:
         return
     guesses = [guess for guess in (Path("data") / folder / "train", folder / "train") if guess.is_dir()]

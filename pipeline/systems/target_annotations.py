@@ -1,7 +1,7 @@
-"""The true boxes of training examples, in the same shards as their targets: a grid cannot be moved, boxes can.
+"""The ground truth of training examples, stored in the same shards as their targets.
 
-The names of these columns begin with `example_`, which no target's name does. Lists are padded to the longest of the
-split, with label -1.
+Augmentation moves boxes and encodes them again: an encoded grid cannot be moved. The names of these columns begin with
+`example_`, which no target's name does. Lists are padded to the longest of the split, with label -1.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards
-from pipeline.systems.interfaces import Truth
 
 PREFIX = "example_"
 BOXES_REL_XYWH = f"{PREFIX}boxes_rel_xywh"
@@ -21,27 +21,32 @@ IS_CROWD = f"{PREFIX}is_crowd"
 PADDING = -1
 
 
-def annotation_columns(truths: Sequence[Truth], most: int) -> dict[str, NDArray[Any]]:
-    """The boxes of N examples, none with more than `most`: float64 [N, most, 4], int64 [N, most], uint8 [N, most]."""
-    boxes_rel_xywh = np.zeros((len(truths), most, 4))
-    labels = np.full((len(truths), most), PADDING, np.int64)
-    is_crowd = np.zeros((len(truths), most), np.uint8)
-    for row, truth in enumerate(truths):
-        boxes_rel_xywh[row, : len(truth)] = truth.boxes_rel_xywh
-        labels[row, : len(truth)] = truth.labels
-        is_crowd[row, : len(truth)] = truth.is_crowd
+def annotation_columns(examples: Sequence[LabeledBoxes], max_boxes: int) -> dict[str, NDArray[Any]]:
+    """The ground truth of N examples, each with at most `max_boxes` boxes, as columns of a shard.
+
+    Returns:
+        float64 [N, max_boxes, 4], int64 [N, max_boxes] and uint8 [N, max_boxes], by column name.
+
+    """
+    boxes_rel_xywh = np.zeros((len(examples), max_boxes, 4))
+    labels = np.full((len(examples), max_boxes), PADDING, np.int64)
+    is_crowd = np.zeros((len(examples), max_boxes), np.uint8)
+    for row, example in enumerate(examples):
+        boxes_rel_xywh[row, : len(example)] = example.boxes_rel_xywh
+        labels[row, : len(example)] = example.labels
+        is_crowd[row, : len(example)] = example.is_crowd
     return {BOXES_REL_XYWH: boxes_rel_xywh, LABELS: labels, IS_CROWD: is_crowd}
 
 
-def read_annotations(targets: Shards, rows: NDArray[np.int64]) -> list[Truth]:
-    """The boxes of those examples, as `annotation_columns` took them."""
+def read_annotations(targets: Shards, rows: NDArray[np.int64]) -> list[LabeledBoxes]:
+    """The ground truth of those examples."""
     columns = (targets.take(name, rows) for name in (BOXES_REL_XYWH, LABELS, IS_CROWD))
     return [
-        Truth(boxes_rel_xywh, labels, is_crowd.astype(bool))[labels != PADDING]
+        LabeledBoxes(boxes_rel_xywh, labels, is_crowd=is_crowd)[labels != PADDING]
         for boxes_rel_xywh, labels, is_crowd in zip(*columns, strict=True)
     ]
 
 
 def read_targets(targets: Shards, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """All targets of those examples, by name, without their boxes."""
+    """All targets of those examples, by name, without their ground truth."""
     return {name: targets.take(name, rows) for name in targets.names if not name.startswith(PREFIX)}

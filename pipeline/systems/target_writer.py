@@ -1,18 +1,21 @@
-"""Boxes of a whole split encoded into shards of targets."""
+"""Encodes the boxes of a whole split into shards of training targets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.annotations import Tables, boxes_by_image
+from pipeline.datasets.annotations import Tables
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
 from pipeline.packing.shards import shard_path, write_shard
-from pipeline.systems.interfaces import Codec, Truth
+from pipeline.systems.ground_truth import ground_truth_by_image
+from pipeline.systems.interfaces import TargetCodec
 from pipeline.systems.labels import Labels
 from pipeline.systems.target_annotations import annotation_columns
 
@@ -20,16 +23,23 @@ SHARD_EXAMPLES = 4096
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """How much of a split was encoded: images, their boxes without crowd regions to ignore, and images left out."""
+class EncodedSplit:
+    """How much of a split was encoded.
+
+    Attributes:
+        images: encoded images.
+        boxes: boxes of these images, without crowd regions that are ignored.
+        images_skipped: images without an example.
+
+    """
 
     images: int
     boxes: int
     images_skipped: int
 
 
-def labels_of(categories: pa.Table, codec: Codec) -> Labels:
-    """The system's labels for these categories."""
+def labels_of(categories: pa.Table, codec: TargetCodec[Any]) -> Labels:
+    """The labels that a system gives to these categories."""
     names = dict(zip(categories["category_id"].to_pylist(), categories["name"].to_pylist(), strict=True))
     category_ids = codec.label_to_category_id(list(names))
     return Labels(category_ids, [names.get(int(category_id), "nothing") for category_id in category_ids])
@@ -40,53 +50,64 @@ def write_targets(
     split: str,
     tables: Tables,
     transforms: Mapping[int, ResizeTransform],
-    codec: Codec,
-    targets: Config,
+    codec: TargetCodec[Any],
+    config: Config,
     labels: Labels,
     *,
     training: bool,
-) -> Encoded:
-    """Encode the examples of the images of `transforms`, in that order, leaving out images that do not suit.
+) -> EncodedSplit:
+    """Encode the examples of a split, in the order of `transforms`. Images without an example are skipped.
 
-    They have to suit training where `training`, scoring otherwise; those for training keep their boxes beside their
-    targets. Raises BoxlineError where nothing is left.
+    Args:
+        folder: receives the shards.
+        split: name of the split.
+        tables: the validated tables.
+        transforms: the resize transform of each image of the split, by image id.
+        codec: the system's codec.
+        config: the system's `targets` section.
+        labels: the system's labels.
+        training: whether examples are selected for training, and stored with their ground truth for augmentation.
+
+    Raises:
+        BoxlineError: if no image has an example.
+
     """
-    image_ids, truths, num_boxes = [], [], 0
-    for image_id, boxes in zip(transforms, boxes_by_image(tables.boxes, transforms), strict=True):
-        boxes_rel_xywh = transforms[image_id].apply_boxes(boxes.boxes_xywh)
-        truth = Truth(boxes_rel_xywh, labels.of_categories(boxes.category_ids), boxes.is_crowd)
-        found = codec.objects(truth, targets)
-        truth = replace(truth, is_crowd=~found)  # a crowd region that is encoded is an object from here on
-        examples = codec.examples(truth, targets, training=training)
-        image_ids += [image_id] * len(examples)
-        truths += [truth[rows] for rows in examples]
-        num_boxes += int(found.sum()) if examples else 0
-    if not truths:
+    image_ids: list[int] = []
+    examples: list[LabeledBoxes] = []
+    num_boxes = 0
+    by_image = ground_truth_by_image(tables.boxes, transforms, transforms, labels)
+    for image_id, ground_truth in zip(transforms, by_image, strict=True):
+        is_object = codec.object_mask(ground_truth, config)
+        ground_truth = replace(ground_truth, is_crowd=~is_object)  # an encoded crowd region is an object from here on
+        selected = codec.select_examples(ground_truth, config, training=training)
+        image_ids += [image_id] * len(selected)
+        examples += [ground_truth[rows] for rows in selected]
+        num_boxes += int(is_object.sum()) if selected else 0
+    if not examples:
         raise BoxlineError(
             f"No image of split {split!r} can be encoded: the split is empty, or no image has a fitting number of "
             "boxes. Check targets and evaluate.split of the system in params.yaml."
         )
-    _write_shards(folder, split, image_ids, truths, codec, targets, with_boxes=training)
+    _write_shards(folder, split, image_ids, examples, codec, config, with_ground_truth=training)
     num_images = len(set(image_ids))
-    return Encoded(num_images, num_boxes, len(transforms) - num_images)
+    return EncodedSplit(num_images, num_boxes, len(transforms) - num_images)
 
 
 def _write_shards(
     folder: Path,
     split: str,
     image_ids: list[int],
-    truths: list[Truth],
-    codec: Codec,
-    targets: Config,
+    examples: list[LabeledBoxes],
+    codec: TargetCodec[Any],
+    config: Config,
     *,
-    with_boxes: bool,
+    with_ground_truth: bool,
 ) -> None:
-    """Examples encoded, SHARD_EXAMPLES to a file; `with_boxes` beside their targets."""
-    most = max(1, max(map(len, truths)))
-    for number, start in enumerate(range(0, len(truths), SHARD_EXAMPLES)):
+    max_boxes = max(1, max(map(len, examples)))
+    for number, start in enumerate(range(0, len(examples), SHARD_EXAMPLES)):
         chosen = slice(start, start + SHARD_EXAMPLES)
-        encoded = [codec.encode(truth, targets) for truth in truths[chosen]]
-        columns = {name: np.stack([arrays[name] for arrays in encoded]) for name in encoded[0]}
-        if with_boxes:
-            columns |= annotation_columns(truths[chosen], most)
+        encoded = [codec.encode(example, config) for example in examples[chosen]]
+        columns = {name: np.stack([targets[name] for targets in encoded]) for name in encoded[0]}
+        if with_ground_truth:
+            columns |= annotation_columns(examples[chosen], max_boxes)
         write_shard(shard_path(folder, split, number), np.array(image_ids[chosen], np.int64), columns)

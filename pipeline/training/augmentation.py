@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
 from pipeline.systems.interfaces import Truth
-from pipeline.training.config import Augment, Color
+from pipeline.training.config import AugmentConfig, ColorConfig
 
 Square = NDArray[np.uint8]
 Matrix = NDArray[np.float64]
@@ -29,7 +29,7 @@ GREY = {1: (1.0,), 3: (0.299, 0.587, 0.114)}
 class Augmentation(NamedTuple):
     """How images are changed, and how the boxes of an example become its targets."""
 
-    section: Augment
+    section: AugmentConfig
     encode: Callable[[Truth], dict[str, NDArray[Any]]]
 
     def apply(
@@ -43,7 +43,9 @@ class Augmentation(NamedTuple):
         return {name: np.stack([targets[name] for targets in encoded]) for name in names}
 
 
-def augment(model_input: Square, truth: Truth, section: Augment, random: np.random.Generator) -> tuple[Square, Truth]:
+def augment(
+    model_input: Square, truth: Truth, section: AugmentConfig, random: np.random.Generator
+) -> tuple[Square, Truth]:
     """An image uint8 [size, size, 1 or 3] and its boxes, changed alike. Nothing moves where no object would be left."""
     matrix = draw_matrix(section, random)
     if section.color is not None:
@@ -54,7 +56,7 @@ def augment(model_input: Square, truth: Truth, section: Augment, random: np.rand
     return move_pixels(model_input, matrix), moved
 
 
-def draw_matrix(section: Augment, random: np.random.Generator) -> Matrix:
+def draw_matrix(section: AugmentConfig, random: np.random.Generator) -> Matrix:
     """Flipped, scaled and turned about the centre, then shifted."""
     flip, scale, turn, *shift = random.uniform(size=5)
     low, high = section.scale
@@ -90,7 +92,7 @@ def move_boxes(truth: Truth, matrix: Matrix) -> Truth:
     return Truth(xyxy_to_xywh(clipped), truth.labels, truth.is_crowd)[kept]
 
 
-def recolor(model_input: Square, color: Color, random: np.random.Generator) -> Square:
+def recolor(model_input: Square, color: ColorConfig, random: np.random.Generator) -> Square:
     """The image with other brightness, contrast and saturation: each pixel through one matrix, rounded.
 
     Black stays black and counts for no mean, so that the letterbox stays what it is when nothing is changed.

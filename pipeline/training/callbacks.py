@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.core import progress
 from pipeline.training.checkpoint import Checkpoint, TrainingState
-from pipeline.training.config import Plateau
+from pipeline.training.config import PlateauConfig
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
 class ReduceOnPlateau(keras.callbacks.ReduceLROnPlateau):
     """Keras's, on the validation loss, with a memory that can be saved and given back. Any smaller loss is better."""
 
-    def __init__(self, plateau: Plateau, state: TrainingState) -> None:
+    def __init__(self, plateau: PlateauConfig, state: TrainingState) -> None:
         super().__init__(factor=plateau.factor, patience=plateau.patience, min_delta=0.0)
         self._resumed = dict(state.plateau)
 

@@ -4,19 +4,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.core.config import Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Config, Fraction
+from pipeline.core.config import Config, Fraction, Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Factor = Annotated[float, Meta(gt=0, lt=1)]
 
 
-class Drop(Config, frozen=True, tag_field="kind", tag="drop"):
+class StepConfig(Config, frozen=True, tag_field="kind", tag="drop"):
     """The learning rate times `factor` after every so many epochs of the phase."""
 
     every_epochs: PositiveInt
     factor: Factor
 
 
-class Cosine(Config, frozen=True, tag_field="kind", tag="cosine"):
+class CosineConfig(Config, frozen=True, tag_field="kind", tag="cosine"):
     """Step by step from 0 up to the learning rate in `warmup_epochs`, then down to `final_lr_fraction` of it by a cosine.
 
     warmup_epochs: also parts of an epoch; 0 begins with the full rate.
@@ -27,14 +27,14 @@ class Cosine(Config, frozen=True, tag_field="kind", tag="cosine"):
     final_lr_fraction: Fraction
 
 
-class Plateau(Config, frozen=True, tag_field="kind", tag="plateau"):
+class PlateauConfig(Config, frozen=True, tag_field="kind", tag="plateau"):
     """The learning rate times `factor` after `patience` epochs without a better validation loss, again and again."""
 
     patience: PositiveInt
     factor: Factor
 
 
-class Phase(Config, frozen=True):
+class PhaseConfig(Config, frozen=True):
     """One part of a system, fitted for some epochs.
 
     patience: epochs without a better validation loss after which the phase stops; it then goes back to the best
@@ -48,19 +48,19 @@ class Phase(Config, frozen=True):
     epochs: PositiveInt
     learning_rate: PositiveFloat
     patience: PositiveInt | None = None
-    schedule: Drop | Cosine | Plateau | None = None
+    schedule: StepConfig | CosineConfig | PlateauConfig | None = None
     weight_decay: PositiveFloat | None = None
     clip_norm: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         """A warm-up ends before the phase does."""
-        if isinstance(self.schedule, Cosine) and self.schedule.warmup_epochs >= self.epochs:
+        if isinstance(self.schedule, CosineConfig) and self.schedule.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, expected less than epochs, {self.epochs}"
             )
 
 
-class Color(Config, frozen=True):
+class ColorConfig(Config, frozen=True):
     """How far the factors of three properties may be from 1, either way; 0 leaves a property as it is.
 
     brightness: of every value, so that black stays black. contrast: of the distance from the image's mean grey.
@@ -72,7 +72,7 @@ class Color(Config, frozen=True):
     saturation: Fraction
 
 
-class Augment(Config, frozen=True):
+class AugmentConfig(Config, frozen=True):
     """How training images change at random, each time anew, and their boxes with them.
 
     flip_probability: of images that are mirrored left to right; 0 for none.
@@ -86,7 +86,7 @@ class Augment(Config, frozen=True):
     max_translate_fraction: Fraction
     scale: tuple[PositiveFloat, PositiveFloat]
     rotate_degrees: Annotated[float, Meta(ge=0, le=180)]
-    color: Color | None
+    color: ColorConfig | None
 
     def __post_init__(self) -> None:
         """A range has an order."""
@@ -95,7 +95,7 @@ class Augment(Config, frozen=True):
             raise ValueError(f"scale begins at {low:g} and ends at {high:g}, expected the smaller factor first")
 
 
-class Train(Config, frozen=True):
+class TrainConfig(Config, frozen=True):
     """How a model is fitted.
 
     batch_size: images of one step.
@@ -110,14 +110,14 @@ class Train(Config, frozen=True):
     validation_batches: NonNegativeInt
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
     xla: bool
-    phases: dict[Name, Phase]
-    augment: Augment | None = None
+    phases: dict[Name, PhaseConfig]
+    augment: AugmentConfig | None = None
 
     def __post_init__(self) -> None:
         """Early stopping and plateaus are seen on the held-out batches."""
         if self.validation_batches:
             return
         for phase in self.phases.values():
-            if phase.patience or isinstance(phase.schedule, Plateau):
+            if phase.patience or isinstance(phase.schedule, PlateauConfig):
                 name = "patience" if phase.patience else "a schedule of kind plateau"
                 raise ValueError(f"{name} needs validation_batches of at least 1")

@@ -15,22 +15,29 @@ from tqdm.keras import TqdmCallback
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards, evenly_spaced
-from pipeline.systems.interfaces import Codec, BatchGenerator, Part
+from pipeline.systems.interfaces import BatchGenerator, Codec, Part
 from pipeline.systems.labels import Labels
 from pipeline.systems.target_annotations import read_targets
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
-from pipeline.training.callbacks import EarlyStopping, ReduceOnPlateau, HistoryRecorder, CheckpointCallback, assign, values_of
+from pipeline.training.callbacks import (
+    CheckpointCallback,
+    EarlyStopping,
+    HistoryRecorder,
+    ReduceOnPlateau,
+    assign,
+    values_of,
+)
 from pipeline.training.checkpoint import Checkpoint, TrainingState
-from pipeline.training.config import Plateau, Train
-from pipeline.training.data_loader import ShardLoader, EpochSeed, SyntheticLoader, validation_split
+from pipeline.training.config import PlateauConfig, TrainConfig
+from pipeline.training.data_loader import EpochSeed, ShardLoader, SyntheticLoader, validation_split
 from pipeline.training.feature_cache import cache_features, split_at
 from pipeline.training.optimizer import adam
 
 logger = logging.getLogger(__name__)
 
 
-def prepare(train: Train, seed: int) -> None:
+def prepare(train: TrainConfig, seed: int) -> None:
     """Set precision and seed before anything is built.
 
     With the TensorFlow backend, also ask for the same order of sums in every run; XLA has no such mode.
@@ -64,7 +71,7 @@ class Data:
         cls,
         images: Shards,
         targets: Shards,
-        train: Train,
+        train: TrainConfig,
         seed: int,
         stream: BatchGenerator | None = None,
         augmentation: Augmentation | None = None,
@@ -111,7 +118,7 @@ def fit(
     whole: keras.Model,
     part: Callable[[str], Part],
     data: Data,
-    train: Train,
+    train: TrainConfig,
     checkpoint: Checkpoint,
     state: TrainingState,
     log: BBoxLogger,
@@ -134,7 +141,7 @@ def fit(
                 model.optimizer.build(model.trainable_variables)  # wraps Adam under mixed_float16
                 assign(model.optimizer.variables, state.optimizer)
             stopping = EarlyStopping(phase.patience, state) if phase.patience is not None else None
-            plateau = ReduceOnPlateau(phase.schedule, state) if isinstance(phase.schedule, Plateau) else None
+            plateau = ReduceOnPlateau(phase.schedule, state) if isinstance(phase.schedule, PlateauConfig) else None
             stateful_callbacks = [callback for callback in (stopping, plateau) if callback]
             callbacks = [
                 EpochSeed(training, len(state.rows) - state.epochs_done),

@@ -65,7 +65,9 @@ class Epoch(msgspec.Struct, frozen=True):
 def png_address(model_input: NDArray[np.uint8]) -> str:
     """uint8 [size, size, 1 or 3] as a `data:` address, lossless."""
     buffer = io.BytesIO()
-    Image.fromarray(model_input[..., 0] if model_input.shape[-1] == 1 else model_input).save(buffer, "PNG", optimize=True)
+    Image.fromarray(model_input[..., 0] if model_input.shape[-1] == 1 else model_input).save(
+        buffer, "PNG", optimize=True
+    )
     return data_address(buffer.getvalue(), "png")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.core.config import NonNegativeFloat, Fraction
+from pipeline.core.config import Fraction, NonNegativeFloat
 from pipeline.validation.base import BoxCheck, Faults, marked
 from pipeline.validation.joins import first_equal, repeated
 

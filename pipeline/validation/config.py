@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.config import parse_config
-from pipeline.core.config import Params, Config, Fraction
+from pipeline.core.config import Config, Fraction, Params, parse_config
 from pipeline.validation import box_checks as boxes
 from pipeline.validation import dataset_checks as datasets
 from pipeline.validation import drift_checks as drift
@@ -55,7 +54,7 @@ class Checks(Config, frozen=True):
     drift_of_images_without_boxes: drift.DriftOfImagesWithoutBoxes
 
 
-class Validate(Config, frozen=True):
+class ValidateConfig(Config, frozen=True):
     """`validate` of a dataset.
 
     max_quarantined_fraction: of the rows of images and boxes together, 0..1; more of them in quarantine is a failure.
@@ -66,13 +65,13 @@ class Validate(Config, frozen=True):
     checks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 
 
-def checks_of(loaded: Params, dataset: str) -> tuple[Validate, Checks]:
+def checks_of(loaded: Params, dataset: str) -> tuple[ValidateConfig, Checks]:
     """The dataset's own section, and all checks with what it says of them.
 
     Raises BoxlineError naming the first name, key or value that is wrong, in `checks` or in the dataset's.
     """
     where = f"datasets.{dataset}.validate"
-    validate = parse_config(loaded.dataset(dataset).validate, Validate, where)
+    validate = parse_config(loaded.dataset(dataset).validate, ValidateConfig, where)
     parse_config(loaded.checks, Checks, "checks")
     own = {name: loaded.checks.get(name, {}) | keys for name, keys in validate.checks.items()}
     return validate, parse_config(loaded.checks | own, Checks, f"{where}.checks")

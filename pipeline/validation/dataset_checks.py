@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 
-from pipeline.core.config import NonNegativeFloat, PositiveInt, Fraction
-from pipeline.core.formatting import pluralize, format_percent
+from pipeline.core.config import Fraction, NonNegativeFloat, PositiveInt
+from pipeline.core.formatting import format_percent, pluralize
 from pipeline.validation.base import DatasetCheck, Findings
 from pipeline.validation.statistics import DatasetStatistics
 

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.config import NonNegativeFloat, Fraction
+from pipeline.core.config import Fraction, NonNegativeFloat
 from pipeline.core.formatting import format_percent
 from pipeline.validation.base import DriftCheck, Findings
 from pipeline.validation.statistics import DatasetStatistics
@@ -24,7 +24,11 @@ class DriftOfClassFrequencies(DriftCheck, frozen=True):
         changes = {name: new.get(name, 0.0) - old.get(name, 0.0) for name in old | new}
         distance = sum(abs(change) for change in changes.values()) / 2
         most = sorted(changes, key=lambda name: -abs(changes[name]))[:SHOWN_CLASSES]
-        moves = [f"{name} {format_percent(old.get(name, 0))} → {format_percent(new.get(name, 0))}" for name in most if changes[name]]
+        moves = [
+            f"{name} {format_percent(old.get(name, 0))} → {format_percent(new.get(name, 0))}"
+            for name in most
+            if changes[name]
+        ]
         return _distance(distance, self.max_distance, moves)
 
 
@@ -40,7 +44,9 @@ class DriftOfBoxSizes(DriftCheck, frozen=True):
         old, new = before.relative_sides, now.relative_sides
         medians = []
         if len(old) and len(new):
-            medians = [f"median {format_percent(np.median(old))} → {format_percent(np.median(new))} of the image's side"]
+            medians = [
+                f"median {format_percent(np.median(old))} → {format_percent(np.median(new))} of the image's side"
+            ]
         return _distance(largest_gap(old, new), self.max_distance, medians)
 
 

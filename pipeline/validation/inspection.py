@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.archives.image_decoding import to_uint8, open_image
+from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder, Member
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError

@@ -3,7 +3,7 @@
 import html
 import re
 
-from pipeline.core.formatting import pluralize, format_percent
+from pipeline.core.formatting import format_percent, pluralize
 from pipeline.validation.outcome import Outcome
 from pipeline.validation.run import Validation
 

@@ -13,7 +13,7 @@ from pipeline.core.formatting import format_percent
 from pipeline.datasets.annotations import Tables
 from pipeline.validation.base import BoxCheck, Check, DatasetCheck, DriftCheck, ImageCheck
 from pipeline.validation.box_checks import ImageQuarantined
-from pipeline.validation.config import Checks, Validate
+from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.joins import boxes_with_images, images_with_files
 from pipeline.validation.outcome import Outcome, Status
 from pipeline.validation.row_checks import apply_row_checks
@@ -63,12 +63,14 @@ class Validation:
         ]
 
 
-def validate(tables: Tables, files: pa.Table, limits: Validate, checks: Checks) -> Validation:
+def validate(tables: Tables, files: pa.Table, limits: ValidateConfig, checks: Checks) -> Validation:
     """Run all checks but those of drift; `files` (schema.FILES) says what `inspect` found.
 
     A row is refused by the first check with severity "error" that it breaks; a refused image takes its boxes with it.
     """
-    images = apply_row_checks("images", images_with_files(tables.images, files), schema.IMAGES, of_kind(checks, ImageCheck))
+    images = apply_row_checks(
+        "images", images_with_files(tables.images, files), schema.IMAGES, of_kind(checks, ImageCheck)
+    )
     accepted_images = images.table.select(schema.IMAGES.names)
     boxes = apply_row_checks(
         "boxes",

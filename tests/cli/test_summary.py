@@ -1,8 +1,8 @@
 from pathlib import Path
 
 from pipeline.cli.summary import summary
-from pipeline.core.config import load_params
 from pipeline.core.atomic_files import write_json
+from pipeline.core.config import load_params
 from tests.support.tiny_project import PROJECT
 
 

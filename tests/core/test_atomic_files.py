@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.atomic_files import read_json, resumable_directory, atomic_write, atomic_directory, write_json
+from pipeline.core.atomic_files import atomic_directory, atomic_write, read_json, resumable_directory, write_json
 
 
 def names(folder: Path) -> list[str]:

@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.coco import reader
-from pipeline.datasets.coco.sample import CATEGORIES, Sample, write_sample
+from pipeline.datasets.coco.sample import CATEGORIES, SampleConfig, write_sample
 
 SEED = 11
 
@@ -20,7 +20,7 @@ SEED = 11
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coco")
-    write_sample(folder, Sample(seed=SEED, train_images=120, val_images=30))
+    write_sample(folder, SampleConfig(seed=SEED, train_images=120, val_images=30))
     return folder
 
 
@@ -30,7 +30,7 @@ def instances(folder: Path, split: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, Sample(seed=SEED, train_images=120, val_images=30))
+    write_sample(tmp_path, SampleConfig(seed=SEED, train_images=120, val_images=30))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.zip"))
     assert [str(path) for path in files] == [
         "annotations/annotations_trainval2017.zip",

@@ -9,7 +9,7 @@ from PIL import Image
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.digits import reader
-from pipeline.datasets.digits.sample import Sample, write_sample
+from pipeline.datasets.digits.sample import SampleConfig, write_sample
 
 SEED = 11
 ARCHIVE = "MNIST/MNIST_Converted_Training.zip"
@@ -18,12 +18,12 @@ ARCHIVE = "MNIST/MNIST_Converted_Training.zip"
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    write_sample(folder, Sample(seed=SEED, train_images=200, test_images=40))
+    write_sample(folder, SampleConfig(seed=SEED, train_images=200, test_images=40))
     return folder
 
 
 def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, Sample(seed=SEED, train_images=200, test_images=40))
+    write_sample(tmp_path, SampleConfig(seed=SEED, train_images=200, test_images=40))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
     assert [str(path) for path in files] == [
         "MNIST/MNIST_Converted_Testing.zip",

@@ -11,11 +11,11 @@ from PIL import Image
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.rectangles import reader
-from pipeline.datasets.rectangles.sample import Sample, draw_boxes, paint, write_sample
+from pipeline.datasets.rectangles.sample import SampleConfig, draw_boxes, paint, write_sample
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from tests.support.stages import run_stage
 
-SAMPLE = Sample(seed=11, train_images=40, val_images=7, image_size=50)
+SAMPLE = SampleConfig(seed=11, train_images=40, val_images=7, image_size=50)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Pa
 
 
 def test_more_images_change_neither_the_first_ones_nor_the_other_split(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, Sample(seed=11, train_images=60, val_images=7, image_size=50))
+    write_sample(tmp_path, SampleConfig(seed=11, train_images=60, val_images=7, image_size=50))
     assert (tmp_path / "train.csv").read_bytes().startswith((sample_folder / "train.csv").read_bytes())
     assert (tmp_path / "val.zip").read_bytes() == (sample_folder / "val.zip").read_bytes()
 
 
 def test_images_are_as_large_as_the_published_ones_unless_told() -> None:
-    assert Sample(seed=1, train_images=1, val_images=1).image_size == 224
+    assert SampleConfig(seed=1, train_images=1, val_images=1).image_size == 224
 
 
 def test_tables_hold_what_is_painted(sample_folder: Path) -> None:

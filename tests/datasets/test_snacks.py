@@ -13,7 +13,7 @@ from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.snacks import reader
-from pipeline.datasets.snacks.sample import Sample, draw_scene, write_sample
+from pipeline.datasets.snacks.sample import SampleConfig, draw_scene, write_sample
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
 from pipeline.validation.config import checks_of
 from pipeline.validation.run import validate
@@ -21,7 +21,7 @@ from tests.support.scenes import files_of
 from tests.support.stages import run_stage
 from tests.support.tiny_project import PROJECT
 
-SAMPLE = Sample(seed=11, train_images=60, val_images=25, test_images=3)
+SAMPLE = SampleConfig(seed=11, train_images=60, val_images=25, test_images=3)
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +226,7 @@ def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Pa
 
 
 def test_more_training_images_leave_all_others_as_they_are(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, Sample(seed=11, train_images=61, val_images=25, test_images=3))
+    write_sample(tmp_path, SampleConfig(seed=11, train_images=61, val_images=25, test_images=3))
     with zipfile.ZipFile(tmp_path / "snacks.zip") as more, zipfile.ZipFile(sample_folder / "snacks.zip") as fewer:
         for name in fewer.namelist():
             assert more.read(name).startswith(fewer.read(name))
@@ -259,7 +259,7 @@ def colored_parts(pixels: np.ndarray) -> np.ndarray:
 
 def test_no_split_is_without_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.datasets.snacks.sample.UNANNOTATED_SHARE", 1)
-    write_sample(tmp_path, Sample(seed=11, train_images=3, val_images=2, test_images=1))
+    write_sample(tmp_path, SampleConfig(seed=11, train_images=3, val_images=2, test_images=1))
     tables = reader.read(tmp_path)
     assert [len(set(tables.split(split).boxes["image_id"].to_pylist())) for split in SPLITS] == [1, 1, 1]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import TransientError, RetryPolicy, CancelledError, retry
+from pipeline.download.retry import CancelledError, RetryPolicy, TransientError, retry
 from pipeline.download.sources.base import http_error
 
 

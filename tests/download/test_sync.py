@@ -15,7 +15,7 @@ import pytest
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
-from pipeline.download.sync import exclusive_lock, sync_files, install
+from pipeline.download.sync import exclusive_lock, install, sync_files
 from tests.support.servers import BadServer, MissingObject, etag
 
 FILES = {

@@ -11,7 +11,7 @@ import pytest
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
-from pipeline.download.retry import RetryPolicy, CancelledError
+from pipeline.download.retry import CancelledError, RetryPolicy
 from pipeline.download.sources.base import ByteStream, FileVersion
 from pipeline.download.transfer import download_file, receive
 from tests.support.servers import BadServer, MissingObject, chunked, etag, gzipped
@@ -121,9 +121,13 @@ TAIL = CONTENT[70_000:]
         ),
         pytest.param([CUT, MissingObject(body=b"short")], [None, FROM_CUT, None], id="a range shorter than it says"),
         pytest.param([CUT, MissingObject(headers={"Content-Range": None})], [None, FROM_CUT, None], id="range unsaid"),
-        pytest.param([CUT, MissingObject(headers={"Content-Range": "bytes x"})], [None, FROM_CUT, None], id="range in words"),
+        pytest.param(
+            [CUT, MissingObject(headers={"Content-Range": "bytes x"})], [None, FROM_CUT, None], id="range in words"
+        ),
         pytest.param([CUT, MissingObject(status=416, body=b"")], [None, FROM_CUT, None], id="416"),
-        pytest.param([CUT, MissingObject(headers={"ETag": '"b"'})], [None, FROM_CUT, None], id="range of another version"),
+        pytest.param(
+            [CUT, MissingObject(headers={"ETag": '"b"'})], [None, FROM_CUT, None], id="range of another version"
+        ),
         pytest.param(
             [CUT, MissingObject(headers={"Content-Range": "bytes 70000-299998/299999"})],
             [None, FROM_CUT, None],
@@ -131,18 +135,26 @@ TAIL = CONTENT[70_000:]
         ),
         pytest.param([CUT, MissingObject(body=bytes(230_000))], [None, FROM_CUT, None], id="other bytes in the rest"),
         pytest.param([MissingObject(headers={"ETag": None}, cut=70_000)], [None, None], id="cut without a validator"),
-        pytest.param([MissingObject(headers={"ETag": 'W/"a"'}, cut=70_000)], [None, None], id="cut with a weak validator"),
+        pytest.param(
+            [MissingObject(headers={"ETag": 'W/"a"'}, cut=70_000)], [None, None], id="cut with a weak validator"
+        ),
         *(
             pytest.param([MissingObject(status=status, body=b"")], [None, None], id=str(status))
             for status in (408, 429, 500, 502, 503, 504)
         ),
-        pytest.param([MissingObject(status=503, headers={"Retry-After": "7200"})] * 2, [None] * 3, id="an hour's pause"),
-        pytest.param([MissingObject(status=429, headers={"Retry-After": "soon; 9²"})], [None] * 2, id="a pause in words"),
+        pytest.param(
+            [MissingObject(status=503, headers={"Retry-After": "7200"})] * 2, [None] * 3, id="an hour's pause"
+        ),
+        pytest.param(
+            [MissingObject(status=429, headers={"Retry-After": "soon; 9²"})], [None] * 2, id="a pause in words"
+        ),
         *(
             pytest.param([MissingObject(headers={"Content-Length": length})], [None], id=f"length {length[:5]}")
             for length in ("abc", "-5", "", "1e5", "9" * 5000)
         ),
-        pytest.param([MissingObject(headers={"Content-Length": "9" * 30})], [None, "bytes=300000-", None], id="a huge length"),
+        pytest.param(
+            [MissingObject(headers={"Content-Length": "9" * 30})], [None, "bytes=300000-", None], id="a huge length"
+        ),
         pytest.param([chunked(CONTENT)], [None], id="chunked"),
         pytest.param([gzipped(CONTENT)], [None], id="encoded"),
     ],
@@ -189,7 +201,9 @@ def test_a_connection_that_is_torn_down(tmp_path: Path) -> None:
 def test_a_server_that_falls_silent(tmp_path: Path) -> None:
     server = BadServer({NAME: CONTENT}, MissingObject(stall=70_000))
     with server.running() as address:
-        path = download_file(Asset(NAME), address, tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001))
+        path = download_file(
+            Asset(NAME), address, tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001)
+        )
     assert path.read_bytes() == CONTENT
     assert server.ranges == [None, FROM_CUT]
 
@@ -213,7 +227,9 @@ PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>"
     ("fault", "message"),
     [
         *(
-            pytest.param(MissingObject(status=status, body=b"no"), f"answered {status} {reason}. {{advice}}", id=str(status))
+            pytest.param(
+                MissingObject(status=status, body=b"no"), f"answered {status} {reason}. {{advice}}", id=str(status)
+            )
             for status, reason in [
                 (204, "No Content"),
                 (304, "Not Modified"),
@@ -224,7 +240,9 @@ PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>"
                 (416, "Requested Range Not Satisfiable"),
             ]
         ),
-        pytest.param(MissingObject(headers={"Content-Type": "Text/HTML; charset=x"}), "is a web page, not a file. {advice}"),
+        pytest.param(
+            MissingObject(headers={"Content-Type": "Text/HTML; charset=x"}), "is a web page, not a file. {advice}"
+        ),
         pytest.param(
             MissingObject(body=PAGE.ljust(300_000)), "is a web page, not a file. {advice}", id="page by its first bytes"
         ),
@@ -233,7 +251,9 @@ PAGE = b"\xef\xbb\xbf\n <!DOCTYPE html><title>Sign in</title>"
             "could not be read: No connection adapters were found for 'file:///etc/passwd'. {advice}",
             id="redirect to a file",
         ),
-        pytest.param(MissingObject(headers={"Content-Length": "299900"}), "has 299900 bytes, expected 300000. {repair}"),
+        pytest.param(
+            MissingObject(headers={"Content-Length": "299900"}), "has 299900 bytes, expected 300000. {repair}"
+        ),
         pytest.param(MissingObject(body=CONTENT[:-1]), "has 299999 bytes, expected 300000. {repair}", id="too short"),
         pytest.param(chunked(CONTENT[:-1]), "has 299999 bytes, expected 300000. {repair}", id="chunked, too short"),
         pytest.param(

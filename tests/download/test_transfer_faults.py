@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
-from pipeline.download.sync import exclusive_lock, sync_files, install
+from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.download.transfer import download_file
 from tests.support.servers import BadServer, MissingObject, chunked, gzipped
 

@@ -113,7 +113,12 @@ def test_other_pictures_and_other_evaluation_images_do_not_retrain(copy: Path) -
     ran = stages_run(run_dvc(copy, "repro").stdout)
     assert "evaluate@coco_yolo" in ran
     assert "targets@coco_yolo" in ran
-    assert {stage.partition("@")[2] for stage in ran} == {"coco", "coco_yolo", "coco_retinanet", "coco_anchor_free_detector"}
+    assert {stage.partition("@")[2] for stage in ran} == {
+        "coco",
+        "coco_yolo",
+        "coco_retinanet",
+        "coco_anchor_free_detector",
+    }
     assert not [stage for stage in ran if stage.startswith(("train@", "preset@"))]
 
 

@@ -8,19 +8,19 @@ import pytest
 
 from pipeline.core.errors import BoxlineError
 from pipeline.evaluation import detection
-from pipeline.evaluation.oracle import oracle_score, count_unencodable_boxes
+from pipeline.evaluation.oracle import count_unencodable_boxes, oracle_score
 from pipeline.geometry.resize import letterbox
 from pipeline.packing.shards import Shards
 from pipeline.systems.coco_yolo import targets as codec
-from pipeline.systems.coco_yolo.config import Targets
+from pipeline.systems.coco_yolo.config import TargetsConfig
 from pipeline.systems.digits_localizer import params as digits_params
 from pipeline.systems.digits_localizer import targets as digits_codec
 from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import read_targets, read_annotations
+from pipeline.systems.target_annotations import read_annotations, read_targets
 from pipeline.systems.target_writer import labels_of, write_targets
 from tests.support.scenes import box, image, tables
 
-GRID_2 = Targets(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1, crowd="encode")
+GRID_2 = TargetsConfig(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1, crowd="encode")
 PACK_INDEX = {7: letterbox(640, 427, 160), 3: letterbox(100, 80, 160), 12: letterbox(640, 427, 160)}
 TABLES = tables(
     [image(7, "train"), image(3, "train", width=100, height=80), image(12, "train")],

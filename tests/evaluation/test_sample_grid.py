@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.evaluation.sample_grid import with_boxes, write_samples
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 from pipeline.packing.packer import pack_images
 from pipeline.plots.colors import class_color
 from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES
@@ -31,7 +31,7 @@ def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
     Image.fromarray(pixels).save(content, "PNG")
     rows = tables([image(7, "train", WIDTH, HEIGHT)], [box(1, 7, 5, (10, 20, 60, 50))])
     write_archive(folder / "zips" / "train2017.zip", [("train2017/000000000007.jpg", content.getvalue())])
-    pack = Pack(image_size=100, channels=3, resize=resize, shard_images=2)
+    pack = PackConfig(image_size=100, channels=3, resize=resize, shard_images=2)
     with ThreadPoolExecutor(1) as executor:
         pack_images(
             rows.images,

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.resize import BOX_TRANSFORMS, ResizeTransform
-from pipeline.packing.config import Pack, Resize
+from pipeline.packing.config import PackConfig, Resize
 from pipeline.packing.index import read_transforms, write_transforms
 from tests.support.scenes import image
 
 
-def pack(resize: Resize, image_size: int = 160) -> Pack:
-    return Pack(image_size=image_size, channels=3, resize=resize, shard_images=1)
+def pack(resize: Resize, image_size: int = 160) -> PackConfig:
+    return PackConfig(image_size=image_size, channels=3, resize=resize, shard_images=1)
 
 
 def test_the_index_by_hand(tmp_path: Path) -> None:

@@ -29,14 +29,14 @@ from pipeline.core.errors import BoxlineError
 from pipeline.geometry.resize import center_crop, letterbox, stretch
 from pipeline.packing import packer as packing
 from pipeline.packing import shard_writer as pixels
-from pipeline.packing.config import Pack
+from pipeline.packing.config import PackConfig
 from pipeline.packing.index import read_transforms
 from pipeline.packing.packer import pack_images
 from pipeline.packing.shards import Shards, write_shard
 
 PROJECT = Path(__file__).parents[2]
-GREY = Pack(image_size=32, channels=1, resize="letterbox", shard_images=2)
-PACK = Pack(image_size=32, channels=3, resize="letterbox", shard_images=2)
+GREY = PackConfig(image_size=32, channels=1, resize="letterbox", shard_images=2)
+PACK = PackConfig(image_size=32, channels=3, resize="letterbox", shard_images=2)
 
 
 def png(pixels: np.ndarray, **options: object) -> bytes:
@@ -96,7 +96,7 @@ def tables_of(photos: Iterable[Photo]) -> tuple[pa.Table, pa.Table]:
 def pack_photos(
     folder: Path,
     photos: Sequence[Photo],
-    pack: Pack = PACK,
+    pack: PackConfig = PACK,
     executor: Executor | None = None,
     previous: Path | None = None,
 ) -> Path:
@@ -114,7 +114,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def fresh(folder: Path, photos: Sequence[Photo], pack: Pack = PACK) -> dict[str, bytes]:
+def fresh(folder: Path, photos: Sequence[Photo], pack: PackConfig = PACK) -> dict[str, bytes]:
     """What a pack of those photos holds where nothing was packed before."""
     readable = [replace(photo, readable=True) for photo in photos]
     packed = contents(pack_photos(folder / "fresh", readable, pack))
@@ -161,7 +161,9 @@ def test_pixels_are_those_of_this_version(tmp_path: Path) -> None:
     image = np.zeros((6, 12, 3), np.uint8)
     image[2::3, ::3] = 9 * expected
     out = pack_photos(
-        tmp_path, [Photo(1, png(image), 12, 6)], Pack(image_size=4, channels=3, resize="letterbox", shard_images=1)
+        tmp_path,
+        [Photo(1, png(image), 12, 6)],
+        PackConfig(image_size=4, channels=3, resize="letterbox", shard_images=1),
     )
     assert pixels.VERSION == 1
     np.testing.assert_array_equal(square_of(out, 1), np.pad(expected, ((1, 1), (0, 0), (0, 0))))
@@ -194,13 +196,13 @@ def test_an_image_too_large_for_one_piece_of_memory(tmp_path: Path, channels: An
     image = np.stack([ramp, ramp // 2, 255 - ramp], axis=2) if channels == 3 else ramp
     with pytest.raises(ValueError, match="not contiguous"):
         pa.array(Image.open(io.BytesIO(png(image))))
-    whole = Pack(image_size=side, channels=channels, resize="letterbox", shard_images=1)
+    whole = PackConfig(image_size=side, channels=channels, resize="letterbox", shard_images=1)
     out = pack_photos(tmp_path, [Photo(1, png(image), side, side)], whole)
     np.testing.assert_array_equal(square_of(out, 1), image.reshape(side, side, channels))
 
 
 def test_crop_moves_the_pixels_and_leaves_the_boxes_with_the_letterbox(tmp_path: Path) -> None:
-    crop = Pack(image_size=32, channels=3, resize="crop", shard_images=9)
+    crop = PackConfig(image_size=32, channels=3, resize="crop", shard_images=9)
     out = pack_photos(tmp_path, [drawn(1, width=64, height=32)], crop)
     expected = center_crop(64, 32, 32).apply_image(scene(64, 32, 200))
     np.testing.assert_array_equal(square_of(out, 1), expected)
@@ -208,7 +210,7 @@ def test_crop_moves_the_pixels_and_leaves_the_boxes_with_the_letterbox(tmp_path:
 
 
 def test_stretch_moves_pixels_and_boxes_alike(tmp_path: Path) -> None:
-    stretched = Pack(image_size=32, channels=3, resize="stretch", shard_images=9)
+    stretched = PackConfig(image_size=32, channels=3, resize="stretch", shard_images=9)
     out = pack_photos(tmp_path, [drawn(1, width=64, height=16)], stretched)
     model_input = square_of(out, 1)
     assert (model_input[:, :16] == [200, 0, 0]).all()
@@ -325,8 +327,8 @@ def test_a_changed_image_is_decoded_anew(tmp_path: Path) -> None:
     assert square_of(tmp_path / "pack", 7)[16, 2].tolist() == [90, 0, 0]
 
 
-def replace_pack(pack: Pack, **values: Any) -> Pack:
-    return Pack(**{**{name: getattr(pack, name) for name in Pack.__struct_fields__}, **values})
+def replace_pack(pack: PackConfig, **values: Any) -> PackConfig:
+    return PackConfig(**{**{name: getattr(pack, name) for name in PackConfig.__struct_fields__}, **values})
 
 
 @pytest.mark.parametrize(
@@ -339,7 +341,7 @@ def replace_pack(pack: Pack, **values: Any) -> Pack:
     ],
     ids=["size", "channels", "stretch", "crop"],
 )
-def test_other_parameters_decode_everything_anew(tmp_path: Path, other: Pack) -> None:
+def test_other_parameters_decode_everything_anew(tmp_path: Path, other: PackConfig) -> None:
     photos = [drawn(i) for i in range(1, 4)]
     pack_photos(tmp_path, photos)
     assert contents(pack_photos(tmp_path, photos, other)) == fresh(tmp_path, photos, other)

@@ -82,7 +82,9 @@ def test_a_name_stays_on_the_image_and_inside_its_background(box: list[float]) -
 
 def test_letters_are_white_on_dark_classes_and_black_on_bright_ones() -> None:
     _, ax = one_square()
-    labeled_boxes = LabeledBoxes(np.array([[0.1, 0.1, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]]), np.array([14, 2]), np.array([0.9, 0.8]))
+    labeled_boxes = LabeledBoxes(
+        np.array([[0.1, 0.1, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]]), np.array([14, 2]), np.array([0.9, 0.8])
+    )
     draw_labeled_boxes(ax, labeled_boxes, ["x"] * 30)
     blue, green = class_color(14), class_color(2)
     assert blue[2] > 2 * blue[1]

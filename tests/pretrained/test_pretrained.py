@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.core.config import load_params,parse_config
+from pipeline.core.config import load_params, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.pretrained.config import BACKBONE_FILES, PretrainedConfig
 from pipeline.pretrained.fetch import fetch_pretrained
@@ -56,14 +56,14 @@ def test_a_sample_holds_its_files_and_loads_with_the_same_weights(module: str, t
 @pytest.mark.parametrize("module", WITHOUT_PRESET)
 def test_a_system_without_a_preset_says_so(module: str) -> None:
     assert verbs.pretrained_files(module) == ()
-    assert verbs.preset(module, None, WHERE) is None
+    assert verbs.pretrained(module, None, WHERE) is None
 
 
 def test_a_system_may_have_scales_of_its_own() -> None:
     coarse = {"source": "sample", "scale": "coarse"}
-    assert verbs.preset("coco_retinanet", coarse, WHERE) == PretrainedConfig(source="sample", scale="coarse")
+    assert verbs.pretrained("coco_retinanet", coarse, WHERE) == PretrainedConfig(source="sample", scale="coarse")
     with pytest.raises(BoxlineError) as raised:
-        verbs.preset("coco_yolo", coarse, WHERE)
+        verbs.pretrained("coco_yolo", coarse, WHERE)
     assert str(raised.value) == (
         "params.yaml: systems.coco_yolo.preset.scale: received 'coarse', expected one of small, published."
     )
@@ -71,8 +71,8 @@ def test_a_system_may_have_scales_of_its_own() -> None:
 
 def test_a_folder_is_copied(backbone: Path, tmp_path: Path) -> None:
     (backbone / "README.md").write_text("not part of a preset")
-    preset = PretrainedConfig(source=str(backbone), scale="small")
-    assert fetch_pretrained(preset, "coco_yolo", WHERE, tmp_path) == 48_368
+    pretrained = PretrainedConfig(source=str(backbone), scale="small")
+    assert fetch_pretrained(pretrained, "coco_yolo", WHERE, tmp_path) == 48_368
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(BACKBONE_FILES)
     for name in BACKBONE_FILES:
         assert (tmp_path / name).read_bytes() == (backbone / name).read_bytes()
@@ -174,7 +174,9 @@ def test_presets_follow_the_precision_of_the_training(module: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("system", [*WITH_PRESET, "digits_localizer", "digits_distributional_localizer", "coco_anchor_free_detector"])
+@pytest.mark.parametrize(
+    "system", [*WITH_PRESET, "digits_localizer", "digits_distributional_localizer", "coco_anchor_free_detector"]
+)
 def test_outputs_are_float32_under_every_precision(system: str, precision: str, tmp_path: Path) -> None:
     """What losses and overlaps are computed from, and what a saved model answers."""
     chosen = load_params(PROJECT / "params.yaml").system(system)
@@ -182,12 +184,12 @@ def test_outputs_are_float32_under_every_precision(system: str, precision: str, 
     targets = parse_config(chosen.targets, targets_kind, "targets")
     model = parse_config(chosen.model, model_kind, "model")
     with computed_in(precision):
-        preset = None
-        if chosen.preset is not None:
+        pretrained = None
+        if chosen.pretrained is not None:
             sample(chosen.module, tmp_path / "a")
-            preset = load_pretrained(tmp_path / "a", chosen.module)
-        channels = 1 if preset is None else 3
-        whole = verbs.architecture(chosen.module).build_model(model, targets, 96, channels, 4, preset)
+            pretrained = load_pretrained(tmp_path / "a", chosen.module)
+        channels = 1 if pretrained is None else 3
+        whole = verbs.architecture(chosen.module).build_model(model, targets, 96, channels, 4, pretrained)
         outputs = whole(np.zeros((1, 96, 96, channels), np.uint8))
         assert {keras.backend.standardize_dtype(values.dtype) for values in outputs.values()} == {"float32"}
 
@@ -196,10 +198,10 @@ def test_outputs_are_float32_under_every_precision(system: str, precision: str, 
 def test_boxes_are_matched_to_anchors_in_float32(precision: str, tmp_path: Path) -> None:
     sample("coco_retinanet", tmp_path / "a")
     with computed_in(precision):
-        preset = load_pretrained(tmp_path / "a", "coco_retinanet")
+        pretrained = load_pretrained(tmp_path / "a", "coco_retinanet")
         targets_kind, model_kind = verbs.sections("coco_retinanet")
         model = verbs.architecture("coco_retinanet").build_model(
-            model_kind(class_prior=None), targets_kind(max_boxes=3, crowd="encode"), 96, 3, 4, preset
+            model_kind(class_prior=None), targets_kind(max_boxes=3, crowd="encode"), 96, 3, 4, pretrained
         )
         boxes = np.array([[[0.1234567, 0.2345678, 0.3456789, 0.4567891], [-1] * 4, [-1] * 4]], np.float32)
         images, classes = np.zeros((1, 96, 96, 3), np.float32), np.array([[2, -1, -1]], np.float32)

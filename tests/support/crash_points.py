@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.download.manifest import Asset
-from pipeline.download.sync import exclusive_lock, sync_files, install
+from pipeline.download.sync import exclusive_lock, install, sync_files
 
 CHANGES = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate", "shutil.copyfile"}
 FORMER = {"same.bin": b"s" * 300_000, "changed.bin": b"c" * 300_000, "gone/old.bin": b"o" * 5_000}
@@ -23,7 +23,9 @@ NEW = {"same.bin": FORMER["same.bin"], "changed.bin": b"C" * 400_000, "new/more.
 
 def renew(files: dict[str, bytes]) -> None:
     with exclusive_lock(Path("state"), "download"):
-        received = sync_files([Asset(path) for path in files], "source", Path("state"), Path("out"), Path("report.json"))
+        received = sync_files(
+            [Asset(path) for path in files], "source", Path("state"), Path("out"), Path("report.json")
+        )
         install(received, Path("state"), Path("out"), Path("report.json"))
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.core.config import load_params,parse_config
 from pipeline.core import schema
+from pipeline.core.config import load_params, parse_config
 from pipeline.datasets.annotations import Tables, categories_table
-from pipeline.validation.config import Checks, Validate
+from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.outcome import Outcome
 from pipeline.validation.run import Validation, validate
 from tests.support.scenes import box, files_of, image
@@ -57,13 +57,13 @@ def checked(
     facts = files_of(tables.images).to_pylist()
     for row, changes in zip(facts[len(facts) - len(files) :], files, strict=True):
         row |= changes
-    limits = Validate(max_quarantined_fraction=allowed)
+    limits = ValidateConfig(max_quarantined_fraction=allowed)
     return validate(tables, pa.Table.from_pylist(facts, schema.FILES), limits, checks(**changed))
 
 
 def validated(tables: Tables, allowed: float = 1.0) -> Validation:
     """The checks of params.yaml over any tables whose files are as the rows say."""
-    limits = Validate(max_quarantined_fraction=allowed)
+    limits = ValidateConfig(max_quarantined_fraction=allowed)
     return validate(tables, files_of(tables.images), limits, parse_config(SHARED, Checks, "checks"))
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.geometry.boxes import paired_iou, xyxy_to_xywh
-from pipeline.systems.anchor_free_detector.config import Targets
+from pipeline.systems.anchor_free_detector.config import TargetsConfig
 from pipeline.systems.anchor_free_detector.targets import (
     MAX_DETECTIONS,
     SCORE_THRESHOLD,
@@ -20,11 +20,11 @@ from pipeline.systems.anchor_free_detector.targets import (
 from pipeline.systems.interfaces import Decoded, Truth
 from tests.support.scenes import truth
 
-FIVE = Targets(max_boxes=5)
+FIVE = TargetsConfig(max_boxes=5)
 CROWD_AND_TWO = truth([[0, 0, 0.9, 0.8], [0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]], [3, 4, 1], crowds=[0])
 
 
-def perfect(boxes: Truth, targets: Targets, num_labels: int) -> Decoded:
+def perfect(boxes: Truth, targets: TargetsConfig, num_labels: int) -> Decoded:
     """What comes back where the model answers the encoded boxes."""
     encoded = encode(boxes, targets)
     return decode(as_outputs({name: array[None] for name, array in encoded.items()}, num_labels))
@@ -58,7 +58,7 @@ def test_crowd_regions_and_padding_are_certain_of_nothing() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_the_largest_objects_are_kept_before_any_crowd_region(training: bool) -> None:
     def rows(boxes: Truth, max_boxes: int) -> list[list[int]]:
-        return [rows.tolist() for rows in examples(boxes, Targets(max_boxes=max_boxes), training=training)]
+        return [rows.tolist() for rows in examples(boxes, TargetsConfig(max_boxes=max_boxes), training=training)]
 
     boxes = truth([[0, 0, 0.1, 0.1], [0, 0, 0.5, 0.4], [0, 0, 0.9, 0.9], [0, 0, 0.2, 0.2]], crowds=[2])
     assert rows(boxes, 2) == [[1, 3]]
@@ -77,7 +77,7 @@ def test_boxes_that_do_not_overlap_come_back(cells: list[tuple[int, int, int]]) 
     """One in each of some of 4 x 4 cells, of a size of its own."""
     boxes = np.array([[x / 4, y / 4, (5 - x) / 20, (4 - y) / 16] for x, y, _ in cells]).reshape(-1, 4)
     labels = [label for _, _, label in cells]
-    decoded = perfect(truth(boxes, labels), Targets(max_boxes=8), num_labels=6)
+    decoded = perfect(truth(boxes, labels), TargetsConfig(max_boxes=8), num_labels=6)
     order, expected = np.lexsort(decoded.boxes_rel_xywh.round(3).T), np.lexsort(boxes.round(3).T)
     np.testing.assert_allclose(decoded.boxes_rel_xywh[order], boxes[expected], atol=1e-6)
     assert decoded.labels[order].tolist() == np.array(labels, int)[expected].tolist()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.systems.coco_retinanet.config import Model, Targets
+from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.model import RetinaNet, build_model, part
 from pipeline.systems.coco_retinanet.pretrained import sample
 from pipeline.systems.coco_retinanet.targets import (
@@ -19,7 +19,7 @@ from pipeline.systems.coco_retinanet.targets import (
 )
 from tests.support.scenes import truth
 
-FIVE = Targets(max_boxes=5, crowd="encode")
+FIVE = TargetsConfig(max_boxes=5, crowd="encode")
 BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
 
 
@@ -46,25 +46,26 @@ def test_an_image_without_boxes_answers_nothing() -> None:
 def test_the_largest_boxes_are_kept() -> None:
     boxes = np.array([[0, 0, 0.1, 0.1], [0, 0, 0.5, 0.4], [0, 0, 0.2, 0.2]])
     assert [
-        example.tolist() for example in examples(truth(boxes), Targets(max_boxes=2, crowd="encode"), training=True)
+        example.tolist()
+        for example in examples(truth(boxes), TargetsConfig(max_boxes=2, crowd="encode"), training=True)
     ] == [[1, 2]]
     assert examples(truth([]), FIVE, training=True) == []
     assert [len(example) for example in examples(truth([]), FIVE, training=False)] == [0]
 
 
 CROWD_AND_TWO = truth([[0, 0, 0.9, 0.8], [0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]], [3, 4, 1], crowds=[0])
-IGNORING = Targets(max_boxes=2, crowd="ignore")
+IGNORING = TargetsConfig(max_boxes=2, crowd="ignore")
 
 
 def test_an_ignored_crowd_region_is_marked_and_gives_way_to_objects() -> None:
-    wide = Targets(max_boxes=3, crowd="ignore")
+    wide = TargetsConfig(max_boxes=3, crowd="ignore")
     assert encode(CROWD_AND_TWO, wide)["labels"].tolist() == [-2, 4, 1]
     assert encode(CROWD_AND_TWO, FIVE)["labels"].tolist() == [3, 4, 1, -1, -1]
     [rows] = examples(CROWD_AND_TWO, IGNORING, training=True)
     assert rows.tolist() == [1, 2]
-    assert [rows.tolist() for rows in examples(CROWD_AND_TWO, Targets(max_boxes=2, crowd="encode"), training=True)] == [
-        [0, 1]
-    ]
+    assert [
+        rows.tolist() for rows in examples(CROWD_AND_TWO, TargetsConfig(max_boxes=2, crowd="encode"), training=True)
+    ] == [[0, 1]]
     assert examples(CROWD_AND_TWO[np.array([0])], IGNORING, training=True) == []
     decoded = decode(as_outputs({name: array[None] for name, array in encode(CROWD_AND_TWO, wide).items()}, 5))
     assert decoded.labels.tolist() == [4, 1]
@@ -72,8 +73,8 @@ def test_an_ignored_crowd_region_is_marked_and_gives_way_to_objects() -> None:
 
 @pytest.mark.slow
 def test_anchors_in_a_crowd_region_have_no_loss_unless_they_match_an_object(tmp_path: Path) -> None:
-    crowded = build_model(Model(class_prior=None), IGNORING, 64, 3, 5, sample("small"))
-    plain = build_model(Model(class_prior=None), FIVE, 64, 3, 5, sample("small"))
+    crowded = build_model(ModelConfig(class_prior=None), IGNORING, 64, 3, 5, sample("small"))
+    plain = build_model(ModelConfig(class_prior=None), FIVE, 64, 3, 5, sample("small"))
     images = np.zeros((2, 64, 64, 3), np.float32)
     region, box = [0, 2, 48, 40], [4, 8, 32, 32]  # pixels, xywh: the object lies in the region
     boxes = np.float32([[region, box], [box, [-64] * 4]]) / 64
@@ -122,7 +123,7 @@ def test_at_most_a_hundred_of_an_image() -> None:
 
 @pytest.mark.slow
 def test_the_published_size() -> None:
-    model = build_model(Model(class_prior=None), FIVE, 800, 3, 91, sample("published"))
+    model = build_model(ModelConfig(class_prior=None), FIVE, 800, 3, 91, sample("published"))
     # KerasHub lists 31,558,592 parameters for the backbone of retinanet_resnet50_fpn_v2_coco.
     assert model.backbone.count_params() == 31_558_592
     assert model.num_classes == 91
@@ -130,14 +131,14 @@ def test_the_published_size() -> None:
 
 @pytest.mark.slow
 def test_heads_come_along_where_they_fit() -> None:
-    preset = sample("small")
-    same, other = (build_model(Model(class_prior=None), FIVE, 64, 3, labels, preset) for labels in (91, 12))
+    pretrained = sample("small")
+    same, other = (build_model(ModelConfig(class_prior=None), FIVE, 64, 3, labels, pretrained) for labels in (91, 12))
     for model in (same, other):
-        assert model.backbone is preset.backbone
-        for ours, theirs in zip(model.box_head.get_weights(), preset.box_head.get_weights(), strict=True):
+        assert model.backbone is pretrained.backbone
+        for ours, theirs in zip(model.box_head.get_weights(), pretrained.box_head.get_weights(), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     for ours, theirs in zip(
-        same.classification_head.get_weights(), preset.classification_head.get_weights(), strict=True
+        same.classification_head.get_weights(), pretrained.classification_head.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
     images = np.zeros((1, 64, 64, 3), np.uint8)
@@ -148,8 +149,10 @@ def test_heads_come_along_where_they_fit() -> None:
 def test_a_new_class_head_starts_at_its_prior() -> None:
     """As KerasHub starts it without one: at one half, widely spread. Box heads come from the preset in either case."""
     keras.utils.set_random_seed(2)
-    preset = sample("small")
-    with_prior, without = (build_model(Model(class_prior=prior), FIVE, 64, 3, 12, preset) for prior in (0.01, None))
+    pretrained = sample("small")
+    with_prior, without = (
+        build_model(ModelConfig(class_prior=prior), FIVE, 64, 3, 12, pretrained) for prior in (0.01, None)
+    )
     images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
     low, high = np.quantile(sigmoid(with_prior(images)["cls_logits"]), [0.05, 0.95])
     assert 0.004 < low < 0.01 < high < 0.025
@@ -168,10 +171,12 @@ def sigmoid(logits: Any) -> NDArray[np.float64]:
 
 @pytest.mark.slow
 def test_a_prior_also_starts_a_head_with_as_many_labels_anew() -> None:
-    preset = sample("small")
-    *others, _, biases = build_model(Model(class_prior=0.02), FIVE, 64, 3, 91, preset).classification_head.get_weights()
+    pretrained = sample("small")
+    *others, _, biases = build_model(
+        ModelConfig(class_prior=0.02), FIVE, 64, 3, 91, pretrained
+    ).classification_head.get_weights()
     assert biases == pytest.approx(np.full_like(biases, -3.89182), rel=1e-5)  # ln(0.02 / 0.98)
-    for ours, theirs in zip(others, preset.classification_head.get_weights(), strict=False):
+    for ours, theirs in zip(others, pretrained.classification_head.get_weights(), strict=False):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -182,7 +187,7 @@ def test_the_coarse_preset_answers_its_anchors() -> None:
     images = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     sizes = {}
     for size in ("coarse", "small"):
-        model = build_model(Model(class_prior=0.01), FIVE, 64, 3, 12, sample(size))
+        model = build_model(ModelConfig(class_prior=0.01), FIVE, 64, 3, 12, sample(size))
         anchors = np.concatenate([np.asarray(level) for level in model.anchor_generator(images).values()])
         deltas = np.asarray(model(images)["bbox_regression"])[0]
         sizes[size] = np.median(np.exp(deltas[:, 2:]))
@@ -206,11 +211,11 @@ def test_a_few_steps_on_four_images_overfit_them(tmp_path: Path) -> None:
     labels = np.array([1, 2, 4, 1])
     encoded = [encode(truth(box / 96, [label]), FIVE) for box, label in zip(boxes_xywh, labels, strict=True)]
     targets = {name: np.stack([arrays[name] for arrays in encoded]) for name in ("boxes", "labels")}
-    model = build_model(Model(class_prior=None), FIVE, 96, 3, 5, sample("small"))
+    model = build_model(ModelConfig(class_prior=None), FIVE, 96, 3, 5, sample("small"))
     model.compile(
         optimizer=keras.optimizers.Adam(1e-3),
         jit_compile=False,
-        **part("all", model, Model(class_prior=None)).compile_arguments,
+        **part("all", model, ModelConfig(class_prior=None)).compile_arguments,
     )
 
     class Whole(keras.utils.PyDataset):

@@ -4,19 +4,19 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.systems.coco_yolo.config import Model, Targets
+from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_yolo.model import box_iou, box_loss, build_model, part
 from pipeline.systems.coco_yolo.pretrained import sample
 
-PUBLISHED = Model(conv_filters=512, dense_units=2048, dropout=0.5)
-SMALL = Model(conv_filters=8, dense_units=16, dropout=0.5)
-GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
+PUBLISHED = ModelConfig(conv_filters=512, dense_units=2048, dropout=0.5)
+SMALL = ModelConfig(conv_filters=8, dense_units=16, dropout=0.5)
+GRID_6 = TargetsConfig(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_published_model_has_the_published_size() -> None:
-    model = build_model(PUBLISHED, GRID_6, image_size=448, channels=3, num_labels=91, preset=sample("published"))
+    model = build_model(PUBLISHED, GRID_6, image_size=448, channels=3, num_labels=91, pretrained=sample("published"))
     assert model.count_params() == 77_850_336
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 77_797_088
     assert {name: output.shape for name, output in model.output.items()} == {
@@ -29,7 +29,7 @@ def test_the_published_model_has_the_published_size() -> None:
 
 
 def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_path: Path) -> None:
-    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12, pretrained=sample("small"))
     images = np.random.default_rng(1).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
     outputs = model.predict_on_batch(images)
     np.testing.assert_allclose(outputs["class"].sum(axis=-1), 1, rtol=1e-5)
@@ -40,8 +40,8 @@ def test_class_probabilities_sum_to_one_and_the_saved_model_answers_alike(tmp_pa
 
 
 def test_a_finer_grid_with_two_boxes_per_cell() -> None:
-    fine = Targets(grid_size=12, max_boxes=None, overlap="later", boxes_per_cell=2, crowd="encode")
-    model = build_model(SMALL, fine, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    fine = TargetsConfig(grid_size=12, max_boxes=None, overlap="later", boxes_per_cell=2, crowd="encode")
+    model = build_model(SMALL, fine, image_size=96, channels=3, num_labels=12, pretrained=sample("small"))
     outputs = model.predict_on_batch(np.zeros((2, 96, 96, 3), np.uint8))
     assert {name: values.shape for name, values in outputs.items()} == {
         "box": (2, 12, 12, 10),
@@ -97,7 +97,7 @@ def test_a_perfect_answer_costs_nothing() -> None:
 
 def test_cells_that_are_not_asked_cost_nothing() -> None:
     """As many as there are; the class loss is the mean over the others."""
-    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    model = build_model(SMALL, GRID_6, image_size=96, channels=3, num_labels=12, pretrained=sample("small"))
     model.compile("adam", **part("all", model, SMALL).compile_arguments)
     images = np.random.default_rng(2).integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
     box, classes = np.zeros((2, 6, 6, 5), np.float32), np.zeros((2, 6, 6), np.int32)
@@ -122,8 +122,8 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
     for index in range(4):
         box[index, index, index + 1] = [0.3, 0.6, 0.2 + 0.1 * index, 0.4, 1]
         classes[index, index, index + 1] = index + 1
-    unregular = Model(conv_filters=16, dense_units=64, dropout=0.0)
-    model = build_model(unregular, GRID_6, image_size=96, channels=3, num_labels=12, preset=sample("small"))
+    unregular = ModelConfig(conv_filters=16, dense_units=64, dropout=0.0)
+    model = build_model(unregular, GRID_6, image_size=96, channels=3, num_labels=12, pretrained=sample("small"))
     model.compile(keras.optimizers.Adam(2e-3), **part("all", model, unregular).compile_arguments)
     targets = {"box": box, "class": classes}
     losses = model.fit(images, targets, batch_size=4, epochs=60, verbose=0).history["loss"]

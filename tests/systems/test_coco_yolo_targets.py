@@ -5,23 +5,23 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import xywh_to_xyxy
-from pipeline.systems.coco_yolo.config import Targets
+from pipeline.systems.coco_yolo.config import TargetsConfig
 from pipeline.systems.coco_yolo.targets import as_outputs, decode, encode, examples, label_to_category_id
 from tests.support.scenes import truth
 
-GRID_6 = Targets(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
+GRID_6 = TargetsConfig(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
 NUM_LABELS = 12
 
 
-def grid(grid_size: int, **changes: object) -> Targets:
+def grid(grid_size: int, **changes: object) -> TargetsConfig:
     return msgspec.structs.replace(GRID_6, grid_size=grid_size, **changes)
 
 
-def encoded(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
+def encoded(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: TargetsConfig = GRID_6):  # type: ignore[no-untyped-def]
     return encode(truth(boxes_rel_xywh, labels), targets)
 
 
-def round_trip(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: Targets = GRID_6):  # type: ignore[no-untyped-def]
+def round_trip(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: TargetsConfig = GRID_6):  # type: ignore[no-untyped-def]
     arrays = {name: array[None] for name, array in encoded(boxes_rel_xywh, labels, targets).items()}
     return decode(as_outputs(arrays, NUM_LABELS))
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pipeline.geometry.boxes import paired_iou
-from pipeline.systems.digits_localizer.config import Model, Targets
+from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.digits_localizer.model import build_model, part
 from pipeline.systems.digits_localizer.targets import (
     as_outputs,
@@ -16,15 +16,15 @@ from pipeline.systems.digits_localizer.targets import (
 from pipeline.training.feature_cache import split_at
 from tests.support.scenes import truth
 
-PUBLISHED = Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
+PUBLISHED = ModelConfig(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 
 
 def published_model() -> keras.Model:
-    return build_model(PUBLISHED, Targets(), image_size=100, channels=1, num_labels=10, preset=None)
+    return build_model(PUBLISHED, TargetsConfig(), image_size=100, channels=1, num_labels=10, pretrained=None)
 
 
 def test_a_box_becomes_corners_and_comes_back() -> None:
-    targets = encode(truth([0.2, 0.53, 0.28, 0.25], [7]), Targets())
+    targets = encode(truth([0.2, 0.53, 0.28, 0.25], [7]), TargetsConfig())
     assert targets["label"].tolist() == [7]
     assert targets["bbox"].tolist() == pytest.approx([0.2, 0.53, 0.48, 0.78])
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, num_labels=10))
@@ -45,14 +45,14 @@ def test_the_most_probable_class_is_the_answer() -> None:
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("num_boxes", "num_examples"), [(0, 0), (1, 1), (2, 0)])
 def test_only_images_with_one_box_have_one_answer(num_boxes: int, num_examples: int, training: bool) -> None:
-    assert len(examples(truth(np.ones((num_boxes, 4))), Targets(), training=training)) == num_examples
+    assert len(examples(truth(np.ones((num_boxes, 4))), TargetsConfig(), training=training)) == num_examples
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_crowd_region_is_no_answer(training: bool) -> None:
     crowd_and_box = truth([[0, 0, 0.9, 0.9], [0.2, 0.5, 0.3, 0.25]], crowds=[0])
-    assert [rows.tolist() for rows in examples(crowd_and_box, Targets(), training=training)] == [[1]]
-    assert examples(crowd_and_box[np.array([0])], Targets(), training=training) == []
+    assert [rows.tolist() for rows in examples(crowd_and_box, TargetsConfig(), training=training)] == [[1]]
+    assert examples(crowd_and_box[np.array([0])], TargetsConfig(), training=training) == []
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
@@ -70,8 +70,8 @@ def test_the_published_model() -> None:
 
 @pytest.mark.slow
 def test_a_deeper_box_head() -> None:
-    deeper = Model(filters=(32, 32, 64), box_units=(64, 64, 32, 16), dropout=0.3)
-    model = build_model(deeper, Targets(), image_size=100, channels=1, num_labels=10, preset=None)
+    deeper = ModelConfig(filters=(32, 32, 64), box_units=(64, 64, 32, 16), dropout=0.3)
+    model = build_model(deeper, TargetsConfig(), image_size=100, channels=1, num_labels=10, pretrained=None)
     units = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert sorted(units) == [4, 10, 16, 32, 64, 64]
     # One more layer of 64 units, one of 16; the last four units then see 16 numbers instead of 32.
@@ -81,7 +81,12 @@ def test_a_deeper_box_head() -> None:
 @pytest.mark.slow
 def test_the_phase_of_boxes_changes_the_box_head_and_nothing_else() -> None:
     model = build_model(
-        Model(filters=(4, 4, 4), box_units=(8, 6), dropout=0.3), Targets(), 40, channels=1, num_labels=10, preset=None
+        ModelConfig(filters=(4, 4, 4), box_units=(8, 6), dropout=0.3),
+        TargetsConfig(),
+        40,
+        channels=1,
+        num_labels=10,
+        pretrained=None,
     )
     before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
     fitted = part("boxes", model, PUBLISHED)
@@ -132,12 +137,12 @@ def test_a_few_steps_on_four_images_overfit_them() -> None:
     labels = np.arange(4)[:, None]
     corners = np.array([[0.1 + 0.15 * i, 0.2 * i, 0.38 + 0.15 * i, 0.2 * i + 0.28] for i in range(4)], np.float32)
     model = build_model(
-        Model(filters=(32, 32, 64), box_units=(64, 32), dropout=0.0),
-        Targets(),
+        ModelConfig(filters=(32, 32, 64), box_units=(64, 32), dropout=0.0),
+        TargetsConfig(),
         image_size=100,
         channels=1,
         num_labels=10,
-        preset=None,
+        pretrained=None,
     )
     model.compile(keras.optimizers.Adam(3e-3), **part("all", model, PUBLISHED).compile_arguments)
     losses = model.fit(images, {"label": labels, "bbox": corners}, batch_size=4, epochs=150, verbose=0).history["loss"]

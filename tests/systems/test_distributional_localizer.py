@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
-from pipeline.systems.distributional_localizer.config import Look, Model, Targets
+from pipeline.systems.distributional_localizer.config import CropClassifierConfig, ModelConfig, TargetsConfig
 from pipeline.systems.distributional_localizer.model import (
     BoxCrop,
     build_model,
@@ -32,8 +32,8 @@ from pipeline.systems.distributional_localizer.targets import (
 from tests.support.precision import computed_in, losses_in_16_bits
 from tests.support.scenes import truth
 
-SMALL = Model(filters=(6, 8), profile_filters=8, look=Look(pixels=8, filters=(6, 8), dropout=0.0))
-ONE_CLASS = Model(filters=(6, 8), profile_filters=8, look=None)
+SMALL = ModelConfig(filters=(6, 8), profile_filters=8, look=CropClassifierConfig(pixels=8, filters=(6, 8), dropout=0.0))
+ONE_CLASS = ModelConfig(filters=(6, 8), profile_filters=8, look=None)
 
 PROJECT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ THREE_BOXES = np.array([[0.1, 0.1, 0.3, 0.2], [0.2, 0.1, 0.3, 0.2], [0.4, 0.1, 0
 
 
 def small_model(size: int = 16, channels: int = 3, labels: int = 3) -> keras.Model:
-    return build_model(SMALL if labels > 1 else ONE_CLASS, Targets(), size, channels, labels, None)
+    return build_model(SMALL if labels > 1 else ONE_CLASS, TargetsConfig(), size, channels, labels, None)
 
 
 def answers_of(model: keras.Model, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -57,14 +57,14 @@ def noise_images() -> NDArray[np.uint8]:
 
 
 def test_edges_stand_in_the_order_left_right_top_bottom() -> None:
-    targets = encode(truth([0.1, 0.25, 0.5, 0.625], [7]), Targets())
+    targets = encode(truth([0.1, 0.25, 0.5, 0.625], [7]), TargetsConfig())
     assert targets["edges"].tolist() == pytest.approx([0.1, 0.6, 0.25, 0.875])
     assert (targets["label"].tolist(), targets["label"].dtype, targets["edges"].dtype) == ([7], np.int32, np.float32)
 
 
 @given(st.tuples(*[st.floats(0, 0.5)] * 2, *[st.floats(0, 0.5)] * 2), st.integers(0, 5))
 def test_a_box_comes_back(box_rel_xywh: tuple[float, ...], label: int) -> None:
-    targets = encode(truth([box_rel_xywh], [label]), Targets())
+    targets = encode(truth([box_rel_xywh], [label]), TargetsConfig())
     decoded = decode(as_outputs({name: array[None] for name, array in targets.items()}, num_labels=6))
     np.testing.assert_allclose(decoded.boxes_rel_xywh, [box_rel_xywh], atol=1e-6)
     assert (decoded.rows.tolist(), decoded.labels.tolist(), decoded.scores.tolist()) == ([0], [label], [1])
@@ -91,13 +91,13 @@ def test_a_model_of_one_class_is_sure_of_it() -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_of_several_boxes_the_most_typical_one_is_the_answer(training: bool) -> None:
     def rows(crowds: list[int], boxes: Any = THREE_BOXES) -> list[list[int]]:
-        return [chosen.tolist() for chosen in examples(truth(boxes, crowds=crowds), Targets(), training=training)]
+        return [chosen.tolist() for chosen in examples(truth(boxes, crowds=crowds), TargetsConfig(), training=training)]
 
     assert rows(crowds=[]) == [[1]]
     assert rows(crowds=[1]) == [[0]]  # the others overlap nothing, and of equals it is the first
     assert rows(crowds=[0]) == [[1]]
     assert rows(crowds=[0, 1, 2]) == rows(crowds=[], boxes=[]) == []
-    assert objects(truth(THREE_BOXES, crowds=[1]), Targets()).tolist() == [True, False, True]
+    assert objects(truth(THREE_BOXES, crowds=[1]), TargetsConfig()).tolist() == [True, False, True]
 
 
 def test_labels_count_the_categories_without_gaps() -> None:
@@ -281,15 +281,20 @@ def test_several_classes_and_a_second_look_belong_together() -> None:
     with pytest.raises(
         ValueError, match=r"^there is one class, which needs no second look: model.look has to be null$"
     ):
-        build_model(SMALL, Targets(), 16, 3, 1, None)
+        build_model(SMALL, TargetsConfig(), 16, 3, 1, None)
     with pytest.raises(
         ValueError, match=r"^3 classes need a second look to be told apart: model.look must not be null$"
     ):
-        build_model(ONE_CLASS, Targets(), 16, 3, 3, None)
+        build_model(ONE_CLASS, TargetsConfig(), 16, 3, 3, None)
 
 
 @pytest.mark.parametrize(
-    ("system", "labels"), [("digits_distributional_localizer", 3), ("snack_distributional_localizer", 3), ("rectangle_distributional_localizer", 1)]
+    ("system", "labels"),
+    [
+        ("digits_distributional_localizer", 3),
+        ("snack_distributional_localizer", 3),
+        ("rectangle_distributional_localizer", 1),
+    ],
 )
 def test_curves_are_drawn_of_columns_that_a_training_writes(system: str, labels: int) -> None:
     """Keras puts an output's name in front of a metric's only where there are several outputs."""
@@ -333,7 +338,7 @@ def test_a_few_steps_on_six_images_overfit_them() -> None:
         half = [np.s_[y : y + height // 2, x : x + width], np.s_[y : y + height, x : x + width // 2]]
         if label < 2:
             image[half[label]] = 255
-    encoded = [encode(truth(box / 32, [label]), Targets()) for box, label in zip(boxes_xywh, labels, strict=True)]
+    encoded = [encode(truth(box / 32, [label]), TargetsConfig()) for box, label in zip(boxes_xywh, labels, strict=True)]
     targets = {name: np.stack([arrays[name] for arrays in encoded]) for name in ("edges", "label")}
     model = small_model(size=32)
     model.compile(keras.optimizers.Adam(0.01), **part("all", model, SMALL).compile_arguments)

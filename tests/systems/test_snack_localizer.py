@@ -3,15 +3,15 @@ import numpy as np
 import pytest
 
 from pipeline.geometry.boxes import paired_iou
-from pipeline.systems.snack_localizer.config import Model, Targets
+from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.snack_localizer.model import build_model, part
 from pipeline.systems.snack_localizer.pretrained import sample
 from pipeline.systems.snack_localizer.targets import as_outputs, decode, encode, examples, label_to_category_id
 from tests.support.scenes import truth
 
-PUBLISHED = Model(dropout=0.7, class_l2=0.01, box_filters=512)
-SMALL = Model(dropout=0.0, class_l2=0.0, box_filters=32)
-EVERY, ONE = Targets(rows="every"), Targets(rows="one")
+PUBLISHED = ModelConfig(dropout=0.7, class_l2=0.01, box_filters=512)
+SMALL = ModelConfig(dropout=0.0, class_l2=0.0, box_filters=32)
+EVERY, ONE = TargetsConfig(rows="every"), TargetsConfig(rows="one")
 
 # The second box overlaps both others; the third lies apart from the first.
 THREE_BOXES = np.array([[0.1, 0.1, 0.3, 0.2], [0.2, 0.1, 0.3, 0.2], [0.4, 0.1, 0.3, 0.2]])
@@ -44,7 +44,7 @@ def test_every_row_is_an_example_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(("targets", "training"), [(ONE, True), (ONE, False), (EVERY, False)])
-def test_one_row_is_the_one_that_overlaps_the_others_most(targets: Targets, training: bool) -> None:
+def test_one_row_is_the_one_that_overlaps_the_others_most(targets: TargetsConfig, training: bool) -> None:
     assert [example.tolist() for example in examples(truth(THREE_BOXES), targets, training=training)] == [[1]]
 
 
@@ -111,7 +111,7 @@ def test_frozen_batch_norm_stays_still_even_while_training() -> None:
 def test_the_loss_by_hand() -> None:
     """Cross-entropy, ten times the mean squared error, and the penalty on the class weights."""
     keras.utils.set_random_seed(4)
-    model = build_model(Model(dropout=0.7, class_l2=0.01, box_filters=8), EVERY, 64, 3, 4, sample("small"))
+    model = build_model(ModelConfig(dropout=0.7, class_l2=0.01, box_filters=8), EVERY, 64, 3, 4, sample("small"))
     model.compile("adam", **part("boxes", model, PUBLISHED).compile_arguments)
     images = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3)).astype(np.float32)
     labels, sides = np.array([[1], [0], [3]]), np.array([[0.1, 0.4, 0.2, 0.9]] * 3, np.float32)

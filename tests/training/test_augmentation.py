@@ -9,16 +9,22 @@ from hypothesis import strategies as st
 
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.training.augmentation import augment, draw_matrix, move_boxes, move_pixels, recolor
-from pipeline.training.config import Augment, Color
+from pipeline.training.config import AugmentConfig, ColorConfig
 from tests.support.scenes import truth
 
 SIZE = 64
 BOX_PIXELS = (9, 14, 26, 17)  # left, top, width, height
-NEUTRAL = {"flip_probability": 0.0, "max_translate_fraction": 0.0, "scale": (1.0, 1.0), "rotate_degrees": 0.0, "color": None}
+NEUTRAL = {
+    "flip_probability": 0.0,
+    "max_translate_fraction": 0.0,
+    "scale": (1.0, 1.0),
+    "rotate_degrees": 0.0,
+    "color": None,
+}
 
 
-def section(**changes: Any) -> Augment:
-    return Augment(**{**NEUTRAL, **changes})
+def section(**changes: Any) -> AugmentConfig:
+    return AugmentConfig(**{**NEUTRAL, **changes})
 
 
 def painted(*boxes_pixels: tuple[int, int, int, int], channels: int = 1) -> np.ndarray:
@@ -42,7 +48,9 @@ def center_of(model_input: np.ndarray) -> np.ndarray:
     return np.array([weights.sum(axis=0) @ middles, weights.sum(axis=1) @ middles]) / weights.sum()
 
 
-def moved(changes: Augment, seed: int, box: tuple[int, int, int, int] = BOX_PIXELS) -> tuple[np.ndarray, np.ndarray]:
+def moved(
+    changes: AugmentConfig, seed: int, box: tuple[int, int, int, int] = BOX_PIXELS
+) -> tuple[np.ndarray, np.ndarray]:
     """The painted box after a draw, and its edges as the boxes say, both in pixels."""
     model_input, after = augment(painted(box), truth(np.array(box) / SIZE), changes, np.random.default_rng(seed))
     return model_input, xywh_to_xyxy(after.boxes_rel_xywh)[0] * SIZE
@@ -132,7 +140,9 @@ BOXES = st.tuples(st.integers(0, 50), st.integers(0, 50), st.integers(6, 40), st
 
 @settings(max_examples=150)
 @given(DRAWS, BOXES, st.integers(0, 1000))
-def test_no_painted_pixel_lies_outside_its_box(changes: Augment, box: tuple[int, int, int, int], seed: int) -> None:
+def test_no_painted_pixel_lies_outside_its_box(
+    changes: AugmentConfig, box: tuple[int, int, int, int], seed: int
+) -> None:
     model_input, edges = moved(changes, seed, box)
     assert (edges >= 0).all()
     assert (edges <= SIZE).all()
@@ -144,7 +154,7 @@ def test_no_painted_pixel_lies_outside_its_box(changes: Augment, box: tuple[int,
 
 
 @given(DRAWS, BOXES, st.integers(0, 1000))
-def test_points_of_a_box_stay_in_it(changes: Augment, box: tuple[int, int, int, int], seed: int) -> None:
+def test_points_of_a_box_stay_in_it(changes: AugmentConfig, box: tuple[int, int, int, int], seed: int) -> None:
     matrix = draw_matrix(changes, np.random.default_rng(seed))
     after = move_boxes(truth(np.array(box) / SIZE), matrix)
     shares = np.random.default_rng(seed).uniform(size=(50, 2))
@@ -157,7 +167,7 @@ def test_points_of_a_box_stay_in_it(changes: Augment, box: tuple[int, int, int, 
 
 
 @given(DRAWS, st.integers(0, 1000))
-def test_shapes_are_kept(changes: Augment, seed: int) -> None:
+def test_shapes_are_kept(changes: AugmentConfig, seed: int) -> None:
     """Both axes are scaled alike and stay at right angles."""
     linear = draw_matrix(changes, np.random.default_rng(seed))[:, :2]
     factor = np.sqrt(abs(np.linalg.det(linear)))
@@ -224,7 +234,7 @@ def grey(model_input: np.ndarray) -> np.ndarray:
 def test_the_letterbox_stays_black_and_counts_for_no_mean() -> None:
     model_input = photograph()
     framed = np.pad(model_input, ((40, 24), (0, 0), (0, 0)))
-    color = Color(brightness=0.3, contrast=0.3, saturation=0.3)
+    color = ColorConfig(brightness=0.3, contrast=0.3, saturation=0.3)
     for seed in range(5):
         after = recolor(framed, color, np.random.default_rng(seed))
         assert not after[:40].any()
@@ -235,7 +245,7 @@ def test_the_letterbox_stays_black_and_counts_for_no_mean() -> None:
 def test_brightness_multiplies_every_value() -> None:
     factors = []
     for seed in range(20):
-        after = recolor(photograph(), Color(**{**PLAIN, "brightness": 0.3}), np.random.default_rng(seed))
+        after = recolor(photograph(), ColorConfig(**{**PLAIN, "brightness": 0.3}), np.random.default_rng(seed))
         factor = ratios(photograph().astype(float), after.astype(float))
         np.testing.assert_allclose(after, photograph() * factor, atol=1)
         factors.append(factor)
@@ -245,7 +255,7 @@ def test_brightness_multiplies_every_value() -> None:
 def test_contrast_stretches_about_the_mean_grey() -> None:
     factors = []
     for seed in range(20):
-        after = recolor(photograph(), Color(**{**PLAIN, "contrast": 0.3}), np.random.default_rng(seed))
+        after = recolor(photograph(), ColorConfig(**{**PLAIN, "contrast": 0.3}), np.random.default_rng(seed))
         mean = grey(photograph()).mean()
         factor = ratios(photograph() - mean, after - mean)
         np.testing.assert_allclose(after, mean + (photograph() - mean) * factor, atol=1)
@@ -256,7 +266,7 @@ def test_contrast_stretches_about_the_mean_grey() -> None:
 def test_saturation_stretches_about_each_pixels_grey() -> None:
     factors = []
     for seed in range(20):
-        after = recolor(photograph(), Color(**{**PLAIN, "saturation": 0.3}), np.random.default_rng(seed))
+        after = recolor(photograph(), ColorConfig(**{**PLAIN, "saturation": 0.3}), np.random.default_rng(seed))
         greys = grey(photograph())[..., None]
         factor = ratios(photograph() - greys, after - greys)
         np.testing.assert_allclose(after, greys + (photograph() - greys) * factor, atol=1)
@@ -266,7 +276,7 @@ def test_saturation_stretches_about_each_pixels_grey() -> None:
 
 def test_images_of_one_channel_are_recoloured_too() -> None:
     model_input = painted(BOX_PIXELS) // 2
-    color = Color(brightness=0.5, contrast=0.0, saturation=1.0)
+    color = ColorConfig(brightness=0.5, contrast=0.0, saturation=1.0)
     after = recolor(model_input, color, np.random.default_rng(7))
     assert after.shape == model_input.shape
     assert (after == 0).sum() == (model_input == 0).sum()
@@ -276,7 +286,7 @@ def test_images_of_one_channel_are_recoloured_too() -> None:
 
 def test_colours_change_with_the_boxes_or_without() -> None:
     model_input, boxes = photograph(), truth([[0.1, 0.1, 0.5, 0.5]])
-    color = Color(brightness=0.5, contrast=0.2, saturation=0.2)
+    color = ColorConfig(brightness=0.5, contrast=0.2, saturation=0.2)
     after, same = augment(model_input, boxes, section(color=color), np.random.default_rng(8))
     assert np.abs(after.astype(int) - model_input).mean() > 5
     np.testing.assert_allclose(same.boxes_rel_xywh, boxes.boxes_rel_xywh)

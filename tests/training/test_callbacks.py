@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.training.callbacks import ReduceOnPlateau
 from pipeline.training.checkpoint import TrainingState
-from pipeline.training.config import Plateau
+from pipeline.training.config import PlateauConfig
 
 pytestmark = pytest.mark.slow
 
@@ -13,7 +13,7 @@ def test_a_plateau_lowers_the_rate_whenever_its_patience_runs_out(restarted: boo
     """Also where every epoch is one of a training that was stopped before it."""
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(8.0), loss="mean_squared_error")
-    plateau, state, rates = Plateau(patience=2, factor=0.5), TrainingState(), []
+    plateau, state, rates = PlateauConfig(patience=2, factor=0.5), TrainingState(), []
     #         best  best  1    best     1    2    1    2    best
     losses = [5.0, 4.0, 4.0, 3.99999, 4.0, 4.5, 4.0, 4.0, 3.0]
     for epoch, loss in enumerate(losses):

@@ -5,10 +5,10 @@ import pytest
 
 from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.systems.digits_localizer import targets as digits_codec
-from pipeline.systems.digits_localizer.config import Targets
+from pipeline.systems.digits_localizer.config import TargetsConfig
 from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.config import Augment
+from pipeline.training.config import AugmentConfig
 from pipeline.training.data_loader import ShardLoader, SyntheticLoader, validation_split
 from tests.support.scenes import truth
 
@@ -112,8 +112,8 @@ def test_held_out_images_are_a_seeded_choice() -> None:
     np.testing.assert_array_equal(validation_split(10, 3, seed=1), held_out)
 
 
-MOVES = Augment(flip_probability=0.5, max_translate_fraction=0.2, scale=(0.8, 1.2), rotate_degrees=0, color=None)
-ENCODE = Augmentation(MOVES, lambda boxes: digits_codec.encode(boxes, Targets()))
+MOVES = AugmentConfig(flip_probability=0.5, max_translate_fraction=0.2, scale=(0.8, 1.2), rotate_degrees=0, color=None)
+ENCODE = Augmentation(MOVES, lambda boxes: digits_codec.encode(boxes, TargetsConfig()))
 
 
 @pytest.fixture

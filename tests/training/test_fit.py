@@ -15,8 +15,16 @@ from pipeline.systems.labels import Labels
 from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.checkpoint import Checkpoint, TrainingState
-from pipeline.training.config import Augment, Color, Cosine, Drop, Phase, Plateau, Train
-from pipeline.training.data_loader import ShardLoader, EpochSeed
+from pipeline.training.config import (
+    AugmentConfig,
+    ColorConfig,
+    CosineConfig,
+    PhaseConfig,
+    PlateauConfig,
+    StepConfig,
+    TrainConfig,
+)
+from pipeline.training.data_loader import EpochSeed, ShardLoader
 from pipeline.training.fit import Data, fit, prepare
 from tests.support.scenes import truth
 
@@ -65,13 +73,13 @@ def brightness_model() -> keras.Model:
     return keras.Model(image, {"value": keras.layers.Dense(1, name="value")(keras.layers.Dropout(0.2)(x))})
 
 
-def settings(validation_batches: int = 1, **phases: Phase) -> Train:
-    return Train(
+def settings(validation_batches: int = 1, **phases: PhaseConfig) -> TrainConfig:
+    return TrainConfig(
         batch_size=4,
         validation_batches=validation_batches,
         precision="float32",
         xla=False,
-        phases=phases or {"all": Phase(epochs=3, learning_rate=0.01)},
+        phases=phases or {"all": PhaseConfig(epochs=3, learning_rate=0.01)},
     )
 
 
@@ -79,7 +87,9 @@ def part_of(model: keras.Model, cut: str | None = None, **changes: Any) -> Any:
     return lambda _: Part(model, {**LOSS, **changes}, cut)
 
 
-def run(shards: tuple[Shards, Shards], train: Train, folder: Path, log: Log | None = None) -> tuple[keras.Model, TrainingState]:
+def run(
+    shards: tuple[Shards, Shards], train: TrainConfig, folder: Path, log: Log | None = None
+) -> tuple[keras.Model, TrainingState]:
     """A whole training from seed 1, its state in `folder`."""
     prepare(train, 1)
     model = brightness_model()
@@ -95,7 +105,7 @@ def weights_of(model: keras.Model) -> list[list[float]]:
 
 
 def test_rows_hold_every_epoch_of_every_phase(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    train = settings(first=Phase(epochs=2, learning_rate=0.05), second=Phase(epochs=1, learning_rate=0.05))
+    train = settings(first=PhaseConfig(epochs=2, learning_rate=0.05), second=PhaseConfig(epochs=1, learning_rate=0.05))
     _, state = run(shards, train, tmp_path)
     assert [(row["epoch"], row["phase"]) for row in state.rows] == [(1, "first"), (2, "first"), (3, "second")]
     assert all(row["val_loss"] > 0 for row in state.rows)
@@ -122,7 +132,7 @@ def test_no_phase_sees_the_batches_of_another(
         set_epoch(batches, epoch)
 
     monkeypatch.setattr(ShardLoader, "set_epoch", watched)
-    train = settings(first=Phase(epochs=2, learning_rate=0.01), second=Phase(epochs=3, learning_rate=0.01))
+    train = settings(first=PhaseConfig(epochs=2, learning_rate=0.01), second=PhaseConfig(epochs=3, learning_rate=0.01))
     with pytest.raises(KeyboardInterrupt):
         run(shards, train, tmp_path, Log(interrupt_after=4))
     run(shards, train, tmp_path)
@@ -130,8 +140,8 @@ def test_no_phase_sees_the_batches_of_another(
 
 
 TWO_PHASES = {
-    "first": Phase(epochs=3, learning_rate=0.02, patience=2),
-    "second": Phase(epochs=3, learning_rate=0.02, schedule=Drop(every_epochs=2, factor=0.5)),
+    "first": PhaseConfig(epochs=3, learning_rate=0.02, patience=2),
+    "second": PhaseConfig(epochs=3, learning_rate=0.02, schedule=StepConfig(every_epochs=2, factor=0.5)),
 }
 
 
@@ -154,16 +164,22 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
     "phase",
     [
         pytest.param(
-            Phase(epochs=4, learning_rate=0.05, schedule=Cosine(warmup_epochs=1.5, final_lr_fraction=0.1), weight_decay=0.1),
+            PhaseConfig(
+                epochs=4,
+                learning_rate=0.05,
+                schedule=CosineConfig(warmup_epochs=1.5, final_lr_fraction=0.1),
+                weight_decay=0.1,
+            ),
             id="cosine",
         ),
         pytest.param(
-            Phase(epochs=8, learning_rate=9.0, schedule=Plateau(patience=2, factor=0.1), clip_norm=1.0), id="plateau"
+            PhaseConfig(epochs=8, learning_rate=9.0, schedule=PlateauConfig(patience=2, factor=0.1), clip_norm=1.0),
+            id="plateau",
         ),
     ],
 )
 def test_a_stopped_training_goes_on_with_the_same_rates(
-    shards: tuple[Shards, Shards], tmp_path: Path, phase: Phase
+    shards: tuple[Shards, Shards], tmp_path: Path, phase: PhaseConfig
 ) -> None:
     undisturbed, whole = run(shards, settings(all=phase), tmp_path / "whole")
     rates = [row["learning_rate"] for row in whole.rows]
@@ -177,7 +193,7 @@ def test_a_stopped_training_goes_on_with_the_same_rates(
 
 
 def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    train = settings(all=Phase(epochs=50, learning_rate=9.0, patience=2))
+    train = settings(all=PhaseConfig(epochs=50, learning_rate=9.0, patience=2))
     undisturbed, whole = run(shards, train, tmp_path)
     epochs = len(whole.rows)
     checkpoint = Checkpoint(tmp_path, "abc")
@@ -187,7 +203,9 @@ def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[S
     # What stood on the disk between the last epoch and the end of the phase.
     memory = {"score": whole.rows[best]["val_loss"], "wait": 2, "epoch": best}
     best_weights = undisturbed.get_weights()
-    last = TrainingState(0, epochs, 1.0, finished.rows, [], memory, best_weights=best_weights, variables=finished.variables)
+    last = TrainingState(
+        0, epochs, 1.0, finished.rows, [], memory, best_weights=best_weights, variables=finished.variables
+    )
     checkpoint.save(last)
     resumed, state = run(shards, train, tmp_path)
     assert len(state.rows) == epochs
@@ -196,14 +214,14 @@ def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[S
 
 def test_early_stopping_goes_back_to_the_best_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
     # Far too large a step: an early epoch is the best one.
-    model, state = run(shards, settings(all=Phase(epochs=50, learning_rate=9.0, patience=2)), tmp_path / "a")
+    model, state = run(shards, settings(all=PhaseConfig(epochs=50, learning_rate=9.0, patience=2)), tmp_path / "a")
     best = int(np.argmin([row["val_loss"] for row in state.rows]))
-    again, _ = run(shards, settings(all=Phase(epochs=best + 1, learning_rate=9.0)), tmp_path / "b")
+    again, _ = run(shards, settings(all=PhaseConfig(epochs=best + 1, learning_rate=9.0)), tmp_path / "b")
     assert weights_of(model) == weights_of(again)
 
 
 def test_the_learning_rate_drops_every_so_many_epochs(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    phase = Phase(epochs=5, learning_rate=0.08, schedule=Drop(every_epochs=2, factor=0.5))
+    phase = PhaseConfig(epochs=5, learning_rate=0.08, schedule=StepConfig(every_epochs=2, factor=0.5))
     _, state = run(shards, settings(all=phase), tmp_path)
     assert [row["learning_rate"] for row in state.rows] == pytest.approx([0.08, 0.08, 0.04, 0.04, 0.02])
 
@@ -212,7 +230,7 @@ def test_frozen_layers_answer_once_and_the_rest_learns(shards: tuple[Shards, Sha
     """With and without the cut, the same training gives the same weights."""
     results = []
     for cut in (None, "features"):
-        train = settings(all=Phase(epochs=4, learning_rate=0.05))
+        train = settings(all=PhaseConfig(epochs=4, learning_rate=0.05))
         prepare(train, 3)
         model = brightness_model()
         model.get_layer("features").trainable = False
@@ -243,7 +261,7 @@ def test_a_stream_takes_the_place_of_the_packed_images(shards: tuple[Shards, Sha
         pixels = np.broadcast_to((values * 255).astype(np.uint8)[:, None, None, None], (count, 4, 4, 1))
         return pixels, {"value": values[:, None].astype(np.float32)}
 
-    train = settings(all=Phase(epochs=3, learning_rate=0.05))
+    train = settings(all=PhaseConfig(epochs=3, learning_rate=0.05))
     prepare(train, 1)
     model = brightness_model()
     data = Data.of(*shards, train, 1, draw)
@@ -253,12 +271,12 @@ def test_a_stream_takes_the_place_of_the_packed_images(shards: tuple[Shards, Sha
     assert state.rows[-1]["val_loss"] < state.rows[0]["val_loss"]
 
 
-CHANGES = Augment(
+CHANGES = AugmentConfig(
     flip_probability=0.5,
     max_translate_fraction=0.0,
     scale=(1.0, 1.0),
     rotate_degrees=0.0,
-    color=Color(brightness=0.5, contrast=0.0, saturation=0.0),
+    color=ColorConfig(brightness=0.5, contrast=0.0, saturation=0.0),
 )
 
 
@@ -278,8 +296,10 @@ def boxed(tmp_path: Path) -> tuple[Shards, Shards]:
     return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
 
 
-def augmented_run(boxed: tuple[Shards, Shards], folder: Path, log: Log, cut: str | None = None) -> tuple[Any, TrainingState]:
-    train = settings(all=Phase(epochs=3, learning_rate=0.02))
+def augmented_run(
+    boxed: tuple[Shards, Shards], folder: Path, log: Log, cut: str | None = None
+) -> tuple[Any, TrainingState]:
+    train = settings(all=PhaseConfig(epochs=3, learning_rate=0.02))
     prepare(train, 1)
     model = brightness_model()
     data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
@@ -311,7 +331,7 @@ def test_held_out_images_are_never_changed(boxed: tuple[Shards, Shards], tmp_pat
     """A model that always answers 0.2 is right about all of them, and wrong about the mirrored ones."""
     model = brightness_model()
     model.get_layer("value").set_weights([np.zeros((4, 1)), np.array([0.2])])
-    train = settings(all=Phase(epochs=1, learning_rate=1e-12))
+    train = settings(all=PhaseConfig(epochs=1, learning_rate=1e-12))
     data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
     state = TrainingState()
     fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
@@ -332,7 +352,7 @@ def test_images_that_are_drawn_anew_are_not_augmented(boxed: tuple[Shards, Shard
 
 
 def test_no_phase_leaves_the_model_alone(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    train = Train(batch_size=4, validation_batches=0, precision="float32", xla=False, phases={})
+    train = TrainConfig(batch_size=4, validation_batches=0, precision="float32", xla=False, phases={})
     prepare(train, 1)
     model = brightness_model()
     before = weights_of(model)
@@ -351,7 +371,7 @@ def test_shown_images_are_distinct_and_have_all_their_boxes(tmp_path: Path) -> N
         "bbox_prediction": np.full((6, 4), 0.5, np.float32),
     }
     write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
-    train = Train(batch_size=1, validation_batches=0, precision="float32", xla=False, phases={})
+    train = TrainConfig(batch_size=1, validation_batches=0, precision="float32", xla=False, phases={})
     data = Data.of(Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train"), train, 1)
     model_inputs, truth = data.shown(
         2, verbs.codec("snack_localizer"), Labels(np.array([1, 2], np.int32), ["apple", "cake"])
@@ -389,7 +409,13 @@ def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, S
     checkpoint = Checkpoint(tmp_path, "x")
     with pytest.raises(BoxlineError) as raised:
         fit(
-            model, part_of(model, loss={"value": broken}), Data.of(*shards, train, 1), train, checkpoint, TrainingState(), Log()
+            model,
+            part_of(model, loss={"value": broken}),
+            Data.of(*shards, train, 1),
+            train,
+            checkpoint,
+            TrainingState(),
+            Log(),
         )
     assert str(raised.value) == (
         "loss became nan in epoch 1, phase all. Lower train.phases.all.learning_rate in params.yaml."
@@ -404,7 +430,7 @@ def test_a_metric_that_is_no_number_ends_the_training_at_once(shards: tuple[Shar
     def metric(true, predicted):  # type: ignore[no-untyped-def]
         return predicted * float("nan")
 
-    train, log = settings(all=Phase(epochs=30, learning_rate=0.01)), Log()
+    train, log = settings(all=PhaseConfig(epochs=30, learning_rate=0.01)), Log()
     model = brightness_model()
     with pytest.raises(BoxlineError) as raised:
         fit(
@@ -422,12 +448,12 @@ def test_a_metric_that_is_no_number_ends_the_training_at_once(shards: tuple[Shar
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_resumes(shards: tuple[Shards, Shards], tmp_path: Path, precision: Any) -> None:
-    train = Train(
+    train = TrainConfig(
         batch_size=4,
         validation_batches=1,
         precision=precision,
         xla=False,
-        phases={"all": Phase(epochs=3, learning_rate=0.02)},
+        phases={"all": PhaseConfig(epochs=3, learning_rate=0.02)},
     )
     try:
         undisturbed, _ = run(shards, train, tmp_path / "whole")

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.training.config import Cosine, Drop, Phase
+from pipeline.training.config import CosineConfig, PhaseConfig, StepConfig
 from pipeline.training.optimizer import adam
 
 pytestmark = pytest.mark.slow
 
 
-def rates(phase: Phase, epoch_steps: int, steps: list[int]) -> list[float]:
+def rates(phase: PhaseConfig, epoch_steps: int, steps: list[int]) -> list[float]:
     """What the optimizer would take at those steps, counted from 0."""
     optimizer = adam(phase, epoch_steps)
     found = []
@@ -23,35 +23,35 @@ def rates(phase: Phase, epoch_steps: int, steps: list[int]) -> list[float]:
 
 
 def test_without_a_schedule_the_rate_stays() -> None:
-    assert rates(Phase(epochs=2, learning_rate=0.25), 3, [0, 5]) == [0.25, 0.25]
+    assert rates(PhaseConfig(epochs=2, learning_rate=0.25), 3, [0, 5]) == [0.25, 0.25]
 
 
 def test_the_rate_drops_with_the_first_step_of_an_epoch() -> None:
     # Epochs of 3 steps: 0 to 5 are the first two, 6 to 11 the next two.
-    phase = Phase(epochs=5, learning_rate=0.5, schedule=Drop(every_epochs=2, factor=0.25))
+    phase = PhaseConfig(epochs=5, learning_rate=0.5, schedule=StepConfig(every_epochs=2, factor=0.25))
     assert rates(phase, 3, [0, 5, 6, 11, 12, 14]) == [0.5, 0.5, 0.125, 0.125, 0.03125, 0.03125]
 
 
 def test_a_phase_that_ends_before_its_first_drop_has_one_rate() -> None:
-    phase = Phase(epochs=2, learning_rate=0.5, schedule=Drop(every_epochs=7, factor=0.25))
+    phase = PhaseConfig(epochs=2, learning_rate=0.5, schedule=StepConfig(every_epochs=7, factor=0.25))
     assert rates(phase, 3, [0, 5]) == [0.5, 0.5]
 
 
 def test_a_cosine_falls_from_the_full_rate_to_its_share() -> None:
     # 5 epochs of 4 steps. After a quarter: 0.1 + 0.9 x (1 + cos 45 degrees) / 2 of the rate.
-    phase = Phase(epochs=5, learning_rate=0.2, schedule=Cosine(warmup_epochs=0.0, final_lr_fraction=0.1))
+    phase = PhaseConfig(epochs=5, learning_rate=0.2, schedule=CosineConfig(warmup_epochs=0.0, final_lr_fraction=0.1))
     expected = [0.2, 0.2 * (0.1 + 0.9 * (1 + 0.5**0.5) / 2), 0.2 * 0.55, 0.02]
     assert rates(phase, 4, [0, 5, 10, 20]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_warm_up_rises_step_by_step_from_nothing() -> None:
     # 1.5 epochs of 4 steps are 6 steps of warm-up; 14 more, of which 7 are half.
-    phase = Phase(epochs=5, learning_rate=0.6, schedule=Cosine(warmup_epochs=1.5, final_lr_fraction=0.0))
+    phase = PhaseConfig(epochs=5, learning_rate=0.6, schedule=CosineConfig(warmup_epochs=1.5, final_lr_fraction=0.0))
     assert rates(phase, 4, [0, 1, 5, 6, 13, 20]) == pytest.approx([0.0, 0.1, 0.5, 0.6, 0.3, 0.0], abs=1e-6)
 
 
 def test_a_final_share_of_one_stays_after_the_warm_up() -> None:
-    phase = Phase(epochs=3, learning_rate=0.6, schedule=Cosine(warmup_epochs=0.5, final_lr_fraction=1.0))
+    phase = PhaseConfig(epochs=3, learning_rate=0.6, schedule=CosineConfig(warmup_epochs=0.5, final_lr_fraction=1.0))
     assert rates(phase, 4, [1, 2, 7, 11]) == pytest.approx([0.3, 0.6, 0.6, 0.6])
 
 
@@ -59,7 +59,7 @@ def updated(gradients: list[list[float]], **options: Any) -> tuple[dict[str, lis
     """Weights by name, 2 and -4 each, after one step at rate 0.5; and the optimizer's means of the gradients."""
     names = ("kernel", "bias", "gamma", "beta")[: len(gradients)]
     weights = [keras.Variable([2.0, -4.0], name=name) for name in names]
-    optimizer = adam(Phase(epochs=1, learning_rate=0.5, **options), 1)
+    optimizer = adam(PhaseConfig(epochs=1, learning_rate=0.5, **options), 1)
     optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], weights)
     means = [np.asarray(variable) for variable in optimizer.variables if variable.name.endswith("momentum")]
     return {weight.name: np.asarray(weight).tolist() for weight in weights}, np.concatenate(means).tolist()

@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.core.config import load_params
-from pipeline.core.config import Params
+from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.validation.base import Check
 from pipeline.validation.box_checks import BoxOutsideImage

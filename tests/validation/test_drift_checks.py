@@ -77,7 +77,9 @@ def test_classes_are_matched_by_name_whatever_their_ids() -> None:
 def test_a_class_that_came_takes_its_share() -> None:
     now = {"boxes": [*BEFORE["boxes"], *(box(50 + n, 7, 8, (n, 5, 30, 40)) for n in range(10))]}
     now["categories"] = ("cat", "dog", "owl")
-    assert drifted("drift_of_class_frequencies", now).measured == "0.500: owl 0 % → 50 %, cat 60 % → 30 %, dog 40 % → 20 %"
+    assert (
+        drifted("drift_of_class_frequencies", now).measured == "0.500: owl 0 % → 50 %, cat 60 % → 30 %, dog 40 % → 20 %"
+    )
 
 
 def test_without_an_earlier_version_nothing_is_run_and_the_reason_is_told() -> None:

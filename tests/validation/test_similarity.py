@@ -15,7 +15,7 @@ from PIL import Image, ImageEnhance
 
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.datasets.coco.reader import read
-from pipeline.datasets.coco.sample import Sample, write_sample
+from pipeline.datasets.coco.sample import SampleConfig, write_sample
 from pipeline.validation import similarity
 from pipeline.validation.run import Validation
 from pipeline.validation.similarity import edges, most_similar, thumbnails_of
@@ -94,7 +94,9 @@ def test_thumbnails_come_out_as_they_went_in() -> None:
     column = pa.chunked_array(
         [[model_inputs[0].tobytes(), None], [model_inputs[1].tobytes(), model_inputs[2].tobytes()]], pa.binary(256)
     )
-    np.testing.assert_array_equal(thumbnails_of(column), [model_inputs[0], np.zeros((16, 16)), model_inputs[1], model_inputs[2]])
+    np.testing.assert_array_equal(
+        thumbnails_of(column), [model_inputs[0], np.zeros((16, 16)), model_inputs[1], model_inputs[2]]
+    )
     np.testing.assert_array_equal(thumbnails_of(column.slice(2)), model_inputs[1:])
 
 
@@ -205,7 +207,7 @@ def pictures_of(download: Path) -> list[Image.Image]:
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     folder = tmp_path_factory.mktemp("drawn")
-    write_sample(folder, Sample(seed=3, train_images=120, val_images=30))
+    write_sample(folder, SampleConfig(seed=3, train_images=120, val_images=30))
     return pictures_of(folder)
 
 

@@ -50,7 +50,9 @@ def _categories(splits: dict[str, _Split], path: Path) -> list[Category]:
             )
     repeated = [category_id for category_id, count in Counter(c.id for c in categories).items() if count > 1]
     if repeated:
-        raise BoxlineError(f"{path}: {annotation_member(first)} lists category id {join_items(repeated)} more than once.")
+        raise BoxlineError(
+            f"{path}: {annotation_member(first)} lists category id {join_items(repeated)} more than once."
+        )
     return categories
 
 

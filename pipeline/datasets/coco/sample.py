@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Config
+from pipeline.core.config import Config, NonNegativeInt, PositiveInt
 from pipeline.core.progress import bar
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 
@@ -31,7 +31,7 @@ OBJECT_SHARE = (0.22, 0.5)
 Scene = tuple[NDArray[np.uint8], list[dict[str, Any]]]
 
 
-class Sample(Config, frozen=True):
+class SampleConfig(Config, frozen=True):
     """Which scenes to draw, and how many."""
 
     seed: NonNegativeInt
@@ -39,7 +39,7 @@ class Sample(Config, frozen=True):
     val_images: PositiveInt
 
 
-def write_sample(folder: Path, sample: Sample) -> None:
+def write_sample(folder: Path, sample: SampleConfig) -> None:
     """COCO's three archives below `folder`. The same section gives the same bytes."""
     counts = {"train": sample.train_images, "val": sample.val_images}
     annotations = []

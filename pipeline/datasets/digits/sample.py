@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Config
+from pipeline.core.config import Config, NonNegativeInt, PositiveInt
 from pipeline.core.progress import bar
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
 
@@ -23,7 +23,7 @@ FONTS = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "
 FILE_NAMES = {"train": "converted_training{}.png", "test": "converted_testing{}.png"}
 
 
-class Sample(Config, frozen=True):
+class SampleConfig(Config, frozen=True):
     """Which digits to draw, and how many."""
 
     seed: NonNegativeInt
@@ -31,7 +31,7 @@ class Sample(Config, frozen=True):
     test_images: PositiveInt
 
 
-def write_sample(folder: Path, sample: Sample) -> None:
+def write_sample(folder: Path, sample: SampleConfig) -> None:
     """Two archives and two CSV files below `folder`. The same section gives the same bytes."""
     fonts = [_font(name) for name in FONTS]
     for number, (split, count) in enumerate({"train": sample.train_images, "test": sample.test_images}.items()):

@@ -10,7 +10,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Config
+from pipeline.core.config import Config, NonNegativeInt, PositiveInt
 from pipeline.core.progress import bar
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
 
@@ -18,7 +18,7 @@ PAINTED_AT_ONCE = 16
 """Images in memory while the archive is written."""
 
 
-class Sample(Config, frozen=True):
+class SampleConfig(Config, frozen=True):
     """Which rectangles to draw, and how many. image_size: pixels, 3 at least, so that a rectangle has room."""
 
     seed: NonNegativeInt
@@ -49,7 +49,7 @@ def paint(boxes_xywh: NDArray[np.int64], image_size: int) -> NDArray[np.uint8]:
     return np.uint8(255) * (rows[:, :, None, None] & columns[:, None, :, None])
 
 
-def write_sample(folder: Path, sample: Sample) -> None:
+def write_sample(folder: Path, sample: SampleConfig) -> None:
     """Two archives and two CSV files below `folder`. The same section gives the same bytes."""
     for number, (split, count) in enumerate({"train": sample.train_images, "val": sample.val_images}.items()):
         boxes_xywh = draw_boxes(np.random.default_rng([sample.seed, number]), count, sample.image_size)

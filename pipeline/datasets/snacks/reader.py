@@ -92,7 +92,9 @@ def _image_number(row: Row, prefix: str, split: str, numbers: dict[Key, int]) ->
         return numbers[split, folder, image_id]
     folders = sorted({key[1] for key in numbers if key[0] == split})
     if folder not in folders:
-        raise row.error("folder", f"a folder of images below {prefix}{split} ({join_items(folders) or 'there is none'})")
+        raise row.error(
+            "folder", f"a folder of images below {prefix}{split} ({join_items(folders) or 'there is none'})"
+        )
     raise row.error("image_id", f"an image in {prefix}{split}/{folder} of the archive")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import NonNegativeInt, PositiveInt, Config
+from pipeline.core.config import Config, NonNegativeInt, PositiveInt
 from pipeline.core.progress import bar
 from pipeline.datasets.snacks.source import (
     ARCHIVE,
@@ -38,7 +38,7 @@ OTHERS_SHARES = [0.65, 0.25, 0.1]
 UNANNOTATED_SHARE = 0.04
 
 
-class Sample(Config, frozen=True):
+class SampleConfig(Config, frozen=True):
     """Which scenes to draw, and how many."""
 
     seed: NonNegativeInt
@@ -55,7 +55,7 @@ class Drawn:
     box_xyxy: tuple[int, int, int, int]
 
 
-def write_sample(folder: Path, sample: Sample) -> None:
+def write_sample(folder: Path, sample: SampleConfig) -> None:
     """The archive below `folder`. The same section gives the same bytes."""
     write_archive(folder / ARCHIVE, _members(sample))
 
@@ -80,7 +80,7 @@ def draw_scene(random: np.random.Generator, class_index: int) -> tuple[NDArray[n
     return pixels, objects
 
 
-def _members(sample: Sample) -> Iterator[tuple[str, bytes]]:
+def _members(sample: SampleConfig) -> Iterator[tuple[str, bytes]]:
     """Image by image, so that memory does not grow with their number; behind those of a split its annotations."""
     counts = {"train": sample.train_images, "val": sample.val_images, "test": sample.test_images}
     for number, (split, count) in enumerate(counts.items()):

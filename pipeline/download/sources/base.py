@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import responses
 from typing import Protocol
-from urllib.parse import SplitResult, urlsplit
 
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
@@ -67,42 +66,9 @@ class ChangedError(TransientError):
     """What has come so far is of no use any more."""
 
 
-def split_address(address: str) -> SplitResult:
-    """The parts of an address. Raises BoxlineError, which shows nothing of it, where nobody can tell them apart."""
-    try:
-        parts = urlsplit(address)
-        _ = parts.port
-    except ValueError:  # its words may quote half a password
-        raise BoxlineError(
-            f"The address that begins with {address.partition('://')[0]}:// cannot be read. "
-            "Write special characters in a user's name or password by their codes, such as %2F for a slash."
-        ) from None
-    return parts
-
-
-def redact_url(address: str) -> str:
-    """An address without user, password, query and fragment; a path as it is.
-
-    >>> redact_url("https://me:secret@example.org:8443/coco/a.zip?token=abc")
-    'https://example.org:8443/coco/a.zip'
-    """
-    if "://" not in address:
-        return address
-    parts = split_address(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def redact_message(error: BaseException | str) -> str:
-    """What an error of a library says, without the secrets of an address in it.
-
-    >>> spoken(ValueError("Failed to parse: http://me:secret@host/a?token=abc"))
-    'Failed to parse: http://host/a'
-    """
-    text = re.sub(r"(?<=://)[^\s/'\"]*@|[?][^\s'\"]*", "", str(error))
-    return text or type(error).__name__
-
-
-def http_error(shown: str, status: int, reason: str, advice: str, retry_after: str | None) -> TransientError | BoxlineError:
+def http_error(
+    shown: str, status: int, reason: str, advice: str, retry_after: str | None
+) -> TransientError | BoxlineError:
     """What to raise for an HTTP status other than success. A busy or broken server may have recovered later."""
     message = f"{shown} answered {status} {reason or responses.get(status, '')}".rstrip()
     if status in BUSY_STATUSES or status >= 500:

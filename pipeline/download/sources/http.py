@@ -11,19 +11,18 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from pipeline.core.errors import BoxlineError, root_cause
-from pipeline.download.retry import TransientError, RetryPolicy
+from pipeline.core.redaction import redact_message, redact_url
+from pipeline.download.retry import RetryPolicy, TransientError
 from pipeline.download.sources.base import (
     CHUNK_BYTES,
     NETWORK_ADVICE,
     ByteStream,
     ChangedError,
     FileVersion,
-    reject_html,
-    http_error,
-    redact_message,
     html_error,
+    http_error,
     parse_content_range,
-    redact_url,
+    reject_html,
 )
 
 PASSING_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError)
@@ -67,7 +66,9 @@ class HttpSource:
             # A length that is known is checked for all origins alike; others, such as an encoded body's, only here.
             response.raw.enforce_content_length = version.size_bytes is None
             chunks = iter(lambda: response.raw.read1(CHUNK_BYTES, decode_content=True), b"")
-            yield ByteStream(version, start, chunks if start else reject_html(chunks, html_error(self.shown, self._advice)))
+            yield ByteStream(
+                version, start, chunks if start else reject_html(chunks, html_error(self.shown, self._advice))
+            )
 
     @contextlib.contextmanager
     def _request(self, method: str, **headers: str | None) -> Iterator[Any]:

@@ -5,9 +5,10 @@ from pathlib import Path
 from urllib.parse import quote, urlunsplit
 
 from pipeline.core.errors import BoxlineError
+from pipeline.core.redaction import redact_url, split_address
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
-from pipeline.download.sources.base import FileSource, split_address, redact_url
+from pipeline.download.sources.base import FileSource
 from pipeline.download.sources.http import HttpSource
 from pipeline.download.sources.local import LocalSource
 from pipeline.download.sources.s3 import s3_sources

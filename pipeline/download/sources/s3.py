@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import TransientError, RetryPolicy
+from pipeline.core.redaction import redact_message
+from pipeline.download.retry import RetryPolicy, TransientError
 from pipeline.download.sources.base import (
     NETWORK_ADVICE,
     ByteStream,
     ChangedError,
     FileVersion,
-    reject_html,
-    http_error,
-    redact_message,
     html_error,
+    http_error,
     parse_content_range,
+    reject_html,
 )
 
 CHUNK_BYTES = 1 << 16
@@ -68,7 +68,10 @@ class S3Source:
             with contextlib.closing(found["Body"]) as body:
                 start, size_bytes = 0, found.get("ContentLength")
                 if "ContentRange" in found:
-                    start, size_bytes = offset, parse_content_range(self.shown, found["ContentRange"], size_bytes, offset)
+                    start, size_bytes = (
+                        offset,
+                        parse_content_range(self.shown, found["ContentRange"], size_bytes, offset),
+                    )
                 chunks = body.iter_chunks(CHUNK_BYTES)
                 if start == 0:
                     chunks = reject_html(chunks, html_error(self.shown, self._advice))

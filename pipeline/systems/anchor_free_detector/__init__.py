@@ -1,1 +1,1 @@
-"""Centre detector: a box and classes from every cell of a feature pyramid, without anchors."""
+"""Anchor-free detector: a box and class scores from every cell of a feature pyramid."""

@@ -13,8 +13,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from pipeline.systems.anchor_free_detector.config import Model, Targets
-from pipeline.systems.interfaces import Part
+from pipeline.systems.anchor_free_detector.config import ModelConfig, TargetsConfig
+from pipeline.systems.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.layers import convolution, generalized_iou_xyxy, iou_xyxy
 
 FIRST_LEVEL = 3
@@ -31,43 +31,51 @@ CLASS_POWER, OVERLAP_POWER = 0.5, 4.0
 """How well a cell is aligned with an object: probability^0.5 x IoU^4."""
 
 
-def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, __: None) -> keras.Model:
-    """Pixels 0..255 [B, size, size, channels] -> `boxes` [B, L, 4 + num_labels]: rel xyxy and logits of each cell.
+class AnchorFreeDetectorFactory(ModelFactory[ModelConfig, TargetsConfig]):
+    """Backbone, feature pyramid, and one head that all pyramid levels share."""
 
-    Cells come level after level, row after row.
+    def build_model(
+        self,
+        config: ModelConfig,
+        targets: TargetsConfig,
+        image_size: int,
+        channels: int,
+        num_labels: int,
+        pretrained: keras.Model | None,
+    ) -> keras.Model:
+        """Pixels 0..255 [B, size, size, channels] -> `boxes` [B, L, 4 + num_labels]: rel xyxy and logits of each cell.
 
-    Raises ValueError where the cells of the last level do not divide the image.
-    """
-    if image_size % 2 ** len(model.stages):
-        raise ValueError(f"{len(model.stages)} stages need a side that is a multiple of {2 ** len(model.stages)} px")
-    image = layers.Input((image_size, image_size, channels), name="image")
-    levels = _pyramid(_backbone(layers.Rescaling(1 / 127.5, -1)(image), model), model.pyramid_filters)
-    tower = layers.Conv2D(model.pyramid_filters, 3, padding="same", use_bias=False)
-    distance = layers.Conv2D(4, 3, padding="same", dtype="float32")
-    start = keras.initializers.Constant(START_LOGIT)
-    logit = layers.Conv2D(num_labels, 3, padding="same", bias_initializer=start, dtype="float32")
-    answers = []
-    for features in levels:
-        # Levels share filters, not averages: those of one level would be wrong for the others.
-        features = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(tower(features)))
-        side = features.shape[1]
-        distances = ops.exp(layers.Reshape((-1, 4), dtype="float32")(distance(features))) * (START_CELLS / side)
-        centers = cell_centers([side])
-        corners = [ops.subtract(centers, distances[..., :2]), ops.add(centers, distances[..., 2:])]
-        logits = layers.Reshape((-1, num_labels), dtype="float32")(logit(features))
-        answers.append(ops.concatenate([*corners, logits], axis=-1))
-    boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(answers)
-    return keras.Model(image, {"boxes": boxes}, name="anchor_free_detector")
+        Cells come level after level, row after row.
 
+        Raises ValueError where the cells of the last level do not divide the image.
+        """
+        if image_size % 2 ** len(config.stages):
+            raise ValueError(
+                f"{len(config.stages)} stages need a side that is a multiple of {2 ** len(config.stages)} px"
+            )
+        image = layers.Input((image_size, image_size, channels), name="image")
+        levels = _pyramid(_backbone(layers.Rescaling(1 / 127.5, -1)(image), config), config.pyramid_filters)
+        tower = layers.Conv2D(config.pyramid_filters, 3, padding="same", use_bias=False)
+        distance = layers.Conv2D(4, 3, padding="same", dtype="float32")
+        start = keras.initializers.Constant(START_LOGIT)
+        logit = layers.Conv2D(num_labels, 3, padding="same", bias_initializer=start, dtype="float32")
+        answers = []
+        for features in levels:
+            # Levels share filters, not averages: those of one level would be wrong for the others.
+            features = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(tower(features)))
+            side = features.shape[1]
+            distances = ops.exp(layers.Reshape((-1, 4), dtype="float32")(distance(features))) * (START_CELLS / side)
+            centers = cell_centers([side])
+            corners = [ops.subtract(centers, distances[..., :2]), ops.add(centers, distances[..., 2:])]
+            logits = layers.Reshape((-1, num_labels), dtype="float32")(logit(features))
+            answers.append(ops.concatenate([*corners, logits], axis=-1))
+        boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(answers)
+        return keras.Model(image, {"boxes": boxes}, name="anchor_free_detector")
 
-def part(_: str, whole: keras.Model, model: Model) -> Part:
-    """The whole network."""
-    sides = [whole.input_shape[1] // 2**level for level in range(FIRST_LEVEL, len(model.stages) + 1)]
-    return Part(whole, {"loss": {"boxes": DenseLoss(sides, model.candidates)}})
-
-
-def stream(_: Model, __: int, ___: int) -> None:
-    """Photographs are not drawn."""
+    def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
+        """The whole network."""
+        sides = [model.input_shape[1] // 2**level for level in range(FIRST_LEVEL, len(config.stages) + 1)]
+        return TrainingPhase(model, {"loss": {"boxes": DenseLoss(sides, config.topk)}})
 
 
 def cell_centers(sides: Sequence[int]) -> NDArray[np.float32]:
@@ -86,11 +94,11 @@ class DenseLoss(keras.losses.Loss):
     sides: cells along one side of each level. candidates: cells at most that are matched to one object.
     """
 
-    def __init__(self, sides: Sequence[int], candidates: int) -> None:
+    def __init__(self, sides: Sequence[int], topk: int) -> None:
         super().__init__(name="dense_loss", reduction=None)
         self._centers = cell_centers(sides)
         self._cell_sizes = np.concatenate([np.full(side * side, 1 / side, np.float32) for side in sides])
-        self._candidates = candidates
+        self._topk = topk
 
     def call(self, boxes_true: Any, boxes_predicted: Any) -> Any:
         """Boxes [B, M, 6] as encoded and answers [B, L, 4 + num_labels] -> the loss of the batch, one number."""
@@ -116,7 +124,7 @@ class DenseLoss(keras.losses.Loss):
         of_class = ops.einsum("bmk,blk->bml", _one_hot(boxes_true, probabilities.shape[-1]), probabilities)
         alignment = of_class**CLASS_POWER * overlaps**OVERLAP_POWER + keras.config.epsilon()
         alignment = ops.where(self._is_candidate(boxes_true), alignment, 0.0)
-        last_candidate = ops.top_k(alignment, min(self._candidates, alignment.shape[-1]))[0][..., -1:]
+        last_candidate = ops.top_k(alignment, min(self._topk, alignment.shape[-1]))[0][..., -1:]
         alignment = ops.where(alignment >= last_candidate, alignment, 0.0)
         alignment = alignment * ops.one_hot(ops.argmax(alignment, axis=1), alignment.shape[1], axis=1)
         best_overlap = ops.max(ops.where(alignment > 0, overlaps, 0.0), axis=-1, keepdims=True)
@@ -143,10 +151,10 @@ def _one_hot(boxes_true: Any, num_labels: int) -> Any:
     return ops.one_hot(ops.cast(boxes_true[..., 4], "int32"), num_labels)
 
 
-def _backbone(x: Any, model: Model) -> list[Any]:
+def _backbone(x: Any, config: ModelConfig) -> list[Any]:
     """The features of the stages that become levels."""
     features = []
-    for stage in model.stages:
+    for stage in config.stages:
         x = convolution(x, stage.filters, strides=2)
         for _ in range(stage.blocks):
             x = layers.Add()([x, convolution(convolution(x, stage.filters // 2, kernel_size=1), stage.filters)])

@@ -1,7 +1,7 @@
 """All boxes of an image, padded to a fixed number: `boxes` float32 [M, 6], rel xyxy, label, and 1 for a crowd region.
 
-Padding has label -1. The model answers `boxes` [L, 4 + num_labels]: for each cell of each level rel xyxy and a logit of
-every class. Cells are matched to objects during training, by the network's answers.
+Padding has label -1. The model predicts `boxes` [L, 4 + num_labels]: rel xyxy and one logit per class for each cell of
+each pyramid level. The loss assigns cells to objects during training, from the current predictions.
 """
 
 from typing import Any
@@ -11,72 +11,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
-from pipeline.systems.anchor_free_detector.config import Targets
-from pipeline.systems.interfaces import Arrays, Decoded, Truth
-from pipeline.systems.labels import contiguous_labels
-
-TASK = "detection"
-
-label_to_category_id = contiguous_labels
+from pipeline.geometry.labeled_boxes import LabeledBoxes
+from pipeline.systems.anchor_free_detector.config import TargetsConfig
+from pipeline.systems.example_selection import largest_objects
+from pipeline.systems.interfaces import NamedArrays, TargetCodec
 
 PADDING = -1
-CERTAIN = 50.0
-"""A logit whose probability is 1 in float64, or 0 with the other sign."""
+CERTAIN_LOGIT = 50.0
+"""A logit whose probability is 1 in float64; with the other sign 0."""
 
 SCORE_THRESHOLD = 0.02
-SUPPRESSION_IOU = 0.6
+NMS_IOU = 0.6
 MAX_DETECTIONS = 100
-"""As many as COCO counts."""
+"""COCO counts at most this many detections per image."""
 
 
-def objects(truth: Truth, _: Targets) -> NDArray[np.bool_]:
-    """Every box that is no crowd region."""
-    return ~truth.is_crowd
+class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
+    """Pads the boxes of an image to `max_boxes`; decodes cells by thresholding and class-wise NMS."""
+
+    task = "detection"
+
+    def select_examples(
+        self, ground_truth: LabeledBoxes, config: TargetsConfig, *, training: bool
+    ) -> list[NDArray[np.int64]]:
+        """Select every image, also one without objects: it teaches the background.
+
+        The largest objects are kept, then crowd regions, up to `max_boxes`.
+        """
+        return largest_objects(ground_truth, self.object_mask(ground_truth, config), config.max_boxes)
+
+    def encode(self, ground_truth: LabeledBoxes, config: TargetsConfig) -> dict[str, NDArray[Any]]:
+        """`boxes` float32 [max_boxes, 6]."""
+        boxes, count = np.zeros((config.max_boxes, 6), np.float32), len(ground_truth)
+        boxes[:, 4] = PADDING
+        boxes[:count, :4] = xywh_to_xyxy(ground_truth.boxes_rel_xywh)
+        boxes[:count, 4] = ground_truth.labels
+        boxes[:count, 5] = ground_truth.is_crowd
+        return {"boxes": boxes}
+
+    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+        """Objects as cells with probability 1 for their class; padding and crowd regions as cells with probability 0."""
+        boxes = targets["boxes"]
+        is_object = (boxes[..., 4] != PADDING) & (boxes[..., 5] == 0)
+        labels = np.where(is_object, boxes[..., 4], num_labels).astype(int)
+        signs = np.eye(num_labels + 1)[labels][..., :num_labels] * 2 - 1
+        return {"boxes": np.concatenate([boxes[..., :4], CERTAIN_LOGIT * signs], axis=-1)}
+
+    def decode(self, outputs: NamedArrays) -> list[LabeledBoxes]:
+        """Every class of every cell above the score threshold, after class-wise NMS, best first."""
+        return [_decode_image(cells) for cells in np.asarray(outputs["boxes"], np.float64)]
 
 
-def examples(truth: Truth, targets: Targets, *, training: bool) -> list[NDArray[np.int64]]:
-    """Every image, also one without objects, which teaches what is none; of more than `max_boxes` the largest objects
-    are kept, then crowd regions.
-    """
-    areas = truth.boxes_rel_xywh[:, 2] * truth.boxes_rel_xywh[:, 3]
-    return [np.sort(np.lexsort([-areas, truth.is_crowd])[: targets.max_boxes])]
-
-
-def encode(truth: Truth, targets: Targets) -> dict[str, NDArray[Any]]:
-    """The boxes of one image, padded."""
-    boxes = np.zeros((targets.max_boxes, 6), np.float32)
-    boxes[:, 4] = PADDING
-    boxes[: len(truth), :4] = xywh_to_xyxy(truth.boxes_rel_xywh)
-    boxes[: len(truth), 4] = truth.labels
-    boxes[: len(truth), 5] = truth.is_crowd
-    return {"boxes": boxes}
-
-
-def as_outputs(targets: Arrays, num_labels: int) -> dict[str, NDArray[Any]]:
-    """The objects as cells that are certain of them; padding and crowd regions as cells that are certain of nothing."""
-    boxes = targets["boxes"]
-    answered = (boxes[..., 4] != PADDING) & (boxes[..., 5] == 0)
-    labels = np.where(answered, boxes[..., 4], num_labels).astype(int)
-    certainty = np.eye(num_labels + 1)[labels][..., :num_labels] * 2 - 1
-    return {"boxes": np.concatenate([boxes[..., :4], CERTAIN * certainty], axis=-1)}
-
-
-def decode(outputs: Arrays) -> Decoded:
-    """Every class of every cell with a score above the threshold, without those that overlap a better one of their
-    class, the best of each image.
-    """
-    found = [_decode_image(answers) for answers in np.asarray(outputs["boxes"], np.float64)]
-    rows = np.repeat(np.arange(len(found)), [len(labels) for _, labels, _ in found])
-    boxes, labels, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return Decoded(rows, boxes, labels, scores)
-
-
-def _decode_image(answers: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Cells [L, 4 + num_labels] -> boxes rel xywh [K, 4], labels and scores [K], the best first."""
-    probabilities = 1 / (1 + np.exp(-answers[:, 4:]))
-    usable = (answers[:, 2:4] > answers[:, :2]).all(axis=1, keepdims=True)
-    cells, labels = np.nonzero((probabilities > SCORE_THRESHOLD) & usable)
-    boxes, scores = xyxy_to_xywh(answers[cells, :4]), probabilities[cells, labels]
-    kept = cv2.dnn.NMSBoxesBatched(boxes.tolist(), scores.tolist(), labels.tolist(), SCORE_THRESHOLD, SUPPRESSION_IOU)
-    best = np.asarray(kept, np.int64).ravel()[:MAX_DETECTIONS]
-    return boxes[best], labels[best], scores[best]
+def _decode_image(cells: NDArray[np.float64]) -> LabeledBoxes:
+    """Predictions of the cells of one image, [L, 4 + num_labels]."""
+    probabilities = 1 / (1 + np.exp(-cells[:, 4:]))
+    has_area = (cells[:, 2:4] > cells[:, :2]).all(axis=1, keepdims=True)
+    rows, labels = np.nonzero((probabilities > SCORE_THRESHOLD) & has_area)
+    boxes, scores = xyxy_to_xywh(cells[rows, :4]), probabilities[rows, labels]
+    kept = cv2.dnn.NMSBoxesBatched(boxes.tolist(), scores.tolist(), labels.tolist(), SCORE_THRESHOLD, NMS_IOU)
+    return LabeledBoxes(boxes, labels, scores)[np.asarray(kept, np.int64).ravel()[:MAX_DETECTIONS]]

@@ -4,15 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from pipeline.core.config import PositiveInt, Config
-from pipeline.pretrained.config import DETECTOR_FILES
-
-PARTS = ("all",)
-PRETRAINED_FILES = DETECTOR_FILES
-PRETRAINED_SCALES = ("small", "coarse", "published")
+from pipeline.core.config import Config, PositiveInt
 
 
-class Targets(Config, frozen=True):
+class TargetsConfig(Config, frozen=True):
     """max_boxes: boxes kept of each image, the largest first; shorter lists are padded.
 
     crowd: "encode" takes a crowd region for an object like any other; "ignore" matches it with no anchor, and asks
@@ -23,7 +18,7 @@ class Targets(Config, frozen=True):
     crowd: Literal["encode", "ignore"]
 
 
-class Model(Config, frozen=True):
+class ModelConfig(Config, frozen=True):
     """The preset brings the architecture.
 
     class_prior: the probability that the class head gives every class before training, as the RetinaNet paper has it;

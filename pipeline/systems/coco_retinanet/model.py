@@ -7,10 +7,10 @@ import keras
 import keras_hub
 from keras import ops
 
-from pipeline.systems.coco_retinanet.config import Model, Targets
+from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.pretrained import init_head
 from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
-from pipeline.systems.interfaces import Part
+from pipeline.systems.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.layers import imagenet_scaling
 
 BOX_FORMAT = "rel_xywh"
@@ -118,41 +118,47 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
         return {"boxes": boxes, "confidence": confidence, "labels": labels}
 
 
-def build_model(
-    model: Model, targets: Targets, _image_size: int, _channels: int, num_labels: int, preset: keras.Model
-) -> keras.Model:
-    """The preset's detector for `num_labels` labels. Its heads come along where they fit.
+class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
+    """KerasHub's detector with the pretrained architecture."""
 
-    With a `class_prior` the class head's last layer starts anew.
-    """
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")  # for matching and encoding of boxes; heads follow the backbone's policy
-    try:
-        detector = RetinaNet(
-            preset.backbone,
-            num_labels,
-            bounding_box_format=BOX_FORMAT,
-            anchor_generator=preset.anchor_generator,
-            use_prediction_head_norm=preset.use_prediction_head_norm,
-            pre_logits_num_conv_layers=preset.pre_logits_num_conv_layers,
-            name="coco_retinanet",
-        )
-        if targets.crowd == "ignore":
-            detector.label_encoder = CrowdEncoder(detector.label_encoder)
-    finally:
-        keras.config.set_dtype_policy(policy)
-    detector.box_head.set_weights(preset.box_head.get_weights())
-    if num_labels == preset.num_classes:
-        detector.classification_head.set_weights(preset.classification_head.get_weights())
-    if model.class_prior is not None:
-        init_head(detector.classification_head, bias=math.log(model.class_prior / (1 - model.class_prior)))
-    return detector
+    def build_model(
+        self,
+        config: ModelConfig,
+        targets: TargetsConfig,
+        image_size: int,
+        channels: int,
+        num_labels: int,
+        pretrained: keras.Model | None,
+    ) -> keras.Model:
+        """The preset's detector for `num_labels` labels. Its heads come along where they fit.
 
+        With a `class_prior` the class head's last layer starts anew.
+        """
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(
+            "float32"
+        )  # for matching and encoding of boxes; heads follow the backbone's policy
+        try:
+            detector = RetinaNet(
+                pretrained.backbone,
+                num_labels,
+                bounding_box_format=BOX_FORMAT,
+                anchor_generator=pretrained.anchor_generator,
+                use_prediction_head_norm=pretrained.use_prediction_head_norm,
+                pre_logits_num_conv_layers=pretrained.pre_logits_num_conv_layers,
+                name="coco_retinanet",
+            )
+            if targets.crowd == "ignore":
+                detector.label_encoder = CrowdEncoder(detector.label_encoder)
+        finally:
+            keras.config.set_dtype_policy(policy)
+        detector.box_head.set_weights(pretrained.box_head.get_weights())
+        if num_labels == pretrained.num_classes:
+            detector.classification_head.set_weights(pretrained.classification_head.get_weights())
+        if config.class_prior is not None:
+            init_head(detector.classification_head, bias=math.log(config.class_prior / (1 - config.class_prior)))
+        return detector
 
-def part(_: str, whole: keras.Model, __: Model) -> Part:
-    """The whole detector with KerasHub's own losses: focal for classes, Huber for boxes, both summed over anchors."""
-    return Part(whole, {}, targets=("boxes", "labels"))
-
-
-def stream(_: Model, __: int, ___: int) -> None:
-    """Photographs are not drawn."""
+    def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
+        """The whole detector with KerasHub's own losses: focal for classes, Huber for boxes, both summed over anchors."""
+        return TrainingPhase(model, {}, target_names=("boxes", "labels"))

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 import keras_hub
 
-KIND = keras_hub.models.RetinaNetObjectDetector
+from pipeline.pretrained.config import DETECTOR_FILES
+from pipeline.pretrained.interfaces import PretrainedSource
 
 HANDLE = "retinanet_resnet50_fpn_v2_coco"
 NUM_CLASSES = 91  # COCO's ids up to 90, 0 for nothing
@@ -42,44 +43,49 @@ SCALES: dict[str, dict[str, Any]] = {
 SCALES["coarse"] = {**SCALES["small"], "levels": (4, 6), "anchor_size": 1}
 
 
-def upstream() -> keras.Model:
-    """ResNet-50, pyramid levels 3 to 7."""
-    return KIND.from_preset(HANDLE)
+class RetinaNetWeights(PretrainedSource):
+    """The whole detector with COCO weights, as KerasHub publishes it."""
 
+    files = DETECTOR_FILES
+    preset_class = keras_hub.models.RetinaNetObjectDetector
 
-def sample(scale: str) -> keras.Model:
-    """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
+    def load_published(self) -> keras.Model:
+        """ResNet-50, pyramid levels 3 to 7."""
+        return self.preset_class.from_preset(HANDLE)
 
-    The box head of the coarse one starts as in the RetinaNet paper, by answering the anchors themselves. KerasHub gives
-    it the prior that belongs to the class head, -4.6, and with it boxes a hundredth of their anchors' size and far from
-    them.
-    """
-    parts = SCALES[scale]
-    min_level, max_level = parts["levels"]
-    encoder = keras_hub.models.ResNetBackbone(**parts["encoder"], image_shape=(None, None, 3))
-    backbone = keras_hub.models.RetinaNetBackbone(
-        image_encoder=encoder, min_level=min_level, max_level=max_level, use_p5=True
-    )
-    # Anchors and suppression in pixels: KerasHub's are broken for fractions, which only its decoder converts to.
-    anchors = keras_hub.layers.AnchorGenerator(
-        "xyxy",
-        min_level=min_level,
-        max_level=max_level,
-        num_scales=3,
-        aspect_ratios=[0.5, 1.0, 2.0],
-        anchor_size=parts["anchor_size"],
-    )
-    detector = keras_hub.models.RetinaNetObjectDetector(
-        backbone,
-        NUM_CLASSES,
-        bounding_box_format="rel_xywh",
-        anchor_generator=anchors,
-        prediction_decoder=keras_hub.layers.NonMaxSuppression("xyxy", from_logits=True),
-        **parts["head"],
-    )
-    if scale == "coarse":
-        init_head(detector.box_head, bias=0.0)
-    return detector
+    def random_init(self, scale: str) -> keras.Model:
+        """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
+
+        The box head of the coarse one starts as in the RetinaNet paper, by answering the anchors themselves. KerasHub gives
+        it the prior that belongs to the class head, -4.6, and with it boxes a hundredth of their anchors' size and far from
+        them.
+        """
+        parts = SCALES[scale]
+        min_level, max_level = parts["levels"]
+        encoder = keras_hub.models.ResNetBackbone(**parts["encoder"], image_shape=(None, None, 3))
+        backbone = keras_hub.models.RetinaNetBackbone(
+            image_encoder=encoder, min_level=min_level, max_level=max_level, use_p5=True
+        )
+        # Anchors and suppression in pixels: KerasHub's are broken for fractions, which only its decoder converts to.
+        anchors = keras_hub.layers.AnchorGenerator(
+            "xyxy",
+            min_level=min_level,
+            max_level=max_level,
+            num_scales=3,
+            aspect_ratios=[0.5, 1.0, 2.0],
+            anchor_size=parts["anchor_size"],
+        )
+        detector = keras_hub.models.RetinaNetObjectDetector(
+            backbone,
+            NUM_CLASSES,
+            bounding_box_format="rel_xywh",
+            anchor_generator=anchors,
+            prediction_decoder=keras_hub.layers.NonMaxSuppression("xyxy", from_logits=True),
+            **parts["head"],
+        )
+        if scale == "coarse":
+            init_head(detector.box_head, bias=0.0)
+        return detector
 
 
 def init_head(head: Any, bias: float) -> None:

@@ -2,14 +2,10 @@
 
 from typing import Literal
 
-from pipeline.core.config import PositiveInt, Config, Fraction
-from pipeline.pretrained.config import BACKBONE_FILES
-
-PARTS = ("all",)
-PRETRAINED_FILES = BACKBONE_FILES
+from pipeline.core.config import Config, Fraction, PositiveInt
 
 
-class Targets(Config, frozen=True):
+class TargetsConfig(Config, frozen=True):
     """The published targets have grid_size 6, max_boxes 4, overlap later, boxes_per_cell 1 and crowd encode.
 
     grid_size: cells per side.
@@ -27,7 +23,7 @@ class Targets(Config, frozen=True):
     crowd: Literal["encode", "ignore"]
 
 
-class Model(Config, frozen=True):
+class ModelConfig(Config, frozen=True):
     """The published network has conv_filters 512, dense_units 2048 and dropout 0.5 behind a ResNet-50."""
 
     conv_filters: PositiveInt

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from pipeline.systems.coco_yolo.config import Model, Targets
+from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_yolo.targets import IGNORE
-from pipeline.systems.interfaces import Part
+from pipeline.systems.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.layers import imagenet_scaling
 
 CENTER_WEIGHT = 5.0
@@ -15,37 +15,41 @@ SIZE_WEIGHT = 5.0
 EMPTY_CELL_WEIGHT = 0.5
 
 
-def build_model(
-    model: Model, targets: Targets, image_size: int, channels: int, num_labels: int, preset: keras.Model
-) -> keras.Model:
-    """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5 n] and `class` [B, S, S, num_labels] probabilities.
+class CocoYoloFactory(ModelFactory[ModelConfig, TargetsConfig]):
+    """The published grid detector."""
 
-    `preset` is the backbone. n is the number of boxes per cell.
-    """
-    grid, numbers = targets.grid_size, 5 * targets.boxes_per_cell
-    image = layers.Input((image_size, image_size, channels), name="image")
-    x = preset(imagenet_scaling()(image))
-    x = layers.Conv2D(model.conv_filters, 3, strides=2)(x)
-    x = layers.Flatten()(x)
-    x = layers.Dense(model.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
-    x = layers.Dropout(model.dropout)(x)
-    x = layers.Dense(grid * grid * (numbers + num_labels), dtype="float32")(x)
-    x = layers.Reshape((grid, grid, numbers + num_labels))(x)
-    outputs = {
-        "box": layers.Identity(name="box", dtype="float32")(x[..., :numbers]),
-        "class": layers.Activation("softmax", name="class", dtype="float32")(x[..., numbers:]),
-    }
-    return keras.Model(image, outputs, name="coco_yolo")
+    def build_model(
+        self,
+        config: ModelConfig,
+        targets: TargetsConfig,
+        image_size: int,
+        channels: int,
+        num_labels: int,
+        pretrained: keras.Model | None,
+    ) -> keras.Model:
+        """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5 n] and `class` [B, S, S, num_labels] probabilities.
 
+        `pretrained` is the backbone. n is the number of boxes per cell.
+        """
+        grid, numbers = targets.grid_size, 5 * targets.boxes_per_cell
+        image = layers.Input((image_size, image_size, channels), name="image")
+        x = pretrained(imagenet_scaling()(image))
+        x = layers.Conv2D(config.conv_filters, 3, strides=2)(x)
+        x = layers.Flatten()(x)
+        x = layers.Dense(config.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
+        x = layers.Dropout(config.dropout)(x)
+        x = layers.Dense(grid * grid * (numbers + num_labels), dtype="float32")(x)
+        x = layers.Reshape((grid, grid, numbers + num_labels))(x)
+        outputs = {
+            "box": layers.Identity(name="box", dtype="float32")(x[..., :numbers]),
+            "class": layers.Activation("softmax", name="class", dtype="float32")(x[..., numbers:]),
+        }
+        return keras.Model(image, outputs, name="coco_yolo")
 
-def part(_: str, whole: keras.Model, __: Model) -> Part:
-    """The whole network: the box loss below, and cross-entropy of each cell's class."""
-    class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=IGNORE)
-    return Part(whole, {"loss": {"box": box_loss, "class": class_loss}})
-
-
-def stream(_: Model, __: int, ___: int) -> None:
-    """Photographs are not drawn."""
+    def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
+        """The whole network: the box loss below, and cross-entropy of each cell's class."""
+        class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=IGNORE)
+        return TrainingPhase(model, {"loss": {"box": box_loss, "class": class_loss}})
 
 
 def box_loss(box_true: Any, box_predicted: Any) -> Any:
@@ -58,15 +62,15 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
     box_true, box_predicted = _by_box(box_true), _by_box(box_predicted)
     has_object = ops.maximum(box_true[..., 4], 0)
     is_empty = ops.cast(ops.equal(box_true[..., 4], 0), "float32")
-    center_error = ops.sum(ops.model_input(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
-    size_error = ops.sum(ops.model_input(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
+    center_error = ops.sum(ops.square(box_true[..., :2] - box_predicted[..., :2]), axis=-1)
+    size_error = ops.sum(ops.square(_signed_sqrt(box_true[..., 2:4]) - _signed_sqrt(box_predicted[..., 2:4])), axis=-1)
     confidence = box_predicted[..., 4]
     with_object = (
         CENTER_WEIGHT * center_error
         + SIZE_WEIGHT * size_error
-        + ops.model_input(box_iou(box_true, box_predicted) - confidence)
+        + ops.square(box_iou(box_true, box_predicted) - confidence)
     )
-    without_object = EMPTY_CELL_WEIGHT * ops.model_input(confidence)
+    without_object = EMPTY_CELL_WEIGHT * ops.square(confidence)
     return ops.sum(has_object * with_object + is_empty * without_object, axis=(1, 2, 3))
 
 

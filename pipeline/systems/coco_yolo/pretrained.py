@@ -3,7 +3,8 @@
 import keras
 import keras_hub
 
-KIND = keras_hub.models.Backbone
+from pipeline.pretrained.config import BACKBONE_FILES
+from pipeline.pretrained.interfaces import PretrainedSource
 
 # The published summary counts 77,850,336 parameters. That is a ResNet-50 with the stem of three 3 x 3 convolutions and
 # the shortcuts of KerasHub's "vd" variant. The preset that the published source names, resnet_50_imagenet, has a stem
@@ -30,11 +31,16 @@ SCALES = {
 }
 
 
-def upstream() -> keras.Model:
-    """ResNet-50, 23.5 million parameters."""
-    return KIND.from_preset(HANDLE)
+class ResNetWeights(PretrainedSource):
+    """A ResNet with ImageNet weights, as KerasHub publishes it."""
 
+    files = BACKBONE_FILES
+    preset_class = keras_hub.models.Backbone
 
-def sample(scale: str) -> keras.Model:
-    """Random weights; the small one has one block of two convolutions."""
-    return keras_hub.models.ResNetBackbone(**SCALES[scale], image_shape=(None, None, 3))
+    def load_published(self) -> keras.Model:
+        """ResNet-50, 23.5 million parameters."""
+        return self.preset_class.from_preset(HANDLE)
+
+    def random_init(self, scale: str) -> keras.Model:
+        """Random weights; the small one has one block of two convolutions."""
+        return keras_hub.models.ResNetBackbone(**SCALES[scale], image_shape=(None, None, 3))

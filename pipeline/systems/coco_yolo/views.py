@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 from pipeline.plots.image_grid import draw_labeled_boxes, draw_truth, save, show_image, tiles
-from pipeline.systems.interfaces import Arrays
+from pipeline.systems.interfaces import NamedArrays
 
 NUM_IMAGES = 4
 CAPTION_INCHES = 0.2
 
 
-def write_views(
+def write_grid_view(
     folder: Path,
     model_inputs: NDArray[np.uint8],
-    outputs: Arrays,
+    outputs: NamedArrays,
     truth: Sequence[LabeledBoxes],
     predictions: Sequence[LabeledBoxes],
     names: Sequence[str],

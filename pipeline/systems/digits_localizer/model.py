@@ -3,49 +3,55 @@
 import keras
 from keras import layers
 
-from pipeline.systems.digits_localizer.config import Model, Targets
-from pipeline.systems.interfaces import Part
+from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
+from pipeline.systems.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.layers import mean_iou_xyxy
 
 
-def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, preset: None) -> keras.Model:
-    """Pixels 0..255 [B, size, size, channels] -> `label` [B, num_labels] probabilities and `bbox` [B, 4] rel xyxy."""
-    image = layers.Input((image_size, image_size, channels), name="image")
-    x = layers.Rescaling(1 / 255)(image)
-    first, second, third = model.filters
-    x = layers.Conv2D(first, 3, activation="relu")(x)
-    x = layers.MaxPooling2D(3)(x)
-    x = layers.Conv2D(second, 3, activation="relu")(x)
-    x = layers.MaxPooling2D(3)(x)
-    x = layers.Conv2D(third, 3, activation="relu")(x)
-    features = layers.GlobalAveragePooling2D(name="features")(x)
-    label = layers.Dropout(model.dropout)(features)
-    label = layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(label)
-    box = features
-    for number, units in enumerate(model.box_units, 1):
-        box = layers.Dense(units, activation="relu", name=f"bbox_{number}")(box)
-    box = layers.Dense(4, activation="sigmoid", name="bbox", dtype="float32")(box)
-    return keras.Model(image, {"label": label, "bbox": box}, name="digits_localizer")
+class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
+    """The published digit localizer."""
 
+    def build_model(
+        self,
+        config: ModelConfig,
+        targets: TargetsConfig,
+        image_size: int,
+        channels: int,
+        num_labels: int,
+        pretrained: keras.Model | None,
+    ) -> keras.Model:
+        """Pixels 0..255 [B, size, size, channels] -> `label` [B, num_labels] probabilities and `bbox` [B, 4] rel xyxy."""
+        image = layers.Input((image_size, image_size, channels), name="image")
+        x = layers.Rescaling(1 / 255)(image)
+        first, second, third = config.filters
+        x = layers.Conv2D(first, 3, activation="relu")(x)
+        x = layers.MaxPooling2D(3)(x)
+        x = layers.Conv2D(second, 3, activation="relu")(x)
+        x = layers.MaxPooling2D(3)(x)
+        x = layers.Conv2D(third, 3, activation="relu")(x)
+        features = layers.GlobalAveragePooling2D(name="features")(x)
+        label = layers.Dropout(config.dropout)(features)
+        label = layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(label)
+        box = features
+        for number, units in enumerate(config.box_units, 1):
+            box = layers.Dense(units, activation="relu", name=f"bbox_{number}")(box)
+        box = layers.Dense(4, activation="sigmoid", name="bbox", dtype="float32")(box)
+        return keras.Model(image, {"label": label, "bbox": box}, name="digits_localizer")
 
-def part(name: str, whole: keras.Model, _: Model) -> Part:
-    """`all`: cross-entropy on the class and squared error on the box, weighted alike. `boxes`: the box head alone, on
-    frozen features; the class head stays as it is, and its accuracy in the curves.
-    """
-    for layer in whole.layers:
-        layer.trainable = name == "all" or layer.name.startswith("bbox")
-    box_loss, metrics = {"bbox": "mean_squared_error"}, {"label": ["accuracy"], "bbox": [mean_iou_xyxy]}
-    if name == "boxes":
-        return Part(whole, {"loss": box_loss, "metrics": metrics}, cut="features")
-    return Part(
-        whole,
-        {
-            "loss": {"label": "sparse_categorical_crossentropy", **box_loss},
-            "loss_weights": {"label": 1.0, "bbox": 1.0},
-            "metrics": metrics,
-        },
-    )
-
-
-def stream(_: Model, __: int, ___: int) -> None:
-    """The digits are published, not drawn."""
+    def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
+        """`all`: cross-entropy on the class and squared error on the box, weighted alike. `boxes`: the box head alone, on
+        frozen features; the class head stays as it is, and its accuracy in the curves.
+        """
+        for layer in model.layers:
+            layer.trainable = phase == "all" or layer.name.startswith("bbox")
+        box_loss, metrics = {"bbox": "mean_squared_error"}, {"label": ["accuracy"], "bbox": [mean_iou_xyxy]}
+        if phase == "boxes":
+            return TrainingPhase(model, {"loss": box_loss, "metrics": metrics}, frozen_until="features")
+        return TrainingPhase(
+            model,
+            {
+                "loss": {"label": "sparse_categorical_crossentropy", **box_loss},
+                "loss_weights": {"label": 1.0, "bbox": 1.0},
+                "metrics": metrics,
+            },
+        )

@@ -1,1 +1,1 @@
-"""Edge localizer: one class and one box per image, from where each edge of the box is most probable."""
+"""Distributional localizer: one class and one box per image; each edge is a probability distribution."""

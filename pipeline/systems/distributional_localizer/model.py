@@ -1,8 +1,8 @@
-"""A localizer that keeps positions: each edge is a distribution along its axis, and the class is read where they point.
+"""A localizer that predicts each edge of the box as a probability distribution along its axis (as distribution focal
+loss does), then crops the box and classifies the crop.
 
-Features are pooled over one axis only, so that a profile along the other one remains; along it each edge of the box has
-a probability between any two cells. The image inside the box that they tell is then looked at once more, at full
-resolution, and classified.
+Features are pooled over one axis only, which leaves a profile along the other axis: each edge of the box has a
+probability between any two cells. The predicted box is cropped from the image at full resolution and classified.
 """
 
 from typing import Any
@@ -11,54 +11,60 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.systems.distributional_localizer.config import Look, Model, Targets
-from pipeline.systems.interfaces import Part
+from pipeline.systems.distributional_localizer.config import CropClassifierConfig, ModelConfig, TargetsConfig
+from pipeline.systems.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.layers import convolution, mean_iou_xyxy
 
 PROFILE_KERNEL = 7
 
 
-def build_model(model: Model, _: Targets, image_size: int, channels: int, num_labels: int, __: None) -> keras.Model:
-    """Pixels 0..255 [B, size, size, channels] -> `edges` [B, 4, positions] and, of several classes, `label`
-    [B, num_labels], both probabilities.
+class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
+    """Edge distributions, and a classifier of the cropped box."""
 
-    Raises ValueError where the cells of the last halving do not divide the image, and where there is a second look for
-    one class or none for several.
-    """
-    if image_size % 2 ** len(model.filters):
-        raise ValueError(
-            f"{len(model.filters)} halvings need a side that is a multiple of {2 ** len(model.filters)} px"
-        )
-    if num_labels == 1 and model.look is not None:
-        raise ValueError("there is one class, which needs no second look: model.look has to be null")
-    if num_labels > 1 and model.look is None:
-        raise ValueError(f"{num_labels} classes need a second look to be told apart: model.look must not be null")
-    image = layers.Input((image_size, image_size, channels), name="image")
-    pixels = layers.Rescaling(1 / 255)(image)
-    features = pixels
-    for number, filters in enumerate(model.filters):
-        features = convolution(features, filters, kernel_size=3 if number else 5, strides=2)
-    features = convolution(features, model.filters[-1])
-    logits = [_edges_along(features, axis, model.profile_filters) for axis in (1, 2)]
-    edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1, dtype="float32")(logits))
-    outputs = {"edges": edges}
-    if model.look is not None:
-        seen = BoxCrop(model.look.pixels, dtype="float32")(pixels, edges)
-        outputs["label"] = _label(seen, model.look, num_labels)
-    return keras.Model(image, outputs, name="distributional_localizer")
+    def build_model(
+        self,
+        config: ModelConfig,
+        targets: TargetsConfig,
+        image_size: int,
+        channels: int,
+        num_labels: int,
+        pretrained: keras.Model | None,
+    ) -> keras.Model:
+        """Pixels 0..255 [B, size, size, channels] -> `edges` [B, 4, positions] and, of several classes, `label`
+        [B, num_labels], both probabilities.
 
+        Raises ValueError if the cells of the last halving do not divide the image, if there is a crop classifier for one
+        class, or none for several.
+        """
+        if image_size % 2 ** len(config.filters):
+            raise ValueError(
+                f"{len(config.filters)} halvings need a side that is a multiple of {2 ** len(config.filters)} px"
+            )
+        if num_labels == 1 and config.crop_classifier is not None:
+            raise ValueError("there is one class, which needs no crop classifier: set model.crop_classifier to null")
+        if num_labels > 1 and config.crop_classifier is None:
+            raise ValueError(f"{num_labels} classes need a crop classifier: model.crop_classifier must not be null")
+        image = layers.Input((image_size, image_size, channels), name="image")
+        pixels = layers.Rescaling(1 / 255)(image)
+        features = pixels
+        for number, filters in enumerate(config.filters):
+            features = convolution(features, filters, kernel_size=3 if number else 5, strides=2)
+        features = convolution(features, config.filters[-1])
+        logits = [_edges_along(features, axis, config.profile_filters) for axis in (1, 2)]
+        edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1, dtype="float32")(logits))
+        outputs = {"edges": edges}
+        if config.crop_classifier is not None:
+            crop = BoxCrop(config.crop_classifier.crop_size, dtype="float32")(pixels, edges)
+            outputs["label"] = _class_probabilities(crop, config.crop_classifier, num_labels)
+        return keras.Model(image, outputs, name="distributional_localizer")
 
-def part(_: str, whole: keras.Model, __: Model) -> Part:
-    """The whole network: cross-entropy of the edges' positions, and of the class where there are several."""
-    losses: dict[str, Any] = {"edges": edge_loss}
-    metrics: dict[str, Any] = {"edges": [mean_iou]}
-    if "label" in whole.output:
-        losses["label"], metrics["label"] = "sparse_categorical_crossentropy", ["accuracy"]
-    return Part(whole, {"loss": losses, "metrics": metrics})
-
-
-def stream(_: Model, __: int, ___: int) -> None:
-    """Only packed images."""
+    def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
+        """The whole network: cross-entropy of the edges' positions, and of the class where there are several."""
+        losses: dict[str, Any] = {"edges": edge_loss}
+        metrics: dict[str, Any] = {"edges": [mean_iou]}
+        if "label" in model.output:
+            losses["label"], metrics["label"] = "sparse_categorical_crossentropy", ["accuracy"]
+        return TrainingPhase(model, {"loss": losses, "metrics": metrics})
 
 
 def edge_loss(edges_true: Any, probabilities: Any) -> Any:
@@ -85,9 +91,9 @@ def expected_edges(probabilities: Any) -> Any:
 
 @keras.saving.register_keras_serializable("boxline")
 class BoxCrop(layers.Layer):
-    """The image inside a box, scaled to a square of `size_pixels`, each axis on its own, by areas where it shrinks.
+    """The image inside a box, scaled to a square of `size_pixels` pixels, each axis on its own, by areas where it shrinks.
 
-    What the look is used for teaches nothing about where to look.
+    No gradient flows from the crop to the edges.
     """
 
     def __init__(self, size_pixels: int, **kwargs: Any) -> None:
@@ -101,7 +107,7 @@ class BoxCrop(layers.Layer):
         return ops.einsum("bjq,biqc->bijc", self._weights(left, right, pixels.shape[2]), seen)
 
     def _weights(self, low: Any, high: Any, count: int) -> Any:
-        """How much each of `count` pixels gives to each pixel of the look, [B, size_pixels, count]."""
+        """How much each of `count` pixels contributes to each pixel of the crop, [B, size_pixels, count]."""
         step = ops.maximum(high - low, 1 / count) * count / self.size_pixels
         fractions = np.arange(self.size_pixels, dtype=np.float32) + 0.5
         centers = ops.expand_dims(low * count, 1) + ops.expand_dims(step, 1) * fractions - 0.5
@@ -132,11 +138,11 @@ def _edges_along(features: Any, axis: int, filters: int) -> Any:
     return layers.Permute((2, 1), dtype="float32")(logits)
 
 
-def _label(seen: Any, look: Look, num_labels: int) -> Any:
-    for number, filters in enumerate(look.filters):
-        seen = convolution(layers.MaxPooling2D(2)(seen) if number else seen, filters)
-    seen = layers.Dropout(look.dropout)(layers.Flatten()(seen))
-    return layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(seen)
+def _class_probabilities(crop: Any, config: CropClassifierConfig, num_labels: int) -> Any:
+    for number, filters in enumerate(config.filters):
+        crop = convolution(layers.MaxPooling2D(2)(crop) if number else crop, filters)
+    crop = layers.Dropout(config.dropout)(layers.Flatten()(crop))
+    return layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(crop)
 
 
 def _corners(edges: Any) -> Any:

@@ -3,17 +3,13 @@
 from typing import Literal
 
 from pipeline.core.config import Config
-from pipeline.pretrained.config import KERAS_FILES
-
-PARTS = ("head",)
-PRETRAINED_FILES = KERAS_FILES
 
 
-class Targets(Config, frozen=True):
+class TargetsConfig(Config, frozen=True):
     """Nothing to choose: one box per image."""
 
 
-class Model(Config, frozen=True):
+class ModelConfig(Config, frozen=True):
     """endless: train on rectangles drawn anew in every step, as published, instead of on the packed ones.
 
     The frozen layers then have to look at every image, whereas the packed ones are looked at once.

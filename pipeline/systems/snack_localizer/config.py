@@ -2,14 +2,10 @@
 
 from typing import Literal
 
-from pipeline.core.config import NonNegativeFloat, PositiveInt, Config, Fraction
-from pipeline.pretrained.config import KERAS_FILES
-
-PARTS = ("classifier", "boxes")
-PRETRAINED_FILES = KERAS_FILES
+from pipeline.core.config import Config, Fraction, NonNegativeFloat, PositiveInt
 
 
-class Targets(Config, frozen=True):
+class TargetsConfig(Config, frozen=True):
     """rows: what an image with several boxes teaches.
 
     "every" makes each box an example of its own, as published, and trains one image towards contradictory answers;
@@ -19,7 +15,7 @@ class Targets(Config, frozen=True):
     rows: Literal["every", "one"]
 
 
-class Model(Config, frozen=True):
+class ModelConfig(Config, frozen=True):
     """The published network has dropout 0.7, class_l2 0.01 and box_filters 512."""
 
     dropout: Fraction

@@ -14,7 +14,7 @@ from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
 from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sources.s3 import CREDENTIALS_ADVICE
-from pipeline.download.sync import sync_files, install
+from pipeline.download.sync import install, sync_files
 from pipeline.download.transfer import download_file
 from tests.support.servers import BadServer, MissingObject, seaweed
 
@@ -151,7 +151,9 @@ def test_a_bad_server_is_asked_for_the_rest(
     server = BadServer({f"data/{KEY}": CONTENT}, *faults)
     with server.running() as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
-        path = download_file(ASSET, "s3://data/mirror", tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001))
+        path = download_file(
+            ASSET, "s3://data/mirror", tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001)
+        )
     assert path.read_bytes() == CONTENT
     assert server.ranges == ranges
 

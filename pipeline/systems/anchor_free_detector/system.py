@@ -1,0 +1,23 @@
+"""The anchor-free detector as a system."""
+
+from pipeline.systems.anchor_free_detector.config import ModelConfig, TargetsConfig
+from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
+
+
+class AnchorFreeDetector(System[TargetsConfig, ModelConfig]):
+    """Trains from random weights."""
+
+    targets_config = TargetsConfig
+    model_config = ModelConfig
+
+    def target_codec(self) -> TargetCodec[TargetsConfig]:
+        """Padded boxes."""
+        from pipeline.systems.anchor_free_detector.targets import PaddedBoxesCodec
+
+        return PaddedBoxesCodec()
+
+    def model_factory(self) -> ModelFactory[ModelConfig, TargetsConfig]:
+        """Backbone, feature pyramid and shared head."""
+        from pipeline.systems.anchor_free_detector.model import AnchorFreeDetectorFactory
+
+        return AnchorFreeDetectorFactory()

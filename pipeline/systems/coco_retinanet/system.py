@@ -1,0 +1,31 @@
+"""RetinaNet as a system."""
+
+from pipeline.pretrained.interfaces import PretrainedSource
+from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
+from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
+
+
+class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
+    """Starts from a whole pretrained detector."""
+
+    targets_config = TargetsConfig
+    model_config = ModelConfig
+    pretrained_scales = ("small", "coarse", "published")
+
+    def target_codec(self) -> TargetCodec[TargetsConfig]:
+        """Padded boxes."""
+        from pipeline.systems.coco_retinanet.targets import PaddedBoxesCodec
+
+        return PaddedBoxesCodec()
+
+    def model_factory(self) -> ModelFactory[ModelConfig, TargetsConfig]:
+        """KerasHub's detector."""
+        from pipeline.systems.coco_retinanet.model import RetinaNetFactory
+
+        return RetinaNetFactory()
+
+    def pretrained_source(self) -> PretrainedSource:
+        """KerasHub's detector with COCO weights."""
+        from pipeline.systems.coco_retinanet.pretrained import RetinaNetWeights
+
+        return RetinaNetWeights()

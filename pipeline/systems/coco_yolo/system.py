@@ -1,0 +1,37 @@
+"""The YOLO-style grid detector as a system."""
+
+from pipeline.pretrained.interfaces import PretrainedSource
+from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
+from pipeline.systems.interfaces import ModelFactory, System, TargetCodec, ViewWriter
+
+
+class CocoYolo(System[TargetsConfig, ModelConfig]):
+    """Starts from a pretrained backbone."""
+
+    targets_config = TargetsConfig
+    model_config = ModelConfig
+    pretrained_scales = ("small", "published")
+
+    def target_codec(self) -> TargetCodec[TargetsConfig]:
+        """The grid."""
+        from pipeline.systems.coco_yolo.targets import GridCodec
+
+        return GridCodec()
+
+    def model_factory(self) -> ModelFactory[ModelConfig, TargetsConfig]:
+        """ResNet, one convolution, two dense layers."""
+        from pipeline.systems.coco_yolo.model import CocoYoloFactory
+
+        return CocoYoloFactory()
+
+    def pretrained_source(self) -> PretrainedSource:
+        """A ResNet with ImageNet weights."""
+        from pipeline.systems.coco_yolo.pretrained import ResNetWeights
+
+        return ResNetWeights()
+
+    def view_writer(self) -> ViewWriter:
+        """The grid view."""
+        from pipeline.systems.coco_yolo.views import write_grid_view
+
+        return write_grid_view

@@ -1,1 +1,0 @@
-"""The edge localizer starts from random weights. dvc.yaml names this file for every system."""
