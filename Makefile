@@ -1,54 +1,60 @@
-# The verbs of this project. `make run` and `make test` need git, make and Python 3.11 to 3.13, nothing else:
-# each makes .venv from the lock when it is missing or stale.
-#   make run      build, train and score the published systems; GPU=1 takes the CUDA build of TensorFlow
-#   make improved the same for the improved systems
-#   make test     every test                  make check    lint, types and fast tests, under a minute
-#   make server   a Prefect server and worker that run the deployments of prefect.yaml on this machine
-#   make bench    the benchmarks, hours       make lock     resolve the dependencies anew (needs uv)
+# `make run` and `make test` need git, make and Python 3.11 to 3.13: each creates .venv from the lock if it is missing or
+# out of date.
 
 PYTHON ?= python3
 LOCK := requirements$(if $(filter 1,$(GPU)),-gpu,).lock
 VENV := .venv/bin
-TWO_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder # by files, so that what a file needs is made once
-PUBLISHED := digits_localizer rectangle_localizer snack_localizer coco_yolo coco_retinanet
-IMPROVED := digits_distributional_localizer rectangle_distributional_localizer snack_distributional_localizer coco_anchor_free_detector coco_retinanet_coarse
+# Two processes. Tests are distributed by file, so that module fixtures are built once.
+PYTEST := $(VENV)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+TESTS ?= not stress
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: run improved test check server bench lock environment programs
+.DEFAULT_GOAL := help
+.PHONY: help run test test-stress check coverage docs server bench lock environment programs
 
-run: SYSTEMS := $(PUBLISHED)
-improved: SYSTEMS := $(IMPROVED)
-run improved: environment
-	@$(VENV)/python -m pipeline.cli.params
-	@$(VENV)/python -m dvc repro $(addprefix evaluate@,$(SYSTEMS))
-	@$(VENV)/python -m pipeline.cli.summary
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-test: environment programs
-	@$(VENV)/python -m pytest $(TWO_AT_ONCE)
+run: environment ## Build, train and score every system on synthetic data; GPU=1 installs TensorFlow with CUDA
+	@$(VENV)/boxline params
+	@$(VENV)/dvc repro evaluate
+	@$(VENV)/boxline summary
 
-check: environment
+test: environment programs ## Run all tests but the stress tests; TESTS="slow" chooses some by marker
+	@$(PYTEST) -m "$(TESTS)"
+
+test-stress: environment programs ## Run the stress tests: dozens of kills at random moments
+	@$(PYTEST) -m stress
+
+check: environment ## Run lint, type checks and the fast tests, in about a minute
 	@$(VENV)/python -m ruff check
 	@$(VENV)/python -m ruff format --check
 	@$(VENV)/python -m mypy
-	@$(VENV)/python -m pytest $(TWO_AT_ONCE) -m "not slow and not real_data"
+	@$(PYTEST) -m "not slow and not real_data and not stress"
 
-server: environment
+coverage: environment programs ## Run `make test` with a coverage report
+	@$(PYTEST) -m "not stress" --cov --cov-report=term-missing:skip-covered
+
+docs: environment ## Build the documentation site into site/, with API pages and checked links
+	@$(VENV)/python -m mkdocs build --strict --quiet
+
+server: environment ## Start a Prefect server and a worker for the deployments of prefect.yaml
 	@$(VENV)/python -m flows.server
 
-bench: environment
+bench: environment ## Run all benchmarks; takes hours
 	@$(VENV)/python -m benchmarks.run
 	@$(VENV)/python -m benchmarks.accuracy
 	@$(VENV)/python -m benchmarks.ablations
 	@$(VENV)/python -m benchmarks.misalignment
 
-# The lock holds every package with hashes, so there is nothing to resolve. The stamp in .venv tells a stale one by
-# content, the lock's and Python's version: timestamps say nothing after a checkout or a change between CPU and GPU.
+# The lock lists every package with its hash, so pip resolves nothing. The stamp in .venv holds the lock and the version
+# of Python: file times change with every checkout, and a switch between the CPU and GPU lock must be noticed.
 environment:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 		echo "Boxline needs Python 3.11 to 3.13; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@stamp=$$($(PYTHON) --version; cat $(LOCK)); \
 	test "$$stamp" = "$$(cat .venv/installed 2>/dev/null)" || { \
-		echo "Making .venv from $(LOCK); this takes a minute or two, once."; \
+		echo "Creating .venv from $(LOCK); this takes a few minutes, once."; \
 		rm -rf .venv && \
 		$(PYTHON) -m venv .venv && \
 		$(VENV)/python -m pip install --quiet --quiet --compile --no-deps --require-hashes \
@@ -57,8 +63,8 @@ environment:
 			--disable-pip-version-check --editable . && \
 		echo "$$stamp" > .venv/installed; }
 
-# What tests need beside the lock: a browser, SSH and PostgreSQL servers. Debian's packages, where they may be installed;
-# Playwright's own browser is a download that no lock holds.
+# Programs that tests need besides the lock: a browser, and SSH and PostgreSQL servers, as Debian packages. Playwright
+# would download a browser that no lock pins.
 programs:
 	@missing=; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
@@ -71,9 +77,9 @@ programs:
 		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; } || \
 		echo "Not installed:$$missing. The tests that need them will be skipped."
 
-# uv, because its locks are free of registry addresses and it can leave out what keras-hub asks for and does not use.
-UV_COMPILE = uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+# uv, because its locks hold no registry addresses, and because it can leave out a requirement of keras-hub.
+UV_COMPILE = uv pip compile pyproject.toml --group dev --group docs --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --quiet --custom-compile-command "make lock"
-lock:
+lock: ## Resolve the dependencies again; needs uv
 	$(UV_COMPILE) --extra cpu --output-file requirements.lock
 	$(UV_COMPILE) --extra gpu --output-file requirements-gpu.lock
