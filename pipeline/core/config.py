@@ -1,16 +1,17 @@
-"""params.yaml, read once and checked: frozen sections, unknown keys refused, every complaint named with its path.
+"""params.yaml: read once, checked, and immutable; every message names the dotted key.
 
-This module knows the shape that all datasets and systems share. What is inside `sample`, `targets`, `model` and so on
-is declared beside the code that uses it, so that a new option of one system reruns nothing of another.
+This module declares the shape that all datasets and systems share. The sections `sample`, `targets`, `model` and so on
+are declared beside the code that uses them, so that a new option of one system reruns no stage of another.
 """
 
 import difflib
-import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar
 
-import msgspec
-from msgspec import Meta
+import pydantic
+from pydantic import ConfigDict, Field
+from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -18,36 +19,101 @@ from pipeline.core.errors import BoxlineError, join_items
 
 PARAMS_FILE = Path("params.yaml")
 
-PositiveInt = Annotated[int, Meta(ge=1)]
-NonNegativeInt = Annotated[int, Meta(ge=0)]
-PositiveFloat = Annotated[float, Meta(gt=0)]
-NonNegativeFloat = Annotated[float, Meta(ge=0)]
-Fraction = Annotated[float, Meta(ge=0, le=1)]
-NAME_PATTERN = "^[a-z][a-z0-9_]*$"
-Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+
+TupleFromList = Field(strict=False)
+"""Annotates a tuple: YAML has lists only, and strict validation would refuse them."""
+
+RENAMED_KEYS = {
+    "systems.*.preset": "pretrained",
+    "systems.*.train.augment.flip_share": "flip_probability",
+    "systems.*.train.augment.translate_share": "max_translate_fraction",
+    "systems.*.train.phases.*.schedule.final_share": "final_lr_fraction",
+    "systems.*.model.look": "crop_classifier",
+    "systems.*.model.crop_classifier.pixels": "crop_size",
+    "systems.*.model.candidates": "topk",
+    "systems.*.evaluate.pictures": "plotted_images",
+    "datasets.*.validate.max_quarantined_share": "max_quarantined_fraction",
+}
+"""Keys of earlier versions of params.yaml, and what they are called now; `*` stands for any name."""
+
+RENAMED_CHECK_KEYS = {
+    "image_turned_by_viewers": "image_exif_rotated",
+    "drift_of_class_shares": "drift_of_class_frequencies",
+    "*.tolerance_share": "tolerance_fraction",
+    "*.max_share": "max_fraction",
+    "*.below_image_share": "below_image_fraction",
+}
+"""The same below `checks` and below `validate.checks` of each dataset."""
+
+RENAMED_VALUES = {
+    ("systems.*.module", "edge_localizer"): "distributional_localizer",
+    ("systems.*.module", "center_detector"): "anchor_free_detector",
+    ("systems.*.pretrained.source", "sample"): "random",
+    ("systems.*.train.phases.*.schedule.kind", "drop"): "step",
+}
+
+REMOVED_KEYS = {"systems.*.task": "each system declares its own task"}
+"""Keys that no longer exist, and why."""
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section: immutable, by keyword, no unknown keys."""
+class Config(pydantic.BaseModel):
+    """Base of every section: immutable, built by keyword, without unknown keys and without conversions of types.
+
+    An integer is accepted as a float. Validators of subclasses raise ValueError; `parse_config` reports its text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, raw: object) -> object:
+        """Pydantic's own error would not list the known keys."""
+        if isinstance(raw, dict):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            unknown = next((key for key in raw if key not in known), None)
+            if unknown is not None:
+                raise PydanticCustomError("unknown_key", "unknown key", {"key": unknown, "known": known})
+        return raw
 
 
-class DatasetConfig(Config, frozen=True):
-    """One entry of `datasets:`. `module` is a folder of pipeline/datasets. `source` and `sample` are what
-    download reads, `validate` what validate reads.
+class DatasetConfig(Config):
+    """One entry of `datasets`.
+
+    Attributes:
+        module: a folder of pipeline/datasets.
+        source: "sample", "upstream", or the folder or address of a mirror. The stage `download` reads it.
+        sample: how many images to draw, and other options of the dataset's `SampleConfig`.
+        validation: the key `validate`: what the stage `validate` reads.
+
     """
 
     module: Name
     source: str
     sample: dict[str, Any]
-    validate: dict[str, Any]
+    validation: Annotated[dict[str, Any], Field(alias="validate")]  # pydantic's models have a method `validate`
 
 
-class SystemConfig(Config, frozen=True):
-    """One entry of `systems:`. `module` is a folder of pipeline/systems, `dataset` a key of `datasets:`."""
+class SystemConfig(Config):
+    """One entry of `systems`.
+
+    Attributes:
+        module: a folder of pipeline/systems.
+        dataset: a key of `datasets`.
+        variant_of: the system that this one is a stronger variant of, on the same dataset; None for others.
+            `boxline summary` shows the two side by side.
+        pretrained: where the pretrained weights come from; None to start from random weights.
+
+    """
 
     module: Name
     dataset: Name
-    task: Name
+    variant_of: Name | None = None
     pretrained: dict[str, Any] | None
     pack: dict[str, Any]
     targets: dict[str, Any]
@@ -56,27 +122,48 @@ class SystemConfig(Config, frozen=True):
     evaluate: dict[str, Any]
 
 
-class Params(Config, frozen=True, kw_only=True):
-    """The whole file. `checks` are those of all datasets, needed where one is validated; a dataset's `validate` says
-    what is different there.
+class Params(Config):
+    """The whole file.
+
+    Attributes:
+        seed: of held-out images, weights, shuffling and dropout.
+        checks: the checks of all datasets; required to validate one. A dataset's `validate` overrides them.
+        datasets: by name.
+        systems: by name.
+
     """
 
-    seed: Annotated[int, Meta(ge=0, lt=2**32)]
-    checks: dict[Name, dict[str, Any]] = msgspec.field(default_factory=dict)
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    checks: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     datasets: dict[Name, DatasetConfig]
     systems: dict[Name, SystemConfig]
 
     def dataset(self, name: str) -> DatasetConfig:
-        """The section of that dataset, or an error that lists the known ones."""
+        """The section of that dataset.
+
+        Raises:
+            BoxlineError: if there is none; the message lists the known ones.
+
+        """
         return _entry(self.datasets, "datasets", name)
 
     def system(self, name: str) -> SystemConfig:
-        """The section of that system, or an error that lists the known ones."""
+        """The section of that system.
+
+        Raises:
+            BoxlineError: if there is none; the message lists the known ones.
+
+        """
         return _entry(self.systems, "systems", name)
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
-    """The checked file. Raises BoxlineError where it is missing, is no YAML or does not have this shape."""
+    """Read and check the file.
+
+    Raises:
+        BoxlineError: if the file is missing, is not YAML, uses a key of an earlier version or does not have this shape.
+
+    """
     try:
         # YAML 1.2, as DVC reads it: 2e-4 is a number here and text in YAML 1.1.
         raw = YAML(typ="safe", pure=True).load(path)
@@ -86,7 +173,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise BoxlineError(f"{path} is a folder, expected a YAML file.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise BoxlineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    _require_names(raw, path)
+    _refuse_earlier_keys(raw, path)
     params = parse_config(raw, Params, where="", path=path)
     for name, system in params.systems.items():
         if name in params.datasets:
@@ -96,99 +183,152 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
                 f"{path}: systems.{name}.dataset: received {system.dataset!r}, "
                 f"expected a key of datasets ({join_items(params.datasets)})."
             )
+        if system.variant_of is not None:
+            _require_variant(params, name, system.variant_of, path)
     return params
 
 
-def _require_names(raw: object, path: Path) -> None:
-    """Names become folders and DVC stages; msgspec's own message would not say which one is wrong."""
-    for group in ("datasets", "systems"):
-        entries = raw.get(group) if isinstance(raw, dict) else None
-        for name in entries if isinstance(entries, dict) else ():
-            if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
-                raise BoxlineError(
-                    f"{path}: {group}: the name {name!r} is not allowed; expected a lower-case letter, "
-                    "then lower-case letters, digits and underscores."
-                )
+def _require_variant(params: Params, name: str, published: str, path: Path) -> None:
+    dataset = params.systems[name].dataset
+    others = [other for other, system in params.systems.items() if other != name and system.dataset == dataset]
+    if published not in others:
+        raise BoxlineError(
+            f"{path}: systems.{name}.variant_of: received {published!r}, "
+            f"expected another system on the dataset {dataset} ({join_items(others) or 'there is none'})."
+        )
 
 
-SectionType = TypeVar("SectionType", bound=Config)
+def _refuse_earlier_keys(raw: object, path: Path) -> None:
+    renamed = {
+        **RENAMED_KEYS,
+        **{
+            f"{section}.{pattern}": name
+            for section in ("checks", "datasets.*.validate.checks")
+            for pattern, name in RENAMED_CHECK_KEYS.items()
+        },
+    }
+    for pattern, reason in REMOVED_KEYS.items():
+        for key, _ in _matches(raw, pattern.split(".")):
+            raise BoxlineError(f"{path}: {key}: this key no longer exists, since {reason}. Delete it.")
+    for pattern, name in renamed.items():
+        for key, _ in _matches(raw, pattern.split(".")):
+            raise BoxlineError(f"{path}: {key}: this key is now called {name}.")
+    for (pattern, earlier), name in RENAMED_VALUES.items():
+        for key, value in _matches(raw, pattern.split(".")):
+            if value == earlier:
+                raise BoxlineError(f"{path}: {key}: received {value!r}, which is now called {name}.")
 
 
-def parse_config(raw: object, kind: type[SectionType], where: str, path: Path = PARAMS_FILE) -> SectionType:
-    """The part of the file at dotted key `where` as its checked section; `path` only names the file in messages."""
+def _matches(raw: object, pattern: Sequence[str], parents: tuple[str, ...] = ()) -> Iterator[tuple[str, object]]:
+    """Dotted keys that match the pattern, with their values."""
+    if not pattern:
+        yield ".".join(parents), raw
+    elif isinstance(raw, dict):
+        first, *rest = pattern
+        for name in raw if first == "*" else [first] if first in raw else []:
+            yield from _matches(raw[name], rest, (*parents, str(name)))
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def parse_config(raw: object, config_class: type[ConfigT], where: str, path: Path = PARAMS_FILE) -> ConfigT:
+    """Check one section.
+
+    Args:
+        raw: the section as YAML or JSON holds it.
+        config_class: what it should be.
+        where: dotted key of the section; "" for the whole file.
+        path: the file, for messages only.
+
+    Raises:
+        BoxlineError: for the first key, type or value that is wrong.
+
+    """
     try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        raise BoxlineError(f"{path}: {_explain(str(error), raw, kind, where)}") from None
+        return config_class.model_validate(raw)
+    except pydantic.ValidationError as error:
+        details = error.errors(include_url=False)[0]
+        raise BoxlineError(f"{path}: {_describe(details, raw, where)}") from None
 
 
-def _explain(message: str, raw: object, kind: type[Config], where: str) -> str:
-    """Msgspec's words ("Expected `int`, got `str` - at `$.train.epochs`") with the key and the value received."""
-    complaint, _, pointer = message.partition(" - at ")
-    try:
-        keys, value, expected_kind = _follow(re.findall(r"[^.$`\[\]]+|\[\.\.\.\]", pointer), raw, kind)
-    except (KeyError, TypeError, IndexError, StopIteration):
-        return f"{where or 'the file'}: {message}"  # a place that cannot be followed, such as a key that is no text
-    key = ".".join(filter(None, [where, *keys])) or "the file"
-    unknown = re.search(r"unknown field `([^`]+)`", complaint)
-    if unknown:
-        known = list(_types(expected_kind, value))
-        guesses = difflib.get_close_matches(unknown[1], known, n=1)
+def _describe(details: ErrorDetails, raw: object, where: str) -> str:
+    """One sentence for an error, from its structured parts."""
+    kind, context, value = details["type"], details.get("ctx", {}), details["input"]
+    keys = _dotted_keys(details["loc"], raw, last_is_absent=kind == "missing")
+    if kind == "missing" and isinstance(details["loc"][-1], int):
+        return f"{_joined(where, keys[:-1])}: received {value!r}, expected a longer list."
+    if kind == "missing":
+        return f"{_joined(where, keys[:-1])}: the key {keys[-1]!r} is missing."
+    if kind == "union_tag_not_found":
+        return f"{_joined(where, keys)}: the key {context['discriminator']} is missing."
+    if kind == "union_tag_invalid":
+        tag_key = str(context["discriminator"]).strip("'")
+        expected = context["expected_tags"]
+        return f"{_joined(where, [*keys, tag_key])}: received {value[tag_key]!r}, expected one of {expected}."
+    if keys and keys[-1] == INVALID_NAME:
+        return (
+            f"{_joined(where, keys[:-2])}: the name {value!r} is not allowed; "
+            "expected a lower-case letter, then lower-case letters, digits and underscores."
+        )
+    key = _joined(where, keys)
+    if kind == "unknown_key":
+        guesses = difflib.get_close_matches(str(context["key"]), context["known"], n=1)
         hint = f" Did you mean {guesses[0]}?" if guesses else ""
-        return f"{key}: unknown key {unknown[1]!r}, expected one of {join_items(known)}.{hint}"
-    missing = re.search(r"missing required field `([^`]+)`", complaint)
-    if missing:
-        return f"{key}: the key {missing[1]!r} is missing."
-    if complaint.startswith(("Invalid enum value", "Invalid value")):
-        return f"{key}: received {value!r}, expected one of {join_items(get_args(expected_kind))}."
-    if complaint.startswith("Expected "):
-        expected = complaint.removeprefix("Expected ").partition(", got")[0].replace("`", "")
-        return f"{key}: received {value!r}, expected {expected}."
-    return f"{key}: {complaint}."
+        known = join_items(context["known"]) or "no keys at all"
+        return f"{key}: unknown key {context['key']!r}, expected one of {known}.{hint}"
+    if kind == "value_error":  # from a validator of a section
+        return f"{key}: {context['error']}."
+    expected = EXPECTATIONS.get(kind)
+    return f"{key}: received {value!r}, expected {expected(context) if expected else f'another value ({kind})'}."
 
 
-def _follow(steps: list[str], raw: Any, kind: Any) -> tuple[list[str], Any, Any]:
-    """The keys that msgspec's pointer names, the value there, and the type that is expected there.
-
-    msgspec writes [...] for a member of a map and leaves the key out; it is the first one that is not valid.
-    """
-    keys: list[str] = []
-    for step in steps:
-        if step == "[...]":
-            member_kind = get_args(kind)[1]
-            key: Any = next(name for name in raw if not _is_valid({name: raw[name]}, kind))
-            kind = member_kind
-        elif isinstance(raw, list):
-            key = int(step)
-            sequence = get_args(kind)[0] if get_origin(kind) is Annotated else kind
-            kind = get_args(sequence)[0]  # the members of a list are of one type
-        else:
-            key = step
-            kind = _types(kind, raw)[step]
-        raw = raw[key]
-        keys.append(str(key))
-    return keys, raw, kind
+INVALID_NAME = "[key]"
+"""What pydantic appends to the location of a key that is not valid itself."""
 
 
-def _types(kind: Any, raw: Any) -> dict[str, Any]:
-    """The keys of a section with their types; where several kinds of section may stand, those of the kind that it
-    names, if it names one.
-    """
-    sections = [option for option in get_args(kind) or (kind,) if option is not type(None)]
-    tag_field = sections[0].__struct_config__.tag_field
-    if tag_field is None:
-        return {field.name: field.type for field in msgspec.structs.fields(sections[0])}
-    kinds = {option.__struct_config__.tag: option for option in sections}
-    fields = msgspec.structs.fields(kinds[raw[tag_field]]) if raw[tag_field] in kinds else ()
-    return {tag_field: Literal[tuple(kinds)], **{field.name: field.type for field in fields}}
+def _number(context: Mapping[str, Any], bound: str, sign: str) -> str:
+    limit = context[bound]
+    return f"{'an integer' if isinstance(limit, int) else 'a number'} {sign} {limit:.12g}"
 
 
-def _is_valid(value: object, kind: Any) -> bool:
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return False
-    return True
+EXPECTATIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "int_type": lambda _: "an integer",
+    "float_type": lambda _: "a number",
+    "finite_number": lambda _: "a finite number",
+    "bool_type": lambda _: "true or false",
+    "string_type": lambda _: "text",
+    "string_too_short": lambda _: "text that is not empty",
+    "string_pattern_mismatch": lambda _: "a lower-case letter, then lower-case letters, digits and underscores",
+    "literal_error": lambda context: str(context["expected"]),
+    "greater_than": lambda context: _number(context, "gt", ">"),
+    "greater_than_equal": lambda context: _number(context, "ge", ">="),
+    "less_than": lambda context: _number(context, "lt", "<"),
+    "less_than_equal": lambda context: _number(context, "le", "<="),
+    "tuple_type": lambda _: "a list",
+    "too_short": lambda context: f"a list of {context['min_length']} or more",
+    "too_long": lambda context: f"a list of {context['max_length']} at most",
+    "dict_type": lambda _: "a section with keys",
+    "model_type": lambda _: "a section with keys",
+    "model_attributes_type": lambda _: "a section with keys",
+}
+"""What was expected instead, by the type of pydantic's error."""
+
+
+def _dotted_keys(location: Sequence[int | str], raw: Any, *, last_is_absent: bool) -> list[str]:
+    """The keys in the file; pydantic's location also holds the kind of a section if several kinds are possible."""
+    keys = []
+    for step in location:
+        if step in raw if isinstance(raw, dict) else isinstance(raw, list) and step in range(len(raw)):
+            keys.append(str(step))
+            raw = raw[step]
+        elif step == INVALID_NAME:
+            keys.append(INVALID_NAME)
+    return [*keys, str(location[-1])] if last_is_absent else keys
+
+
+def _joined(where: str, keys: Sequence[str]) -> str:
+    return ".".join(filter(None, [where, *keys])) or "the file"
 
 
 Entry = TypeVar("Entry", DatasetConfig, SystemConfig)

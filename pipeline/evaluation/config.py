@@ -5,14 +5,16 @@ from typing import Literal
 from pipeline.core.config import Config, Fraction, PositiveInt
 
 
-class EvaluateConfig(Config, frozen=True):
-    """What is scored and shown.
+class EvaluateConfig(Config):
+    """What is scored and plotted.
 
-    split: the images that are scored, never the ones trained on.
-    pictures: how many of them are drawn, spread evenly over the split, the same in every run.
-    score_threshold: boxes below it are left out of the pictures. Scores count every box.
+    Attributes:
+        split: the images that are scored, never those of the training.
+        plotted_images: how many of them are plotted, evenly spaced over the split, the same in every run.
+        score_threshold: plots omit boxes with a lower score. Scores count every box.
+
     """
 
     split: Literal["val", "test"]
-    pictures: PositiveInt
+    plotted_images: PositiveInt
     score_threshold: Fraction

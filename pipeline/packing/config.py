@@ -2,25 +2,28 @@
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from pydantic import Field
 
 from pipeline.core.config import Config, PositiveInt
 
-ImageSize = Annotated[int, Meta(ge=1, le=4096)]
+ImageSize = Annotated[int, Field(ge=1, le=4096)]
 Channels = Literal[1, 3]
 Resize = Literal["letterbox", "crop", "stretch"]
 
 
-class PackConfig(Config, frozen=True):
-    """How images become model input.
+class PackConfig(Config):
+    """How images become model inputs.
 
-    image_size: side of the square input in pixels, 4096 at most.
-    channels: 3 for RGB, 1 for grey.
-    resize: "letterbox" pads the shorter side. "stretch" scales each axis on its own to the whole square, as the
-        published snack system does, and the boxes with it. "crop" cuts the longer side off while the boxes still
-        follow the letterbox: the mistake of a published system, kept so that its harm can be measured.
-    shard_images: images per file at most; each file has a range of image ids, halved until it holds no more of them.
-        A file is what one core packs and what changes when an image in it does: some ten MB serve well.
+    Attributes:
+        image_size: side of the square model input in pixels, 4096 at most.
+        channels: 3 for RGB, 1 for gray.
+        resize: "letterbox" pads the shorter side. "stretch" scales each axis separately to the whole square, as the
+            published snack system does, and the boxes with it. "crop" cuts off the longer side while the boxes still
+            follow the letterbox: the mistake of a published system, kept so that its harm can be measured.
+        shard_images: largest number of images per file. Each file covers a range of image ids, which is halved until
+            it holds no more of them. A file is packed by one core and rewritten if one of its images changes; some
+            10 MB per file work well.
+
     """
 
     image_size: ImageSize

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta
+from pydantic import Field
 
 from pipeline.core.config import Config, Name, parse_config
 from pipeline.core.errors import BoxlineError, join_items
@@ -17,7 +17,7 @@ KERAS_FILES = ("model.json", "model.weights.h5")
 """A network that KerasHub does not have, as Keras writes it."""
 
 
-class PretrainedConfig(Config, frozen=True):
+class PretrainedConfig(Config):
     """Where a system's pretrained weights come from.
 
     Attributes:
@@ -29,7 +29,7 @@ class PretrainedConfig(Config, frozen=True):
 
     """
 
-    source: Annotated[str, Meta(min_length=1)]
+    source: Annotated[str, Field(min_length=1)]
     scale: Name
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.config import Config, parse_config
@@ -19,8 +19,8 @@ NO_CATEGORY = 0
 """The category id of a label that means "background" or that no category uses."""
 
 
-class _LabelsFile(Config, frozen=True):
-    category_ids: list[Annotated[int, Meta(ge=0, lt=2**31)]]
+class _LabelsFile(Config):
+    category_ids: list[Annotated[int, Field(ge=0, lt=2**31)]]
     names: list[str]
 
 

@@ -7,8 +7,6 @@ model_config.json  how its input images are made: `ModelMetadata`
 
 from pathlib import Path
 
-import msgspec
-
 from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.config import Config, Name, parse_config
 from pipeline.core.errors import BoxlineError
@@ -20,7 +18,7 @@ MODEL = "model.keras"
 METADATA = "model_config.json"
 
 
-class ModelMetadata(Config, frozen=True):
+class ModelMetadata(Config):
     """Which system a model belongs to, and the size, channels and resizing of its input images.
 
     Attributes:
@@ -51,7 +49,7 @@ class ModelMetadata(Config, frozen=True):
 
     def write(self, folder: Path) -> None:
         """Write model_config.json into `folder`."""
-        write_json(folder / METADATA, msgspec.to_builtins(self))
+        write_json(folder / METADATA, self.model_dump())
 
 
 def require_model_folder(folder: Path) -> None:

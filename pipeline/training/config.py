@@ -1,70 +1,93 @@
 """The `train` section of a system in params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from msgspec import Meta
+from pydantic import Field, model_validator
 
-from pipeline.core.config import Config, Fraction, Name, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pipeline.core.config import (
+    Config,
+    Fraction,
+    Name,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TupleFromList,
+)
 
-Factor = Annotated[float, Meta(gt=0, lt=1)]
+Factor = Annotated[float, Field(gt=0, lt=1)]
 
 
-class StepConfig(Config, frozen=True, tag_field="kind", tag="drop"):
-    """The learning rate times `factor` after every so many epochs of the phase."""
+class StepConfig(Config):
+    """Multiplies the learning rate by `factor` after every `every_epochs` epochs of the phase."""
 
+    kind: Literal["step"] = "step"
     every_epochs: PositiveInt
     factor: Factor
 
 
-class CosineConfig(Config, frozen=True, tag_field="kind", tag="cosine"):
-    """Step by step from 0 up to the learning rate in `warmup_epochs`, then down to `final_lr_fraction` of it by a cosine.
+class CosineConfig(Config):
+    """Changes the learning rate in every step: a linear warm-up from 0, then a cosine decay.
 
-    warmup_epochs: also parts of an epoch; 0 begins with the full rate.
-    final_lr_fraction: 1 stays at the full rate.
+    Attributes:
+        kind: "cosine".
+        warmup_epochs: length of the warm-up, also a part of an epoch; 0 starts with the full learning rate.
+        final_lr_fraction: the last learning rate as a fraction of the full one; 1 keeps the full one.
+
     """
 
+    kind: Literal["cosine"] = "cosine"
     warmup_epochs: NonNegativeFloat
     final_lr_fraction: Fraction
 
 
-class PlateauConfig(Config, frozen=True, tag_field="kind", tag="plateau"):
-    """The learning rate times `factor` after `patience` epochs without a better validation loss, again and again."""
+class PlateauConfig(Config):
+    """Multiplies the learning rate by `factor` whenever `patience` epochs bring no better validation loss."""
 
+    kind: Literal["plateau"] = "plateau"
     patience: PositiveInt
     factor: Factor
 
 
-class PhaseConfig(Config, frozen=True):
-    """One part of a system, fitted for some epochs.
+class PhaseConfig(Config):
+    """One phase of a training.
 
-    patience: epochs without a better validation loss after which the phase stops; it then goes back to the best
-        weights. null to train all epochs and keep the last ones.
-    schedule: how the learning rate changes; null for a constant one.
-    weight_decay: share of each weight that is taken off per step, times the learning rate, as AdamW does; biases and
-        what scales and shifts a normalization are left alone. null for Adam.
-    clip_norm: gradients that are longer together are shortened to this norm; null to leave them.
+    Attributes:
+        epochs: maximal number of epochs.
+        learning_rate: of Adam, before any schedule.
+        patience: the phase stops after this many epochs without a better validation loss and restores the best
+            weights; None to train all epochs and keep the last weights.
+        schedule: how the learning rate changes; None for a constant one.
+        weight_decay: fraction of each weight that is subtracted per step, times the learning rate, as in AdamW; biases
+            and the scales and offsets of normalizations are excluded. None for Adam.
+        clip_norm: gradients with a larger global norm are scaled down to it; None for no clipping.
+
     """
 
     epochs: PositiveInt
     learning_rate: PositiveFloat
     patience: PositiveInt | None = None
-    schedule: StepConfig | CosineConfig | PlateauConfig | None = None
+    schedule: Annotated[StepConfig | CosineConfig | PlateauConfig, Field(discriminator="kind")] | None = None
     weight_decay: PositiveFloat | None = None
     clip_norm: PositiveFloat | None = None
 
-    def __post_init__(self) -> None:
-        """A warm-up ends before the phase does."""
+    @model_validator(mode="after")
+    def _require_warmup_within_phase(self) -> Self:
         if isinstance(self.schedule, CosineConfig) and self.schedule.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, expected less than epochs, {self.epochs}"
             )
+        return self
 
 
-class ColorConfig(Config, frozen=True):
-    """How far the factors of three properties may be from 1, either way; 0 leaves a property as it is.
+class ColorConfig(Config):
+    """The largest random change of three factors, each drawn from 1 - value to 1 + value; 0 changes nothing.
 
-    brightness: of every value, so that black stays black. contrast: of the distance from the image's mean grey.
-    saturation: of the distance of a pixel's colour from its own grey.
+    Attributes:
+        brightness: factor of every pixel value; black stays black.
+        contrast: factor of the difference from the image's mean gray.
+        saturation: factor of the difference between a pixel's color and its own gray.
+
     """
 
     brightness: Fraction
@@ -72,52 +95,59 @@ class ColorConfig(Config, frozen=True):
     saturation: Fraction
 
 
-class AugmentConfig(Config, frozen=True):
-    """How training images change at random, each time anew, and their boxes with them.
+class AugmentConfig(Config):
+    """Random changes of training images and their boxes, drawn again in every epoch.
 
-    flip_probability: of images that are mirrored left to right; 0 for none.
-    max_translate_fraction: the farthest that an image is shifted along each axis, as a share of its side; 0 for not at all.
-    scale: the smallest and the largest factor of its size; [1, 1] for its own.
-    rotate_degrees: the farthest that it is turned, either way; 0 for not at all.
-    color: null for its own.
+    Attributes:
+        flip_probability: of mirroring an image left to right.
+        max_translate_fraction: largest shift along each axis, as a fraction of the image's side.
+        scale: smallest and largest factor of the image's size; (1, 1) keeps the size.
+        rotate_degrees: largest rotation in either direction.
+        color: changes of color; None for none.
+
     """
 
     flip_probability: Fraction
     max_translate_fraction: Fraction
-    scale: tuple[PositiveFloat, PositiveFloat]
-    rotate_degrees: Annotated[float, Meta(ge=0, le=180)]
+    scale: Annotated[tuple[PositiveFloat, PositiveFloat], TupleFromList]
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
     color: ColorConfig | None
 
-    def __post_init__(self) -> None:
-        """A range has an order."""
+    @model_validator(mode="after")
+    def _require_ascending_scale(self) -> Self:
         low, high = self.scale
         if low > high:
             raise ValueError(f"scale begins at {low:g} and ends at {high:g}, expected the smaller factor first")
+        return self
 
 
-class TrainConfig(Config, frozen=True):
+class TrainConfig(Config):
     """How a model is fitted.
 
-    batch_size: images of one step.
-    validation_batches: batches of the shuffled training images that are held out; 0 for none.
-    precision: of the layers' arithmetic. Outputs, losses and overlaps stay float32 under every choice.
-    xla: compile the step with XLA: slower to start, faster on GPUs.
-    phases: what is fitted, one after the other, by the part's name. None: the preset is used as it is.
-    augment: how training images change from epoch to epoch; null for images as they are.
+    Attributes:
+        batch_size: images per step.
+        validation_batches: batches of the shuffled training images that are held out for validation; 0 for none.
+        precision: dtype policy of the layers. Outputs, losses and box coordinates stay float32 under every policy.
+        xla: compile the training step with XLA, which starts more slowly and runs faster on GPUs.
+        phases: by the names that the system declares, in order. An empty mapping uses the pretrained weights as they
+            are.
+        augment: random changes of the training images; None for none.
+
     """
 
     batch_size: PositiveInt
     validation_batches: NonNegativeInt
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"]
-    xla: bool
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    xla: bool = False
     phases: dict[Name, PhaseConfig]
     augment: AugmentConfig | None = None
 
-    def __post_init__(self) -> None:
-        """Early stopping and plateaus are seen on the held-out batches."""
+    @model_validator(mode="after")
+    def _require_validation_for_early_stopping(self) -> Self:
         if self.validation_batches:
-            return
+            return self
         for phase in self.phases.values():
             if phase.patience or isinstance(phase.schedule, PlateauConfig):
                 name = "patience" if phase.patience else "a schedule of kind plateau"
                 raise ValueError(f"{name} needs validation_batches of at least 1")
+        return self

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +14,7 @@ from pipeline.validation.statistics import DatasetStatistics
 Severity = Literal["error", "warning", "off"]
 
 
-class Check(Config, frozen=True):
+class Check(Config):
     """A check under its name in params.yaml: its severity, and its thresholds as further keys.
 
     severity: "error" sends a row to quarantine, and lets a finding about the whole dataset fail the stage; "warning"
@@ -31,7 +30,7 @@ class Check(Config, frozen=True):
 
     def thresholds(self) -> dict[str, float]:
         """Everything but the severity, by name."""
-        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "severity"}
+        return {name: value for name, value in self if name != "severity"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Faults:
     note: str = ""
 
 
-class RowCheck(Check, frozen=True):
+class RowCheck(Check):
     """A check of every row of a table."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -56,11 +55,11 @@ class RowCheck(Check, frozen=True):
         raise NotImplementedError
 
 
-class ImageCheck(RowCheck, frozen=True):
+class ImageCheck(RowCheck):
     """A check of images, as `rows.images_with_files` widens them."""
 
 
-class BoxCheck(RowCheck, frozen=True):
+class BoxCheck(RowCheck):
     """A check of boxes, as `rows.boxes_with_images` widens them."""
 
 
@@ -72,7 +71,7 @@ class Findings:
     broken: list[str]
 
 
-class DatasetCheck(Check, frozen=True):
+class DatasetCheck(Check):
     """A check of what is left after the checks of rows, as a whole."""
 
     def findings(self, overview: DatasetStatistics) -> Findings:
@@ -80,7 +79,7 @@ class DatasetCheck(Check, frozen=True):
         raise NotImplementedError
 
 
-class DriftCheck(Check, frozen=True):
+class DriftCheck(Check):
     """A check of a dataset against an earlier version of it. No stage runs it: a stage knows its inputs alone."""
 
     def findings(self, before: DatasetStatistics, now: DatasetStatistics) -> Findings:

@@ -14,7 +14,7 @@ from pipeline.validation.joins import first_equal, repeated
 XYWH = ("x", "y", "width", "height")
 
 
-class ImageQuarantined(BoxCheck, frozen=True):
+class ImageQuarantined(BoxCheck):
     """The box of a refused image, which goes with it.
 
     No check that params.yaml could switch: what belongs to nothing cannot stay.
@@ -25,7 +25,7 @@ class ImageQuarantined(BoxCheck, frozen=True):
         return marked(table, table["image_refused"], "image_id")
 
 
-class BoxIdBelowOne(BoxCheck, frozen=True):
+class BoxIdBelowOne(BoxCheck):
     """An id of 0 or less; COCO tools take 0 for "no match"."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -33,7 +33,7 @@ class BoxIdBelowOne(BoxCheck, frozen=True):
         return marked(table, pc.less(table["box_id"], 1), "box_id")
 
 
-class BoxIdDuplicated(BoxCheck, frozen=True):
+class BoxIdDuplicated(BoxCheck):
     """An id that several rows have: which of them is right, nobody can tell, so all go. An error always, as a key."""
 
     severity: Literal["error"]
@@ -43,7 +43,7 @@ class BoxIdDuplicated(BoxCheck, frozen=True):
         return marked(table, repeated(table["box_id"]), "box_id")
 
 
-class ImageUnknown(BoxCheck, frozen=True):
+class ImageUnknown(BoxCheck):
     """An image_id that no image has. An error always: nothing later knows what to do with such a box."""
 
     severity: Literal["error"]
@@ -53,7 +53,7 @@ class ImageUnknown(BoxCheck, frozen=True):
         return marked(table, pc.is_null(table["file_name"]), "image_id")
 
 
-class CategoryUnknown(BoxCheck, frozen=True):
+class CategoryUnknown(BoxCheck):
     """A category_id that no category has. An error always: nothing later knows what to do with such a box."""
 
     severity: Literal["error"]
@@ -63,7 +63,7 @@ class CategoryUnknown(BoxCheck, frozen=True):
         return marked(table, pc.is_null(table["class_index"]), "category_id")
 
 
-class BoxNotFinite(BoxCheck, frozen=True):
+class BoxNotFinite(BoxCheck):
     """A coordinate, size or area that is NaN or infinite."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -72,7 +72,7 @@ class BoxNotFinite(BoxCheck, frozen=True):
         return marked(table, pc.invert(finite), *XYWH, "area")
 
 
-class BoxSizeNotPositive(BoxCheck, frozen=True):
+class BoxSizeNotPositive(BoxCheck):
     """A width or height of 0 or less."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -80,7 +80,7 @@ class BoxSizeNotPositive(BoxCheck, frozen=True):
         return marked(table, pc.less_equal(pc.min_element_wise(table["width"], table["height"]), 0), "width", "height")
 
 
-class BoxOutsideImage(BoxCheck, frozen=True):
+class BoxOutsideImage(BoxCheck):
     """Past an edge of its image by more than tolerance_pixels: published boxes are rounded."""
 
     tolerance_pixels: NonNegativeFloat
@@ -94,7 +94,7 @@ class BoxOutsideImage(BoxCheck, frozen=True):
         return marked(table, past, *XYWH, "image_width", "image_height")
 
 
-class BoxAreaNotPositive(BoxCheck, frozen=True):
+class BoxAreaNotPositive(BoxCheck):
     """An area of 0 or less, while the box has a size: the outline is lost."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -102,7 +102,7 @@ class BoxAreaNotPositive(BoxCheck, frozen=True):
         return marked(table, pc.less_equal(table["area"], 0), "area", "width", "height")
 
 
-class BoxAreaExceedsBox(BoxCheck, frozen=True):
+class BoxAreaExceedsBox(BoxCheck):
     """An area above width x height by more than tolerance_fraction of it.
 
     The area is the outline's, which lies in the box; that of a crowd is the area of all its objects, which do too.
@@ -117,7 +117,7 @@ class BoxAreaExceedsBox(BoxCheck, frozen=True):
         return marked(table, too_large, "area", "width", "height", "is_crowd")
 
 
-class BoxDuplicated(BoxCheck, frozen=True):
+class BoxDuplicated(BoxCheck):
     """The same image, category and numbers as a box before it. The first one is none; the later ones are."""
 
     def faults(self, table: pa.Table) -> Faults:

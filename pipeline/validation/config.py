@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import msgspec
+from pydantic import Field
 
 from pipeline.core.config import Config, Fraction, Params, parse_config
 from pipeline.validation import box_checks as boxes
@@ -11,7 +11,7 @@ from pipeline.validation import drift_checks as drift
 from pipeline.validation import image_checks as images
 
 
-class Checks(Config, frozen=True):
+class Checks(Config):
     """`checks` in params.yaml. Rows are checked in this order, images first: a row that is refused meets no further
     check, so that each may rely on those before it.
     """
@@ -54,7 +54,7 @@ class Checks(Config, frozen=True):
     drift_of_images_without_boxes: drift.DriftOfImagesWithoutBoxes
 
 
-class ValidateConfig(Config, frozen=True):
+class ValidateConfig(Config):
     """`validate` of a dataset.
 
     max_quarantined_fraction: of the rows of images and boxes together, 0..1; more of them in quarantine is a failure.
@@ -62,7 +62,7 @@ class ValidateConfig(Config, frozen=True):
     """
 
     max_quarantined_fraction: Fraction
-    checks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+    checks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 def checks_of(loaded: Params, dataset: str) -> tuple[ValidateConfig, Checks]:
@@ -71,7 +71,7 @@ def checks_of(loaded: Params, dataset: str) -> tuple[ValidateConfig, Checks]:
     Raises BoxlineError naming the first name, key or value that is wrong, in `checks` or in the dataset's.
     """
     where = f"datasets.{dataset}.validate"
-    validate = parse_config(loaded.dataset(dataset).validate, ValidateConfig, where)
+    validate = parse_config(loaded.dataset(dataset).validation, ValidateConfig, where)
     parse_config(loaded.checks, Checks, "checks")
     own = {name: loaded.checks.get(name, {}) | keys for name, keys in validate.checks.items()}
     return validate, parse_config(loaded.checks | own, Checks, f"{where}.checks")

@@ -10,7 +10,7 @@ from pipeline.validation.base import DatasetCheck, Findings
 from pipeline.validation.statistics import DatasetStatistics
 
 
-class CategoryNameEmpty(DatasetCheck, frozen=True):
+class CategoryNameEmpty(DatasetCheck):
     """A category without a name, or with one of spaces only."""
 
     def findings(self, overview: DatasetStatistics) -> Findings:
@@ -23,7 +23,7 @@ class CategoryNameEmpty(DatasetCheck, frozen=True):
         return Findings(_categories(overview), nameless)
 
 
-class CategoryNameDuplicated(DatasetCheck, frozen=True):
+class CategoryNameDuplicated(DatasetCheck):
     """One name of several categories; capitals, and spaces around it, make no other name of it."""
 
     def findings(self, overview: DatasetStatistics) -> Findings:
@@ -39,7 +39,7 @@ class CategoryNameDuplicated(DatasetCheck, frozen=True):
         return Findings(_categories(overview), shared)
 
 
-class ClassWithoutBoxes(DatasetCheck, frozen=True):
+class ClassWithoutBoxes(DatasetCheck):
     """A class without an object in one of the splits: it cannot be learned, or not be scored."""
 
     def findings(self, overview: DatasetStatistics) -> Findings:
@@ -51,7 +51,7 @@ class ClassWithoutBoxes(DatasetCheck, frozen=True):
         return Findings(f"{_categories(overview)} in {', '.join(overview.splits)}", missing)
 
 
-class ClassRare(DatasetCheck, frozen=True):
+class ClassRare(DatasetCheck):
     """A class with fewer than min_boxes objects in the first split, the training; none at all is not counted again."""
 
     min_boxes: PositiveInt
@@ -70,7 +70,7 @@ class ClassRare(DatasetCheck, frozen=True):
         return Findings(f"{by_count[0][1]} has {pluralize(by_count[0][0], 'box', 'boxes')} in {split}", rare)
 
 
-class ClassDominant(DatasetCheck, frozen=True):
+class ClassDominant(DatasetCheck):
     """A class that is more than max_fraction of all objects, where there are several classes."""
 
     max_fraction: Fraction
@@ -86,7 +86,7 @@ class ClassDominant(DatasetCheck, frozen=True):
         return Findings(measured, [measured] if len(counts) > 1 and share > self.max_fraction else [])
 
 
-class TooManyImagesWithoutBoxes(DatasetCheck, frozen=True):
+class TooManyImagesWithoutBoxes(DatasetCheck):
     """A split of whose images more than max_fraction have no box."""
 
     max_fraction: Fraction
@@ -99,7 +99,7 @@ class TooManyImagesWithoutBoxes(DatasetCheck, frozen=True):
         return Findings(", ".join(told), broken)
 
 
-class TooManySmallBoxes(DatasetCheck, frozen=True):
+class TooManySmallBoxes(DatasetCheck):
     """More than max_fraction of the objects are small.
 
     Small is a side below below_pixels, or an area below below_image_fraction of the image, which every system scales down.

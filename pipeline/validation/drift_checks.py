@@ -13,7 +13,7 @@ from pipeline.validation.statistics import DatasetStatistics
 SHOWN_CLASSES = 3
 
 
-class DriftOfClassFrequencies(DriftCheck, frozen=True):
+class DriftOfClassFrequencies(DriftCheck):
     """The total variation distance of the classes' shares: the share of boxes that had to change their class, 0..1."""
 
     max_distance: Fraction
@@ -32,7 +32,7 @@ class DriftOfClassFrequencies(DriftCheck, frozen=True):
         return _distance(distance, self.max_distance, moves)
 
 
-class DriftOfBoxSizes(DriftCheck, frozen=True):
+class DriftOfBoxSizes(DriftCheck):
     """The Kolmogorov-Smirnov distance of the boxes' relative sides: the largest gap between the two curves of shares
     below a size, 0..1.
     """
@@ -50,7 +50,7 @@ class DriftOfBoxSizes(DriftCheck, frozen=True):
         return _distance(largest_gap(old, new), self.max_distance, medians)
 
 
-class DriftOfImageCount(DriftCheck, frozen=True):
+class DriftOfImageCount(DriftCheck):
     """More or fewer images, as a share of those before."""
 
     max_change: NonNegativeFloat
@@ -60,7 +60,7 @@ class DriftOfImageCount(DriftCheck, frozen=True):
         return _change(int(before.images.sum()), int(now.images.sum()), self.max_change)
 
 
-class DriftOfBoxCount(DriftCheck, frozen=True):
+class DriftOfBoxCount(DriftCheck):
     """More or fewer boxes, as a share of those before."""
 
     max_change: NonNegativeFloat
@@ -70,7 +70,7 @@ class DriftOfBoxCount(DriftCheck, frozen=True):
         return _change(int(before.boxes.sum()), int(now.boxes.sum()), self.max_change)
 
 
-class DriftOfImagesWithoutBoxes(DriftCheck, frozen=True):
+class DriftOfImagesWithoutBoxes(DriftCheck):
     """A larger or smaller share of images without boxes, as the difference of the two shares."""
 
     max_change: Fraction

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Meta
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.core.config import NonNegativeFloat, PositiveInt
 from pipeline.core.formatting import pluralize
@@ -19,7 +19,7 @@ from pipeline.validation.similarity import edges, most_similar, thumbnails_of
 SIMILAR = ("split", "similar_to", "similar_to_id", "similar_to_split", "similarity")
 
 
-class ImageIdBelowOne(ImageCheck, frozen=True):
+class ImageIdBelowOne(ImageCheck):
     """An id of 0 or less; COCO tools take 0 for "nothing".
 
     An error always: packed images lie in ranges of ids.
@@ -32,7 +32,7 @@ class ImageIdBelowOne(ImageCheck, frozen=True):
         return marked(table, pc.less(table["image_id"], 1), "image_id")
 
 
-class ImageIdDuplicated(ImageCheck, frozen=True):
+class ImageIdDuplicated(ImageCheck):
     """An id that several rows have, in any splits: which of them is right, nobody can tell, so all go.
 
     An error always: it is the key that boxes, files and packed images are joined by.
@@ -45,7 +45,7 @@ class ImageIdDuplicated(ImageCheck, frozen=True):
         return marked(table, repeated(table["image_id"]), "image_id", "split")
 
 
-class ImageFileMissing(ImageCheck, frozen=True):
+class ImageFileMissing(ImageCheck):
     """No file of that name in the archive, or one that cannot be read from it.
 
     An error always: there is nothing to pack.
@@ -58,7 +58,7 @@ class ImageFileMissing(ImageCheck, frozen=True):
         return marked(table, pc.is_null(table["sha256"]), "archive", "member", "problem")
 
 
-class ImageNotDecodable(ImageCheck, frozen=True):
+class ImageNotDecodable(ImageCheck):
     """A file that is no image, a damaged one, or one of more pixels than is safe to decode.
 
     An error always: there is nothing to pack.
@@ -71,7 +71,7 @@ class ImageNotDecodable(ImageCheck, frozen=True):
         return marked(table, pc.and_(pc.is_valid(table["sha256"]), pc.is_valid(table["problem"])), "problem")
 
 
-class ImageSizeNotPositive(ImageCheck, frozen=True):
+class ImageSizeNotPositive(ImageCheck):
     """A stated width or height of 0 or less.
 
     An error always: every box is placed by it.
@@ -84,7 +84,7 @@ class ImageSizeNotPositive(ImageCheck, frozen=True):
         return marked(table, pc.less(pc.min_element_wise(table["width"], table["height"]), 1), "width", "height")
 
 
-class ImageSizeDiffers(ImageCheck, frozen=True):
+class ImageSizeDiffers(ImageCheck):
     """Another size than the file's, in pixels as stored, before a viewer turns them."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -93,7 +93,7 @@ class ImageSizeDiffers(ImageCheck, frozen=True):
         return marked(table, pc.or_(*differs), "width", "height", "file_width", "file_height", "orientation")
 
 
-class ImageExifRotated(ImageCheck, frozen=True):
+class ImageExifRotated(ImageCheck):
     """An EXIF orientation tag: viewers turn or mirror the image, while its boxes refer to the pixels as stored."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -101,7 +101,7 @@ class ImageExifRotated(ImageCheck, frozen=True):
         return marked(table, pc.not_equal(table["orientation"], 1), "orientation")
 
 
-class ImageTiny(ImageCheck, frozen=True):
+class ImageTiny(ImageCheck):
     """A side of fewer than min_side_pixels."""
 
     min_side_pixels: PositiveInt
@@ -112,7 +112,7 @@ class ImageTiny(ImageCheck, frozen=True):
         return marked(table, pc.less(shorter, self.min_side_pixels), "width", "height")
 
 
-class ImageDuplicatedWithinSplit(ImageCheck, frozen=True):
+class ImageDuplicatedWithinSplit(ImageCheck):
     """The same bytes as an image before it in its split. The first one is none; the later ones are."""
 
     def faults(self, table: pa.Table) -> Faults:
@@ -123,7 +123,7 @@ class ImageDuplicatedWithinSplit(ImageCheck, frozen=True):
         return marked(table, pc.not_equal(first, pa.array(np.arange(len(keys)))), "same_as")
 
 
-class ImageDuplicatedAcrossSplits(ImageCheck, frozen=True):
+class ImageDuplicatedAcrossSplits(ImageCheck):
     """The same bytes as an image of a later split, in the order train, val, test: what is scored was trained on.
 
     The earlier split's image is the fault: the held-out images stay those that everybody scores.
@@ -141,7 +141,7 @@ class ImageDuplicatedAcrossSplits(ImageCheck, frozen=True):
         return marked(table, pc.is_valid(twins), "split", "same_as", "same_as_split")
 
 
-class ImageSimilarAcrossSplits(ImageCheck, frozen=True):
+class ImageSimilarAcrossSplits(ImageCheck):
     """Nearly an image of a later split, in another size, compression or brightness.
 
     Similarity is explained in `similarity`. Each image is compared with all of the later splits and reported with the
@@ -150,7 +150,7 @@ class ImageSimilarAcrossSplits(ImageCheck, frozen=True):
     image_duplicated_across_splits.
     """
 
-    min_similarity: Annotated[float, Meta(gt=0, lt=1)]
+    min_similarity: Annotated[float, Field(gt=0, lt=1)]
     min_contrast: NonNegativeFloat
 
     def faults(self, table: pa.Table) -> Faults:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -118,7 +117,7 @@ Kind = TypeVar("Kind", bound=Check)
 
 def of_kind(checks: Checks, kind: type[Kind]) -> dict[str, Kind]:
     """The checks of that kind by name, in order."""
-    return {name: check for name, check in msgspec.structs.asdict(checks).items() if isinstance(check, kind)}
+    return {name: check for name, check in checks if isinstance(check, kind)}
 
 
 def judged(name: str, check: DatasetCheck | DriftCheck, *overviews: DatasetStatistics) -> Outcome:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -59,7 +58,7 @@ def test_scored_are_all_images_and_of_two_boxes_in_one_cell_one_is_lost(tmp_path
 def test_a_cell_of_two_boxes_saves_the_second_one(tmp_path: Path, boxes_per_cell: int, lost: int, best: float) -> None:
     """With one box per cell half the recall is reached, at precision 1: 51 of 101 points."""
     truth = tables([image(3, width=100, height=80)], [box(4, 3, 5, (0, 0, 30, 20)), box(9, 3, 5, (5, 5, 25, 30))])
-    targets = msgspec.structs.replace(GRID_2, boxes_per_cell=boxes_per_cell)
+    targets = GRID_2.model_copy(update={"boxes_per_cell": boxes_per_cell})
     transforms = {3: PACK_INDEX[3]}
     encoded = write_targets(tmp_path, "val", truth, transforms, codec, targets, LABELS, training=False)
     shards = Shards(tmp_path, "val")
@@ -78,7 +77,7 @@ def test_an_ignored_crowd_region_is_not_lost(tmp_path: Path) -> None:
     scene = tables([image(3, width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
     transforms = {3: PACK_INDEX[3]}
     for crowd, boxes in (("encode", 2), ("ignore", 1)):
-        targets = msgspec.structs.replace(GRID_2, grid_size=4, crowd=crowd)
+        targets = GRID_2.model_copy(update={"grid_size": 4, "crowd": crowd})
         encoded = write_targets(tmp_path / crowd, "val", scene, transforms, codec, targets, LABELS, training=False)
         assert encoded.boxes == boxes
         assert count_unencodable_boxes(Shards(tmp_path / crowd, "val"), encoded.boxes, codec, len(LABELS.names)) == 0
@@ -106,7 +105,7 @@ def test_training_examples_keep_their_boxes_beside_their_targets(tmp_path: Path)
 def test_ignored_crowd_regions_are_kept_as_such(tmp_path: Path) -> None:
     region = box(2, 3, 5, (5, 5, 80, 60), is_crowd=True)
     scene = tables([image(3, width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
-    targets = msgspec.structs.replace(GRID_2, grid_size=4, crowd="ignore")
+    targets = GRID_2.model_copy(update={"grid_size": 4, "crowd": "ignore"})
     write_targets(tmp_path, "train", scene, {3: PACK_INDEX[3]}, codec, targets, LABELS, training=True)
     [truth] = read_annotations(Shards(tmp_path, "train"), np.array([0]))
     assert truth.is_crowd.tolist() == [True, False]

@@ -328,7 +328,7 @@ def test_a_changed_image_is_decoded_anew(tmp_path: Path) -> None:
 
 
 def replace_pack(pack: PackConfig, **values: Any) -> PackConfig:
-    return PackConfig(**{**{name: getattr(pack, name) for name in PackConfig.__struct_fields__}, **values})
+    return pack.model_copy(update=values)
 
 
 @pytest.mark.parametrize(

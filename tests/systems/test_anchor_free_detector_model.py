@@ -26,7 +26,9 @@ THREE = TargetsConfig(max_boxes=3)
 def small(stages: int = 3) -> ModelConfig:
     """A level of stride 8, and one more for each further stage."""
     widths = [6, 10, 12, 14][:stages]
-    return ModelConfig(tuple(StageConfig(filters, blocks=1) for filters in widths), pyramid_filters=8, candidates=4)
+    return ModelConfig(
+        stages=tuple(StageConfig(filters=filters, blocks=1) for filters in widths), pyramid_filters=8, topk=4
+    )
 
 
 def small_model(size: int = 32, stages: int = 3) -> keras.Model:
@@ -190,9 +192,9 @@ def test_fine_cells_know_what_the_coarse_ones_see() -> None:
 
 def test_a_block_adds_to_what_it_is_given() -> None:
     """A stage with a block whose filters are all 0 answers like one without a block."""
-    filters = StageConfig(6, blocks=0), StageConfig(10, blocks=0), StageConfig(12, blocks=0)
-    plain = ModelConfig(filters, pyramid_filters=8, candidates=4)
-    residual = ModelConfig((*filters[:2], StageConfig(12, blocks=1)), pyramid_filters=8, candidates=4)
+    filters = tuple(StageConfig(filters=count, blocks=0) for count in (6, 10, 12))
+    plain = ModelConfig(stages=filters, pyramid_filters=8, topk=4)
+    residual = ModelConfig(stages=(*filters[:2], StageConfig(filters=12, blocks=1)), pyramid_filters=8, topk=4)
     models = [build_model(model, THREE, 32, 3, 2, None) for model in (plain, residual)]
     narrow, *_ = (layer for layer in models[1].layers if getattr(layer, "kernel_size", None) == (1, 1))
     narrow.set_weights([np.zeros_like(weight) for weight in narrow.get_weights()])

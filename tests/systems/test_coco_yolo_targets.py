@@ -1,4 +1,3 @@
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -14,7 +13,7 @@ NUM_LABELS = 12
 
 
 def grid(grid_size: int, **changes: object) -> TargetsConfig:
-    return msgspec.structs.replace(GRID_6, grid_size=grid_size, **changes)
+    return GRID_6.model_copy(update={"grid_size": grid_size, **changes})
 
 
 def encoded(boxes_rel_xywh: list[tuple[float, ...]], labels: list[int], targets: TargetsConfig = GRID_6):  # type: ignore[no-untyped-def]
@@ -171,7 +170,7 @@ def test_with_as_many_boxes_per_cell_as_there_are_none_is_lost(
     )
 
 
-IGNORING = msgspec.structs.replace(GRID_6, max_boxes=2, crowd="ignore")
+IGNORING = GRID_6.model_copy(update={"max_boxes": 2, "crowd": "ignore"})
 # x 0.6 to 3.6 and y 1.2 to 4.2 in cells: the region touches columns 0 to 3 of rows 1 to 4.
 REGION = (0.1, 0.2, 0.5, 0.5)
 # centre (0.4, 0.75) x 6 = (2.4, 4.5): in column 2 of row 4, which the region touches; it touches column 1 as well
@@ -200,7 +199,7 @@ def test_ignored_crowd_regions_neither_suit_training_nor_count_as_boxes() -> Non
     assert [rows.tolist() for rows in examples(truth([REGION], crowds=[0]), IGNORING, training=False)] == [[0]]
     three = truth([REGION, OBJECT, OBJECT], crowds=[0])
     assert [rows.tolist() for rows in examples(three, IGNORING, training=True)] == [[0, 1, 2]]
-    assert examples(three, msgspec.structs.replace(GRID_6, max_boxes=2), training=True) == []
+    assert examples(three, GRID_6.model_copy(update={"max_boxes": 2}), training=True) == []
 
 
 def test_scores_are_confidence_times_probability_and_nothing_is_never_an_answer() -> None:
@@ -229,6 +228,6 @@ def test_labels_are_category_ids_with_their_gaps() -> None:
 )
 def test_which_images_are_trained_on(num_boxes: int, max_boxes: int | None, suits: bool) -> None:
     chosen = examples(
-        truth(np.ones((num_boxes, 4))), msgspec.structs.replace(GRID_6, max_boxes=max_boxes), training=True
+        truth(np.ones((num_boxes, 4))), GRID_6.model_copy(update={"max_boxes": max_boxes}), training=True
     )
     assert [example.tolist() for example in chosen] == ([list(range(num_boxes))] if suits else [])

@@ -1,5 +1,4 @@
 import keras
-import msgspec
 import numpy as np
 import pytest
 
@@ -96,7 +95,7 @@ def test_the_loss_and_the_overlap_by_hand() -> None:
 )
 def test_outputs_and_their_losses_by_hand(output: str, answered: list[float]) -> None:
     """Of a dense layer that answers its biases, whatever it sees."""
-    section = msgspec.convert({"endless": False, "output": output}, ModelConfig)
+    section = ModelConfig(endless=False, output=output)
     pooling = keras.Sequential([keras.layers.Input((16, 16, 3)), keras.layers.AveragePooling2D(8)])
     model = build_model(section, TargetsConfig(), 16, 3, 1, pooling)
     model.get_layer("box").set_weights([np.zeros((12, 4)), np.array([-2.0, 0.0, 1.0, 1.0])])

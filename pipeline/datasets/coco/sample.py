@@ -31,7 +31,7 @@ OBJECT_SHARE = (0.22, 0.5)
 Scene = tuple[NDArray[np.uint8], list[dict[str, Any]]]
 
 
-class SampleConfig(Config, frozen=True):
+class SampleConfig(Config):
     """Which scenes to draw, and how many."""
 
     seed: NonNegativeInt

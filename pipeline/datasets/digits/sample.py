@@ -23,7 +23,7 @@ FONTS = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "
 FILE_NAMES = {"train": "converted_training{}.png", "test": "converted_testing{}.png"}
 
 
-class SampleConfig(Config, frozen=True):
+class SampleConfig(Config):
     """Which digits to draw, and how many."""
 
     seed: NonNegativeInt

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import Config, NonNegativeInt, PositiveInt
@@ -18,13 +18,13 @@ PAINTED_AT_ONCE = 16
 """Images in memory while the archive is written."""
 
 
-class SampleConfig(Config, frozen=True):
+class SampleConfig(Config):
     """Which rectangles to draw, and how many. image_size: pixels, 3 at least, so that a rectangle has room."""
 
     seed: NonNegativeInt
     train_images: PositiveInt
     val_images: PositiveInt
-    image_size: Annotated[int, Meta(ge=3, le=4096)] = 224
+    image_size: Annotated[int, Field(ge=3, le=4096)] = 224
 
 
 def draw_boxes(random: np.random.Generator, count: int, image_size: int) -> NDArray[np.int64]:

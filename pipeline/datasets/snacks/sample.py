@@ -38,7 +38,7 @@ OTHERS_SHARES = [0.65, 0.25, 0.1]
 UNANNOTATED_SHARE = 0.04
 
 
-class SampleConfig(Config, frozen=True):
+class SampleConfig(Config):
     """Which scenes to draw, and how many."""
 
     seed: NonNegativeInt

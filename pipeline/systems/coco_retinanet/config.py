@@ -1,29 +1,33 @@
-"""RetinaNet's own sections of params.yaml."""
+"""The sections of params.yaml that belong to RetinaNet."""
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from pydantic import Field
 
 from pipeline.core.config import Config, PositiveInt
 
 
-class TargetsConfig(Config, frozen=True):
-    """max_boxes: boxes kept of each image, the largest first; shorter lists are padded.
+class TargetsConfig(Config):
+    """Options of the targets.
 
-    crowd: "encode" takes a crowd region for an object like any other; "ignore" matches it with no anchor, and asks
-        nothing of the anchors that lie in it by half or more and match no object.
+    Attributes:
+        max_boxes: boxes kept of each image, the largest first; shorter lists are padded.
+        crowd: "encode" treats a crowd region like any other object; "ignore" matches it with no anchor, and excludes
+            unmatched anchors from the loss if at least half of their area lies in it.
+
     """
 
     max_boxes: PositiveInt
     crowd: Literal["encode", "ignore"]
 
 
-class ModelConfig(Config, frozen=True):
-    """The preset brings the architecture.
+class ModelConfig(Config):
+    """Options of the network, whose architecture comes with the pretrained weights.
 
-    class_prior: the probability that the class head gives every class before training, as the RetinaNet paper has it;
-        null for the preset's own head where it has as many labels, else for a new one as KerasHub starts it, at one
-        half with noise.
+    Attributes:
+        class_prior: probability of every class before training, as in the RetinaNet paper. None keeps the pretrained
+            class head if its number of labels fits, else initializes a new one as KerasHub does, at 0.5 with noise.
+
     """
 
-    class_prior: Annotated[float, Meta(gt=0, lt=1)] | None
+    class_prior: Annotated[float, Field(gt=0, lt=1)] | None

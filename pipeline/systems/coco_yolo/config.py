@@ -1,19 +1,22 @@
-"""COCO YOLO's own sections of params.yaml."""
+"""The sections of params.yaml that belong to COCO YOLO."""
 
 from typing import Literal
 
 from pipeline.core.config import Config, Fraction, PositiveInt
 
 
-class TargetsConfig(Config, frozen=True):
-    """The published targets have grid_size 6, max_boxes 4, overlap later, boxes_per_cell 1 and crowd encode.
+class TargetsConfig(Config):
+    """Options of the targets. Published: grid_size 6, max_boxes 4, overlap later, boxes_per_cell 1, crowd encode.
 
-    grid_size: cells per side.
-    max_boxes: trained on are images with at most that many boxes; null for all.
-    overlap: which box wins where several touch a cell, or have their centres in it: the "later" or the "smaller" one.
-    boxes_per_cell: boxes that a cell can answer. They share the cell's class.
-    crowd: "encode" takes a crowd region for an object like any other; "ignore" asks nothing of the cells that it
-        touches, but for those that hold the centre of an object.
+    Attributes:
+        grid_size: cells per side.
+        max_boxes: images with more boxes are excluded from the training; None for no limit.
+        overlap: which box a cell gets if it touches several, or contains several centers: the "later" one in the order
+            of the annotations, or the "smaller" one.
+        boxes_per_cell: boxes that a cell can predict. They share the cell's class.
+        crowd: "encode" treats a crowd region like any other object; "ignore" excludes the cells that it touches from
+            the loss, except those that contain the center of an object.
+
     """
 
     grid_size: PositiveInt
@@ -23,8 +26,8 @@ class TargetsConfig(Config, frozen=True):
     crowd: Literal["encode", "ignore"]
 
 
-class ModelConfig(Config, frozen=True):
-    """The published network has conv_filters 512, dense_units 2048 and dropout 0.5 behind a ResNet-50."""
+class ModelConfig(Config):
+    """Options of the network. Published: conv_filters 512, dense_units 2048 and dropout 0.5, on a ResNet-50."""
 
     conv_filters: PositiveInt
     dense_units: PositiveInt

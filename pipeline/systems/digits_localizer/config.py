@@ -1,15 +1,17 @@
-"""The digit localizer's own sections of params.yaml."""
+"""The sections of params.yaml that belong to the digits localizer."""
 
-from pipeline.core.config import Config, Fraction, PositiveInt
+from typing import Annotated
 
-
-class TargetsConfig(Config, frozen=True):
-    """Nothing to choose: one class and one box per image."""
+from pipeline.core.config import Config, Fraction, PositiveInt, TupleFromList
 
 
-class ModelConfig(Config, frozen=True):
-    """The published network has filters [32, 32, 64], box_units [64, 32] and dropout 0.3."""
+class TargetsConfig(Config):
+    """Has no options: there is one class and one box per image."""
 
-    filters: tuple[PositiveInt, PositiveInt, PositiveInt]
-    box_units: tuple[PositiveInt, ...]
+
+class ModelConfig(Config):
+    """Options of the network. The published one has filters [32, 32, 64], box_units [64, 32] and dropout 0.3."""
+
+    filters: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], TupleFromList]
+    box_units: Annotated[tuple[PositiveInt, ...], TupleFromList]
     dropout: Fraction

@@ -1,22 +1,26 @@
-"""The distributional localizer's own sections of params.yaml."""
+"""The sections of params.yaml that belong to the distributional localizer."""
 
 from typing import Annotated
 
-from msgspec import Meta
+from pydantic import Field
 
-from pipeline.core.config import Config, Fraction, PositiveInt
+from pipeline.core.config import Config, Fraction, PositiveInt, TupleFromList
 
-Widths = Annotated[tuple[PositiveInt, ...], Meta(min_length=1)]
-
-
-class TargetsConfig(Config, frozen=True):
-    """Nothing to choose: one class and one box per image."""
+Widths = Annotated[tuple[PositiveInt, ...], TupleFromList, Field(min_length=1)]
 
 
-class CropClassifierConfig(Config, frozen=True):
-    """crop_size: side in pixels of the square that the predicted box is scaled to.
-    filters: of its convolutions; between two of them the crop is halved.
-    dropout: before the class.
+class TargetsConfig(Config):
+    """Has no options: there is one class and one box per image."""
+
+
+class CropClassifierConfig(Config):
+    """Options of the classifier of the cropped box.
+
+    Attributes:
+        crop_size: side in pixels of the square that the predicted box is resized to.
+        filters: of its convolutions; the crop is halved between two of them.
+        dropout: before the class output.
+
     """
 
     crop_size: PositiveInt
@@ -24,10 +28,14 @@ class CropClassifierConfig(Config, frozen=True):
     dropout: Fraction
 
 
-class ModelConfig(Config, frozen=True):
-    """filters: of the convolutions that find edges; each halves the image, which the last one's cells have to divide.
-    profile_filters: of the convolutions along one axis.
-    crop_classifier: predicts the class from the cropped box; null if there is one class.
+class ModelConfig(Config):
+    """Options of the network.
+
+    Attributes:
+        filters: of the convolutions that find edges. Each halves the image, whose side the last stride must divide.
+        profile_filters: of the convolutions along one axis.
+        crop_classifier: predicts the class from the cropped box; None for datasets with one class.
+
     """
 
     filters: Widths

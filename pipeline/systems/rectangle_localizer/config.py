@@ -1,21 +1,23 @@
-"""The rectangle localizer's own sections of params.yaml."""
+"""The sections of params.yaml that belong to the rectangle localizer."""
 
 from typing import Literal
 
 from pipeline.core.config import Config
 
 
-class TargetsConfig(Config, frozen=True):
-    """Nothing to choose: one box per image."""
+class TargetsConfig(Config):
+    """Has no options: there is one box per image."""
 
 
-class ModelConfig(Config, frozen=True):
-    """endless: train on rectangles drawn anew in every step, as published, instead of on the packed ones.
+class ModelConfig(Config):
+    """Options of the network.
 
-    The frozen layers then have to look at every image, whereas the packed ones are looked at once.
+    Attributes:
+        endless: draw new rectangles for every training step, as published, instead of using the packed ones. The
+            frozen layers then process every image, whereas their outputs for packed images are computed once.
+        output: activation of the dense layer. "sigmoid", as published, and "hard_sigmoid" predict 0 to 1 and are
+            trained with binary cross-entropy; "linear" predicts any number and is trained with squared error.
 
-    output: what the dense layer ends with. "sigmoid", as published, and "hard_sigmoid" answer from 0 to 1 and learn by
-    binary cross-entropy; "linear" can answer anything and learns by squared error.
     """
 
     endless: bool

@@ -1,22 +1,24 @@
-"""The snack localizer's own sections of params.yaml."""
+"""The sections of params.yaml that belong to the snack localizer."""
 
 from typing import Literal
 
 from pipeline.core.config import Config, Fraction, NonNegativeFloat, PositiveInt
 
 
-class TargetsConfig(Config, frozen=True):
-    """rows: what an image with several boxes teaches.
+class TargetsConfig(Config):
+    """Options of the targets.
 
-    "every" makes each box an example of its own, as published, and trains one image towards contradictory answers;
-    "one" takes the box that overlaps the image's others most.
+    Attributes:
+        rows: examples of an image with several boxes. "every" makes each box an example, as published, so that one
+            image has contradictory targets; "one" uses the box with the largest overlap with the image's other boxes.
+
     """
 
     rows: Literal["every", "one"]
 
 
-class ModelConfig(Config, frozen=True):
-    """The published network has dropout 0.7, class_l2 0.01 and box_filters 512."""
+class ModelConfig(Config):
+    """Options of the network. The published one has dropout 0.7, class_l2 0.01 and box_filters 512."""
 
     dropout: Fraction
     class_l2: NonNegativeFloat
