@@ -81,7 +81,7 @@ def test_it_runs_where_what_it_checks_has_changed() -> None:
 def test_it_runs_where_anything_has_changed_that_its_stages_depend_on() -> None:
     stages = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"]
     needed = {dep for stage in STAGES for dep in stages[stage]["do"]["deps"]}
-    assert {"pipeline/geometry/boxes.py", "pipeline/html/document.html", "pipeline/checks"} <= needed
+    assert {"pipeline/geometry/boxes.py", "pipeline/html", "pipeline/validation"} <= needed
     for dependency in needed:
         changed = dependency if Path(dependency).suffix else f"{dependency}/any"
         assert any(re.fullmatch(as_expression(pattern), changed) for pattern in paths()), dependency

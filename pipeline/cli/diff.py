@@ -13,7 +13,7 @@ from pipeline.diff.previews import NUM_PICTURES, choose, draw, kinds_of_images
 from pipeline.diff.revisions import DatasetVersion, open_revision, working_tree
 from pipeline.diff.summary import summary
 from pipeline.diff.thumbnails import Pixels
-from pipeline.html.document import require_replaceable
+from pipeline.html.page_template import require_replaceable
 
 HELP = "show what changed in the data between two revisions"
 DESCRIPTION = (

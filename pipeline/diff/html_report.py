@@ -11,9 +11,9 @@ import numpy as np
 from pipeline.diff.difference import Difference
 from pipeline.diff.previews import Picture, kinds_of_images
 from pipeline.diff.summary import BOX_KINDS, IMAGE_KINDS, notes, totals
-from pipeline.html.document import write_document
+from pipeline.html.page_template import write_html_page
 
-CONTENT = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).with_suffix(".html")
 
 KINDS = {
     **{f"image {kind}": words for kind, words in {"came": "came", "went": "went", **IMAGE_KINDS}.items()},
@@ -26,7 +26,7 @@ def write_diff_page(
 ) -> None:
     """Write the page, whole or not at all. before, after: what the versions are called. remarks: about all of it."""
     data = {"before": before, "after": after, "remarks": remarks, "datasets": sections}
-    write_document(path, CONTENT, f"Data diff: {before} → {after}", data)
+    write_html_page(path, TEMPLATE, f"Data diff: {before} → {after}", data)
 
 
 def section(name: str, difference: Difference, pictures: Sequence[Picture]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pipeline.diff.difference import Difference, Side
 from pipeline.diff.matching import Rows
 from pipeline.diff.thumbnails import Pixels
 from pipeline.geometry.boxes import xywh_to_xyxy
-from pipeline.html.document import data_address
+from pipeline.html.page_template import data_url
 from pipeline.packing.shards import evenly_spaced
 
 NUM_PICTURES = 48
@@ -152,7 +152,7 @@ def _frame(side: str, sources: list[tuple[dict[str, Any], Pixels]]) -> Frame:
     reasons = []
     for row, pixels in sources:
         try:
-            address = data_address(pixels.small_jpeg(row), "jpeg")
+            address = data_url(pixels.small_jpeg(row), "jpeg")
         except BoxlineError as error:
             reasons.append(str(error).strip())
         else:

@@ -1,7 +1,7 @@
-"""What a model answers to a few fixed images, logged after every epoch."""
+"""Logs the predictions for a few fixed images after every epoch of a training."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.systems.interfaces import Arrays, Decoded
-from pipeline.training.progress_page import DECIMALS, Answer, Box, Epoch, name_of, png_address, true_boxes, write_page
-from pipeline.training.wandb_run import log_pictures
+from pipeline.inference.predictor import Predictor
+from pipeline.training.progress_page import DECIMALS, Answer, Box, Epoch, name_of, png_data_url, true_boxes, write_page
+from pipeline.training.wandb_run import log_images
 
 MAX_BOXES = 30
-"""Predicted boxes that are kept per image and epoch, best scores first."""
+"""Predicted boxes that are kept per image and epoch, highest scores first."""
 
 
 class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,103 +27,118 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BBoxLogger(keras.callbacks.Callback):
-    """After every epoch: predicts, rewrites the page, and logs to a run of Weights & Biases where there is one.
+    """Predicts a few images after every epoch, rewrites the progress page, and logs to Weights & Biases if it is used.
 
-    squares: the images, uint8 [N, size, size, 1 or 3].
-    truth: their true boxes.
-    decode: the model's outputs by name as boxes.
-    names: the name of each label.
-    page: the HTML file.
-    model: pixels -> outputs by name. The one that is fitted may be a part of it: the head behind a frozen trunk.
-    run: a run of Weights & Biases, or None.
+    Epochs are numbered from 1 over all phases. Logging does not change a training: prediction neither draws random
+    numbers nor updates weights.
 
-    Epochs are numbered from 1 through all fits that the logger is handed to; `epochs_logged` counts them. `phase`, set
-    between two fits, names what the following epochs belong to. Pictures do not change a training: predicting neither
-    draws random numbers nor updates a weight.
+    Args:
+        model_inputs: the images, uint8 [N, size, size, 1 or 3].
+        ground_truth: the objects of each image.
+        predictor: predicts from pixels. The fitted model may be a part of its model, such as the head behind a frozen
+            backbone.
+        page: the HTML file.
+        title: title of the page.
+        run: a `wandb.Run`, or None.
+        max_boxes: predicted boxes that are kept per image and epoch.
+
+    Attributes:
+        phase: name of the phase that the following epochs belong to; set it before each phase.
+
     """
 
     def __init__(
         self,
         model_inputs: NDArray[np.uint8],
-        truth: Sequence[LabeledBoxes],
-        decode: Callable[[Arrays], Decoded],
-        names: Sequence[str],
+        ground_truth: Sequence[LabeledBoxes],
+        predictor: Predictor,
         page: Path,
         title: str,
         *,
-        model: keras.Model,
         run: Any | None = None,
         max_boxes: int = MAX_BOXES,
     ) -> None:
         super().__init__()
-        assert len(model_inputs) == len(truth), "every image has its true boxes, if only an empty list"
+        assert len(model_inputs) == len(ground_truth), "every image needs a list of boxes, if only an empty one"
         self.phase: str | None = None
-        self._squares, self._decode, self._names = model_inputs, decode, names
+        self._model_inputs, self._predictor, self._names = model_inputs, predictor, predictor.labels.names
         self._page, self._title = page, title
-        self._asked, self._run, self._max_boxes = model, run, max_boxes
-        self._true_xyxy = [xywh_to_xyxy(labeled_boxes.boxes_rel_xywh) for labeled_boxes in truth]
-        self._truth = [true_boxes(labeled_boxes) for labeled_boxes in truth]
-        self._images = [png_address(model_input) for model_input in model_inputs]
+        self._run, self._max_boxes = run, max_boxes
+        self._ground_truth_xyxy = [xywh_to_xyxy(boxes.boxes_rel_xywh) for boxes in ground_truth]
+        self._ground_truth = [true_boxes(boxes) for boxes in ground_truth]
+        self._images = [png_data_url(model_input) for model_input in model_inputs]
         self._epochs: list[Epoch] = []
         self._run_id: str | None = None
 
     @property
     def epochs_logged(self) -> int:
-        """How many epochs the page shows, those before a restart included."""
+        """The number of epochs on the page, those before a restart included."""
         return len(self._epochs)
 
     def state(self) -> dict[str, Any]:
-        """What was logged so far, ready for JSON."""
+        """Everything logged so far, as values that JSON can hold."""
         run_id = self._run_id if self._run is None else self._run.id
         state: dict[str, Any] = msgspec.to_builtins(_State(self._epochs, run_id))
         return state
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from `state()`, and write its page. Raises BoxlineError where it belongs to other images."""
+        """Continue from a result of `state()`, and write its page.
+
+        Raises:
+            BoxlineError: if the state belongs to another number of images.
+
+        """
         restored = msgspec.convert(state, _State)
-        others = {len(epoch.answers) for epoch in restored.epochs} - {len(self._squares)}
+        others = {len(epoch.answers) for epoch in restored.epochs} - {len(self._model_inputs)}
         if others:
             raise BoxlineError(
-                f"The boxes logged before the restart belong to {others.pop()} images, and now {len(self._squares)} "
-                "are logged. Remove the training's checkpoint to start anew."
+                f"The checkpoint holds predictions for {others.pop()} logged images, expected "
+                f"{len(self._model_inputs)}. Remove the checkpoint of this training to start from scratch."
             )
         self._epochs, self._run_id = list(restored.epochs), restored.wandb_run_id
         if self._epochs:
             self._write_page()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keras calls this with the epoch's losses and metrics, those of the held-out images included."""
-        outputs = self._asked.predict_on_batch(self._squares)
-        found = self._decode({name: np.asarray(values) for name, values in outputs.items()})
-        answers = [
-            answer_of(labeled_boxes, true_xyxy, self._max_boxes)
-            for labeled_boxes, true_xyxy in zip(found.by_image(len(self._squares)), self._true_xyxy, strict=True)
+        """Predict and log, together with the epoch's losses and metrics."""
+        boxes = self._predictor.predict_batch(self._model_inputs).boxes
+        predictions = [
+            logged_prediction(predicted, true_xyxy, self._max_boxes)
+            for predicted, true_xyxy in zip(boxes, self._ground_truth_xyxy, strict=True)
         ]
         values = {name: float(value) for name, value in (logs or {}).items()}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._epochs.append(Epoch(self.phase, finite, answers))
+        self._epochs.append(Epoch(self.phase, finite, predictions))
         self._write_page()
         if self._run is not None:
             number = self.epochs_logged
             scalars = {**values, "epoch": number} | ({} if self.phase is None else {"phase": self.phase})
-            log_pictures(self._run, number, scalars, self._squares, self._box_sets(answers))
+            log_images(self._run, number, scalars, self._model_inputs, self._box_sets(predictions))
 
     def _write_page(self) -> None:
-        write_page(self._page, self._title, self._images, self._names, self._truth, self._epochs)
+        write_page(self._page, self._title, self._images, self._names, self._ground_truth, self._epochs)
 
-    def _box_sets(self, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+    def _box_sets(self, predictions: Sequence[Answer]) -> list[dict[str, Any]]:
         return [
-            {"predictions": box_set(answer.boxes, self._names), "ground_truth": box_set(true, self._names)}
-            for answer, true in zip(answers, self._truth, strict=True)
+            {"predictions": box_set(predicted.boxes, self._names), "ground_truth": box_set(true, self._names)}
+            for predicted, true in zip(predictions, self._ground_truth, strict=True)
         ]
 
 
-def answer_of(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> Answer:
-    """The boxes of one image as they are shown, each with its best IoU with any true box, whatever the classes; 0 where
-    there is none.
+def logged_prediction(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> Answer:
+    """Select the predicted boxes of one image that are logged, and compare them with the ground truth.
 
-    A box reaching over the image's edge stays as it is. One that nothing can draw is left out and counted: with a
-    number that is not finite, or without positive width and height.
+    Boxes that extend beyond the image are kept as they are. Boxes that cannot be drawn are dropped and counted: those
+    with a value that is not finite, or without positive width and height.
+
+    Args:
+        predicted: the predicted boxes.
+        true_xyxy: the objects of the image, relative, float64 [N, 4].
+        max_boxes: the boxes to keep, highest scores first.
+
+    Returns:
+        The boxes, each with its highest IoU with any object of any class (0 without objects), and the dropped ones.
+
     """
     assert predicted.scores is not None, "predictions have scores"
     sizes = predicted.boxes_rel_xywh[:, 2:]
@@ -134,7 +149,7 @@ def answer_of(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> Answ
         boxes_xyxy.round(DECIMALS).tolist(),
         predicted.labels[usable][best].tolist(),
         predicted.scores[usable][best].astype(np.float64).round(DECIMALS).tolist(),
-        _best_iou(boxes_xyxy, true_xyxy).round(DECIMALS).tolist(),
+        _max_iou(boxes_xyxy, true_xyxy).round(DECIMALS).tolist(),
         strict=True,
     )
     num_usable = int(usable.sum())
@@ -145,13 +160,14 @@ def answer_of(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> Answ
     )
 
 
-def _best_iou(boxes_xyxy: Boxes, true_xyxy: Boxes) -> NDArray[np.float64]:
+def _max_iou(boxes_xyxy: Boxes, true_xyxy: Boxes) -> NDArray[np.float64]:
+    """The highest IoU of each box with any true box, [N]; 0 without true boxes."""
     pairs = np.repeat(boxes_xyxy, len(true_xyxy), axis=0), np.tile(true_xyxy, (len(boxes_xyxy), 1))
     return paired_iou(*pairs).reshape(len(boxes_xyxy), len(true_xyxy)).max(axis=1, initial=0)
 
 
 def box_set(boxes: Sequence[Box], names: Sequence[str]) -> dict[str, Any]:
-    """Boxes of one image as Weights & Biases takes them, in plain numbers: it refuses NumPy's."""
+    """The boxes of one image in wandb's format, without NumPy scalars, which wandb rejects."""
     return {
         "box_data": [_box_data(box, names) for box in boxes],
         "class_labels": {label: name_of(label, names) for label in range(len(names))},

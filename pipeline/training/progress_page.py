@@ -17,10 +17,10 @@ from PIL import Image
 
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.html.document import data_address, write_document
+from pipeline.html.page_template import data_url, write_html_page
 from pipeline.plots.colors import class_color
 
-CONTENT = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).with_suffix(".html")
 
 DECIMALS = 5
 """Of coordinates and scores: a hundredth of a pixel in an image of 1000 px."""
@@ -62,13 +62,13 @@ class Epoch(msgspec.Struct, frozen=True):
     answers: list[Answer]
 
 
-def png_address(model_input: NDArray[np.uint8]) -> str:
+def png_data_url(model_input: NDArray[np.uint8]) -> str:
     """uint8 [size, size, 1 or 3] as a `data:` address, lossless."""
     buffer = io.BytesIO()
     Image.fromarray(model_input[..., 0] if model_input.shape[-1] == 1 else model_input).save(
         buffer, "PNG", optimize=True
     )
-    return data_address(buffer.getvalue(), "png")
+    return data_url(buffer.getvalue(), "png")
 
 
 def true_boxes(labeled_boxes: LabeledBoxes) -> list[Box]:
@@ -103,7 +103,7 @@ def write_page(
         "truth": msgspec.to_builtins(truth),
         "epochs": msgspec.to_builtins(epochs),
     }
-    write_document(path, CONTENT, title, data)
+    write_html_page(path, TEMPLATE, title, data)
 
 
 def _class(label: int, names: Sequence[str]) -> dict[str, Any]:

@@ -7,12 +7,12 @@ import cv2
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.html.document import data_address, write_document
+from pipeline.html.page_template import data_url, write_html_page
 from pipeline.validation.json_report import as_json
 from pipeline.validation.run import Validation
 from pipeline.validation.similarity import thumbnails_of
 
-CONTENT = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).with_suffix(".html")
 
 QUARANTINE_ROWS = 50
 """Shown of quarantine.parquet."""
@@ -28,7 +28,7 @@ def write_page(path: Path, dataset: str, validation: Validation, files: pa.Table
         "quarantine": validation.quarantine.slice(0, QUARANTINE_ROWS).drop_columns(["row"]).to_pylist(),
         "thumbnails": _thumbnails(report["similar_images"], files),
     }
-    write_document(path, CONTENT, data["title"], data)
+    write_html_page(path, TEMPLATE, data["title"], data)
 
 
 def _thumbnails(pairs: list[dict[str, Any]], files: pa.Table) -> dict[str, str]:
@@ -37,6 +37,6 @@ def _thumbnails(pairs: list[dict[str, Any]], files: pa.Table) -> dict[str, str]:
     rows = pc.index_in(pa.array(ids, pa.int64()), value_set=files["image_id"].combine_chunks())
     model_inputs = thumbnails_of(files["thumbnail"].take(rows))
     return {
-        str(image_id): data_address(cv2.imencode(".png", model_input)[1].tobytes(), "png")
+        str(image_id): data_url(cv2.imencode(".png", model_input)[1].tobytes(), "png")
         for image_id, model_input in zip(ids, model_inputs, strict=True)
     }

@@ -58,7 +58,7 @@ def test_a_page_of_before_is_replaced_and_no_other_file(folder: Path) -> None:
     Path("diff.html").unlink()
     Path("mine.html").write_text("<!DOCTYPE html><title>My notes</title>")
     assert complaint("old/validate", "new/validate", [], Path("mine.html")) == (
-        "mine.html exists and is no page of Boxline. Give another name to --out."
+        "mine.html exists and is not a page of Boxline. Choose another path for --out."
     )
     assert Path("mine.html").read_text() == "<!DOCTYPE html><title>My notes</title>"
 

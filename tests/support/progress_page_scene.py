@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.training.progress_page import Answer, Box, Epoch, png_address
+from pipeline.training.progress_page import Answer, Box, Epoch, png_data_url
 
 TITLE = "a </title><i>title & more"
 CAT, DOG, NAMELESS = 1, 2, 4
@@ -46,4 +46,4 @@ def model_inputs() -> np.ndarray:
 
 
 def images() -> list[str]:
-    return [png_address(model_input) for model_input in model_inputs()]
+    return [png_data_url(model_input) for model_input in model_inputs()]

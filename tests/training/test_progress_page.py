@@ -13,7 +13,7 @@ from PIL import Image
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
-from pipeline.training.progress_page import Answer, Box, Epoch, png_address, true_boxes, write_page
+from pipeline.training.progress_page import Answer, Box, Epoch, png_data_url, true_boxes, write_page
 from tests.support import progress_page_scene as scene
 from tests.support.pages import Parts
 
@@ -90,7 +90,7 @@ def test_a_number_that_is_none_is_refused_and_the_page_before_stays(path: Path, 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_embedded_without_loss(channels: int) -> None:
     model_input = scene.model_inputs()[0][..., :channels]
-    kind, _, text = png_address(model_input).partition(",")
+    kind, _, text = png_data_url(model_input).partition(",")
     assert kind == "data:image/png;base64"
     with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
         assert picture.mode == {1: "L", 3: "RGB"}[channels]
