@@ -1,31 +1,28 @@
-"""What a user can put right. Anything else is a bug and keeps its traceback."""
+"""Errors that a user can correct, and helpers for their messages. Every other exception is a bug."""
 
 from collections.abc import Iterable
 
 
 class BoxlineError(Exception):
-    """A fault in parameters, data, network or machine, told in one sentence that a user can act on.
+    """A fault in parameters, data, network or machine that a user can correct.
 
-    The message says what is wrong, where, what was received, what was expected and what to do next.
-    A stage prints it without a traceback and ends with `exit_code`.
+    The message is one sentence or two: what is wrong, where, what was received, what was expected, what to do next.
+    Stages and commands print it without a traceback and end with `exit_code`.
     """
 
     exit_code = 1
 
 
 class NetworkError(BoxlineError):
-    """A server or a network that failed again and again; it may have recovered later.
+    """A server or network that kept failing after several retries and may recover later."""
 
-    The exit code is that of `sysexits.h` for a failure that may pass.
-    """
-
-    exit_code = 75
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def join_items(values: Iterable[object], limit: int = 10) -> str:
-    """The first `limit` values for a message, and how many follow.
+    """List the first `limit` values for a message, with the number of the rest.
 
-    >>> listed(range(3)), listed("abcd", limit=2)
+    >>> join_items(range(3)), join_items("abcd", limit=2)
     ('0, 1, 2', 'a, b and 2 more')
     """
     texts = [str(value) for value in values]
@@ -34,9 +31,9 @@ def join_items(values: Iterable[object], limit: int = 10) -> str:
 
 
 def truncate(text: str, limit: int = 100) -> str:
-    """Text of a stranger for a message: on one line, and no more than `limit` characters of it.
+    """Put foreign text on one line of at most `limit` characters.
 
-    >>> shortened("one   two"), shortened("abcdef", limit=3)
+    >>> truncate("one   two"), truncate("abcdef", limit=3)
     ('one two', 'abc...')
     """
     line = " ".join(text.split())
@@ -44,7 +41,7 @@ def truncate(text: str, limit: int = 100) -> str:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The first of a chain of wrapped errors, which is the one that says something."""
+    """The innermost of a chain of wrapped errors, which has the most specific message."""
     while error.__context__ is not None:
         error = error.__context__
     return error

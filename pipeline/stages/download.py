@@ -1,4 +1,4 @@
-"""download: a dataset's published archives, as they are, from the upstream, a mirror, a folder or a drawn sample."""
+"""Stage `download`: the published archives of a dataset, from the upstream, a mirror, a folder or the sample."""
 
 import logging
 from dataclasses import replace
@@ -8,39 +8,45 @@ import msgspec
 
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
-from pipeline.core.exit_codes import run_stage
 from pipeline.core.redaction import redact_url
 from pipeline.datasets import registry
 from pipeline.download.sync import exclusive_lock, install, sync_files
+from pipeline.stages.runner import run_stage
 
 logger = logging.getLogger(__name__)
 
 
-def download(dataset: str, sample: Path, out: Path, state: Path, report: Path) -> None:
-    """Make `out` the archives of `datasets.<dataset>.source`, laid out like the upstream, and `report` what they are.
+def download(dataset: str, sample: Path, out: Path, partial: Path, report: Path) -> None:
+    """Download the archives of `datasets.<dataset>.source` to `out`, with the layout of the upstream.
 
-    `sample` is the folder that stands for the source `sample`. `state` keeps what has come of a download that did not
-    end well: the next run goes on there, and `out` stays as it was until then.
+    Args:
+        dataset: a key of `datasets` in params.yaml.
+        sample: the folder to use if the source is `sample`.
+        out: the folder to replace when the download is complete.
+        partial: the folder for what was received until then; the next run resumes an interrupted download from it.
+        report: the JSON file to write: origin, size and checksums of each file.
+
     """
-    chosen = load_params().dataset(dataset)
-    source = registry.source(chosen.module)
-    root = {"upstream": source.UPSTREAM, "sample": str(sample)}.get(chosen.source, chosen.source)
-    if root is None:
+    config = load_params().dataset(dataset)
+    source = registry.source(config.module)
+    base_url = {"upstream": source.UPSTREAM, "sample": str(sample)}.get(config.source, config.source)
+    if base_url is None:
         raise BoxlineError(
-            f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is only drawn and published "
-            "nowhere; expected sample, or a folder or an http(s) or s3 address that holds such files."
+            f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is synthetic and not published; "
+            "expected sample, or a folder or an http(s) or s3 address with such files."
         )
-    # A mirror may hold a part or another version: only the publisher's own files have the digests.
-    is_upstream = chosen.source == "upstream"
-    assets = [asset if is_upstream else replace(asset, size_bytes=None, digest=None) for asset in source.ASSETS]
-    with exclusive_lock(state, f"download of {dataset}"):
-        received = sync_files(assets, root, state, out, report)
-        if chosen.source == "sample":  # DVC watches over it, and its times differ from run to run
-            received = {path: msgspec.structs.replace(file, validator=None) for path, file in received.items()}
-        install(received, state, out, report)
-    size_megabytes = sum(file.size_bytes for file in received.values()) / 1e6
-    logger.info("downloaded %s from %s: %.1f MB", dataset, redact_url(chosen.source), size_megabytes)
+    # A mirror may hold a subset or another version: only the publisher's own files have the published checksums.
+    is_upstream = config.source == "upstream"
+    assets = [asset if is_upstream else replace(asset, size_bytes=None, checksum=None) for asset in source.ASSETS]
+    with exclusive_lock(partial, f"download of {dataset}"):
+        downloaded = sync_files(assets, base_url, partial, out, report)
+        if config.source == "sample":
+            # DVC tracks the sample itself, and its modification times would make the report differ from run to run.
+            downloaded = {path: msgspec.structs.replace(file, validator=None) for path, file in downloaded.items()}
+        install(downloaded, partial, out, report)
+    size_megabytes = sum(file.size_bytes for file in downloaded.values()) / 1e6
+    logger.info("downloaded %s from %s: %.1f MB", dataset, redact_url(config.source), size_megabytes)
 
 
 if __name__ == "__main__":
-    run_stage(download, "dataset", ["sample", "out", "state", "report"])
+    run_stage(download)

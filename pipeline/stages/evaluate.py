@@ -8,7 +8,6 @@ import pyarrow as pa
 from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory, read_json, write_json
 from pipeline.core.config import load_params, parse_config
-from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.config import EvaluateConfig
@@ -19,6 +18,7 @@ from pipeline.evaluation.scores import task
 from pipeline.inference.predictor import load_model, predict
 from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
+from pipeline.stages.runner import run_stage
 from pipeline.systems import interfaces as verbs
 from pipeline.systems.labels import Labels
 
@@ -84,8 +84,4 @@ def evaluate(
 
 
 if __name__ == "__main__":
-    run_stage(
-        evaluate,
-        "system",
-        ["validated", "pack", "targets", "audit", "model", "curves", "out", "metrics", "errors", "pictures"],
-    )
+    run_stage(evaluate)

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory
-from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import FILES, read_table, write_table
+from pipeline.stages.runner import run_stage
 from pipeline.validation.inspection import inspect_images
 
 logger = logging.getLogger(__name__)
@@ -33,4 +33,4 @@ def inspect(dataset: str, images: Path, download: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(inspect, "dataset", ["images", "download", "out"])
+    run_stage(inspect)

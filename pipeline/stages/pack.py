@@ -8,10 +8,10 @@ from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core import schema
 from pipeline.core.atomic_files import resumable_directory
 from pipeline.core.config import load_params, parse_config
-from pipeline.core.exit_codes import run_stage
 from pipeline.core.parquet import read_table
 from pipeline.packing.config import PackConfig
 from pipeline.packing.packer import pack_images
+from pipeline.stages.runner import run_stage
 
 
 def pack(system: str, download: Path, images: Path, files: Path, out: Path) -> None:
@@ -27,4 +27,4 @@ def pack(system: str, download: Path, images: Path, files: Path, out: Path) -> N
 
 
 if __name__ == "__main__":
-    run_stage(pack, "system", ["download", "images", "files", "out"])
+    run_stage(pack)

@@ -1,4 +1,4 @@
-"""preset: the pretrained weights that a system starts from, fetched once and versioned like data."""
+"""pretrained: fetch the weights that a system starts from, once, so that DVC versions them like data."""
 
 import logging
 from pathlib import Path
@@ -7,27 +7,35 @@ import keras
 
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
-from pipeline.core.exit_codes import run_stage
 from pipeline.core.redaction import redact_url
+from pipeline.pretrained.config import parse_pretrained
 from pipeline.pretrained.fetch import fetch_pretrained
-from pipeline.systems import interfaces as verbs
+from pipeline.stages.runner import run_stage
+from pipeline.systems.registry import get_system
 
 logger = logging.getLogger(__name__)
 
 
 def pretrained(system: str, out: Path) -> None:
-    """Fill `out` from `systems.<system>.preset`; leave it empty for a system that starts from random weights."""
-    loaded = load_params()
-    chosen = loaded.system(system)
-    where = f"systems.{system}.preset"
-    section = verbs.pretrained(chosen.module, chosen.pretrained, where)
+    """Fetch or initialize the pretrained weights of a system.
+
+    Args:
+        system: key in params.yaml, under systems.
+        out: receives the weights; stays empty if the system starts from random weights.
+
+    """
+    params = load_params()
+    entry, where = params.system(system), f"systems.{system}.pretrained"
+    declared = get_system(entry.module, f"params.yaml: systems.{system}.module")
+    config = parse_pretrained(entry.pretrained, declared.pretrained_scales, where)
     with atomic_directory(out) as folder:
-        if section is None:
+        source = declared.pretrained_source()
+        if config is None or source is None:
             return
-        keras.utils.set_random_seed(loaded.seed)
-        parameters = fetch_pretrained(section, chosen.module, where, folder)
-    logger.info("fetched the preset of %s from %s: %d parameters", system, redact_url(section.source), parameters)
+        keras.utils.set_random_seed(params.seed)
+        num_parameters = fetch_pretrained(config, source, where, folder)
+    logger.info("pretrained weights of %s from %s: %d parameters", system, redact_url(config.source), num_parameters)
 
 
 if __name__ == "__main__":
-    run_stage(pretrained, "system", ["out"])
+    run_stage(pretrained)

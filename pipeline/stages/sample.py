@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params, parse_config
-from pipeline.core.exit_codes import run_stage
 from pipeline.datasets import registry
+from pipeline.stages.runner import run_stage
 
 logger = logging.getLogger(__name__)
 
@@ -25,4 +25,4 @@ def sample(dataset: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_stage(sample, "dataset", ["out"])
+    run_stage(sample)

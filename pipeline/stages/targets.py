@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pipeline.core.atomic_files import atomic_directory, write_json
 from pipeline.core.config import load_params, parse_config
-from pipeline.core.exit_codes import run_stage
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.evaluation.oracle import count_unencodable_boxes, oracle_score
@@ -13,6 +12,7 @@ from pipeline.evaluation.sample_grid import write_samples
 from pipeline.evaluation.scores import task
 from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
+from pipeline.stages.runner import run_stage
 from pipeline.systems import interfaces as verbs
 from pipeline.systems.target_writer import labels_of, write_targets
 
@@ -49,4 +49,4 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
 
 
 if __name__ == "__main__":
-    run_stage(targets, "system", ["validated", "pack", "out", "report", "samples"])
+    run_stage(targets)

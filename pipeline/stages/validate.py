@@ -7,10 +7,10 @@ from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory, atomic_write, write_json
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
-from pipeline.core.exit_codes import run_stage
 from pipeline.core.formatting import pluralize
 from pipeline.core.parquet import FILES, QUARANTINE, read_table, write_table
 from pipeline.datasets.annotations import Tables
+from pipeline.stages.runner import run_stage
 from pipeline.validation.config import checks_of
 from pipeline.validation.html_report import write_page
 from pipeline.validation.json_report import as_json
@@ -57,4 +57,4 @@ def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, s
 
 
 if __name__ == "__main__":
-    run_stage(validate, "dataset", ["tables", "files", "out", "report", "summary", "page"])
+    run_stage(validate)

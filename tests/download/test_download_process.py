@@ -111,7 +111,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_server(tmp_path: Path, server: 
     assert not bad.go_on.is_set()
     assert (code, lines[-1]) == (
         130,
-        "Interrupted. No output was left half-written; the same command starts again, or goes on where it can.",
+        "Interrupted. No output is half-written; run the same command again to restart or resume.",
     )
     assert received_bytes(tmp_path) == {**dict.fromkeys(PATHS, 0), path: 70_000}
     assert not (tmp_path / "download").exists()

@@ -20,7 +20,7 @@ STAGE = """
 import sys
 from pathlib import Path
 from pipeline.core import errors
-from pipeline.core.exit_codes import run_stage
+from pipeline.stages.runner import run_stage
 
 def stage(kind):
     {
@@ -34,7 +34,7 @@ def stage(kind):
 def raising(error):
     raise error
 
-run_stage(stage, "kind", [])
+run_stage(stage)
 """
 
 DVC_YAML = f"""
@@ -101,14 +101,14 @@ def failure_in(folder: Path, *words: str | Path, **variables: str) -> Failure | 
             "ours@memory",
             Failure(
                 Kind.OUT_OF_MEMORY,
-                "Error: out of memory. A smaller batch_size, image_size or shard_images needs less.",
+                "Error: out of memory. Reduce batch_size, image_size or shard_images in params.yaml.",
             ),
         ),
         (
             "ours@disk",
             Failure(
                 Kind.DISK_FULL,
-                "Error: disk: No space left on device. Make room, grant access or mend the disk, then run it again.",
+                "Error: disk: No space left on device. Free space, grant access or repair the disk, then run it again.",
             ),
         ),
         ("ours@bug", Failure(Kind.CODE, "ZeroDivisionError: division by zero")),
