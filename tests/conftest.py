@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.support.recorded_project_fixtures import pushed_project as pushed_project  # here, so that it is built once
+
 # No deadlines: how long an example takes says something about the machine and nothing about the code. In CI the
 # examples are the same in every run, so that a failure belongs to the change that it appears with.
 settings.register_profile("boxline", deadline=None, derandomize="CI" in os.environ)

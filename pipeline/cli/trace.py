@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeline.core.dvc_project import open_project
 from pipeline.core.errors import BoxlineError
-from pipeline.download.checksums import Digests
-from pipeline.lineage.trace import find, told
-from pipeline.remote.audit import open_project
+from pipeline.download.checksums import Checksums
+from pipeline.lineage.trace import find_provenance, format_provenance
 
 HELP = "find the run that made a file of metrics"
 DESCRIPTION = (
@@ -26,8 +26,8 @@ def trace(file: Path) -> int:
     """Print what is known of the file; return the exit code."""
     if not file.is_file():
         raise BoxlineError(f"There is no file {file}. Expected one that a run made, such as reports/NAME/metrics.json.")
-    md5 = Digests.of_file(file).get("md5")
+    md5 = Checksums.of_file(file).hexdigest("md5")
     with open_project() as repo:
-        made = find(md5, str(file))
-        sys.stdout.write("\n".join([f"{file} (MD5 {md5})", *told(made, md5, repo)]) + "\n")
+        provenance = find_provenance(md5, str(file))
+        sys.stdout.write("\n".join([f"{file} (MD5 {md5})", *format_provenance(provenance, md5, repo)]) + "\n")
     return 0

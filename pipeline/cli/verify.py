@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from pipeline.remote.audit import RemoteAudit, Store, open_store
+from pipeline.remote.audit import RemoteAudit, RemoteStore, open_store
 
 HELP = "ask the remote for everything that dvc.lock names"
 DESCRIPTION = (
@@ -21,19 +21,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def verify(remote: str | None) -> int:
     """Print what is missing and a summary; return the exit code."""
     with open_store(remote) as store:
-        survey = store.survey()
-        for fault in survey.faults:
-            sys.stdout.write(f"{fault.wanted.shown()}: {fault.reason}\n")
-        sys.stdout.write(summary(store, survey) + "\n")
-    return 1 if survey.faults else 0
+        audit = store.audit()
+        for missing in audit.missing:
+            sys.stdout.write(f"{missing.expected}: {missing.reason}\n")
+        sys.stdout.write(summary(store, audit) + "\n")
+    return 1 if audit.missing else 0
 
 
-def summary(store: Store, survey: RemoteAudit) -> str:
+def summary(store: RemoteStore, audit: RemoteAudit) -> str:
     """One line: how many objects there are, how large, where, and what can be done about those that are not."""
-    number = len(survey.objects)
-    if survey.faults:
+    number = len(audit.objects)
+    if audit.missing:
         return (
-            f"{len(survey.faults)} of {number} objects of dvc.lock are missing or damaged in the {store.shown()}. "
+            f"{len(audit.missing)} of {number} objects of dvc.lock are missing or damaged in the {store}. "
             "`boxline repair` mends what it can."
         )
-    return f"All {number} objects of dvc.lock are in the {store.shown()}: {survey.stored_bytes / 1e6:,.1f} MB."
+    return f"All {number} objects of dvc.lock are in the {store}: {audit.stored_bytes / 1e6:,.1f} MB."

@@ -1,109 +1,147 @@
-"""Git's plumbing, as processes: nothing here touches a branch that is checked out, the index or the working tree."""
+"""Git commands in a subprocess. None of them changes a checked-out branch or the working tree.
+
+The index stays as it is, too, if `env` names another one (GIT_INDEX_FILE).
+"""
 
 import os
 import re
 import subprocess
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pipeline.core.errors import BoxlineError, NetworkError
 from pipeline.core.redaction import redact_message
 
-IDENTITY = {
+DEFAULT_IDENTITY = {
     "GIT_AUTHOR_NAME": "Boxline",
     "GIT_AUTHOR_EMAIL": "boxline@localhost",
     "GIT_COMMITTER_NAME": "Boxline",
     "GIT_COMMITTER_EMAIL": "boxline@localhost",
 }
-"""Who commits where Git knows nobody, as in a container."""
+"""Author and committer if none are configured, as in a container."""
 
-
-OUT_OF_REACH = re.compile(
+NETWORK_ERROR = re.compile(
     r"Could not resolve host|Failed to connect|Connection (?:refused|reset|closed|timed out)|Operation timed out"
     r"|Network is unreachable|No route to host|Name or service not known|Temporary failure in name resolution"
     r"|hung up unexpectedly|unexpected disconnect|early EOF|RPC failed|Empty reply|returned error: (?:429|5\d\d)"
 )
-"""What Git, curl and ssh say where a server or the way to it failed, and nobody refused anything."""
+"""Messages of Git, curl and ssh for a failed server or connection, as opposed to a rejected request."""
 
 
 class GitError(BoxlineError):
-    """Git did not do it. The message holds Git's own words."""
+    """A Git command failed. The message contains Git's own."""
 
 
 class GitNetworkError(GitError, NetworkError):
-    """Git did not reach a server."""
+    """A Git command did not reach a server."""
 
 
-def git(*words: str, content: str = "", **variables: str) -> str:
-    """What Git prints, without the end of the last line. `content` is its input, `variables` its environment's."""
-    return run_git(*words, content=content, **variables).rstrip("\n")
+def git(*args: str, folder: Path | None = None, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
+    """Run a Git command.
+
+    Args:
+        *args: the command and its arguments.
+        folder: working directory of the command; the current folder if None.
+        stdin: text for its standard input.
+        env: environment variables in addition to those of this process.
+
+    Returns:
+        Its standard output without trailing newlines.
+
+    Raises:
+        GitError: if it exits with an error.
+        GitNetworkError: if the reason is the network or a server.
+        BoxlineError: if Git is not installed.
+
+    """
+    return _run_git(*args, folder=folder, stdin=stdin, env=env).rstrip("\n")
 
 
-def run_git(*words: str, content: str = "", **variables: str) -> str:
-    """What Git prints, to the byte. Raises GitError where it ends with an error."""
-    environment = {**os.environ, "LC_ALL": "C", **variables}
+def resolve_commit(revision: str, folder: Path | None = None) -> str | None:
+    """Return the full hash of a revision's commit, or None if there is no such revision."""
     try:
-        result = subprocess.run(
-            ["git", *words], input=os.fsencode(content), check=False, capture_output=True, env=environment
-        )
-    except FileNotFoundError:
-        raise BoxlineError("There is no git on PATH. Runs are kept as its commits; install it.") from None
-    if result.returncode:
-        said = " ".join(os.fsdecode(result.stderr or result.stdout).split())
-        kind = GitNetworkError if OUT_OF_REACH.search(said) else GitError
-        raise kind(f"`git {' '.join(words[:1])}` failed: {redact_message(said).rstrip('.')}")
-    return os.fsdecode(result.stdout)
-
-
-def resolve(name: str) -> str | None:
-    """The commit of that name, if there is one."""
-    try:
-        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        return git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", folder=folder)
     except GitError:
         return None
 
 
-def names(text: str) -> list[str]:
-    """What Git prints with -z."""
-    return [name for name in text.split("\0") if name]
-
-
-def file_at(name: str, path: str, **variables: str) -> str | None:
-    """The content of a file, by its path from the current folder, at a commit; in the index where that is ""."""
+def short_commit(folder: Path | None = None) -> str | None:
+    """Return the abbreviated hash of the checked-out commit, or None outside of a repository with commits."""
     try:
-        return run_git("cat-file", "blob", f"{name}:./{path}", **variables)
+        return git("rev-parse", "--short", "HEAD", folder=folder)
     except GitError:
         return None
+
+
+def read_file(revision: str, path: str, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str | None:
+    """Return the exact content of a file at a revision, or None if either is missing.
+
+    Args:
+        revision: a commit, branch or tag; the empty string stands for the index.
+        path: relative to `folder`, with forward slashes.
+        folder: working directory of the command; the current folder if None.
+        env: environment variables in addition to those of this process.
+
+    """
+    try:
+        return _run_git("cat-file", "blob", f"{revision}:./{path}", folder=folder, env=env)
+    except GitError:
+        return None
+
+
+def split_nul(output: str) -> list[str]:
+    """Return the names in the output of a Git command with -z."""
+    return [name for name in output.split("\0") if name]
 
 
 def is_checked_out(branch: str) -> bool:
-    """Here, or in another working tree of this repository."""
+    """Return whether a branch (its full ref) is checked out in any working tree of the repository."""
     return f"branch {branch}" in git("worktree", "list", "--porcelain").splitlines()
 
 
-class Commit(NamedTuple):
-    """What `commit` writes down."""
+def write_commit(tree: str, parents: Sequence[str], message: str, env: Mapping[str, str] | None = None) -> str:
+    """Write a commit without moving any branch and return its hash.
 
-    tree: str
-    parents: list[str]
-    message: str
+    Args:
+        tree: the hash or revision of its tree.
+        parents: its parents in order; repeated ones are dropped.
+        message: the commit message.
+        env: environment variables, which may name author, committer and dates.
+
+    """
+    parent_args = [arg for parent in dict.fromkeys(parents) for arg in ("-p", parent)]
+    identity = {} if _has_identity() else DEFAULT_IDENTITY
+    return git("commit-tree", tree, *parent_args, stdin=message, env={**identity, **(env or {})})
 
 
-def commit(new: Commit, **variables: str) -> str:
-    """Write a commit that no branch knows yet; `variables` may say who and when."""
-    parents = [word for parent in dict.fromkeys(new.parents) for word in ("-p", parent)]
-    known = IDENTITY if not _has_identity() else {}
-    return git("commit-tree", new.tree, *parents, content=new.message, **{**known, **variables})
+def authorship_env(commit: str) -> dict[str, str]:
+    """Return the environment variables that give a new commit the authors and dates of an existing one."""
+    values = git("show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI", commit).split("\0")
+    keys = [f"GIT_{role}_{field}" for role in ("AUTHOR", "COMMITTER") for field in ("NAME", "EMAIL", "DATE")]
+    return dict(zip(keys, values, strict=True))
 
 
-def authorship_env(name: str) -> dict[str, str]:
-    """Who wrote a commit and when, for another one in its place."""
-    found = git("show", "--no-patch", "--format=%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI", name).split("\0")
-    keys = [f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE")]
-    return dict(zip(keys, found, strict=True))
+def _run_git(*args: str, folder: Path | None, stdin: str = "", env: Mapping[str, str] | None) -> str:
+    try:
+        result = subprocess.run(
+            ["git", *args],
+            cwd=folder,
+            input=os.fsencode(stdin),
+            check=False,
+            capture_output=True,
+            env={**os.environ, "LC_ALL": "C", **(env or {})},
+        )
+    except FileNotFoundError:
+        raise BoxlineError("There is no git on PATH. Runs are recorded as Git commits; install Git.") from None
+    if result.returncode:
+        message = " ".join(os.fsdecode(result.stderr or result.stdout).split())
+        error = GitNetworkError if NETWORK_ERROR.search(message) else GitError
+        raise error(f"`git {' '.join(args[:1])}` failed: {redact_message(message).rstrip('.')}")
+    return os.fsdecode(result.stdout)
 
 
 def _has_identity() -> bool:
-    """Somebody said who commits; what Git makes up of a machine's name does not count."""
+    """Return whether an identity is configured; one that Git derives from the host name does not count."""
     try:
         git("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")
         git("-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT")

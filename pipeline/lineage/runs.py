@@ -1,220 +1,269 @@
-"""Runs as commits of the branch `runs`: their code, parameters and dvc.lock, and run.json.
+"""Recorded runs: commits on the branch `runs` with the code, the parameters, dvc.lock and run.json of each run.
 
-The first parent of such a commit is the run before it, the second the commit that was checked out. It is made with an
-index of its own, so that the user's branch, index and files stay as they are.
+The first parent of such a commit is the previous run, the second is the commit that was checked out. The commit is
+built in an index of its own, so the user's branch, index and files stay unchanged.
 """
 
 import json
 import logging
 import os
+import platform
 import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from pipeline.core.dvc_lock import LOCK, Lock
+from pipeline.core.dvc_lock import DVC_LOCK, DvcLock
+from pipeline.core.dvc_project import open_project, require_lock
 from pipeline.core.errors import BoxlineError, NetworkError, join_items
-from pipeline.core.git import Commit, GitError, authorship_env, commit, file_at, git, is_checked_out, names, resolve
-from pipeline.lineage import run_metadata as account
-from pipeline.lineage.run_metadata import PACKAGES, PARAMS, RUN
-from pipeline.remote.audit import open_project, require_lock
+from pipeline.core.git import (
+    GitError,
+    authorship_env,
+    git,
+    is_checked_out,
+    read_file,
+    resolve_commit,
+    split_nul,
+    write_commit,
+)
+from pipeline.core.recorded_runs import RUN_FILE, RUNS_BRANCH
+from pipeline.lineage.run_metadata import PACKAGES, PARAMS, hash_packages, parse_params, read_metrics
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 logger = logging.getLogger(__name__)
 
-RUNS = "refs/heads/runs"
-PUBLISHED = "refs/remotes/origin/runs"
-"""What a clone knows of the runs before it has any of its own."""
+RUNS_REF = f"refs/heads/{RUNS_BRANCH}"
+PUBLISHED_RUNS_REF = f"refs/remotes/origin/{RUNS_BRANCH}"
+"""The published runs, which a clone has before it records any of its own."""
 
-TRIES = 20
-"""As many others may record at the same moment. Git itself waits a little for its locks."""
+UPDATE_ATTEMPTS = 20
+"""How many other processes may record at the same moment. Git itself waits a little for its locks."""
 
-PUSHES = 5
-REFUSALS = ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "reference already exists")
-"""What Git says when somebody else was faster."""
+PUSH_ATTEMPTS = 5
+CONCURRENT_PUSH_ERRORS = (
+    *("fetch first", "non-fast-forward", "cannot lock ref"),
+    *("failed to update ref", "reference already exists"),
+)
+"""Messages of Git if another push was faster."""
 
 
 def record(started: datetime | None, flow_run: str | None) -> str:
-    """Record the run whose dvc.lock is in the current folder; return the commit.
+    """Record the run that dvc.lock in the current folder describes.
 
-    A flow run that the last commit is of already is not recorded twice: it asks again where only its push has failed.
-    Raises BoxlineError where there is no Git repository with a commit, no dvc.lock, or `runs` is checked out.
+    Args:
+        started: when the run began, with a time zone.
+        flow_run: the id of the flow run. If the last recorded run has that id, nothing is recorded again: the flow
+            retries only because its push failed.
+
+    Returns:
+        The hash of the commit on `runs`.
+
+    Raises:
+        BoxlineError: if there is no Git repository with a commit or no dvc.lock, or `runs` is checked out.
+
     """
     head = _require_head()
     require_lock()
-    if flow_run and (known := _last_of(flow_run)):
-        return known
+    if flow_run and (recorded := _last_run_of(flow_run)):
+        return recorded
     with open_project() as repo, tempfile.TemporaryDirectory() as folder:
-        variables = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        uncommitted = _add_working_state(variables)
+        index_env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+        uncommitted = _add_working_tree(index_env)
         run = {
             "commit": head,
             "uncommitted": uncommitted,
-            "started": _in_utc(started) if started else None,
-            "ended": _in_utc(datetime.now(UTC)),
+            "started": _format_utc(started) if started else None,
+            "ended": _format_utc(datetime.now(UTC)),
             "flow_run": flow_run,
-            "python": account.python_version(),
-            "packages": account.packages_of(_file_in_index(PACKAGES, variables)),
-            **_contents(repo, variables),
+            "python": platform.python_version(),
+            "packages": hash_packages(_read_indexed(PACKAGES, index_env)),
+            **_describe_contents(repo, index_env),
         }
-        tree = _tree_with_run(run, variables)
+        tree = _write_tree(run, index_env)
     return _append(tree, head, f"Run of {run['ended']} at {head[:7]}\n")
 
 
-def push(recorded: str, remote: str) -> str:
-    """Push `runs` to a Git remote; return the recorded commit, which is another one where it had to be moved.
+def push(commit: str, remote: str) -> str:
+    """Push `runs` to a Git remote. If the remote has other runs, those of this repository are moved on top of them.
 
-    Where the remote has runs that are not here, those of this repository go on top of them.
+    Args:
+        commit: the recorded run.
+        remote: the name or URL of the remote.
+
+    Returns:
+        The hash of the recorded run, which changes if it is moved.
+
+    Raises:
+        NetworkError: if the remote cannot be reached.
+        BoxlineError: if the push fails for another reason.
+
     """
-    for _ in range(PUSHES):
-        tip = resolve(RUNS)
+    for _ in range(PUSH_ATTEMPTS):
+        tip = resolve_commit(RUNS_REF)
         try:
-            git("push", "--quiet", remote, f"{tip}:{RUNS}")
-            return recorded
+            git("push", "--quiet", remote, f"{tip}:{RUNS_REF}")
+            return commit
         except GitError as error:
-            refusal = error
-        if not any(words in str(refusal) for words in REFUSALS):
+            failure = error
+        if not any(message in str(failure) for message in CONCURRENT_PUSH_ERRORS):
             break
-        recorded = _move_onto(_fetched(remote), tip or "").get(recorded, recorded)
-    kind = NetworkError if isinstance(refusal, NetworkError) else BoxlineError
-    raise kind(
-        f"The run is recorded here as {recorded[:7]} on `runs`, but was not pushed: {refusal}. Check `git remote -v` "
-        f"and your rights there, then: git push {remote} runs"
+        commit = _move_onto(_fetch_tip(remote), tip or "").get(commit, commit)
+    error_class = NetworkError if isinstance(failure, NetworkError) else BoxlineError
+    raise error_class(
+        f"The run is recorded here as {commit[:7]} on `{RUNS_BRANCH}`, but was not pushed: {failure}. Check "
+        f"`git remote -v` and your rights there, then: git push {remote} {RUNS_BRANCH}"
     )
 
 
 def _require_head() -> str:
+    """Return the checked-out commit, which must not be on `runs`."""
     try:
         git("rev-parse", "--git-dir")
     except GitError:
         raise BoxlineError(
-            "The current folder is in no Git repository, and runs are recorded as its commits. Run this from the "
-            "project's root folder; `git init` makes one."
+            "The current folder is not in a Git repository, and runs are recorded as Git commits. Run this from the "
+            "project's root folder; `git init` creates a repository."
         ) from None
-    head = resolve("HEAD")
+    head = resolve_commit("HEAD")
     if head is None:
         raise BoxlineError(
-            "The Git repository has no commit, so there is nothing that a run could belong to. Make the first one: "
-            "git add --all && git commit"
+            "The Git repository has no commit that a run could belong to. Create the first one: git add --all && git "
+            "commit"
         )
-    if is_checked_out(RUNS):
+    if is_checked_out(RUNS_REF):
         raise BoxlineError(
-            "The branch `runs` is checked out, and a run is recorded without touching what is checked out. Work on "
-            "another branch: git switch --create NAME"
+            f"The branch `{RUNS_BRANCH}` is checked out, and recording a run must not change a checked-out branch. "
+            "Switch to another one: git switch --create NAME"
         )
     return head
 
 
-def _last_of(flow_run: str) -> str | None:
-    """The last recorded run, if it is that one."""
-    tip = resolve(RUNS)
-    text = file_at(tip, RUN) if tip else None
+def _last_run_of(flow_run: str) -> str | None:
+    """Return the last recorded run if it is that of the flow run."""
+    tip = resolve_commit(RUNS_REF)
+    text = read_file(tip, RUN_FILE) if tip else None
     return tip if text and json.loads(text)["flow_run"] == flow_run else None
 
 
-def _add_working_state(variables: dict[str, str]) -> list[str]:
-    """Fill the index with what ran; return the tracked files that differ from HEAD, dvc.lock aside.
+def _add_working_tree(index_env: dict[str, str]) -> list[str]:
+    """Add tracked files and dependencies of stages to the index.
 
-    It begins as a copy of the user's, which knows what was added and what a sparse checkout leaves out.
+    The index starts as a copy of the user's, which has added files and the settings of a sparse checkout.
+
+    Returns:
+        The tracked files that differ from HEAD, without dvc.lock.
+
     """
-    users = Path(git("rev-parse", "--git-path", "index"))
-    if users.exists():
-        shutil.copyfile(users, variables["GIT_INDEX_FILE"])
+    user_index = Path(git("rev-parse", "--git-path", "index"))
+    if user_index.exists():
+        shutil.copyfile(user_index, index_env["GIT_INDEX_FILE"])
     else:
-        git("read-tree", "HEAD", **variables)
-    git("add", "--update", **variables)
-    differing = names(git("diff-index", "--cached", "--name-only", "-z", "HEAD", **variables))
-    git("add", "--force", "--", LOCK, **variables)
-    _add_dependencies(Lock(_file_in_index(LOCK, variables) or "", LOCK), variables)
-    return [name for name in differing if name != git("rev-parse", "--show-prefix") + LOCK]
+        git("read-tree", "HEAD", env=index_env)
+    git("add", "--update", env=index_env)
+    changed = split_nul(git("diff-index", "--cached", "--name-only", "-z", "HEAD", env=index_env))
+    git("add", "--force", "--", DVC_LOCK, env=index_env)
+    _add_dependencies(_read_indexed_lock(index_env), index_env)
+    return [name for name in changed if name != git("rev-parse", "--show-prefix") + DVC_LOCK]
 
 
-def _add_dependencies(lock: Lock, variables: dict[str, str]) -> None:
-    """Add what stages read and Git does not track, and what says so; nothing else, since it may be a secret."""
-    wanted = ["dvc.yaml", *(name for name in lock.inputs() if _is_inside(name))]
-    listing = ("ls-files", "--others", "--exclude-standard", "-z", "--", *wanted)
-    found = [name for name in names(git("--literal-pathspecs", *listing, **variables)) if not name.endswith("/")]
-    if found:
-        words = ("add", "--pathspec-from-file=-", "--pathspec-file-nul")
-        git("--literal-pathspecs", *words, content="\0".join(found), **variables)
-    tracked = set(names(git("ls-files", "-z", **variables)))
-    left_out = [name for name in wanted if Path(name).is_file() and name not in tracked]
-    if left_out:
+def _add_dependencies(lock: DvcLock, index_env: dict[str, str]) -> None:
+    """Add dvc.yaml and untracked dependencies of stages. No other untracked file: it may hold secrets."""
+    wanted = ["dvc.yaml", *(path for path in lock.inputs() if _is_inside_project(path))]
+    listing_args = ("ls-files", "--others", "--exclude-standard", "-z", "--", *wanted)
+    listed = split_nul(git("--literal-pathspecs", *listing_args, env=index_env))
+    untracked = [name for name in listed if not name.endswith("/")]
+    if untracked:
+        add_args = ("add", "--pathspec-from-file=-", "--pathspec-file-nul")
+        git("--literal-pathspecs", *add_args, stdin="\0".join(untracked), env=index_env)
+    tracked = set(split_nul(git("ls-files", "-z", env=index_env)))
+    ignored = [path for path in wanted if Path(path).is_file() and path not in tracked]
+    if ignored:
         logger.warning(
-            "Not recorded, since .gitignore excludes it: %s. A clone of the run lacks it; `git add --force` tracks it.",
-            join_items(left_out),
+            "Not recorded because .gitignore excludes it: %s. A clone of the run lacks it; track it with `git add "
+            "--force`.",
+            join_items(ignored),
         )
 
 
-def _is_inside(name: str) -> bool:
-    return "://" not in name and not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+def _is_inside_project(path: str) -> bool:
+    return "://" not in path and not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
 
 
-def _contents(repo: "Repo", variables: dict[str, str]) -> dict[str, Any]:
-    """Parameters, hashes of data, and metrics, from what is recorded."""
-    lock = Lock(_file_in_index(LOCK, variables) or "", LOCK)
+def _describe_contents(repo: "Repo", index_env: dict[str, str]) -> dict[str, Any]:
+    """Return parameters, hashes of data, and metrics, read from the index that is recorded."""
+    lock = _read_indexed_lock(index_env)
     return {
-        "params": account.params_of(_file_in_index(PARAMS, variables)),
+        "params": parse_params(_read_indexed(PARAMS, index_env)),
         "data": lock.outputs(),
-        "metrics": account.metrics_of(repo, lock),
+        "metrics": read_metrics(repo, lock),
     }
 
 
-def _file_in_index(path: str, variables: dict[str, str]) -> str | None:
-    return file_at("", path, **variables)
+def _read_indexed_lock(index_env: dict[str, str]) -> DvcLock:
+    return DvcLock.parse(_read_indexed(DVC_LOCK, index_env) or "")
 
 
-def _tree_with_run(run: dict[str, Any], variables: dict[str, str]) -> str:
+def _read_indexed(path: str, index_env: dict[str, str]) -> str | None:
+    return read_file("", path, env=index_env)
+
+
+def _write_tree(run: dict[str, Any], index_env: dict[str, str]) -> str:
+    """Add run.json to the index and return the hash of its tree."""
     text = json.dumps(run, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    blob = git("hash-object", "-w", "--stdin", content=text)
-    place = git("rev-parse", "--show-prefix") + RUN
-    git("update-index", "--add", "--cacheinfo", f"100644,{blob},{place}", **variables)
-    return git("write-tree", **variables)
+    blob = git("hash-object", "-w", "--stdin", stdin=text)
+    path = git("rev-parse", "--show-prefix") + RUN_FILE
+    git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=index_env)
+    return git("write-tree", env=index_env)
 
 
 def _append(tree: str, head: str, message: str) -> str:
-    """Put a commit on top of `runs`, whoever else does so at the same time."""
-    for _ in range(TRIES):
-        tip = resolve(RUNS)
-        before = tip or resolve(PUBLISHED)
-        new = commit(Commit(tree, [before, head] if before else [head], message))
+    """Append a commit to `runs`, with retries if other processes do so at the same time."""
+    for _ in range(UPDATE_ATTEMPTS):
+        tip = resolve_commit(RUNS_REF)
+        previous = tip or resolve_commit(PUBLISHED_RUNS_REF)
+        commit = write_commit(tree, [previous, head] if previous else [head], message)
         try:
-            git("update-ref", "-m", "boxline record", RUNS, new, tip or "")
-            return new
+            git("update-ref", "-m", "boxline record", RUNS_REF, commit, tip or "")
+            return commit
         except GitError as error:
-            refusal = error
-    raise BoxlineError(f"The run could not be put on the branch `runs` ({refusal}). Run it again.")
+            failure = error
+    raise BoxlineError(f"The run could not be added to the branch `{RUNS_BRANCH}` ({failure}). Run it again.")
 
 
-def _fetched(remote: str) -> str:
-    """The remote's last run, by a name that is taken away again."""
-    name = f"refs/boxline/{os.getpid()}"
-    git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, f"+{RUNS}:{name}")
+def _fetch_tip(remote: str) -> str:
+    """Fetch the remote's last run through a temporary ref and return its hash."""
+    ref = f"refs/boxline/{os.getpid()}"
+    git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", remote, f"+{RUNS_REF}:{ref}")
     try:
-        return resolve(name) or ""
+        return resolve_commit(ref) or ""
     finally:
-        git("update-ref", "-d", name)
+        git("update-ref", "-d", ref)
 
 
-def _move_onto(theirs: str, tip: str) -> dict[str, str]:
-    """Put the runs that only `runs` here has on top of the remote's; return what became of each."""
+def _move_onto(remote_tip: str, tip: str) -> dict[str, str]:
+    """Move the runs that the remote lacks on top of its own.
+
+    Returns:
+        The new hash of each moved run by its old one; empty if another process recorded a run meanwhile.
+
+    """
     moved: dict[str, str] = {}
-    before = theirs
-    for own in git("rev-list", "--first-parent", "--reverse", tip, f"^{theirs}", "--", RUN).split():
-        head = json.loads(file_at(own, RUN) or "")["commit"]
-        message = git("show", "--no-patch", "--format=%B", own)
-        before = commit(Commit(f"{own}^{{tree}}", [before, head], message), **authorship_env(own))
-        moved[own] = before
+    previous = remote_tip
+    for run in git("rev-list", "--first-parent", "--reverse", tip, f"^{remote_tip}", "--", RUN_FILE).split():
+        head = json.loads(read_file(run, RUN_FILE) or "")["commit"]
+        message = git("show", "--no-patch", "--format=%B", run)
+        previous = write_commit(f"{run}^{{tree}}", [previous, head], message, env=authorship_env(run))
+        moved[run] = previous
     try:
-        git("update-ref", "-m", "boxline record", RUNS, before, tip)
-    except GitError:  # somebody records at this moment: the next try begins with that
+        git("update-ref", "-m", "boxline record", RUNS_REF, previous, tip)
+    except GitError:  # the next attempt includes that run
         return {}
     return moved
 
 
-def _in_utc(moment: datetime) -> str:
-    """To the second, as in 2026-11-21T18:45:02Z."""
+def _format_utc(moment: datetime) -> str:
+    """Format a time to the second, as in 2026-11-21T18:45:02Z."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""From the content of a file back to what made it: run, stage, parameters, data, and the commands to have it back."""
+"""Provenance of a file by its content: run, stage, parameters, inputs, and the commands that restore or rebuild it."""
 
 import json
 import shlex
@@ -9,168 +9,191 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from pipeline.core.dvc_lock import LOCK, Lock, LockedStage
+from pipeline.core.dvc_lock import DVC_LOCK, DvcLock, LockedStage
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.core.git import GitError, file_at, git, names, resolve
-from pipeline.download.sync import Report
-from pipeline.lineage import run_metadata as account
-from pipeline.lineage.run_metadata import PACKAGES, RUN, cleaned
-from pipeline.lineage.runs import PUBLISHED, RUNS
-from pipeline.remote.local_content import Contents
+from pipeline.core.git import GitError, git, read_file, resolve_commit, split_nul
+from pipeline.core.recorded_runs import RUN_FILE, RUNS_BRANCH
+from pipeline.download.sync import DownloadReport
+from pipeline.lineage.run_metadata import PACKAGES, hash_packages, redact
+from pipeline.lineage.runs import PUBLISHED_RUNS_REF, RUNS_REF
+from pipeline.remote.objects import find_local_file
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-DOWNLOADED = "download.json"
-"""Name of the report of a download, which is an output of the stage: addresses and digests of the sources."""
+DOWNLOAD_REPORT = "download.json"
+"""File name of the output of the stage `download` with the URLs and digests of its files."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """A state of the project whose dvc.lock names the content: a recorded run, or the workspace, which has no commit.
+class Provenance:
+    """The state of the project that produced a file: a recorded run or the workspace.
 
-    earlier: runs before it that name the same content.
+    Attributes:
+        commit: the commit of the recorded run; None for the workspace.
+        run: the content of run.json, or what is known of it for the workspace.
+        lock: dvc.lock of that state.
+        earlier_commits: recorded runs before it that produced the same content.
+
     """
 
     commit: str | None
     run: dict[str, Any]
-    lock: Lock
-    earlier: list[str]
+    lock: DvcLock
+    earlier_commits: list[str]
 
 
-def find(md5: str, shown: str) -> Made:
-    """The latest run that names that content, else the workspace. Raises BoxlineError where nothing does."""
-    runs = _runs_with(md5)
-    if runs:
-        latest, *earlier = runs
-        where = f"{LOCK} of {latest[:7]}"
-        run = json.loads(file_at(latest, RUN) or "{}")
-        return Made(latest, run, Lock(file_at(latest, LOCK) or "", where), earlier)
-    if Path(LOCK).is_file():
-        lock = Lock(Path(LOCK).read_text(encoding="utf-8"), LOCK)
-        if lock.makers(md5):
-            return Made(None, _workspace(), lock, [])
+def find_provenance(md5: str, name: str) -> Provenance:
+    """Return the latest recorded run that produced a content, else the workspace.
+
+    Args:
+        md5: MD5 of the content.
+        name: what error messages call the file.
+
+    Raises:
+        BoxlineError: if neither a run nor the workspace produced it.
+
+    """
+    commits = _runs_that_produced(md5)
+    if commits:
+        latest, *earlier = commits
+        run = json.loads(read_file(latest, RUN_FILE) or "{}")
+        return Provenance(latest, run, _lock_of(latest), earlier)
+    if Path(DVC_LOCK).is_file():
+        lock = DvcLock.parse(Path(DVC_LOCK).read_text(encoding="utf-8"))
+        if lock.producers(md5):
+            return Provenance(None, _workspace_run(), lock, [])
     raise BoxlineError(
-        f"No run on the branch `runs` and no stage of the workspace's {LOCK} made {shown} (MD5 {md5}). It was changed "
-        "since, or its run was not recorded; where others recorded it, fetch theirs: git fetch origin runs"
+        f"Neither a run on the branch `{RUNS_BRANCH}` nor the workspace's {DVC_LOCK} has an output with the content of "
+        f"{name} (MD5 {md5}). It was changed afterwards, or its run was not recorded here; fetch the runs of others: "
+        f"git fetch origin {RUNS_BRANCH}"
     )
 
 
-def told(made: Made, md5: str, repo: "Repo") -> Iterator[str]:
-    """All that is known, line by line."""
-    yield from _run_lines(made)
-    for stage, path in made.lock.makers(md5):
+def format_provenance(provenance: Provenance, md5: str, repo: "Repo") -> Iterator[str]:
+    """Yield the lines of a report: the run, then for each stage that produced the content its inputs and commands."""
+    yield from _run_lines(provenance)
+    for stage, path in provenance.lock.producers(md5):
         yield ""
-        yield f"{path} was made by the stage {stage.name}"
+        yield f"{path} is an output of the stage {stage.name}"
         yield from _param_lines(stage)
-        yield "from"
-        for link in made.lock.upstream(stage):
-            yield from _link_lines(link, made, Contents(repo))
+        yield "with the lineage"
+        for upstream_stage in provenance.lock.upstream(stage):
+            yield from _stage_lines(upstream_stage, provenance, repo)
         yield ""
-        yield from _commands(made, stage.name, path, repo)
+        yield from _command_lines(provenance, stage.name, path, repo)
 
 
-def _runs_with(md5: str) -> list[str]:
-    """The runs whose dvc.lock holds that hash, the latest first."""
-    tip = resolve(RUNS) or resolve(PUBLISHED)
-    commits = git("rev-list", "--first-parent", tip, "--", RUN).split() if tip else []
+def _runs_that_produced(md5: str) -> list[str]:
+    """Return the recorded runs with an output of that MD5, the latest first."""
+    tip = resolve_commit(RUNS_REF) or resolve_commit(PUBLISHED_RUNS_REF)
+    commits = git("rev-list", "--first-parent", tip, "--", RUN_FILE).split() if tip else []
     if not commits:
         return []
     try:
-        found = git("grep", "--files-with-matches", "--fixed-strings", md5, *commits, "--", LOCK).splitlines()
-    except GitError:  # Git's way to say that there is none
+        matches = git("grep", "--files-with-matches", "--fixed-strings", md5, *commits, "--", DVC_LOCK).splitlines()
+    except GitError:  # `git grep` fails if nothing matches
         return []
-    matching = [line.partition(":")[0] for line in found]
-    return [name for name in matching if Lock(file_at(name, LOCK) or "", f"{LOCK} of {name[:7]}").makers(md5)]
+    candidates = [match.partition(":")[0] for match in matches]
+    return [commit for commit in candidates if _lock_of(commit).producers(md5)]
 
 
-def _workspace() -> dict[str, Any]:
+def _lock_of(commit: str) -> DvcLock:
+    return DvcLock.parse(read_file(commit, DVC_LOCK) or "", f"{DVC_LOCK} of {commit[:7]}")
+
+
+def _workspace_run() -> dict[str, Any]:
     packages = Path(PACKAGES)
     return {
-        "commit": resolve("HEAD"),
-        "packages": account.packages_of(packages.read_text(encoding="utf-8") if packages.is_file() else None),
+        "commit": resolve_commit("HEAD"),
+        "packages": hash_packages(packages.read_text(encoding="utf-8") if packages.is_file() else None),
     }
 
 
-def _run_lines(made: Made) -> Iterator[str]:
-    run = made.run
-    if made.commit is None:
-        yield "run       not recorded: the workspace's own; `boxline record` records it"
+def _run_lines(provenance: Provenance) -> Iterator[str]:
+    run = provenance.run
+    if provenance.commit is None:
+        yield "run       not recorded, only in the workspace; `boxline record` records it"
     else:
         flow_run = f", flow run {run['flow_run']}" if run["flow_run"] else ""
-        yield f"run       {made.commit}, ended {run['ended']}{flow_run}"
-    if made.earlier:
-        yield f"          the same came out of {join_items(name[:7] for name in made.earlier)} before"
+        yield f"run       {provenance.commit}, ended {run['ended']}{flow_run}"
+    if provenance.earlier_commits:
+        earlier = join_items(commit[:7] for commit in provenance.earlier_commits)
+        yield f"          identical output in earlier runs: {earlier}"
     if run["commit"]:
-        yield f"code      {run['commit']}{_uncommitted(run.get('uncommitted', []))}"
+        yield f"code      {run['commit']}{_format_uncommitted(run.get('uncommitted', []))}"
     if run.get("python"):
         yield f"python    {run['python']}"
     if run["packages"]:
         yield f"packages  {PACKAGES}, SHA-256 {run['packages']}"
 
 
-def _uncommitted(paths: list[str]) -> str:
-    return f", and uncommitted changes of {', '.join(paths)}" if paths else ""
+def _format_uncommitted(paths: list[str]) -> str:
+    return f" with uncommitted changes of {', '.join(paths)}" if paths else ""
 
 
 def _param_lines(stage: LockedStage) -> Iterator[str]:
     for file, values in stage.params.items():
         for name, value in values.items():
-            yield f"with      {file}: {name} = {json.dumps(cleaned(value), ensure_ascii=False)}"
+            yield f"param     {file}: {name} = {json.dumps(redact(value), ensure_ascii=False)}"
 
 
-def _link_lines(stage: LockedStage, made: Made, contents: Contents) -> Iterator[str]:
-    """A stage of the chain. What it read of the commit is counted, what is nowhere but on some disk is named."""
+def _stage_lines(stage: LockedStage, provenance: Provenance, repo: "Repo") -> Iterator[str]:
+    """Yield the outputs and inputs of one stage: a count of the inputs in Git, and the paths of all others."""
     yield f"  {stage.name}"
     for path, md5 in stage.outputs.items():
-        yield f"    made  {path} ({md5})"
-    inputs = [name for name in made.lock.inputs() if name in stage.dependencies]
-    kept = _kept(made.commit or "HEAD", inputs)
-    if kept:
-        yield f"    read  {len(kept)} file{'s' * (len(kept) > 1)} of the {'commit' if made.commit else 'workspace'}"
+        yield f"    output  {path} ({md5})"
+    inputs = [path for path in provenance.lock.inputs() if path in stage.dependencies]
+    committed = _committed_paths(provenance.commit or "HEAD", inputs)
+    if committed:
+        plural = "s" * (len(committed) > 1)
+        yield f"    input   {len(committed)} file{plural} of the {'commit' if provenance.commit else 'workspace'}"
     for path in inputs:
-        if path not in kept:
-            yield f"    read  {path} ({stage.dependencies[path]}), which is not in Git"
+        if path not in committed:
+            yield f"    input   {path} ({stage.dependencies[path]}), which is not in Git"
     for path, md5 in stage.outputs.items():
-        if path.endswith(f"/{DOWNLOADED}"):
-            yield from _source_lines(contents.find(md5, path))
+        if path.endswith(f"/{DOWNLOAD_REPORT}"):
+            yield from _source_lines(find_local_file(repo, md5, path))
 
 
-def _kept(commit: str, paths: list[str]) -> set[str]:
-    """Those of the files and folders that a commit has."""
-    return (
-        set(names(git("--literal-pathspecs", "ls-tree", "--name-only", "-z", commit, "--", *paths))) if paths else set()
-    )
+def _committed_paths(commit: str, paths: list[str]) -> set[str]:
+    """Return those of the files and folders that are in a commit."""
+    if not paths:
+        return set()
+    return set(split_nul(git("--literal-pathspecs", "ls-tree", "--name-only", "-z", commit, "--", *paths)))
 
 
 def _source_lines(report: Path | None) -> Iterator[str]:
-    """Addresses and digests of what a download brought, where its report is on this machine."""
+    """Yield URL, size and digest of each downloaded file, if the report of the download is on this machine."""
     if report is None:
         return
-    for path, file in msgspec.json.decode(report.read_bytes(), type=Report).files.items():
-        yield f"    from  {file.origin} ({path}, {file.size_bytes:,} bytes, SHA-256 {file.sha256})"
+    for path, file in msgspec.json.decode(report.read_bytes(), type=DownloadReport).files.items():
+        yield f"    source  {file.origin} ({path}, {file.size_bytes:,} bytes, SHA-256 {file.sha256})"
 
 
-def _commands(made: Made, stage: str, path: str, repo: "Repo") -> Iterator[str]:
-    """What to type. A recorded run gets a folder of its own, so that the workspace stays as it is."""
-    if made.commit is None:
-        yield "To have it back:"
+def _command_lines(provenance: Provenance, stage: str, path: str, repo: "Repo") -> Iterator[str]:
+    """Yield the commands that restore and rebuild the file; for a recorded run in a separate folder."""
+    if provenance.commit is None:
+        yield "To restore it:"
     else:
-        folder = f"../run-{made.commit[:7]}"
-        yield "To have it back, in a folder of its own:"
-        yield f"  git worktree add --detach {folder} {made.commit}"
-        yield from (f"  {line}" for line in _settings(folder, repo))
+        folder = f"../run-{provenance.commit[:7]}"
+        yield "To restore it in a separate folder:"
+        yield f"  git worktree add --detach {folder} {provenance.commit}"
+        yield from (f"  {command}" for command in _remote_commands(folder, repo))
         yield f"  cd {folder}"
     yield f"  dvc pull {shlex.quote(path)}"
-    yield "To build it again there, from the sources:" if made.commit else "To build it again, from the sources:"
+    yield f"To rebuild it {'there ' if provenance.commit else ''}from the sources:"
     yield f"  dvc repro --force {shlex.quote(stage)}"
 
 
-def _settings(folder: str, repo: "Repo") -> Iterator[str]:
-    """Another folder lacks what Git does not keep of DVC's settings, and there a relative path means another place."""
+def _remote_commands(folder: str, repo: "Repo") -> Iterator[str]:
+    """Yield the commands that give another folder access to the remote.
+
+    Git does not track .dvc/config.local, and a relative path of a remote means another place there.
+    """
     if Path(".dvc/config.local").is_file():
         yield f"cp .dvc/config.local {folder}/.dvc/"
     remote = repo.config["core"].get("remote")
-    address = str(repo.config["remote"].get(remote, {}).get("url", "://"))
-    if "://" not in address:
-        yield f"dvc --cd {folder} remote modify --local {shlex.quote(remote)} url {shlex.quote(address)}"
+    url = str(repo.config["remote"].get(remote, {}).get("url", "://"))
+    if "://" not in url:
+        yield f"dvc --cd {folder} remote modify --local {shlex.quote(remote)} url {shlex.quote(url)}"

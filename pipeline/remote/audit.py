@@ -1,212 +1,184 @@
-"""What dvc.lock names, and how much of it the remote really has: the remote itself is asked.
+"""Audit of the DVC remote: whether it has every object that dvc.lock refers to.
 
-DVC remembers what it believes to be in a remote, so that `dvc push` and `dvc status --cloud` call complete what has
-lost objects since, and what was never pushed because the cache had lost it too.
+The audit requests the objects from the remote itself. DVC caches what it believes to be there, so `dvc push` and
+`dvc status --cloud` report success although the remote has lost objects, or never received some that were missing in
+the cache, too.
 """
 
 import contextlib
 import errno
-import hashlib
-import json
+import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pipeline.core.dvc_lock import LOCK
+from pipeline.core.dvc_project import open_project, require_lock
 from pipeline.core.errors import BoxlineError, NetworkError
 from pipeline.core.redaction import redact_message, redact_url
 from pipeline.core.thread_pool import map_threaded
-from pipeline.download.checksums import READ_BYTES
+from pipeline.remote.objects import Directory, ExpectedObject, Location, Output, expected_objects, has_hash
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-FOLDER = ".dir"
-"""Ends the hash of a folder: of the list of its files, which is an object as they are."""
 
 PERMANENT_ERRORS = {
     *("PermissionError", "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "HostKeyNotVerifiable"),
     *("FileNotFoundError", "ValueError", "ImportError"),
 }
-"""Errors that asking again does not change, by name, since each kind of remote has its own. All others may pass."""
+"""Names of exceptions that a retry does not help. Names, since each kind of remote has its own classes."""
 
-FULL_OR_FIXED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+PERMANENT_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where content belongs in the workspace, and the stage that makes it. Without `has_command` nothing makes it."""
-
-    path: str
-    stage: str
-    has_command: bool
-
-
-@dataclass
-class ExpectedObject:
-    """One object that dvc.lock names, with all its places. The size of a file in a folder is not recorded: None."""
-
-    oid: str
-    size_bytes: int | None
-    places: list[Place] = field(default_factory=list)
-
-    @property
-    def maker(self) -> str | None:
-        """A stage that makes it; None for what somebody put there."""
-        return next((place.stage for place in self.places if place.has_command), None)
-
-    def shown(self) -> str:
-        """For messages: path, stage and hash."""
-        more = f" and {len(self.places) - 1} more" if len(self.places) > 1 else ""
-        return f"{self.places[0].path}{more} of {self.places[0].stage} ({self.oid})"
-
-
-@dataclass(frozen=True)
 class MissingObject:
-    """An object that the remote does not have as it should be."""
+    """An object that the remote does not have, or has with another size or content, and the reason in words."""
 
-    wanted: ExpectedObject
+    expected: ExpectedObject
     reason: str
 
 
 @dataclass(frozen=True)
 class RemoteAudit:
-    """All objects that dvc.lock names, by hash, the bytes of those that are in the remote, and what is wrong."""
+    """The result of an audit.
+
+    Attributes:
+        objects: every expected object by hash.
+        stored_bytes: total size of those that are in the remote.
+        missing: those that are missing or damaged there.
+
+    """
 
     objects: dict[str, ExpectedObject]
     stored_bytes: int
-    faults: list[MissingObject]
+    missing: list[MissingObject]
 
 
-@dataclass(frozen=True)
-class _Folder:
-    """An output that is a folder: the hashes and paths of its files, or None where no list of them was found."""
+class RemoteStore:
+    """A DVC remote of a project, together with the project's cache.
 
-    place: Place
-    oid: str
-    size_bytes: int | None
-    content: bytes | None
+    Its methods raise a BoxlineError if the remote cannot be used, and a NetworkError if a retry may help.
+    """
 
-    def files(self) -> list[tuple[str, str]]:
-        if self.content is None:
-            return []
-        return [(entry["md5"], f"{self.place.path}/{entry['relpath']}") for entry in json.loads(self.content)]
-
-
-class Store:
-    """The remote and the cache of the workspace's DVC project. Raises BoxlineError where the remote does not answer."""
-
-    def __init__(self, repo: "Repo", remote: str | None) -> None:
-        found = repo.cloud.get_remote(remote)
-        self.name: str = found.name
-        self.address = redact_url(found.fs.unstrip_protocol(found.path))
+    def __init__(self, repo: "Repo", name: str | None) -> None:
+        remote = repo.cloud.get_remote(name)
+        self.name: str = remote.name
+        self.address = redact_url(remote.fs.unstrip_protocol(remote.path))
         self._repo = repo
-        self._path = found.path
-        self._objects = repo.cloud.get_remote_odb(found.name, "verify")
+        self._path = remote.path
+        self._objects = repo.cloud.get_remote_odb(remote.name, "verify")
         self._cache = repo.cache.local
 
-    def shown(self) -> str:
-        """For messages."""
+    def __str__(self) -> str:
         return f"remote {self.name!r} ({self.address})"
 
-    def survey(self) -> RemoteAudit:
-        """Ask the remote for every object of dvc.lock: whether it is there, and whether its size fits.
+    def audit(self) -> RemoteAudit:
+        """Request every object's size from the remote and compare it with the recorded one.
 
-        Where the sizes of a folder's files do not add up to the folder's, their bytes are read and compared.
+        The sizes of files in directories are not recorded. If they do not add up to the directory's size, the files
+        are read and hashed.
         """
         self._require_remote()
-        files, folders = self._outputs()
-        objects = _objects(files, folders)
-        sizes = dict(zip(objects, self._map_threaded(self._size, list(objects)), strict=True))
-        unlisted = {folder.oid for folder in folders if folder.content is None}
-        suspects = sorted({md5 for folder in folders if _contradicts(folder, sizes) for md5, _ in folder.files()})
-        are_good = self._map_threaded(self._has_content, suspects)
-        changed = {oid for oid, is_good in zip(suspects, are_good, strict=True) if not is_good}
-        faults = []
-        for oid, wanted in objects.items():
-            reason = _reason(wanted, sizes[oid], is_unlisted=oid in unlisted, is_changed=oid in changed)
+        files, directories = self._outputs()
+        objects = expected_objects(files, directories)
+        sizes = dict(zip(objects, self._map_requests(self._size, list(objects)), strict=True))
+        unlisted = {directory.output.oid for directory in directories if directory.listing is None}
+        suspects = sorted(
+            {md5 for directory in directories if _has_other_size(directory, sizes) for md5, _ in directory.files()}
+        )
+        are_intact = self._map_requests(self._has_hash, suspects)
+        damaged = {oid for oid, is_intact in zip(suspects, are_intact, strict=True) if not is_intact}
+        missing = []
+        for oid, expected in objects.items():
+            reason = _reason(expected, sizes[oid], is_unlisted=oid in unlisted, is_damaged=oid in damaged)
             if reason:
-                faults.append(MissingObject(wanted, reason))
-        return RemoteAudit(objects, sum(size for size in sizes.values() if size is not None), faults)
+                missing.append(MissingObject(expected, reason))
+        return RemoteAudit(objects, sum(size for size in sizes.values() if size is not None), missing)
 
-    def cached(self, oid: str) -> Path:
-        """Where the cache keeps an object, if it has it."""
+    def cache_path(self, oid: str) -> Path:
+        """Return the path of an object in the cache, whether or not it is there."""
         return Path(self._cache.oid_to_path(oid))
 
     def upload(self, path: Path, oid: str) -> None:
-        """Store a file, whose content the caller has compared with the hash, under that hash."""
+        """Upload a file as an object. The caller must have verified its hash."""
         target = self._objects.oid_to_path(oid)
-        with self._told():
+        with self._convert_errors():
             self._objects.fs.put_file(str(path), target)
             self._objects.protect(target)
 
-    def upload_list(self, path: Path, oid: str) -> bool:
-        """Store the list of a folder's files, made anew from the folder; False where the folder is not that one."""
+    def upload_listing(self, folder: Path, oid: str) -> bool:
+        """Recreate the listing of a directory from a folder and upload it.
+
+        Returns:
+            Whether it was uploaded. False if the folder does not exist or its listing has another hash.
+
+        """
         from dvc.fs import localfs
         from dvc_data.hashfile.build import build
         from dvc_data.hashfile.tree import Tree
 
-        if not path.is_dir():
+        if not folder.is_dir():
             return False
-        _, _, tree = build(self._cache, str(path.resolve()), localfs, "md5", dry_run=True, ignore=self._repo.dvcignore)
+        _, _, tree = build(
+            self._cache, str(folder.resolve()), localfs, "md5", dry_run=True, ignore=self._repo.dvcignore
+        )
         if not isinstance(tree, Tree) or tree.oid != oid:
             return False
-        with self._told():
+        with self._convert_errors():
             self._objects.add_bytes(oid, tree.as_bytes())
         return True
 
-    def first_of(self, stages: set[str | None]) -> str:
-        """One of the stages that reads nothing which another one of them makes."""
+    def first_in_order(self, stages: set[str | None]) -> str:
+        """Return the one of several stages that DVC would run first, which depends on none of the others."""
         from dvc.repo.reproduce import plan_repro
 
-        ordered = plan_repro(self._repo.index.graph)
-        return next(stage.addressing for stage in ordered if stage.addressing in stages)
+        plan = plan_repro(self._repo.index.graph)
+        return next(stage.addressing for stage in plan if stage.addressing in stages)
 
-    def lacking(self, stage: str) -> list[str]:
-        """What the stage reads and the workspace does not have."""
+    def missing_dependencies(self, stage: str) -> list[str]:
+        """Return the paths of a stage's dependencies that are not in the workspace."""
         [found] = self._repo.stage.collect(stage)
         return [self._repo.fs.relpath(dep.fs_path, self._repo.root_dir) for dep in found.deps if not dep.exists]
 
-    def parallel(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-        """Of each item, as many at once as the remote's setting `jobs` allows."""
+    def map_parallel(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+        """Apply a function to items in as many threads as the remote's option `jobs` allows; keep their order."""
 
-        def step(item: Item, _: Event) -> Result:
+        def apply(item: Item, _: Event) -> Result:
             return function(item)
 
-        return map_threaded(step, items, self._objects.fs.jobs)
+        return map_threaded(apply, items, self._objects.fs.jobs)
 
-    def _map_threaded(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-        with self._told():
-            return self.parallel(function, items) if items else []
+    def _map_requests(self, function: Callable[[Item], Result], items: list[Item]) -> list[Result]:
+        with self._convert_errors():
+            return self.map_parallel(function, items) if items else []
 
-    def _outputs(self) -> tuple[list[tuple[Place, str, int | None]], list[_Folder]]:
-        files: list[tuple[Place, str, int | None]] = []
-        folders: list[tuple[Place, str, int | None]] = []
+    def _outputs(self) -> tuple[list[Output], list[Directory]]:
+        """Return the outputs that `dvc push` uploads, split into files and directories."""
+        files: list[Output] = []
+        directories: list[Output] = []
         for out in self._repo.index.outs:
             if out.use_cache and out.can_push and out.hash_info and not out.stage.is_repo_import:
                 path = self._repo.fs.relpath(out.fs_path, self._repo.root_dir)
-                place = Place(path, out.stage.addressing, bool(out.stage.cmd))
-                one = (place, out.hash_info.value, out.meta.size)
-                (folders if out.hash_info.isdir else files).append(one)
-        contents = self._map_threaded(self._list, [oid for _, oid, _ in folders])
-        return files, [
-            _Folder(place, oid, size, content) for (place, oid, size), content in zip(folders, contents, strict=True)
-        ]
+                location = Location(path, out.stage.addressing, bool(out.stage.cmd))
+                output = Output(location, out.hash_info.value, out.meta.size)
+                (directories if out.hash_info.isdir else files).append(output)
+        listings = self._map_requests(self._listing, [output.oid for output in directories])
+        return files, [Directory(output, listing) for output, listing in zip(directories, listings, strict=True)]
 
-    def _list(self, oid: str) -> bytes | None:
-        """The list of a folder's files, from the cache or else the remote."""
+    def _listing(self, oid: str) -> bytes | None:
+        """Return the listing of a directory from the cache, else from the remote, else None."""
         with contextlib.suppress(FileNotFoundError):
-            content = self.cached(oid).read_bytes()
-            if _is_content(content, oid):
+            content = self.cache_path(oid).read_bytes()
+            if has_hash(io.BytesIO(content), oid):
                 return content
         with contextlib.suppress(FileNotFoundError), self._open(oid) as file:
             content = file.read()
-            if _is_content(content, oid):
+            if has_hash(io.BytesIO(content), oid):
                 return content
         return None
 
@@ -217,153 +189,93 @@ class Store:
             return None
         return size
 
-    def _has_content(self, oid: str) -> bool:
+    def _has_hash(self, oid: str) -> bool:
         with self._open(oid) as file:
-            return has_content(file, oid)
+            return has_hash(file, oid)
 
     def _open(self, oid: str) -> Any:
         return self._objects.fs.open(self._objects.oid_to_path(oid), "rb")
 
     def _require_remote(self) -> None:
-        """A bucket that is not there and a disk that is not mounted are told from a remote that lost everything."""
+        """Distinguish a missing bucket or an unmounted disk from a remote that lost all its objects."""
         files = self._objects.fs
-        with self._told():
-            files.fs.invalidate_cache()  # what this process has seen before is no answer
+        with self._convert_errors():
+            files.fs.invalidate_cache()  # listings that this process has seen before may be outdated
             try:
                 files.ls(self._path, detail=False)
             except FileNotFoundError as error:
                 raise BoxlineError(
-                    f"The {self.shown()} is not there, or nothing was ever pushed to it ({redact_message(error)}). Check "
-                    "`dvc remote list`, mount the disk or create the bucket; then `dvc push` fills it."
+                    f"The {self} does not exist, or nothing was ever pushed to it ({redact_message(error)}). Check "
+                    "`dvc remote list`, mount the disk or create the bucket; then run `dvc push`."
                 ) from None
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
+        """Raise a BoxlineError for any error of the remote's client, and a NetworkError for a transient one."""
         try:
             yield
         except BoxlineError:
             raise
-        except Exception as error:  # every kind of remote has its own
-            raise (NetworkError if _may_pass(error) else BoxlineError)(
-                f"The {self.shown()} cannot be used ({type(error).__name__}: {redact_message(error).rstrip('.')}). Check its "
+        except Exception as error:  # each kind of remote has its own classes
+            raise (NetworkError if _is_transient(error) else BoxlineError)(
+                f"The {self} cannot be used ({type(error).__name__}: {redact_message(error).rstrip('.')}). Check its "
                 "address with `dvc remote list`, that its server runs, and the credentials; then run it again."
             ) from error
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether a server or the way to it may have failed."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return not names & PERMANENT_ERRORS and getattr(error, "errno", None) not in FULL_OR_FIXED
-
-
 @contextlib.contextmanager
-def open_store(remote: str | None) -> Iterator[Store]:
-    """The remote of that name, or the default one, of the project in the current folder."""
-    # Here, because DVC takes a while to import and the command's help does without.
+def open_store(remote: str | None) -> Iterator[RemoteStore]:
+    """Open a remote of the project in the current folder.
+
+    Args:
+        remote: its name in `dvc remote list`; the default remote if None.
+
+    Raises:
+        BoxlineError: if there is no project, no dvc.lock or no such remote.
+
+    """
+    # Imported here because DVC takes a while to import, and the command's --help does not need it.
     from dvc.config import NoRemoteError, RemoteNotFoundError
     from dvc.exceptions import DvcException
 
     with open_project() as repo:
         require_lock()
         try:
-            store = Store(repo, remote)
+            store = RemoteStore(repo, remote)
         except NoRemoteError:
             raise BoxlineError(
-                "No remote is the default one, so there is nothing to look into. Name one with --remote, or make one "
-                "the default: dvc remote add --default NAME ADDRESS"
+                "There is no default remote. Choose a remote with --remote, or add a default one: dvc remote add "
+                "--default NAME ADDRESS"
             ) from None
         except RemoteNotFoundError:
             raise BoxlineError(
                 f"There is no remote {remote!r}. Expected one that `dvc remote list` shows; correct --remote."
             ) from None
-        except (DvcException, ImportError) as error:  # the latter for a kind of remote whose package is not there
+        except (DvcException, ImportError) as error:  # ImportError: the package for this kind of remote is missing
             raise BoxlineError(
                 f"DVC cannot use the remote: {redact_message(error).rstrip('.')}. See `dvc remote list`."
             ) from None
         yield store
 
 
-@contextlib.contextmanager
-def open_project() -> Iterator["Repo"]:
-    """The DVC project in the current folder."""
-    from dvc.exceptions import DvcException, NotDvcRepoError
-    from dvc.repo import Repo
-
-    try:
-        repo = Repo(".")
-    except NotDvcRepoError:
-        raise BoxlineError(
-            "The current folder is no DVC project: it has no .dvc. Run this from the project's root folder."
-        ) from None
-    except DvcException as error:
-        raise BoxlineError(
-            f"DVC cannot read its settings: {redact_message(error).rstrip('.')}. See .dvc/config."
-        ) from None
-    with repo:
-        try:
-            _ = repo.index.outs
-        except DvcException as error:
-            raise BoxlineError(
-                f"DVC cannot read dvc.yaml and {LOCK}: {redact_message(error).rstrip('.')}. `dvc status` says more."
-            ) from None
-        yield repo
+def _is_transient(error: Exception) -> bool:
+    """Return whether a retry may help."""
+    names = {cls.__name__ for cls in type(error).__mro__}
+    return not names & PERMANENT_ERRORS and getattr(error, "errno", None) not in PERMANENT_ERRNOS
 
 
-def require_lock() -> None:
-    """Raises BoxlineError where there is no dvc.lock in the current folder."""
-    if not Path(LOCK).is_file():
-        raise BoxlineError(
-            f"There is no {LOCK} in the current folder, so no run is known. `dvc repro` makes one; run this from the "
-            "project's root folder."
-        )
+def _has_other_size(directory: Directory, sizes: dict[str, int | None]) -> bool:
+    """Return whether all files of a directory are in the remote and their sizes do not add up to the recorded one."""
+    file_sizes = [sizes[md5] for md5, _ in directory.files()]
+    known = [size for size in file_sizes if size is not None]
+    expected = directory.output.size_bytes
+    return bool(known) and len(known) == len(file_sizes) and expected is not None and sum(known) != expected
 
 
-def file_has_content(path: Path, oid: str) -> bool:
-    """Whether the bytes of that file have the hash. Read, not remembered: DVC trusts times and write protection."""
-    with path.open("rb") as file:
-        return has_content(file, oid)
-
-
-def has_content(file: BinaryIO, oid: str) -> bool:
-    """Whether the bytes to come have the hash."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    while chunk := file.read(READ_BYTES):
-        md5.update(chunk)
-    return md5.hexdigest() == oid.removesuffix(FOLDER)
-
-
-def _is_content(content: bytes, oid: str) -> bool:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() == oid.removesuffix(FOLDER)
-
-
-def _objects(files: list[tuple[Place, str, int | None]], folders: list[_Folder]) -> dict[str, ExpectedObject]:
-    found: dict[str, ExpectedObject] = {}
-
-    def add(oid: str, size_bytes: int | None, place: Place) -> None:
-        found.setdefault(oid, ExpectedObject(oid, size_bytes)).places.append(place)
-
-    for place, oid, size_bytes in files:
-        add(oid, size_bytes, place)
-    for folder in folders:
-        add(folder.oid, None if folder.content is None else len(folder.content), folder.place)
-        for md5, path in folder.files():
-            add(md5, None, Place(path, folder.place.stage, folder.place.has_command))
-    return found
-
-
-def _contradicts(folder: _Folder, sizes: dict[str, int | None]) -> bool:
-    """Whether all files of a folder are there, and their sizes are not what dvc.lock says of the folder."""
-    found = [sizes[md5] for md5, _ in folder.files()]
-    known = [size for size in found if size is not None]
-    is_comparable = bool(found) and len(known) == len(found) and folder.size_bytes is not None
-    return is_comparable and sum(known) != folder.size_bytes
-
-
-def _reason(wanted: ExpectedObject, size: int | None, *, is_unlisted: bool, is_changed: bool) -> str | None:
-    """What is wrong with an object of that size in the remote; None where nothing is."""
+def _reason(expected: ExpectedObject, size: int | None, *, is_unlisted: bool, is_damaged: bool) -> str | None:
+    """Return what is wrong with an object that has that size in the remote, or None if it is intact."""
     if size is None:
-        unknown = ", and which files belong to it is not known" if is_unlisted else ""
-        return f"missing{unknown}"
-    if wanted.size_bytes is not None and size != wanted.size_bytes:
-        return f"has {size:,} bytes instead of {wanted.size_bytes:,}"
-    return "has another content" if is_changed or is_unlisted else None
+        return f"missing{', and so is the list of its files' if is_unlisted else ''}"
+    if expected.size_bytes is not None and size != expected.size_bytes:
+        return f"has {size:,} bytes instead of {expected.size_bytes:,}"
+    return "has different content" if is_damaged or is_unlisted else None

@@ -1,4 +1,4 @@
-"""Mending a remote: from the cache, from the workspace, or by running the stage again that made what is lost."""
+"""Repair of the DVC remote: missing objects are uploaded from the cache or the workspace, or built again."""
 
 import shlex
 import subprocess
@@ -6,128 +6,130 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.remote.audit import FOLDER, ExpectedObject, RemoteAudit, Store, file_has_content, open_store
+from pipeline.remote.audit import RemoteAudit, RemoteStore, open_store
+from pipeline.remote.objects import DIRECTORY_SUFFIX, ExpectedObject, file_has_hash
 
 REBUILD = ("repro", "--single-item", "--force")
-"""Words for DVC: the stage runs whatever is there. With --force, DVC takes no notice of --pull."""
+"""Arguments of DVC that run a stage even if nothing has changed. DVC ignores --pull if --force is given."""
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Repair:
-    """Mends what is missing or damaged in the remote, and says what it did.
+    """Restores missing and damaged objects of a remote and reports each action in a line.
 
-    It goes stage by stage, first those that others need, and looks again after each: the list of a folder's files, once
-    it is back, may name more that is missing, and one stage may bring several things back. Before a stage runs, which
-    removes its outputs, everything that this machine has of them is in the remote.
+    It handles one stage at a time in the pipeline's order, and repeats the audit after each: a restored listing may
+    reveal further missing files, and one stage may restore several objects. Running a stage deletes its outputs first,
+    so everything that this machine has of them is uploaded before.
     """
 
-    def __init__(self, remote: str | None, say: Say) -> None:
+    def __init__(self, remote: str | None, report: Report) -> None:
         self._remote = remote
-        self._say = say
+        self._report = report
         self._uploaded: set[str] = set()
         self._rebuilt: dict[str, list[ExpectedObject]] = {}
-        self._is_as_before = True
+        self._is_identical = True
 
     def run(self) -> bool:
-        """Whether everything came back as it was."""
+        """Repair what can be repaired; return whether every object is back with its original content."""
         while True:
             with open_store(self._remote) as store:
-                survey = store.survey()
-                self._tell_different(survey)
-                if self._upload_all(store, survey):
+                audit = store.audit()
+                self._report_different(audit)
+                if self._upload_all(store, audit):
                     continue
-                stage = self._next_stage(store, survey)
+                stage = self._next_stage(store, audit)
                 if stage is None:
-                    for fault in survey.faults:
-                        self._say(_told_lost(fault.wanted))
-                    return self._is_as_before and not survey.faults
-                self._announce(stage, survey)
-                lacking, name = store.lacking(stage), store.name
-            if not lacking or self._dvc("pull", "--remote", name, *lacking):
-                self._dvc(*REBUILD, stage)
+                    for missing in audit.missing:
+                        self._report(_lost_message(missing.expected))
+                    return self._is_identical and not audit.missing
+                self._announce(stage, audit)
+                dependencies, name = store.missing_dependencies(stage), store.name
+            if not dependencies or self._run_dvc("pull", "--remote", name, *dependencies):
+                self._run_dvc(*REBUILD, stage)
 
-    def _upload_all(self, store: Store, survey: RemoteAudit) -> bool:
-        """Upload what this machine has; whether that was anything. Nothing is uploaded twice, were it of no use."""
-        faults = [fault for fault in survey.faults if fault.wanted.oid not in self._uploaded]
-        if not faults:
+    def _upload_all(self, store: RemoteStore, audit: RemoteAudit) -> bool:
+        """Upload the missing objects that this machine has, each at most once; return whether there were any."""
+        candidates = [missing for missing in audit.missing if missing.expected.oid not in self._uploaded]
+        if not candidates:
             return False
-        sources = store.parallel(lambda fault: self._upload(store, fault.wanted), faults)
-        makers = {wanted.oid: stage for stage, lost in self._rebuilt.items() for wanted in lost}
-        for fault, source in zip(faults, sources, strict=True):
+        sources = store.map_parallel(lambda missing: self._upload(store, missing.expected), candidates)
+        rebuilt_by = {expected.oid: stage for stage, objects in self._rebuilt.items() for expected in objects}
+        for missing, source in zip(candidates, sources, strict=True):
             if source:
-                oid = fault.wanted.oid
+                oid = missing.expected.oid
                 self._uploaded.add(oid)
-                done = f"built again by {makers[oid]}, equal" if oid in makers else f"uploaded from the {source}"
-                self._say(f"{fault.wanted.shown()} {fault.reason}: {done}")
+                is_rebuilt = oid in rebuilt_by
+                action = f"rebuilt by {rebuilt_by[oid]}, identical" if is_rebuilt else f"uploaded from the {source}"
+                self._report(f"{missing.expected} {missing.reason}: {action}")
         return any(sources)
 
-    def _upload(self, store: Store, wanted: ExpectedObject) -> str | None:
-        """Upload an object and tell from where; None where no good copy of it is here.
+    def _upload(self, store: RemoteStore, expected: ExpectedObject) -> str | None:
+        """Upload an object from the cache or the workspace and return which; None if neither has an intact copy.
 
-        What the cache keeps under a hash that its bytes do not have is removed: DVC would go on using it.
+        A damaged file in the cache is removed, since DVC would keep using it.
         """
-        cached = store.cached(wanted.oid)
+        cached = store.cache_path(expected.oid)
         if cached.is_file():
-            if file_has_content(cached, wanted.oid):
-                store.upload(cached, wanted.oid)
+            if file_has_hash(cached, expected.oid):
+                store.upload(cached, expected.oid)
                 return "cache"
             cached.unlink()
-            self._say(f"{wanted.shown()}: the cache's copy is damaged; removed")
-        if any(_upload_from(store, Path(place.path), wanted.oid) for place in wanted.places):
+            self._report(f"{expected}: the cache's copy is damaged; removed")
+        if any(_upload_from(store, Path(location.path), expected.oid) for location in expected.locations):
             return "workspace"
         return None
 
-    def _next_stage(self, store: Store, survey: RemoteAudit) -> str | None:
-        makers = {fault.wanted.maker for fault in survey.faults} - {None, *self._rebuilt}
-        return store.first_of(makers) if makers else None
+    def _next_stage(self, store: RemoteStore, audit: RemoteAudit) -> str | None:
+        producers = {missing.expected.producer for missing in audit.missing} - {None, *self._rebuilt}
+        return store.first_in_order(producers) if producers else None
 
-    def _announce(self, stage: str, survey: RemoteAudit) -> None:
-        faults = [fault for fault in survey.faults if fault.wanted.maker == stage]
-        for fault in faults:
-            self._say(f"{fault.wanted.shown()} {fault.reason}: nowhere on this machine; building it again")
-        self._rebuilt[stage] = [fault.wanted for fault in faults]
+    def _announce(self, stage: str, audit: RemoteAudit) -> None:
+        objects = [missing for missing in audit.missing if missing.expected.producer == stage]
+        for missing in objects:
+            self._report(f"{missing.expected} {missing.reason}: not on this machine; rebuilding it")
+        self._rebuilt[stage] = [missing.expected for missing in objects]
 
-    def _tell_different(self, survey: RemoteAudit) -> None:
-        """Tell what dvc.lock names no more, since the stage that was to bring it back made something else."""
-        for stage, lost in self._rebuilt.items():
-            for wanted in lost:
-                if wanted.oid not in survey.objects:
-                    self._is_as_before = False
-                    self._say(_told_different(wanted))
-            self._rebuilt[stage] = [wanted for wanted in lost if wanted.oid in survey.objects]
+    def _report_different(self, audit: RemoteAudit) -> None:
+        """Report objects that dvc.lock no longer refers to because their stage built something else this time."""
+        for stage, objects in self._rebuilt.items():
+            for expected in objects:
+                if expected.oid not in audit.objects:
+                    self._is_identical = False
+                    self._report(_different_message(expected))
+            self._rebuilt[stage] = [expected for expected in objects if expected.oid in audit.objects]
 
-    def _dvc(self, *words: str) -> bool:
-        """Whether DVC did it. What it prints is shown as it comes: a stage takes its time."""
-        result = subprocess.run([sys.executable, "-m", "dvc", *words], check=False, stdout=sys.stderr)
+    def _run_dvc(self, *args: str) -> bool:
+        """Run DVC and return whether it succeeded. Its output is not captured, since stages may run for long."""
+        result = subprocess.run([sys.executable, "-m", "dvc", *args], check=False, stdout=sys.stderr)
         if result.returncode:
-            self._say(f"`dvc {shlex.join(words)}` ended with exit code {result.returncode}, see above.")
+            self._report(f"`dvc {shlex.join(args)}` failed with exit code {result.returncode}, see above.")
         return result.returncode == 0
 
 
-def _upload_from(store: Store, path: Path, oid: str) -> bool:
-    """Whether that file or folder of the workspace is the object."""
-    if oid.endswith(FOLDER):
-        return store.upload_list(path, oid)
-    if not path.is_file() or not file_has_content(path, oid):
+def _upload_from(store: RemoteStore, path: Path, oid: str) -> bool:
+    """Upload a file or folder of the workspace if it is the object; return whether it is."""
+    if oid.endswith(DIRECTORY_SUFFIX):
+        return store.upload_listing(path, oid)
+    if not path.is_file() or not file_has_hash(path, oid):
         return False
     store.upload(path, oid)
     return True
 
 
-def _told_different(wanted: ExpectedObject) -> str:
+def _different_message(expected: ExpectedObject) -> str:
     return (
-        f"{wanted.shown()} came out different and cannot be had again: code, parameters, packages or sources have "
-        "changed since, or the stage does not give the same bytes twice. dvc.lock now names what came out. Run "
-        "`dvc repro` for what follows from it, then `dvc push` and `boxline record`."
+        f"{expected} cannot be restored, since its stage built something different: code, parameters, packages or "
+        "sources have changed, or the stage is not deterministic. dvc.lock now refers to the new output. Run `dvc "
+        "repro` for the stages that depend on it, then `dvc push` and `boxline record`."
     )
 
 
-def _told_lost(wanted: ExpectedObject) -> str:
-    if wanted.maker:
-        return f"{wanted.shown()} is still missing. Once its stage works again: dvc repro {wanted.maker} && dvc push"
-    [place, *_] = wanted.places
+def _lost_message(expected: ExpectedObject) -> str:
+    if expected.producer:
+        return f"{expected} is still missing. Once its stage works again: dvc repro {expected.producer} && dvc push"
+    location = expected.locations[0]
     return (
-        f"{wanted.shown()} is lost: no stage makes it. Put {place.path} back as it was, then: "
-        f"dvc commit {place.stage} && dvc push"
+        f"{expected} is lost: no stage builds it. Restore {location.path}, then: "
+        f"dvc commit {location.stage} && dvc push"
     )

@@ -118,9 +118,9 @@ def test_wrong_keys_and_servers_that_are_gone_are_told_apart(project: Path, s3: 
     run_dvc(project, "remote", "modify", "--local", "store", "endpointurl", s3.settings["endpointurl"])
     run_dvc(project, "remote", "modify", "--local", "store", "url", "s3://other/numbers")
     assert complaint(project, **s3.variables) == (
-        "Error: The remote 'store' (s3://other/numbers) is not there, or nothing was ever pushed to it (The specified "
-        "bucket does not exist). Check `dvc remote list`, mount the disk or create the bucket; then `dvc push` fills "
-        "it.\n"
+        "Error: The remote 'store' (s3://other/numbers) does not exist, or nothing was ever pushed to it (The specified "
+        "bucket does not exist). Check `dvc remote list`, mount the disk or create the bucket; then run `dvc "
+        "push`.\n"
     )
 
 

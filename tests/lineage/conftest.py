@@ -1,5 +1,5 @@
-"""The hand-made project, built once."""
+"""Fixtures of the recorded project."""
 
-from tests.support.recorded_project_fixtures import built, cache, project, pushed, remote
+from tests.support.recorded_project_fixtures import cache, project, remote
 
-__all__ = ["built", "cache", "project", "pushed", "remote"]
+__all__ = ["cache", "project", "remote"]

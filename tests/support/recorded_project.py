@@ -1,4 +1,4 @@
-"""A DVC project of three small stages: a folder, a file of it, and metrics. DVC and Git are real, and all is quick."""
+"""A DVC project with three quick stages, for tests with real DVC and Git: a folder, a file made of it, and metrics."""
 
 import os
 import shlex
@@ -52,7 +52,7 @@ stages:
 """
 
 DRAW = "f9191158ff8a4bbf2ec6bb3c4d731f6c.dir"
-"""Hash of data/draw; those of the files in it follow, and of data/total.txt and reports/metrics.json."""
+"""Hash of data/draw. The next ones are those of its three files, of data/total.txt and of reports/metrics.json."""
 
 FIRST = "b983a539b0c626fd06c31b0a148d65d3"
 SECOND = "220a7e5940a0f27f4b4c52374f304722"
@@ -61,12 +61,12 @@ TOTAL = "ea30dcbf5c2fe28d7694662a3120a767"
 METRICS = "52316b4aed0bd1c16b66ddbc68c42037"
 
 
-def git(folder: Path, *words: str) -> str:
-    return subprocess.run([*GIT, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+def git(folder: Path, *args: str) -> str:
+    return subprocess.run([*GIT, *args], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def make_project(folder: Path) -> Path:
-    """The project after `dvc repro`, with one commit on `main` and dvc.lock not in Git."""
+    """Create the project and run `dvc repro`; it has one commit on `main`, without dvc.lock."""
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch", "main")
     run_dvc(folder, "init", "--quiet")
@@ -80,15 +80,15 @@ def make_project(folder: Path) -> Path:
     return folder
 
 
-def boxline(folder: Path, *words: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, as a user runs it."""
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "DVC_NO_ANALYTICS": "1", **variables}
-    command = [sys.executable, "-m", "pipeline.cli.main", *words]
-    result = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment)
+def boxline(folder: Path, *args: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a subprocess, as a user does. `env` are further environment variables."""
+    command = [sys.executable, "-m", "pipeline.cli.main", *args]
+    full_env = {**os.environ, "PYTHONPATH": str(PROJECT), "DVC_NO_ANALYTICS": "1", **env}
+    result = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=full_env)
     assert not check or result.returncode == 0, result.stdout + result.stderr
     return result
 
 
 def stored(remote: Path, oid: str) -> Path:
-    """Where a folder that is a remote, or a cache, keeps an object."""
+    """Return the path of an object in a local remote or cache."""
     return remote / "files" / "md5" / oid[:2] / oid[2:]

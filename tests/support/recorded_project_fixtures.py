@@ -1,4 +1,8 @@
-"""The hand-made project, built once."""
+"""Fixtures of the recorded project.
+
+tests/conftest.py imports the session's fixture, so that one build serves all packages of tests; a package that uses
+the project imports the others in its own conftest.py.
+"""
 
 import shutil
 from pathlib import Path
@@ -10,26 +14,20 @@ from tests.support.tiny_project import run_dvc
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project after `dvc repro`. Tests work on copies."""
-    return make_project(tmp_path_factory.mktemp("numbers") / "project")
-
-
-@pytest.fixture(scope="session")
-def pushed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the project, and the remote that it was pushed to."""
+def pushed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `project`, after `dvc repro` and `dvc push`, and its remote. Tests work on copies of it."""
     folder = tmp_path_factory.mktemp("pushed")
-    project = shutil.copytree(built, folder / "project", symlinks=True)
+    project = make_project(folder / "project")
     run_dvc(project, "remote", "add", "--default", "store", "../remote")
     run_dvc(project, "push", "--quiet")
     return folder
 
 
 @pytest.fixture
-def project(pushed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, which is the current folder, with the remote beside it."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))  # what DVC remembers of remotes
-    copy = shutil.copytree(pushed, tmp_path / "copy", symlinks=True)
+def project(pushed_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of the project, which is the current folder, with a copy of the remote next to it."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))  # where DVC caches the contents of remotes
+    copy = shutil.copytree(pushed_project, tmp_path / "copy", symlinks=True)
     monkeypatch.chdir(copy / "project")
     return copy / "project"
 
