@@ -15,7 +15,7 @@ from pipeline.pretrained.load import error_summary, load_pretrained
 
 
 def fetch_pretrained(config: PretrainedConfig, source: PretrainedSource, where: str, folder: Path) -> int:
-    """Fill `folder` with a system's pretrained weights. The files hold no dates: the same weights, the same bytes.
+    """Fill `folder` with a system's pretrained weights. Files contain no dates: equal weights give equal bytes.
 
     Args:
         config: the `pretrained` section of the system.
@@ -44,7 +44,7 @@ def fetch_pretrained(config: PretrainedConfig, source: PretrainedSource, where: 
 
 
 def _is_handle(source: str) -> bool:
-    """KerasHub's own names have no slash, other hubs have a scheme; everything else is a folder or an address."""
+    """KerasHub's own names have no slash and other hubs have a scheme; everything else is a folder or a URL."""
     scheme, separator, _ = source.partition("://")
     if separator:
         return scheme.lower() not in SCHEMES
@@ -58,7 +58,7 @@ def _from_hub(handle: str, source: PretrainedSource, where: str) -> keras.Model:
         if source.preset_class is None:
             raise ValueError("no hub has this network in Keras's form")
         return source.preset_class.from_preset(handle)
-    except Exception as error:  # the client of each hub raises its own
+    except Exception as error:  # each hub client has exceptions of its own
         raise BoxlineError(
             f"params.yaml: {where}.source: {redact_url(handle)!r} could not be fetched "
             f"({redact_message(error_summary(error))}). Check the name and the network, or give a folder or an http(s) "
@@ -75,5 +75,5 @@ def _save(model: keras.Model, files: tuple[str, ...], folder: Path) -> None:
         return
     model.save_to_preset(str(folder))
     for path in folder.iterdir():
-        if path.name not in files:  # a date, and settings of preprocessing, which Boxline does itself
+        if path.name not in files:  # a file with a date, and preprocessing, which is part of Boxline
             path.unlink()

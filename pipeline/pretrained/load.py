@@ -35,7 +35,7 @@ def load_pretrained(folder: Path, source: PretrainedSource) -> keras.Model:
             model = keras.models.model_from_json(network.read_text(encoding="utf-8"))
             model.load_weights(weights)
             return model
-    except Exception as error:  # untrusted files make the libraries raise anything
+    except Exception as error:  # with untrusted files the libraries may raise any exception
         raise BoxlineError(
             f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected "
             f"{join_items(source.files)}, as Keras and KerasHub write them: correct pretrained.source in params.yaml, "

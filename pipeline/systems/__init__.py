@@ -1,1 +1,5 @@
-"""One folder per system: its parameters, its targets and how to decode them, its model and losses."""
+"""One subpackage per system, with its configuration, target codec, model and losses.
+
+The modules beside them hold the interfaces and what several systems share. Datasets, training and scores do not belong
+here.
+"""

@@ -2,15 +2,15 @@
 
 A system is a folder `pipeline/systems/<name>/`:
 
-    system.py      a subclass of `System`, which names the other parts and imports each of them only on request
+    system.py      a subclass of `System`, which names the other parts and imports each one lazily
     config.py      `TargetsConfig` and `ModelConfig`, the system's own sections of params.yaml
     targets.py     a `TargetCodec`: boxes into training targets, model outputs into boxes; NumPy only
     model.py       a `ModelFactory`: the network and its losses; `keras.ops` only, so every Keras backend runs it
     pretrained.py  a `PretrainedSource`, for systems that start from pretrained weights
     views.py       plots that only this system has; optional
 
-Boxes are relative to the model input (`LabeledBoxes`). Classes are labels 0, 1, 2 ...; the codec says which category
-each label stands for. This module imports no Keras, and neither do codecs and configs.
+Boxes are relative to the model input (`LabeledBoxes`). Classes are labels 0, 1, 2 ...; the codec maps each label to a
+category. This module imports no Keras, and neither do codecs and configs.
 """
 
 from abc import ABC, abstractmethod
@@ -71,15 +71,41 @@ class TargetCodec(ABC, Generic[TargetsConfigT]):
 
     @abstractmethod
     def encode(self, ground_truth: LabeledBoxes, config: TargetsConfigT) -> dict[str, NDArray[Any]]:
-        """The targets of one example, by name. All boxes of `ground_truth` belong to it."""
+        """Convert boxes to training targets.
+
+        Args:
+            ground_truth: the boxes of one example.
+            config: the `targets` section of the system.
+
+        Returns:
+            The targets of the example by name, without a batch axis.
+
+        """
 
     @abstractmethod
     def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
-        """A batch of targets in the form of model outputs: what an oracle would predict."""
+        """Convert targets to the model outputs that decode to the same boxes: the predictions of an oracle.
+
+        Args:
+            targets: a batch of targets, each [B, ...].
+            num_labels: number of labels.
+
+        Returns:
+            Model outputs by name, each [B, ...].
+
+        """
 
     @abstractmethod
     def decode(self, outputs: NamedArrays) -> list[LabeledBoxes]:
-        """A batch of model outputs as predicted boxes, one record per image. Labels may include the background."""
+        """Convert model outputs to predicted boxes.
+
+        Args:
+            outputs: a batch of model outputs, each [B, ...].
+
+        Returns:
+            One record per image, with scores. Labels may include the background.
+
+        """
 
     def class_probabilities(self, outputs: NamedArrays) -> NDArray[np.float64] | None:
         """The probability of each class in each image, [B, num_labels]; None for detectors and single-class models."""
@@ -87,13 +113,13 @@ class TargetCodec(ABC, Generic[TargetsConfigT]):
 
 
 class TrainingPhase(NamedTuple):
-    """What one phase of a training fits.
+    """The model, losses and metrics of one phase of a training.
 
     Attributes:
-        model: from pixels to the outputs that have a loss. It shares its layers with the whole model.
+        model: a model from pixels to the outputs that have a loss; it shares its layers with the whole model.
         compile_arguments: arguments of `keras.Model.compile` besides the optimizer, by output name.
         frozen_until: name of the layer up to which all weights are frozen and nothing is random, so that its output
-            can be cached; None if the whole model trains.
+            can be cached; None if there is no such layer.
         target_names: names of the targets, if they differ from the names of the outputs.
 
     """
@@ -105,7 +131,8 @@ class TrainingPhase(NamedTuple):
 
 
 BatchGenerator = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]]
-"""Draws that many new images, uint8 [count, size, size, channels], with their targets."""
+"""Generates new training images: from a random generator and a count to images uint8 [count, size, size, channels] and
+their targets by name, each [count, ...]."""
 
 
 class ModelFactory(ABC, Generic[ModelConfigT, TargetsConfigT]):
@@ -141,10 +168,24 @@ class ModelFactory(ABC, Generic[ModelConfigT, TargetsConfigT]):
 
     @abstractmethod
     def phase_model(self, phase: str, model: "keras.Model", config: ModelConfigT) -> TrainingPhase:
-        """Prepare `model` for one of the system's phases: freeze what the phase does not train."""
+        """Prepare the model for a phase: freeze the layers that the phase does not train.
+
+        Args:
+            phase: one of the system's `phases`.
+            model: a result of `build_model`.
+            config: the `model` section of the system.
+
+        """
 
     def synthetic_batches(self, config: ModelConfigT, image_size: int, channels: int) -> BatchGenerator | None:
-        """An endless source of training images that replaces the packed ones; None for the packed ones."""
+        """A generator of training images that replaces the packed ones; None to train on the packed ones.
+
+        Args:
+            config: the `model` section of the system.
+            image_size: side of the square images in pixels.
+            channels: 3 for RGB, 1 for gray.
+
+        """
         return None
 
 
@@ -165,7 +206,7 @@ class ViewWriter(Protocol):
 
 
 class System(ABC, Generic[TargetsConfigT, ModelConfigT]):
-    """One system: its configuration classes, and its parts, each imported when it is asked for.
+    """One system: its configuration classes, and its parts, each imported when it is first used.
 
     Attributes:
         phases: names that `train.phases` may have.

@@ -16,7 +16,7 @@ from pipeline.geometry.labeled_boxes import LabeledBoxes
 LABELS = "labels.json"
 
 NO_CATEGORY = 0
-"""The category id of a label that means "background" or that no category uses."""
+"""The category id of the background label, and of labels without a category."""
 
 
 class _LabelsFile(Config):
@@ -26,7 +26,13 @@ class _LabelsFile(Config):
 
 @dataclass(frozen=True)
 class Labels:
-    """The category id of each label, int32 [num_labels], and the category names."""
+    """The categories behind the labels.
+
+    Attributes:
+        category_ids: int32 [num_labels]; NO_CATEGORY for a label without a category.
+        names: the category names, one per label.
+
+    """
 
     category_ids: NDArray[np.int32]
     names: list[str]
@@ -63,7 +69,7 @@ class Labels:
 
 
 def contiguous_labels(category_ids: list[int]) -> NDArray[np.int32]:
-    """The category id of each label where label 0 is the smallest category id, label 1 the next, and so on.
+    """Number the categories in the order of their ids: the category id of each label, int32 [num_labels].
 
     >>> contiguous_labels([7, 2]).tolist()
     [2, 7]
@@ -72,7 +78,7 @@ def contiguous_labels(category_ids: list[int]) -> NDArray[np.int32]:
 
 
 def category_ids_as_labels(category_ids: list[int]) -> NDArray[np.int32]:
-    """The category id of each label where labels are category ids and 0 is background: 91 labels for COCO.
+    """Use category ids as labels, 0 for background: the category id of each label, int32 [num_labels]; 91 for COCO.
 
     >>> category_ids_as_labels([4, 1]).tolist()
     [0, 1, 0, 0, 4]

@@ -1,6 +1,6 @@
-"""The systems by the name of their module in params.yaml, each imported only on request.
+"""The systems by the name of their module in params.yaml, each imported lazily.
 
-A system's code is a dependency of its own stages alone, so the registry imports none of them up front.
+Only the stages of a system depend on its code, so importing the registry imports no system.
 """
 
 from collections.abc import Callable

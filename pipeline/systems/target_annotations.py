@@ -1,7 +1,8 @@
 """The ground truth of training examples, stored in the same shards as their targets.
 
-Augmentation moves boxes and encodes them again: an encoded grid cannot be moved. The names of these columns begin with
-`example_`, which no target's name does. Lists are padded to the longest of the split, with label -1.
+Augmentation transforms boxes and encodes them again, since targets such as a grid cannot be transformed. The progress
+page shows them as well. The names of these columns start with `example_`, unlike those of targets. Lists are padded to
+the longest of the split, with label -1.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,4 @@
-"""Input, fitting and callbacks. Knows no system: model and losses are handed in."""
+"""Data loading, augmentation, fitting, callbacks and checkpoints of a training.
+
+Models, losses and codecs come from `pipeline.systems`; the stage `train` reads params.yaml and calls this package.
+"""

@@ -1,15 +1,14 @@
-"""What a stopped training needs to go on from its last epoch as if it had never stopped.
+"""Checkpoints: an interrupted training resumes from its last epoch and ends with the same weights.
 
-The file lies outside the outputs of the stage, which DVC deletes before a run. Its name holds a digest of
-parameters, code and data: after a change of them it is not found, and training starts anew.
+The file is not an output of the stage, because DVC deletes outputs before a run. Its name is the fingerprint of the
+training: if the configuration, the code or the data changes, no checkpoint is found and training starts from scratch.
 """
 
 import contextlib
-import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,59 +17,75 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.atomic_files import atomic_write
-from pipeline.packing.shards import Shards, evenly_spaced
 
-SAMPLED_IMAGES = 64
-OTHERS_KEPT = 3
+MAX_OTHER_CHECKPOINTS = 3
+
+ARRAYS = ("model_variables", "optimizer_variables", "best_weights")
+"""Fields of `TrainingState` that are lists of arrays."""
 
 
 @dataclass
 class TrainingState:
-    """A training between two epochs.
+    """The state of a training between two epochs.
 
-    position: phases that are finished, and epochs of the next one that are.
-    rows: what the curves hold so far. log: what the box logger holds.
-    best: of early stopping, its score, epochs waited and epoch; best_weights: the weights of that epoch.
-    plateau: of a falling learning rate, the best score and epochs waited.
-    variables: of the whole model. optimizer: of the running phase, empty between two phases.
+    Attributes:
+        completed_phases: phases that are complete.
+        completed_epochs: complete epochs of the current phase.
+        seconds: how long the training has run, interruptions aside.
+        history: one row per epoch, the rows of curves.csv.
+        box_log: state of the box logger, None before the first epoch.
+        early_stopping: score, wait and epoch of early stopping; empty if the phase has none.
+        plateau: score and wait of a plateau schedule; empty if the phase has none.
+        best_weights: the weights of the best epoch, if early stopping is used.
+        model_variables: values of all variables of the model.
+        optimizer_variables: values of the optimizer's variables; empty between two phases.
+
     """
 
-    phases_done: int = 0
-    epochs_done: int = 0
+    completed_phases: int = 0
+    completed_epochs: int = 0
     seconds: float = 0.0
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    log: Any = None
-    best: dict[str, float] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    box_log: Any = None
+    early_stopping: dict[str, float] = field(default_factory=dict)
     plateau: dict[str, float] = field(default_factory=dict)
     best_weights: list[NDArray[Any]] = field(default_factory=list)
-    variables: list[NDArray[Any]] = field(default_factory=list)
-    optimizer: list[NDArray[Any]] = field(default_factory=list)
+    model_variables: list[NDArray[Any]] = field(default_factory=list)
+    optimizer_variables: list[NDArray[Any]] = field(default_factory=list)
 
-    def finish_phase(self, variables: list[NDArray[Any]]) -> None:
-        """Stand before the next phase, with these variables of the whole model."""
-        self.phases_done, self.epochs_done = self.phases_done + 1, 0
-        self.best, self.plateau, self.best_weights, self.optimizer = {}, {}, [], []
-        self.variables = variables
+    def complete_phase(self, model_variables: list[NDArray[Any]]) -> None:
+        """Advance to the next phase.
 
+        Args:
+            model_variables: values of all variables of the model at the end of the phase.
 
-ARRAYS = ("variables", "optimizer", "best_weights")
+        """
+        self.completed_phases, self.completed_epochs = self.completed_phases + 1, 0
+        self.early_stopping, self.plateau, self.best_weights, self.optimizer_variables = {}, {}, [], []
+        self.model_variables = model_variables
 
 
 class Checkpoint:
-    """The file of one training's state."""
+    """The checkpoint file of one training.
+
+    Args:
+        folder: the folder of all checkpoints of a system.
+        fingerprint: the training, see fingerprint.py.
+
+    """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._path = folder / f"{fingerprint}.npz"
 
     def save(self, state: TrainingState) -> None:
-        """Take the place of the former state, whole or not at all."""
+        """Replace the checkpoint atomically."""
         values = {name: value for name, value in vars(state).items() if name not in ARRAYS}
         arrays = {f"{name}/{i}": array for name in ARRAYS for i, array in enumerate(getattr(state, name))}
         with atomic_write(self._path) as partial:
             np.savez(partial, state=np.array(json.dumps(values)), allow_pickle=False, **arrays)
 
     def load(self) -> TrainingState:
-        """The state saved last, or that of a training not yet begun where none is there that can be read."""
+        """The saved state, or the initial state if there is no readable checkpoint."""
         try:
             with np.load(self._path, allow_pickle=False) as file:
                 state = TrainingState(**json.loads(str(file["state"])))
@@ -82,15 +97,18 @@ class Checkpoint:
             return TrainingState()
 
     def clear(self) -> None:
-        """Forget it: the training is finished. Of other trainings the last few are kept, in case they go on."""
+        """Delete the checkpoint of a complete training.
+
+        The latest checkpoints of other trainings are kept: their parameters may be restored.
+        """
         self._path.unlink(missing_ok=True)
         others = sorted(self._path.parent.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-        for path in others[:-OTHERS_KEPT]:
+        for path in others[:-MAX_OTHER_CHECKPOINTS]:
             path.unlink()
 
     @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """An empty folder beside the state, gone afterwards; what a killed training left there goes first."""
+    def scratch_folder(self) -> Iterator[Path]:
+        """An empty folder beside the checkpoint, deleted afterwards, and before if a killed training left it there."""
         folder = self._path.with_suffix(".scratch")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -98,19 +116,3 @@ class Checkpoint:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def fingerprint(values: Mapping[str, Any], files: Iterable[Path], images: Shards, targets: Shards) -> str:
-    """A digest of parameters, of the bytes of files, of every target, and of at most SAMPLED_IMAGES images.
-
-    Of the images all ids count; reading all pixels of a large dataset would cost minutes.
-    """
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
-    for path in files:
-        digest.update(path.read_bytes())
-    for shards, most in ((images, SAMPLED_IMAGES), (targets, len(targets))):
-        digest.update(shards.image_ids.tobytes())
-        rows = evenly_spaced(np.arange(len(shards)), most)
-        for name in shards.names:
-            digest.update(shards.take(name, rows).tobytes())
-    return digest.hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""A training: its phases one after the other, from where it was stopped if it was."""
+"""The training loop: fits the phases of a system one after the other, resuming from a checkpoint."""
 
 import logging
 import time
@@ -15,9 +15,8 @@ from tqdm.keras import TqdmCallback
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards, evenly_spaced
-from pipeline.systems.interfaces import BatchGenerator, Codec, Part
-from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import read_targets
+from pipeline.systems.interfaces import BatchGenerator, TrainingPhase
+from pipeline.systems.target_annotations import read_annotations
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.callbacks import (
@@ -25,8 +24,8 @@ from pipeline.training.callbacks import (
     EarlyStopping,
     HistoryRecorder,
     ReduceOnPlateau,
-    assign,
-    values_of,
+    assign_variables,
+    read_variables,
 )
 from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import PlateauConfig, TrainConfig
@@ -37,157 +36,220 @@ from pipeline.training.optimizer import adam
 logger = logging.getLogger(__name__)
 
 
-def prepare(train: TrainConfig, seed: int) -> None:
-    """Set precision and seed before anything is built.
+def configure_keras(config: TrainConfig, seed: int) -> None:
+    """Set precision, seeds and determinism. Call this before a model is built.
 
-    With the TensorFlow backend, also ask for the same order of sums in every run; XLA has no such mode.
+    With the TensorFlow backend and without XLA, sums are computed in the same order in every run; XLA has no such mode.
+
+    Args:
+        config: the `train` section of the system.
+        seed: seeds Python, NumPy and the backend.
+
     """
-    keras.config.set_dtype_policy(train.precision)
+    keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(seed)
-    if keras.config.backend() == "tensorflow" and not train.xla:
+    if keras.config.backend() == "tensorflow" and not config.xla:
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
 
 
 @dataclass(frozen=True)
-class Data:
-    """What a training learns from: packed images and their targets, rows held out, and a stream of new images.
+class TrainingData:
+    """Packed images and their targets, split into training and validation examples.
 
-    With `stream`, training images come from it and only the held-out ones are packed. With `augmentation`, training
-    images change from epoch to epoch, and those held out stay as they are.
+    Attributes:
+        images: the packed images.
+        targets: the training targets; several examples may share an image.
+        training_rows: rows of `targets` to train on, int64 [N].
+        validation_rows: rows of `targets` that are held out, int64 [M].
+        synthetic_batches: generates the training images; packed images are then used for validation only.
+        augmentation: changes training images in every epoch; validation images stay as they are.
+        seed: of the order of the examples, and of everything drawn at random.
+
     """
 
     images: Shards
     targets: Shards
-    trained: NDArray[np.int64]
-    held_out: NDArray[np.int64]
-    stream: BatchGenerator | None
+    training_rows: NDArray[np.int64]
+    validation_rows: NDArray[np.int64]
+    synthetic_batches: BatchGenerator | None
     augmentation: Augmentation | None
     seed: int
 
     @classmethod
-    def of(
+    def split(
         cls,
         images: Shards,
         targets: Shards,
-        train: TrainConfig,
+        config: TrainConfig,
         seed: int,
-        stream: BatchGenerator | None = None,
+        synthetic_batches: BatchGenerator | None = None,
         augmentation: Augmentation | None = None,
-    ) -> "Data":
-        """Hold out whole images. Raises BoxlineError where nothing is left to train on, or a stream is to change."""
-        if stream is not None and augmentation is not None:
+    ) -> "TrainingData":
+        """Hold out `validation_batches` x `batch_size` images with all their examples.
+
+        Args:
+            images: the packed images.
+            targets: the training targets.
+            config: the `train` section of the system.
+            seed: seed of the split and of the training.
+            synthetic_batches: see above.
+            augmentation: see above.
+
+        Raises:
+            BoxlineError: if no image is left to train on, or if synthetic images would be augmented.
+
+        """
+        if synthetic_batches is not None and augmentation is not None:
             raise BoxlineError(
-                "train.augment in params.yaml changes packed images, and this system draws new ones for every step. "
-                "Set train.augment to null, or let the system train on packed images."
+                "train.augment in params.yaml changes packed images, but this system generates new images in every "
+                "step. Set train.augment to null, or train on packed images."
             )
         image_ids = np.unique(targets.image_ids)
-        num_held_out = train.validation_batches * train.batch_size
+        num_held_out = config.validation_batches * config.batch_size
         if num_held_out >= len(image_ids):
             raise BoxlineError(
-                f"{len(image_ids)} images suit training and {train.validation_batches} batches of {train.batch_size} "
-                "are held out, so none is left to train on. Lower train.validation_batches in params.yaml."
+                f"{len(image_ids)} images have training targets, and {config.validation_batches} batches of "
+                f"{config.batch_size} are held out, so no image is left to train on. "
+                "Lower train.validation_batches in params.yaml."
             )
-        held_out = np.isin(targets.image_ids, image_ids[validation_split(len(image_ids), num_held_out, seed)])
-        return cls(images, targets, np.flatnonzero(~held_out), np.flatnonzero(held_out), stream, augmentation, seed)
+        held_out_ids = image_ids[validation_split(len(image_ids), num_held_out, seed)]
+        is_held_out = np.isin(targets.image_ids, held_out_ids)
+        return cls(
+            images,
+            targets,
+            np.flatnonzero(~is_held_out),
+            np.flatnonzero(is_held_out),
+            synthetic_batches,
+            augmentation,
+            seed,
+        )
 
-    def shown(self, count: int, codec: Codec, labels: Labels) -> tuple[NDArray[np.uint8], list[LabeledBoxes]]:
-        """Held-out images, or training images where none are held out, spread, with the boxes of their targets."""
-        candidates = np.unique(self.targets.image_ids[self.held_out if len(self.held_out) else self.trained])
-        image_ids = evenly_spaced(candidates, count)
-        truth = []
+    def example_images(self, count: int) -> tuple[NDArray[np.uint8], list[LabeledBoxes]]:
+        """Evenly spaced images with their objects: held-out images if there are any, else training images.
+
+        Args:
+            count: the number of images, at most.
+
+        Returns:
+            The images, uint8 [N, size, size, channels], and the objects of each, without crowd regions.
+
+        """
+        candidates = self.validation_rows if len(self.validation_rows) else self.training_rows
+        image_ids = evenly_spaced(np.unique(self.targets.image_ids[candidates]), count)
+        ground_truth = []
         for image_id in image_ids:
-            rows = np.flatnonzero(self.targets.image_ids == image_id)
-            encoded = read_targets(self.targets, rows)
-            decoded = labels.known(codec.decode(codec.as_outputs(encoded, len(labels.names))))
-            truth.append(LabeledBoxes(decoded.boxes_rel_xywh, decoded.labels))
-        return self.images.take("image", self.images.rows_of(image_ids)), truth
+            examples = read_annotations(self.targets, np.flatnonzero(self.targets.image_ids == image_id))
+            objects = [example.objects for example in examples]
+            boxes_rel_xywh = np.concatenate([boxes.boxes_rel_xywh for boxes in objects])
+            ground_truth.append(LabeledBoxes(boxes_rel_xywh, np.concatenate([boxes.labels for boxes in objects])))
+        return self.images.take("image", self.images.rows_of(image_ids)), ground_truth
 
     @property
     def epoch_examples(self) -> int:
-        """Examples of one epoch: those trained on, or as many new images as the packed ones are."""
-        return len(self.targets) if self.stream is not None else len(self.trained)
+        """Examples per epoch. With synthetic images, as many as there are packed ones."""
+        return len(self.targets) if self.synthetic_batches is not None else len(self.training_rows)
 
-    def count(self, rows: NDArray[np.int64]) -> int:
-        """Images that these rows are examples of."""
+    def num_images(self, rows: NDArray[np.int64]) -> int:
+        """The number of distinct images behind those rows of `targets`."""
         return len(np.unique(self.targets.image_ids[rows]))
 
 
 def fit(
-    whole: keras.Model,
-    part: Callable[[str], Part],
-    data: Data,
-    train: TrainConfig,
+    model: keras.Model,
+    phase_model: Callable[[str], TrainingPhase],
+    data: TrainingData,
+    config: TrainConfig,
     checkpoint: Checkpoint,
     state: TrainingState,
-    log: BBoxLogger,
+    box_logger: BBoxLogger,
 ) -> None:
-    """Train `whole` in place, phase by phase, from `state` on, which is kept up to date and saved after every epoch.
+    """Train `model` in place, phase by phase.
 
-    Raises BoxlineError where a loss or a metric stops being a finite number.
+    Args:
+        model: the whole model.
+        phase_model: prepares the model for the phase of that name.
+        data: training and validation data.
+        config: the `train` section of the system.
+        checkpoint: `state` is saved there after every epoch.
+        state: where to resume from; updated after every epoch.
+        box_logger: logs predictions after every epoch.
+
+    Raises:
+        BoxlineError: if a loss or a metric is not finite.
+
     """
-    if state.rows:
-        assign(whole.variables, state.variables)
-        log.restore(state.log)
-        logger.info("going on after epoch %d, where this training was stopped", len(state.rows))
+    if state.history:
+        assign_variables(model.variables, state.model_variables)
+        box_logger.restore(state.box_log)
+        logger.info("resuming the interrupted training after epoch %d", len(state.history))
     started = time.perf_counter() - state.seconds
-    for name, phase in list(train.phases.items())[state.phases_done :]:
-        fitted, log.phase = part(name), name
-        with checkpoint.scratch() as scratch:
-            model, training, validation = _inputs(fitted, data, train.batch_size, scratch)
-            model.compile(adam(phase, len(training)), jit_compile=train.xla, **fitted.compile_arguments)
-            if state.optimizer:
-                model.optimizer.build(model.trainable_variables)  # wraps Adam under mixed_float16
-                assign(model.optimizer.variables, state.optimizer)
-            stopping = EarlyStopping(phase.patience, state) if phase.patience is not None else None
-            plateau = ReduceOnPlateau(phase.schedule, state) if isinstance(phase.schedule, PlateauConfig) else None
+    for name, phase_config in list(config.phases.items())[state.completed_phases :]:
+        phase, box_logger.phase = phase_model(name), name
+        with checkpoint.scratch_folder() as scratch:
+            fitted, training, validation = _fitted_model_and_data(phase, data, config.batch_size, scratch)
+            optimizer = adam(phase_config, len(training))
+            fitted.compile(optimizer, jit_compile=config.xla, **phase.compile_arguments)
+            if state.optimizer_variables:
+                fitted.optimizer.build(fitted.trainable_variables)  # wraps Adam under mixed_float16
+                assign_variables(fitted.optimizer.variables, state.optimizer_variables)
+            patience, schedule = phase_config.patience, phase_config.schedule
+            stopping = EarlyStopping(patience, state) if patience is not None else None
+            plateau = ReduceOnPlateau(schedule, state) if isinstance(schedule, PlateauConfig) else None
             stateful_callbacks = [callback for callback in (stopping, plateau) if callback]
             callbacks = [
-                EpochSeed(training, len(state.rows) - state.epochs_done),
+                EpochSeed(training, len(state.history) - state.completed_epochs),
                 keras.callbacks.TerminateOnNaN(),
-                TqdmCallback(desc=name, initial=state.epochs_done, verbose=0, disable=None, leave=False),
-                HistoryRecorder(state.rows, name),
+                TqdmCallback(desc=name, initial=state.completed_epochs, verbose=0, disable=None, leave=False),
+                HistoryRecorder(state.history, name),
                 *stateful_callbacks,
-                log,
-                CheckpointCallback(checkpoint, state, whole, stateful_callbacks, log.state, started),
+                box_logger,
+                CheckpointCallback(checkpoint, state, model, stateful_callbacks, box_logger.state, started),
             ]
             if not (stopping and stopping.is_over(state)):
-                model.fit(
+                fitted.fit(
                     training,
                     validation_data=validation,
-                    initial_epoch=state.epochs_done,
-                    epochs=phase.epochs,
-                    shuffle=False,  # the batches shuffle; Keras would shuffle their order once more
+                    initial_epoch=state.completed_epochs,
+                    epochs=phase_config.epochs,
+                    shuffle=False,  # the data loader shuffles; Keras would shuffle the batches again
                     verbose=0,
                     callbacks=callbacks,
                 )
-                _require_finite(state.rows)
+                _require_finite(state.history)
             elif state.best_weights:
-                model.set_weights(state.best_weights)
-        state.finish_phase(values_of(whole.variables))
+                fitted.set_weights(state.best_weights)
+        state.complete_phase(read_variables(model.variables))
         state.seconds = time.perf_counter() - started
         checkpoint.save(state)
 
 
-def _inputs(
-    part: Part, data: Data, batch_size: int, scratch: Path
+def _fitted_model_and_data(
+    phase: TrainingPhase, data: TrainingData, batch_size: int, scratch: Path
 ) -> tuple[keras.Model, ShardLoader | SyntheticLoader, ShardLoader | None]:
-    """What is fitted, on what, and what it is validated on."""
-    model, images = part.model, data.images
-    if part.cut is not None and data.stream is None and data.augmentation is None:
-        frozen, model = split_at(part.model, part.cut)
-        images = cache_features(frozen, images, np.unique(data.targets.image_ids), scratch)
-    names = part.targets or model.output_names
-    validation = ShardLoader(images, data.targets, batch_size, names, data.held_out) if len(data.held_out) else None
-    if data.stream is not None:
-        return model, SyntheticLoader(data.stream, batch_size, data.epoch_examples // batch_size, data.seed), validation
-    training = ShardLoader(images, data.targets, batch_size, names, data.trained, data.seed, data.augmentation)
+    """The model to fit, its training data and its validation data.
+
+    If the first layers are frozen and every image is seen unchanged in every epoch, the model is only the part behind
+    them, and the images are their cached features.
+    """
+    model, images, targets = phase.model, data.images, data.targets
+    if phase.frozen_until is not None and data.synthetic_batches is None and data.augmentation is None:
+        frozen, model = split_at(phase.model, phase.frozen_until)
+        images = cache_features(frozen, images, np.unique(targets.image_ids), scratch)
+    names = phase.target_names or model.output_names
+    validation = None
+    if len(data.validation_rows):
+        validation = ShardLoader(images, targets, batch_size, names, data.validation_rows)
+    if data.synthetic_batches is not None:
+        steps = data.epoch_examples // batch_size
+        return model, SyntheticLoader(data.synthetic_batches, batch_size, steps, data.seed), validation
+    training = ShardLoader(images, targets, batch_size, names, data.training_rows, data.seed, data.augmentation)
     return model, training, validation
 
 
-def _require_finite(rows: list[dict[str, Any]]) -> None:
-    for row in rows:
+def _require_finite(history: list[dict[str, Any]]) -> None:
+    for row in history:
         for name, value in row.items():
             if isinstance(value, float) and not np.isfinite(value):
                 raise BoxlineError(

@@ -6,13 +6,18 @@ from keras.optimizers import schedules
 from pipeline.training.config import CosineConfig, PhaseConfig, StepConfig
 
 NOT_DECAYED = ("bias", "gamma", "beta")
-"""Names of weights that decay would only pull away from where they belong."""
+"""Names of weights without weight decay: biases, and the scale and shift of normalizations."""
 
 
 def adam(phase: PhaseConfig, epoch_steps: int) -> keras.optimizers.Adam:
-    """Keras's Adam, which with weight decay is AdamW.
+    """Build Keras's Adam, which with weight decay is AdamW.
 
-    It counts its steps itself, so a training that goes on from saved variables goes on with the same rates.
+    The optimizer counts its own steps, so a training that resumes from saved variables continues the same schedule.
+
+    Args:
+        phase: the configuration of the phase.
+        epoch_steps: steps per epoch.
+
     """
     optimizer = keras.optimizers.Adam(
         _learning_rate(phase, epoch_steps), weight_decay=phase.weight_decay, global_clipnorm=phase.clip_norm
@@ -22,10 +27,10 @@ def adam(phase: PhaseConfig, epoch_steps: int) -> keras.optimizers.Adam:
 
 
 def _learning_rate(phase: PhaseConfig, epoch_steps: int) -> float | schedules.LearningRateSchedule:
-    """As a number where it stays, or where a callback changes it."""
+    """The schedule, or a number if the rate is constant or a callback changes it."""
     rate, schedule = phase.learning_rate, phase.schedule
     if isinstance(schedule, StepConfig):
-        drops = phase.epochs // schedule.every_epochs + 1  # the last one comes too late: Keras takes no empty list
+        drops = phase.epochs // schedule.every_epochs + 1  # the last one is never reached: Keras needs at least one
         last_steps = [number * schedule.every_epochs * epoch_steps - 1 for number in range(1, drops + 1)]
         return schedules.PiecewiseConstantDecay(
             last_steps, [rate * schedule.factor**number for number in range(drops + 1)]

@@ -1,4 +1,4 @@
-"""What a training leaves for its readers: its curves as CSV, and what it took."""
+"""The report of a training: its curves as CSV, and counts and speed as JSON."""
 
 import csv
 import logging
@@ -9,18 +9,26 @@ import keras
 
 from pipeline.core.atomic_files import write_json
 from pipeline.training.checkpoint import TrainingState
-from pipeline.training.fit import Data
+from pipeline.training.fit import TrainingData
 
 logger = logging.getLogger(__name__)
 
 
-def write_report(folder: Path, state: TrainingState, data: Data, model: keras.Model) -> None:
-    """curves.csv with one row per epoch, and train.json with counts and seconds."""
-    _write_curves(folder / "curves.csv", state.rows)
-    epochs = len(state.rows)
+def write_report(folder: Path, state: TrainingState, data: TrainingData, model: keras.Model) -> None:
+    """Write curves.csv with one row per epoch, and train.json with counts and seconds.
+
+    Args:
+        folder: receives both files.
+        state: the state of the complete training.
+        data: what the model was trained on.
+        model: the trained model.
+
+    """
+    _write_curves(folder / "curves.csv", state.history)
+    epochs = len(state.history)
     report = {
-        "images": data.epoch_examples if data.stream else data.count(data.trained),
-        "held_out_images": data.count(data.held_out),
+        "images": data.epoch_examples if data.synthetic_batches else data.num_images(data.training_rows),
+        "held_out_images": data.num_images(data.validation_rows),
         "epochs": epochs,
         "parameters": model.count_params(),
         "seconds": round(state.seconds, 1),
@@ -30,10 +38,10 @@ def write_report(folder: Path, state: TrainingState, data: Data, model: keras.Mo
     logger.info("trained on %(images)d images for %(epochs)d epochs in %(seconds).1f s", report)
 
 
-def _write_curves(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Phases have different metrics: a cell stays empty where its phase has none."""
-    names = list(dict.fromkeys(["epoch", "phase", "loss", "val_loss", *(name for row in rows for name in row)]))
+def _write_curves(path: Path, history: list[dict[str, Any]]) -> None:
+    # Phases may have different metrics: the cells of the others stay empty.
+    names = list(dict.fromkeys(["epoch", "phase", "loss", "val_loss", *(name for row in history for name in row)]))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(history)

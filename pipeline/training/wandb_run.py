@@ -1,9 +1,9 @@
-"""Weights & Biases, where the environment asks for it.
+"""Optional logging to Weights & Biases, enabled by the environment variable WANDB_MODE.
 
-WANDB_MODE=offline writes a run into a folder and needs no account; `wandb sync` uploads it later. WANDB_MODE=online
-uploads while the training runs and needs `wandb login` or WANDB_API_KEY. Unset or `disabled`, nothing is imported.
-Of the machine a run keeps its name and platform, the versions of Python and wandb and which frameworks are imported: no
-code, no git state, no command line, no output, no list of packages, no load.
+`offline` writes a run into a folder and needs no account; `wandb sync` uploads it later. `online` uploads during the
+training and needs `wandb login` or WANDB_API_KEY. If the variable is unset or `disabled`, wandb is not imported.
+About the machine a run stores its name and platform, the versions of Python and wandb, and which frameworks are
+imported: no code, no Git state, no command line, no output, no list of packages, no load.
 """
 
 import contextlib
@@ -19,23 +19,33 @@ from numpy.typing import NDArray
 from pipeline.core.errors import BoxlineError
 
 REQUIREMENT = "wandb>=0.31,<0.32"
-"""What the extra `wandb` of pyproject.toml holds. Naming it, and not the extra, leaves the locked packages alone."""
+"""The extra `wandb` of pyproject.toml. Installing this requirement, not the extra, keeps the locked packages."""
 
 
 @contextlib.contextmanager
 def wandb_run(folder: Path, project: str, name: str, run_id: str | None = None) -> Iterator[Any]:
-    """A run that writes below `folder`, or None where WANDB_MODE does not ask for one.
+    """Start a run, and finish it afterwards.
 
-    `run_id` continues the run of that id. Raises BoxlineError for another WANDB_MODE, where wandb is not installed, and
-    where it cannot start.
+    Args:
+        folder: the run's files are written into its subfolder `wandb`.
+        project: name of the project.
+        name: display name of the run.
+        run_id: continues the run with that id.
+
+    Yields:
+        The `wandb.Run`, or None if WANDB_MODE is unset or `disabled`.
+
+    Raises:
+        BoxlineError: if WANDB_MODE has another value, wandb is not installed, or the run cannot start.
+
     """
     mode = os.environ.get("WANDB_MODE", "disabled")
     if mode == "disabled":
         yield None
         return
     if mode not in ("online", "offline"):
-        raise BoxlineError(f"WANDB_MODE is {mode!r}; expected online or offline, or disabled, which stands when unset.")
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb starts its service; there is no setting
+        raise BoxlineError(f"WANDB_MODE: received {mode!r}, expected online, offline or disabled (the default).")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read when wandb's service starts; no setting exists
     try:
         import wandb
     except ImportError:
@@ -54,7 +64,7 @@ def wandb_run(folder: Path, project: str, name: str, run_id: str | None = None) 
         x_save_requirements=False,
     )
     try:
-        # Offline there is nothing to resume from: the second part has the same id, and `wandb sync` joins the two.
+        # Offline runs cannot be resumed: the second part gets the same id, and `wandb sync` joins both.
         resume: Literal["allow"] | None = "allow" if run_id is not None and mode == "online" else None
         run = wandb.init(
             dir=folder, project=project, name=name, id=run_id, resume=resume, mode=cast(Any, mode), settings=settings
@@ -68,14 +78,23 @@ def wandb_run(folder: Path, project: str, name: str, run_id: str | None = None) 
         yield run
 
 
-def log_pictures(
+def log_images(
     run: Any,
     step: int,
     scalars: Mapping[str, Any],
     model_inputs: NDArray[np.uint8],
     box_sets: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Log `scalars`, and under `images` each square with its box sets, all as one step."""
+    """Log one step of a run.
+
+    Args:
+        run: a `wandb.Run`.
+        step: number of the step.
+        scalars: logged by name.
+        model_inputs: uint8 [N, size, size, 1 or 3], logged as `images`.
+        box_sets: the box sets of each image, in wandb's format.
+
+    """
     import wandb
 
     images = [

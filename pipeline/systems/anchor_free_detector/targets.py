@@ -18,7 +18,7 @@ from pipeline.systems.interfaces import NamedArrays, TargetCodec
 
 PADDING = -1
 CERTAIN_LOGIT = 50.0
-"""A logit whose probability is 1 in float64; with the other sign 0."""
+"""A logit with probability 1 in float64; the negative logit has probability 0."""
 
 SCORE_THRESHOLD = 0.02
 NMS_IOU = 0.6
@@ -50,7 +50,7 @@ class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
         return {"boxes": boxes}
 
     def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
-        """Objects as cells with probability 1 for their class; padding and crowd regions as cells with probability 0."""
+        """Each box as a cell: objects with probability 1 for their class, padding and crowd regions with 0."""
         boxes = targets["boxes"]
         is_object = (boxes[..., 4] != PADDING) & (boxes[..., 5] == 0)
         labels = np.where(is_object, boxes[..., 4], num_labels).astype(int)

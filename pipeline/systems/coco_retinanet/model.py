@@ -1,4 +1,4 @@
-"""An adapter around KerasHub's RetinaNet: pixels as packed, boxes as fractions, labels as they are."""
+"""KerasHub's RetinaNet, adapted to packed images, relative boxes and integer labels."""
 
 import math
 from typing import Any
@@ -16,56 +16,73 @@ from pipeline.systems.layers import imagenet_scaling
 BOX_FORMAT = "rel_xywh"
 
 MAX_CANDIDATES = 1000
-"""Boxes of one image that are handed on to suppression."""
+"""Predictions per image that are passed to non-maximum suppression, highest scores first."""
 
-
-CROWD_SHARE = 0.5
-"""An anchor lies in a crowd region if so much of its area does."""
+MIN_CROWD_FRACTION = 0.5
+"""An anchor is ignored if at least this fraction of its area lies in one crowd region."""
 
 
 @keras.saving.register_keras_serializable("boxline")
-class CrowdEncoder(keras.layers.Layer):
-    """KerasHub's `encoder` of boxes for anchors, which knows no crowd regions: they match no anchor.
+class CrowdIgnoringLabelEncoder(keras.layers.Layer):
+    """Adds crowd regions to KerasHub's label encoder, which has no notion of them.
 
-    Anchors that lie in a crowd region and match no object become neither object nor background: they have no loss.
+    Crowd regions match no anchor. Anchors that lie in a crowd region and match no object are neither object nor
+    background: they have no loss.
+
+    Args:
+        label_encoder: KerasHub's `RetinaNetLabelEncoder`.
+        **kwargs: of `keras.layers.Layer`.
+
     """
 
-    def __init__(self, encoder: keras.Layer, **kwargs: Any) -> None:
+    def __init__(self, label_encoder: keras.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.encoder = encoder
-        self.bounding_box_format = encoder.bounding_box_format
+        self.label_encoder = label_encoder
+        self.bounding_box_format = label_encoder.bounding_box_format
 
     def call(self, images: Any, gt_boxes: Any, gt_classes: Any) -> Any:
-        """Boxes [B, M, 4] and labels [B, M] -> what each anchor is to answer: deltas [B, A, 4] and labels [B, A]."""
+        """Encode the ground truth as targets of the anchors.
+
+        Args:
+            images: [B, height, width, channels]; only the shape is used.
+            gt_boxes: boxes in the label encoder's format, padded with PADDING, [B, M, 4].
+            gt_classes: labels, CROWD or PADDING, [B, M].
+
+        Returns:
+            Box deltas [B, A, 4] and labels [B, A] of the anchors.
+
+        """
         is_crowd = ops.equal(gt_classes, CROWD)
-        deltas, labels = self.encoder(
+        deltas, labels = self.label_encoder(
             images, ops.where(is_crowd[..., None], PADDING, gt_boxes), ops.where(is_crowd, PADDING, gt_classes)
         )
-        anchors = ops.concatenate(list(self.encoder.anchor_generator(images).values()), axis=0)
-        anchors = self._corners(anchors, self.encoder.anchor_generator.bounding_box_format, images)[:, None]
-        regions = self._corners(gt_boxes, self.bounding_box_format, images)[:, None]
+        anchor_generator = self.label_encoder.anchor_generator
+        anchors = ops.concatenate(list(anchor_generator(images).values()), axis=0)
+        anchors = self._to_xyxy(anchors, anchor_generator.bounding_box_format, images)[:, None]
+        regions = self._to_xyxy(gt_boxes, self.bounding_box_format, images)[:, None]
         shared_width, shared_height = (
             ops.minimum(anchors[..., axis + 2], regions[..., axis + 2])
             - ops.maximum(anchors[..., axis], regions[..., axis])
             for axis in range(2)
         )
-        shared = ops.maximum(shared_width, 0) * ops.maximum(shared_height, 0)
+        intersections = ops.maximum(shared_width, 0) * ops.maximum(shared_height, 0)
         areas = ops.prod(anchors[..., 2:] - anchors[..., :2], axis=-1)
-        covered = ops.any(ops.logical_and(is_crowd[:, None], shared >= CROWD_SHARE * areas), axis=-1)
-        unmatched = ops.equal(labels, self.encoder.background_class)
-        return deltas, ops.where(ops.logical_and(covered, unmatched), self.encoder.ignore_class, labels)
+        in_region = ops.logical_and(is_crowd[:, None], intersections >= MIN_CROWD_FRACTION * areas)
+        unmatched = ops.equal(labels, self.label_encoder.background_class)
+        ignored = ops.logical_and(ops.any(in_region, axis=-1), unmatched)
+        return deltas, ops.where(ignored, self.label_encoder.ignore_class, labels)
 
     def get_config(self) -> dict[str, Any]:
-        """With the encoder inside."""
-        return {**super().get_config(), "encoder": keras.layers.serialize(self.encoder)}
+        """The arguments of the constructor, serialized."""
+        return {**super().get_config(), "label_encoder": keras.layers.serialize(self.label_encoder)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "CrowdEncoder":
-        """What `get_config` gave."""
-        return cls(**{**config, "encoder": keras.layers.deserialize(config["encoder"])})
+    def from_config(cls, config: dict[str, Any]) -> "CrowdIgnoringLabelEncoder":
+        """Build the layer from a result of `get_config`."""
+        return cls(**{**config, "label_encoder": keras.layers.deserialize(config["label_encoder"])})
 
     @staticmethod
-    def _corners(boxes: Any, source: str, images: Any) -> Any:
+    def _to_xyxy(boxes: Any, source: str, images: Any) -> Any:
         height, width = images.shape[1:3]
         return keras.utils.bounding_boxes.convert_format(
             boxes, source=source, target="xyxy", height=height, width=width
@@ -74,41 +91,55 @@ class CrowdEncoder(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("boxline")
 class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
-    """KerasHub's detector that takes pixels 0..255 and answers the best candidates before suppression.
+    """KerasHub's detector with pixels 0..255 as input, and predictions before non-maximum suppression as output.
 
-    Suppression has no fixed shapes; it happens in `targets.decode`, outside the compiled step.
+    The number of boxes after suppression varies, so suppression is part of the codec, not of the compiled step.
     """
 
-    # KerasHub's own put preprocessing in front, which takes arrays and tf.data only, no batches by index.
+    # KerasHub's methods add preprocessing, which accepts arrays and tf.data only, not a PyDataset.
     fit = keras.Model.fit
     evaluate = keras.Model.evaluate
     predict_on_batch = keras.Model.predict_on_batch
 
     def call(self, images: Any, training: Any = None, mask: Any = None) -> Any:
-        """Pixels 0..255 RGB [B, size, size, 3] -> `bbox_regression` [B, A, 4] and `cls_logits` [B, A, num_labels].
+        """Predict box deltas and logits of all anchors.
 
-        Both are float32 whatever the layers compute in, and so are the losses on them.
+        Args:
+            images: RGB pixels 0..255 [B, size, size, 3].
+            training: whether the call is part of a training step.
+            mask: not used.
+
+        Returns:
+            `bbox_regression` [B, A, 4] and `cls_logits` [B, A, num_labels], float32 under every dtype policy, and so
+            are the losses on them.
+
         """
         outputs = super().call(imagenet_scaling()(images), training=training, mask=mask)
         return {name: ops.cast(values, "float32") for name, values in outputs.items()}
 
     def predict_step(self, *args: Any) -> Any:
-        """Pixels -> `boxes` rel xywh [B, K, 4], `confidence` 0..1 [B, K] and `labels` [B, K], best first."""
-        images = keras.utils.unpack_x_y_sample_weight(args[-1])[0]
-        answer = keras.Model.predict_step(self, *args)
-        if isinstance(answer, tuple):  # JAX carries the state of the model along
-            raw, state = answer
-            return self._candidates(raw, images), state
-        return self._candidates(answer, images)
+        """Predict the K candidates with the highest scores, best first.
 
-    def _candidates(self, raw: Any, images: Any) -> dict[str, Any]:
+        Returns:
+            `boxes` relative xywh [B, K, 4], `confidence` in 0..1 [B, K] and `labels` [B, K]; with JAX a tuple of them
+            and the state of the model.
+
+        """
+        images = keras.utils.unpack_x_y_sample_weight(args[-1])[0]
+        result = keras.Model.predict_step(self, *args)
+        if isinstance(result, tuple):  # JAX returns the state of the model as well
+            outputs, state = result
+            return self._candidates(outputs, images), state
+        return self._candidates(result, images)
+
+    def _candidates(self, outputs: Any, images: Any) -> dict[str, Any]:
         height, width = images.shape[1:3]
         anchors = ops.concatenate(list(self.anchor_generator(images).values()), axis=0)
-        scores = ops.sigmoid(raw["cls_logits"])
+        scores = ops.sigmoid(outputs["cls_logits"])
         confidence, best = ops.top_k(ops.max(scores, axis=-1), min(MAX_CANDIDATES, scores.shape[1]))
         boxes = keras.utils.bounding_boxes.decode_deltas_to_boxes(
             anchors=ops.take(anchors, best, axis=0),
-            boxes_delta=ops.take_along_axis(raw["bbox_regression"], best[..., None], axis=1),
+            boxes_delta=ops.take_along_axis(outputs["bbox_regression"], best[..., None], axis=1),
             encoded_format="center_xywh",
             anchor_format=self.anchor_generator.bounding_box_format,
             box_format=BOX_FORMAT,
@@ -130,14 +161,19 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         num_labels: int,
         pretrained: keras.Model | None,
     ) -> keras.Model:
-        """The preset's detector for `num_labels` labels. Its heads come along where they fit.
+        """Build the pretrained detector for `num_labels` labels, see the base class.
 
-        With a `class_prior` the class head's last layer starts anew.
+        The weights of the box head are kept, and those of the class head if it has as many labels. With a `class_prior`
+        the last layer of the class head is initialized again.
+
+        Returns:
+            A `RetinaNet`.
+
         """
+        assert pretrained is not None, "the system declares pretrained weights"
         policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(
-            "float32"
-        )  # for matching and encoding of boxes; heads follow the backbone's policy
+        # Boxes are matched and encoded in float32; the heads have the policy of the backbone.
+        keras.config.set_dtype_policy("float32")
         try:
             detector = RetinaNet(
                 pretrained.backbone,
@@ -149,7 +185,7 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
                 name="coco_retinanet",
             )
             if targets.crowd == "ignore":
-                detector.label_encoder = CrowdEncoder(detector.label_encoder)
+                detector.label_encoder = CrowdIgnoringLabelEncoder(detector.label_encoder)
         finally:
             keras.config.set_dtype_policy(policy)
         detector.box_head.set_weights(pretrained.box_head.get_weights())
@@ -160,5 +196,5 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return detector
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
-        """The whole detector with KerasHub's own losses: focal for classes, Huber for boxes, both summed over anchors."""
+        """The whole detector with KerasHub's losses: focal for classes, Huber for boxes, both summed over anchors."""
         return TrainingPhase(model, {}, target_names=("boxes", "labels"))

@@ -1,4 +1,4 @@
-"""The whole detector with COCO weights, as KerasHub publishes it."""
+"""KerasHub's RetinaNet with COCO weights."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from pipeline.pretrained.config import DETECTOR_FILES
 from pipeline.pretrained.interfaces import PretrainedSource
 
 HANDLE = "retinanet_resnet50_fpn_v2_coco"
-NUM_CLASSES = 91  # COCO's ids up to 90, 0 for nothing
+NUM_CLASSES = 91
+"""COCO's category ids up to 90, and 0 for background."""
 
 SCALES: dict[str, dict[str, Any]] = {
     "published": {
@@ -39,26 +40,31 @@ SCALES: dict[str, dict[str, Any]] = {
         "head": {"use_prediction_head_norm": True, "pre_logits_num_conv_layers": 1},
     },
 }
-# The small encoder with a pyramid that begins one level later, which costs a quarter, and anchors from 16 px on.
+# The small encoder with a pyramid that starts one level later, which needs a quarter of the time, and with anchors of
+# 16 px and more.
 SCALES["coarse"] = {**SCALES["small"], "levels": (4, 6), "anchor_size": 1}
 
 
 class RetinaNetWeights(PretrainedSource):
-    """The whole detector with COCO weights, as KerasHub publishes it."""
+    """A whole detector: KerasHub's RetinaNet with COCO weights."""
 
     files = DETECTOR_FILES
     preset_class = keras_hub.models.RetinaNetObjectDetector
 
     def load_published(self) -> keras.Model:
-        """ResNet-50, pyramid levels 3 to 7."""
+        """Fetch RetinaNet with a ResNet-50 and pyramid levels 3 to 7."""
         return self.preset_class.from_preset(HANDLE)
 
     def random_init(self, scale: str) -> keras.Model:
-        """Random weights; the small and coarse ones have one block per stage and heads of one convolution.
+        """Build a detector with random weights.
 
-        The box head of the coarse one starts as in the RetinaNet paper, by answering the anchors themselves. KerasHub gives
-        it the prior that belongs to the class head, -4.6, and with it boxes a hundredth of their anchors' size and far from
-        them.
+        The box head of "coarse" is initialized as in the RetinaNet paper, so that it predicts the anchors themselves.
+        KerasHub uses the bias of the class head, -4.6, for both: boxes then are a hundredth of their anchors' size
+        and far from them.
+
+        Args:
+            scale: "published", or "small" and "coarse" with one block per stage and heads of one convolution.
+
         """
         parts = SCALES[scale]
         min_level, max_level = parts["levels"]
@@ -66,7 +72,7 @@ class RetinaNetWeights(PretrainedSource):
         backbone = keras_hub.models.RetinaNetBackbone(
             image_encoder=encoder, min_level=min_level, max_level=max_level, use_p5=True
         )
-        # Anchors and suppression in pixels: KerasHub's are broken for fractions, which only its decoder converts to.
+        # Anchors and suppression in pixels: KerasHub's layers are broken for relative boxes.
         anchors = keras_hub.layers.AnchorGenerator(
             "xyxy",
             min_level=min_level,
@@ -89,7 +95,13 @@ class RetinaNetWeights(PretrainedSource):
 
 
 def init_head(head: Any, bias: float) -> None:
-    """Give a head's last layer the weights that the RetinaNet paper starts with: deviation 0.01, and this bias."""
+    """Initialize the last layer of a RetinaNet head as the paper does.
+
+    Args:
+        head: KerasHub's `PredictionHead`.
+        bias: of all outputs. The kernel is drawn with mean 0 and standard deviation 0.01.
+
+    """
     kernel, biases = head.prediction_layer.weights
     kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(kernel.shape))
     biases.assign(keras.ops.full_like(biases, bias))

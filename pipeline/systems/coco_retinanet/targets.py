@@ -70,10 +70,11 @@ class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
 
 
 def _suppress(candidates: LabeledBoxes) -> LabeledBoxes:
-    """The candidates that remain, best first."""
+    """The candidates of one image that are left after non-maximum suppression, best first."""
+    candidates = candidates[np.flatnonzero((candidates.boxes_rel_xywh[:, 2:] > 0).all(axis=1))]
     assert candidates.scores is not None, "candidates have scores"
-    candidates = candidates[(candidates.boxes_rel_xywh[:, 2:] > 0).all(axis=1)]
     if not len(candidates):
         return candidates
-    kept = cv2.dnn.NMSBoxes(candidates.boxes_rel_xywh.tolist(), candidates.scores.tolist(), SCORE_THRESHOLD, NMS_IOU)
+    boxes, scores = candidates.boxes_rel_xywh.tolist(), candidates.scores.tolist()
+    kept = cv2.dnn.NMSBoxes(boxes, scores, SCORE_THRESHOLD, NMS_IOU)
     return candidates[np.asarray(kept, np.int64).ravel()[:MAX_DETECTIONS]]

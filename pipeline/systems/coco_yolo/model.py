@@ -1,4 +1,4 @@
-"""The published grid detector: a ResNet, one convolution, two dense layers, and the losses of YOLOv1."""
+"""The published grid detector: a ResNet, one convolution and two dense layers, with the losses of YOLOv1."""
 
 from typing import Any
 
@@ -27,10 +27,14 @@ class CocoYoloFactory(ModelFactory[ModelConfig, TargetsConfig]):
         num_labels: int,
         pretrained: keras.Model | None,
     ) -> keras.Model:
-        """Pixels 0..255 RGB [B, size, size, 3] -> `box` [B, S, S, 5 n] and `class` [B, S, S, num_labels] probabilities.
+        """Build the detector on the pretrained backbone, see the base class.
 
-        `pretrained` is the backbone. n is the number of boxes per cell.
+        Returns:
+            A model from RGB pixels 0..255 [B, size, size, 3] to `box` [B, S, S, 5 n], for n boxes per cell, and
+            `class` [B, S, S, num_labels], probabilities; both float32.
+
         """
+        assert pretrained is not None, "the system declares pretrained weights"
         grid, numbers = targets.grid_size, 5 * targets.boxes_per_cell
         image = layers.Input((image_size, image_size, channels), name="image")
         x = pretrained(imagenet_scaling()(image))
@@ -47,17 +51,26 @@ class CocoYoloFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return keras.Model(image, outputs, name="coco_yolo")
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
-        """The whole network: the box loss below, and cross-entropy of each cell's class."""
+        """The whole model with `box_loss` and the cross-entropy of each cell's class."""
         class_loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=IGNORE)
         return TrainingPhase(model, {"loss": {"box": box_loss, "class": class_loss}})
 
 
 def box_loss(box_true: Any, box_predicted: Any) -> Any:
-    """[B, S, S, 5 n] twice -> loss [B], float32, summed over the n boxes of the cells of each image.
+    """The loss of YOLOv1 for boxes and confidences, summed over the boxes of all cells of an image.
 
-    A box is compared with the true one in its place. Where there is one: squared errors of the centre and of the signed
-    square roots of width and height, both weighted 5, and of the confidence against the boxes' IoU. Where there is
-    none: half the squared confidence. Where nothing is asked, at a true confidence of -1: nothing.
+    Each predicted box is compared with the true box in the same place of the same cell. With a true box, the loss is
+    the squared error of the center and of the signed square roots of width and height, both weighted 5, and of the
+    confidence against the IoU of both boxes. Without a true box, it is half the squared confidence. Places with a true
+    confidence of IGNORE have no loss.
+
+    Args:
+        box_true: [B, S, S, 5 n].
+        box_predicted: [B, S, S, 5 n].
+
+    Returns:
+        float32 [B].
+
     """
     box_true, box_predicted = _by_box(box_true), _by_box(box_predicted)
     has_object = ops.maximum(box_true[..., 4], 0)
@@ -75,16 +88,25 @@ def box_loss(box_true: Any, box_predicted: Any) -> Any:
 
 
 def box_iou(boxes_a: Any, boxes_b: Any) -> Any:
-    """IoU of [..., 4 or more] boxes (centre x, centre y, width, height), [...] in 0..1; 0 where nothing is covered.
+    """IoU of boxes in the detector's own units.
 
-    As published, centres count in cells and sizes in images, so this is the IoU of boxes drawn at those mixed scales.
+    As published, centers are in cells and sizes in fractions of the image, so this is the IoU of boxes drawn at mixed
+    scales.
+
+    Args:
+        boxes_a: center x, center y, width, height, [..., 4 or more].
+        boxes_b: the same.
+
+    Returns:
+        [...] in 0..1; 0 for boxes without area.
+
     """
     half_a, half_b = ops.maximum(boxes_a[..., 2:4], 0) / 2, ops.maximum(boxes_b[..., 2:4], 0) / 2
     low = ops.maximum(boxes_a[..., :2] - half_a, boxes_b[..., :2] - half_b)
     high = ops.minimum(boxes_a[..., :2] + half_a, boxes_b[..., :2] + half_b)
-    shared = ops.prod(ops.maximum(high - low, 0), axis=-1)
-    union = ops.prod(2 * half_a, axis=-1) + ops.prod(2 * half_b, axis=-1) - shared
-    return ops.divide_no_nan(shared, union)
+    intersection = ops.prod(ops.maximum(high - low, 0), axis=-1)
+    union = ops.prod(2 * half_a, axis=-1) + ops.prod(2 * half_b, axis=-1) - intersection
+    return ops.divide_no_nan(intersection, union)
 
 
 def _by_box(boxes: Any) -> Any:
@@ -94,5 +116,5 @@ def _by_box(boxes: Any) -> Any:
 
 
 def _signed_sqrt(x: Any) -> Any:
-    # epsilon keeps the slope finite at 0, where the true slope is infinite
+    # Epsilon keeps the gradient finite at 0, where that of the square root is infinite.
     return ops.sign(x) * ops.sqrt(ops.absolute(x) + keras.config.epsilon())

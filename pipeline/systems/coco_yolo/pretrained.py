@@ -1,4 +1,4 @@
-"""The detector's backbone: a ResNet with ImageNet weights, as KerasHub publishes it."""
+"""The backbone of the grid detector: KerasHub's ResNet with ImageNet weights."""
 
 import keras
 import keras_hub
@@ -6,9 +6,9 @@ import keras_hub
 from pipeline.pretrained.config import BACKBONE_FILES
 from pipeline.pretrained.interfaces import PretrainedSource
 
-# The published summary counts 77,850,336 parameters. That is a ResNet-50 with the stem of three 3 x 3 convolutions and
-# the shortcuts of KerasHub's "vd" variant. The preset that the published source names, resnet_50_imagenet, has a stem
-# of one 7 x 7 convolution and with it 19,360 fewer; it fits as well.
+# The published summary has 77,850,336 parameters, which fits a ResNet-50 with a stem of three 3 x 3 convolutions and
+# the shortcuts of KerasHub's "vd" variant. The published source names another preset, resnet_50_imagenet, with a stem
+# of one 7 x 7 convolution and 19,360 parameters fewer; that one can be used as well.
 HANDLE = "resnet_vd_50_imagenet"
 
 SCALES = {
@@ -32,15 +32,20 @@ SCALES = {
 
 
 class ResNetWeights(PretrainedSource):
-    """A ResNet with ImageNet weights, as KerasHub publishes it."""
+    """A backbone: KerasHub's ResNet with ImageNet weights."""
 
     files = BACKBONE_FILES
     preset_class = keras_hub.models.Backbone
 
     def load_published(self) -> keras.Model:
-        """ResNet-50, 23.5 million parameters."""
+        """Fetch a ResNet-50 with 23.5 million parameters."""
         return self.preset_class.from_preset(HANDLE)
 
     def random_init(self, scale: str) -> keras.Model:
-        """Random weights; the small one has one block of two convolutions."""
+        """Build a ResNet with random weights.
+
+        Args:
+            scale: "published", or "small" with one block of two convolutions.
+
+        """
         return keras_hub.models.ResNetBackbone(**SCALES[scale], image_shape=(None, None, 3))

@@ -1,4 +1,4 @@
-"""The grid view: what each cell of the detector answers."""
+"""The grid view: the class and the boxes that each cell predicts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
-from pipeline.plots.image_grid import draw_labeled_boxes, draw_truth, save, show_image, tiles
+from pipeline.plots.image_grid import draw_ground_truth, draw_labeled_boxes, save, show_image, tiles
 from pipeline.systems.interfaces import NamedArrays
 
 NUM_IMAGES = 4
@@ -20,19 +20,30 @@ def write_grid_view(
     folder: Path,
     model_inputs: NDArray[np.uint8],
     outputs: NamedArrays,
-    truth: Sequence[LabeledBoxes],
+    ground_truth: Sequence[LabeledBoxes],
     predictions: Sequence[LabeledBoxes],
     names: Sequence[str],
     score_threshold: float,
 ) -> None:
-    """`grid.png`: per image the class map over the cells, the boxes above the threshold, and every box."""
-    shown = min(NUM_IMAGES, len(model_inputs))
-    figure, axes = tiles(3 * shown, columns=3, caption_inches=CAPTION_INCHES)
-    for index in range(shown):
+    """Write grid.png: for each image the classes of the cells, the boxes above the threshold, and every box.
+
+    Args:
+        folder: receives the file.
+        model_inputs: uint8 [B, size, size, channels]; the first NUM_IMAGES are plotted.
+        outputs: the model's outputs for the batch.
+        ground_truth: the boxes of each image.
+        predictions: the decoded boxes of each image.
+        names: the name of each label.
+        score_threshold: the threshold of the second column.
+
+    """
+    num_images = min(NUM_IMAGES, len(model_inputs))
+    figure, axes = tiles(3 * num_images, columns=3, caption_inches=CAPTION_INCHES)
+    for index in range(num_images):
         class_map, above, every = axes[3 * index : 3 * index + 3]
         for ax in (class_map, above, every):
             show_image(ax, model_inputs[index])
-            draw_truth(ax, truth[index])
+            draw_ground_truth(ax, ground_truth[index])
         _draw_class_map(class_map, outputs["class"][index].argmax(axis=-1), names)
         draw_labeled_boxes(above, predictions[index].above(score_threshold), names)
         draw_labeled_boxes(every, predictions[index], names)
@@ -43,7 +54,7 @@ def write_grid_view(
 
 
 def _draw_class_map(ax: Any, labels: NDArray[np.int64], names: Sequence[str]) -> None:
-    """`labels` int [S, S], 0 = nothing, as tinted cells with class names."""
+    """Draw labels, int [S, S], as tinted cells with class names; background cells stay clear."""
     size = len(labels)
     tint = np.zeros((size, size, 4))
     for (row, column), label in np.ndenumerate(labels):

@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
+from pipeline.systems.box_losses import iou_xyxy
 from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import mean_iou_xyxy
 
 
 class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
@@ -20,7 +20,13 @@ class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         num_labels: int,
         pretrained: keras.Model | None,
     ) -> keras.Model:
-        """Pixels 0..255 [B, size, size, channels] -> `label` [B, num_labels] probabilities and `bbox` [B, 4] rel xyxy."""
+        """Build the localizer, see the base class.
+
+        Returns:
+            A model from pixels 0..255 [B, size, size, channels] to `label` [B, num_labels], probabilities, and `bbox`
+            [B, 4], relative xyxy; both float32.
+
+        """
         image = layers.Input((image_size, image_size, channels), name="image")
         x = layers.Rescaling(1 / 255)(image)
         first, second, third = config.filters
@@ -39,12 +45,15 @@ class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return keras.Model(image, {"label": label, "bbox": box}, name="digits_localizer")
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
-        """`all`: cross-entropy on the class and squared error on the box, weighted alike. `boxes`: the box head alone, on
-        frozen features; the class head stays as it is, and its accuracy in the curves.
+        """`all`: the whole model. `boxes`: the box head on frozen features, with the frozen class head's accuracy.
+
+        The losses are the cross-entropy of the class and the squared error of the box, with equal weights.
         """
         for layer in model.layers:
             layer.trainable = phase == "all" or layer.name.startswith("bbox")
-        box_loss, metrics = {"bbox": "mean_squared_error"}, {"label": ["accuracy"], "bbox": [mean_iou_xyxy]}
+        box_loss = {"bbox": "mean_squared_error"}
+        mean_iou = keras.metrics.MeanMetricWrapper(iou_xyxy, name="mean_iou_xyxy")
+        metrics = {"label": ["accuracy"], "bbox": [mean_iou]}
         if phase == "boxes":
             return TrainingPhase(model, {"loss": box_loss, "metrics": metrics}, frozen_until="features")
         return TrainingPhase(

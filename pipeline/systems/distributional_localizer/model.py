@@ -1,8 +1,8 @@
-"""A localizer that predicts each edge of the box as a probability distribution along its axis (as distribution focal
-loss does), then crops the box and classifies the crop.
+"""A localizer that predicts each edge of the box as a distribution along its axis, then classifies the cropped box.
 
-Features are pooled over one axis only, which leaves a profile along the other axis: each edge of the box has a
-probability between any two cells. The predicted box is cropped from the image at full resolution and classified.
+Features are pooled over one axis only, which leaves a profile along the other axis. From it the model predicts the
+probability that an edge lies between two neighboring cells (as in distribution focal loss). The predicted box is
+cropped from the image at full resolution and classified.
 """
 
 from typing import Any
@@ -11,9 +11,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from pipeline.systems.box_losses import iou_xyxy, xxyy_to_xyxy
 from pipeline.systems.distributional_localizer.config import CropClassifierConfig, ModelConfig, TargetsConfig
 from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import convolution, mean_iou_xyxy
+from pipeline.systems.layers import convolution
 
 PROFILE_KERNEL = 7
 
@@ -30,16 +31,20 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         num_labels: int,
         pretrained: keras.Model | None,
     ) -> keras.Model:
-        """Pixels 0..255 [B, size, size, channels] -> `edges` [B, 4, positions] and, of several classes, `label`
-        [B, num_labels], both probabilities.
+        """Build the localizer, see the base class.
 
-        Raises ValueError if the cells of the last halving do not divide the image, if there is a crop classifier for one
-        class, or none for several.
+        Returns:
+            A model from pixels 0..255 [B, size, size, channels] to `edges` [B, 4, positions], the distributions of
+            left, right, top and bottom, and, for several classes, `label` [B, num_labels]; both probabilities, float32.
+
+        Raises:
+            ValueError: if the image size is not a multiple of the cells, if there is a crop classifier for one class,
+                or none for several.
+
         """
-        if image_size % 2 ** len(config.filters):
-            raise ValueError(
-                f"{len(config.filters)} halvings need a side that is a multiple of {2 ** len(config.filters)} px"
-            )
+        multiple = 2 ** len(config.filters)
+        if image_size % multiple:
+            raise ValueError(f"{len(config.filters)} halvings need a side that is a multiple of {multiple} px")
         if num_labels == 1 and config.crop_classifier is not None:
             raise ValueError("there is one class, which needs no crop classifier: set model.crop_classifier to null")
         if num_labels > 1 and config.crop_classifier is None:
@@ -50,7 +55,7 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         for number, filters in enumerate(config.filters):
             features = convolution(features, filters, kernel_size=3 if number else 5, strides=2)
         features = convolution(features, config.filters[-1])
-        logits = [_edges_along(features, axis, config.profile_filters) for axis in (1, 2)]
+        logits = [_edge_logits(features, axis, config.profile_filters) for axis in (1, 2)]
         edges = layers.Softmax(name="edges", dtype="float32")(layers.Concatenate(axis=1, dtype="float32")(logits))
         outputs = {"edges": edges}
         if config.crop_classifier is not None:
@@ -59,7 +64,7 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return keras.Model(image, outputs, name="distributional_localizer")
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
-        """The whole network: cross-entropy of the edges' positions, and of the class where there are several."""
+        """The whole model: cross-entropy of the edges, and of the class if there are several."""
         losses: dict[str, Any] = {"edges": edge_loss}
         metrics: dict[str, Any] = {"edges": [mean_iou]}
         if "label" in model.output:
@@ -68,32 +73,46 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
 
 def edge_loss(edges_true: Any, probabilities: Any) -> Any:
-    """Edges [B, 4] in 0..1 and probabilities of positions [B, 4, P] -> cross-entropy, mean of the four, float32 [B].
+    """Cross-entropy of the four edges, as their mean.
 
-    An edge between two positions is shared by both, the nearer one getting more: their mean is then the edge itself.
+    An edge between two positions is distributed over both by linear interpolation, so that the mean of the true
+    distribution is the edge itself.
+
+    Args:
+        edges_true: left, right, top, bottom in 0..1, [B, 4].
+        probabilities: of the positions of each edge, [B, 4, P].
+
+    Returns:
+        float32 [B].
+
     """
     last = probabilities.shape[-1] - 1
     distances = ops.abs(ops.expand_dims(edges_true, -1) * last - np.arange(last + 1, dtype=np.float32))
-    shares = ops.relu(1 - distances)
-    return -ops.mean(ops.sum(shares * ops.log(probabilities + keras.config.epsilon()), axis=-1), axis=-1)
+    weights = ops.relu(1 - distances)
+    return -ops.mean(ops.sum(weights * ops.log(probabilities + keras.config.epsilon()), axis=-1), axis=-1)
 
 
 def mean_iou(edges_true: Any, probabilities: Any) -> Any:
-    """IoU of each pair of boxes, float32 [B]."""
-    return mean_iou_xyxy(_corners(edges_true), _corners(expected_edges(probabilities)))
+    """Metric: IoU of the true box, edges [B, 4], and the expected box, probabilities [B, 4, P]; float32 [B]."""
+    return iou_xyxy(xxyy_to_xyxy(edges_true), xxyy_to_xyxy(expected_edges(probabilities)))
 
 
 def expected_edges(probabilities: Any) -> Any:
-    """Means of the positions from 0 to 1, [B, 4, P] -> [B, 4]."""
+    """The mean of each edge's distribution, [B, 4, P] -> [B, 4] in 0..1."""
     positions = np.linspace(0, 1, probabilities.shape[-1], dtype=np.float32)
     return ops.sum(probabilities * positions, axis=-1)
 
 
 @keras.saving.register_keras_serializable("boxline")
 class BoxCrop(layers.Layer):
-    """The image inside a box, scaled to a square of `size_pixels` pixels, each axis on its own, by areas where it shrinks.
+    """Crops a box from an image and resizes it to a square: by area averaging if it shrinks, linearly if it grows.
 
-    No gradient flows from the crop to the edges.
+    Each axis is resized on its own. No gradient flows from the crop to the edges.
+
+    Args:
+        size_pixels: side of the crop.
+        **kwargs: of `keras.layers.Layer`.
+
     """
 
     def __init__(self, size_pixels: int, **kwargs: Any) -> None:
@@ -101,34 +120,44 @@ class BoxCrop(layers.Layer):
         self.size_pixels = size_pixels
 
     def call(self, pixels: Any, edge_probabilities: Any) -> Any:
-        """Pixels [B, size, size, C] and probabilities [B, 4, P] -> [B, size_pixels, size_pixels, C]."""
+        """Crop the box of the expected edges.
+
+        Args:
+            pixels: [B, size, size, C].
+            edge_probabilities: [B, 4, P].
+
+        Returns:
+            [B, size_pixels, size_pixels, C].
+
+        """
         left, right, top, bottom = ops.unstack(ops.stop_gradient(expected_edges(edge_probabilities)), axis=1)
-        seen = ops.einsum("bip,bpqc->biqc", self._weights(top, bottom, pixels.shape[1]), pixels)
-        return ops.einsum("bjq,biqc->bijc", self._weights(left, right, pixels.shape[2]), seen)
+        rows = ops.einsum("bip,bpqc->biqc", self._weights(top, bottom, pixels.shape[1]), pixels)
+        return ops.einsum("bjq,biqc->bijc", self._weights(left, right, pixels.shape[2]), rows)
 
     def _weights(self, low: Any, high: Any, count: int) -> Any:
-        """How much each of `count` pixels contributes to each pixel of the crop, [B, size_pixels, count]."""
+        """The weight of each of `count` pixels in each pixel of the crop along one axis, [B, size_pixels, count]."""
         step = ops.maximum(high - low, 1 / count) * count / self.size_pixels
         fractions = np.arange(self.size_pixels, dtype=np.float32) + 0.5
         centers = ops.expand_dims(low * count, 1) + ops.expand_dims(step, 1) * fractions - 0.5
-        centers = ops.clip(centers, 0, count - 1)  # where it enlarges, outermost pixels reach to the image's edge
+        centers = ops.clip(centers, 0, count - 1)  # if it grows, the outermost pixels extend to the image's edge
         reach = ops.reshape(ops.maximum(step, 1), (-1, 1, 1))
         distances = ops.abs(ops.expand_dims(centers, -1) - np.arange(count, dtype=np.float32))
         return ops.clip((1 + reach) / 2 - distances, 0, 1) / reach
 
     def compute_output_shape(self, pixels_shape: Any, edge_probabilities_shape: Any) -> Any:
-        """Of `call`."""
+        """The shape of the crop, [B, size_pixels, size_pixels, C]."""
         return (pixels_shape[0], self.size_pixels, self.size_pixels, pixels_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
-        """With the size."""
+        """The arguments of the constructor."""
         return {**super().get_config(), "size_pixels": self.size_pixels}
 
 
-def _edges_along(features: Any, axis: int, filters: int) -> Any:
-    """Features [B, cells, cells, C], pooled over `axis` -> logits [B, 2, cells + 1] of the lower and the upper edge.
+def _edge_logits(features: Any, axis: int, filters: int) -> Any:
+    """Logits of the lower and the upper edge along one axis, [B, 2, cells + 1], from features [B, cells, cells, C].
 
-    Each value looks at two neighbouring cells: an edge lies between them, or on the image's own edge.
+    The features are pooled over the other axis, `axis`. Each logit is computed from two neighboring cells: the edge
+    lies between them, or on the edge of the image.
     """
     profile = layers.Concatenate()([ops.max(features, axis=axis), ops.mean(features, axis=axis)])
     for _ in range(2):
@@ -143,7 +172,3 @@ def _class_probabilities(crop: Any, config: CropClassifierConfig, num_labels: in
         crop = convolution(layers.MaxPooling2D(2)(crop) if number else crop, filters)
     crop = layers.Dropout(config.dropout)(layers.Flatten()(crop))
     return layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(crop)
-
-
-def _corners(edges: Any) -> Any:
-    return ops.stack([edges[..., 0], edges[..., 2], edges[..., 1], edges[..., 3]], axis=-1)

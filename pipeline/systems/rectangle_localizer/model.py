@@ -1,4 +1,4 @@
-"""The published rectangle localizer: VGG16, frozen, and one dense layer."""
+"""The published rectangle localizer: a frozen VGG16 and one dense layer."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from pipeline.systems.box_losses import iou_xyxy
 from pipeline.systems.interfaces import BatchGenerator, ModelFactory, TrainingPhase
-from pipeline.systems.layers import mean_iou_xyxy
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, sigmoid_encode
 
@@ -25,10 +25,16 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         num_labels: int,
         pretrained: keras.Model | None,
     ) -> keras.Model:
-        """Pixels 0..255 [B, size, size, 3] -> `box` [B, 4]: top, left, height, width, as the targets are squeezed.
+        """Build the localizer on the frozen pretrained backbone, see the base class.
 
-        As published the network sees 0 and 1, not the pixels that VGG16 was trained with.
+        As published, pixels are scaled to 0..1, which is not how VGG16 was trained.
+
+        Returns:
+            A model from pixels 0..255 [B, size, size, 3] to `box` float32 [B, 4]: top, left, height and width,
+            sigmoid-encoded like the targets.
+
         """
+        assert pretrained is not None, "the system declares pretrained weights"
         image = layers.Input((image_size, image_size, channels), name="image")
         pretrained.trainable = False
         features = layers.Flatten(name="features")(pretrained(layers.Rescaling(1 / 255)(image)))
@@ -36,36 +42,38 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return keras.Model(image, {"box": box}, name="rectangle_localizer")
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
-        """The dense layer: binary cross-entropy against the squeezed sides, or squared error where it is linear, since
-        there is no entropy of answers beyond 0 and 1.
+        """The dense layer on frozen features.
+
+        The loss is the binary cross-entropy with the encoded box. A linear layer predicts values outside 0..1, for
+        which no cross-entropy exists, and has the squared error instead.
         """
         loss = "mean_squared_error" if config.output == "linear" else "binary_crossentropy"
         losses = {"loss": {"box": loss}, "metrics": {"box": [mean_iou]}}
         return TrainingPhase(model, losses, frozen_until="features")
 
     def synthetic_batches(self, config: ModelConfig, image_size: int, channels: int) -> BatchGenerator | None:
-        """Rectangles without end, where the model's section asks for them."""
+        """New rectangles in every step if `model.endless` is true; None for the packed images."""
         if not config.endless:
             return None
-        # Here, because it is drawing code of the dataset: whoever trains on packed images needs none of it.
+        # Imported here because it is code of the dataset, which training on packed images does not depend on.
         from pipeline.datasets.rectangles.sample import draw_boxes, paint
 
-        def draw(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
+        def generate(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
             boxes_xywh = draw_boxes(random, count, image_size)
-            return np.repeat(paint(boxes_xywh, image_size), channels, axis=3), {
-                "box": sigmoid_encode(boxes_xywh / image_size)
-            }
+            images = np.repeat(paint(boxes_xywh, image_size), channels, axis=3)
+            return images, {"box": sigmoid_encode(boxes_xywh / image_size)}
 
-        return draw
+        return generate
 
 
 def mean_iou(box_true: Any, box_predicted: Any) -> Any:
-    """IoU of each pair of squeezed boxes [B, 4], float32 [B]."""
-    return mean_iou_xyxy(_corners(box_true), _corners(box_predicted))
+    """Metric: IoU of each pair of encoded boxes [B, 4], float32 [B]."""
+    return iou_xyxy(_decode(box_true), _decode(box_predicted))
 
 
-def _corners(box: Any) -> Any:
-    squeezed = ops.clip(ops.cast(box, "float32"), 1e-6, 1 - 1e-6)
-    sides = ops.clip((ops.log(squeezed / (1 - squeezed)) + 1) / 2, SMALLEST, LARGEST)
+def _decode(box: Any) -> Any:
+    """Encoded boxes [B, 4] as relative xyxy."""
+    encoded = ops.clip(ops.cast(box, "float32"), 1e-6, 1 - 1e-6)
+    sides = ops.clip((ops.log(encoded / (1 - encoded)) + 1) / 2, SMALLEST, LARGEST)
     top, left, height, width = (sides[..., i : i + 1] for i in range(4))
     return ops.concatenate([left, top, left + width, top + height], axis=-1)

@@ -1,4 +1,4 @@
-"""The rectangle localizer's backbone: VGG16 without its top, with ImageNet weights, as Keras publishes it."""
+"""The backbone of the rectangle localizer: Keras's VGG16 without its top, with ImageNet weights."""
 
 import keras
 import keras_hub
@@ -10,21 +10,26 @@ SMALL_FILTERS = [8, 16, 16, 32, 32]
 
 
 class VggWeights(PretrainedSource):
-    """VGG16 without its top, with ImageNet weights, as Keras publishes it."""
+    """A backbone: Keras's VGG16 without its top, with ImageNet weights."""
 
     files = KERAS_FILES
 
     def load_published(self) -> keras.Model:
-        """14,714,688 parameters."""
+        """Fetch VGG16 with 14,714,688 parameters."""
         return keras.applications.VGG16(include_top=False, weights="imagenet")
 
     def random_init(self, scale: str) -> keras.Model:
-        """Random weights; the small one has the same thirteen convolutions with fewer filters."""
+        """Build VGG16 with random weights.
+
+        Args:
+            scale: "published", or "small" with the same thirteen convolutions and fewer filters.
+
+        """
         if scale == "published":
             return keras.applications.VGG16(include_top=False, weights=None)
         model = keras_hub.models.VGGBackbone(stackwise_num_repeats=[2, 2, 3, 3, 3], stackwise_num_filters=SMALL_FILTERS)
         for layer in model.layers:
             if isinstance(layer, keras.layers.Conv2D):
-                # Keras's own start halves the signal at each of thirteen ReLUs and leaves little to learn from.
+                # With Keras's default initializer each of the thirteen ReLUs would halve the signal.
                 layer.kernel.assign(keras.initializers.HeNormal()(layer.kernel.shape))
         return model

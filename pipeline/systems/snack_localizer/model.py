@@ -1,12 +1,12 @@
-"""The published snack localizer: a MobileNet becomes a classifier, then, frozen, carries two heads."""
+"""The published snack localizer: a MobileNet trained as a classifier, then frozen under a class and a box head."""
 
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
 
+from pipeline.systems.box_losses import iou_xyxy, xxyy_to_xyxy
 from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import mean_iou_xyxy
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 
 BOX_WEIGHT = 10.0
@@ -24,10 +24,16 @@ class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         num_labels: int,
         pretrained: keras.Model | None,
     ) -> keras.Model:
-        """Pixels 0..255 RGB -> `class_prediction` [B, num_labels] probabilities and `bbox_prediction` [B, 4], linear.
+        """Build the localizer on the pretrained backbone, see the base class.
 
-        Both stages are made of these layers: the class head that the first stage trains is the one that the second has.
+        Both phases use the same layers: the second phase continues with the class head that the first has trained.
+
+        Returns:
+            A model from RGB pixels 0..255 to `class_prediction` [B, num_labels], probabilities, and `bbox_prediction`
+            [B, 4], linear; both float32.
+
         """
+        assert pretrained is not None, "the system declares pretrained weights"
         image = layers.Input((image_size, image_size, channels), name="image")
         backbone = keras.Model(pretrained.inputs[0], pretrained.outputs[0], name="backbone")
         features = layers.Identity(name="features")(backbone(layers.Rescaling(1 / 127.5, -1)(image)))
@@ -45,7 +51,10 @@ class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return keras.Model(image, outputs, name="snack_localizer")
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
-        """`classifier`: backbone and class head. `boxes`: both heads on the frozen backbone."""
+        """`classifier`: backbone and class head. `boxes`: both heads on the frozen backbone.
+
+        The losses are the cross-entropy of the class and the squared error of the box, weighted 1 and 10.
+        """
         model.get_layer("backbone").trainable = phase == "classifier"
         class_loss, class_metrics = "sparse_categorical_crossentropy", ["accuracy"]
         if phase == "classifier":
@@ -65,9 +74,5 @@ class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
 
 def mean_iou(box_true: Any, box_predicted: Any) -> Any:
-    """IoU of each pair of boxes x_min, x_max, y_min, y_max [B, 4], float32 [B]."""
-    return mean_iou_xyxy(_corners(box_true), _corners(box_predicted))
-
-
-def _corners(box: Any) -> Any:
-    return ops.stack([box[..., 0], box[..., 2], box[..., 1], box[..., 3]], axis=-1)
+    """Metric: IoU of each pair of boxes x_min, x_max, y_min, y_max, [B, 4], float32 [B]."""
+    return iou_xyxy(xxyy_to_xyxy(box_true), xxyy_to_xyxy(box_predicted))

@@ -1,4 +1,4 @@
-"""The snack localizer's backbone: MobileNet without its top, with ImageNet weights, as Keras publishes it."""
+"""The backbone of the snack localizer: Keras's MobileNet without its top, with ImageNet weights."""
 
 import keras
 
@@ -9,22 +9,27 @@ SHAPE = (None, None, 3)
 
 
 class MobileNetWeights(PretrainedSource):
-    """MobileNet without its top, with ImageNet weights, as Keras publishes it."""
+    """A backbone: Keras's MobileNet without its top, with ImageNet weights."""
 
     files = KERAS_FILES
 
     def load_published(self) -> keras.Model:
-        """Width 1: 3,228,864 parameters."""
+        """Fetch MobileNet of width 1 with 3,228,864 parameters."""
         return keras.applications.MobileNet(input_shape=SHAPE, include_top=False, weights="imagenet")
 
     def random_init(self, scale: str) -> keras.Model:
-        """Random weights; the small one has a quarter of the filters, and averages that settle within a short training."""
+        """Build MobileNet with random weights.
+
+        Args:
+            scale: "published", or "small" with a quarter of the filters and moving averages that converge within a
+                short training.
+
+        """
         if scale == "published":
             return keras.applications.MobileNet(input_shape=SHAPE, include_top=False, weights=None)
         model = keras.applications.MobileNet(input_shape=SHAPE, alpha=0.25, include_top=False, weights=None)
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = (
-                    0.9  # Keras's 0.99 takes hundreds of steps, in which frozen layers would answer nonsense
-                )
+                # With Keras's 0.99 the averages need hundreds of steps; until then frozen features are useless.
+                layer.momentum = 0.9
         return model
