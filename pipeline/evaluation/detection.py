@@ -1,45 +1,107 @@
-"""Scores of detectors: COCO's average precision, and what a constant answer would get."""
+"""Detectors, which predict any number of boxes per image: COCO's average precision."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hotcoco
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of
-from pipeline.evaluation.detections import detections_table
+from pipeline.evaluation.task import Task
+from pipeline.inference.detections import detections_table
 
-PRIMARY_METRIC = "AP"
+if TYPE_CHECKING:
+    from pipeline.evaluation.error_analysis import ErrorAnalysis
+    from pipeline.plots.image_grid import PredictedImages
 
 MAX_DETECTIONS = 100
-"""COCO counts at most so many detections of one image."""
+"""COCO's limit of detections per image; further ones are not scored."""
 
 
-def score(truth: Tables, detections: pa.Table) -> dict[str, float]:
-    """`AP` (mean over IoU 0.50 to 0.95), `AP50`, `AP75` of boxes, each 0..1, over all images of `truth`.
+class DetectionTask(Task):
+    """COCO's average precision. Crowd regions are ignored, and so are categories without a box."""
 
-    Crowd boxes are regions to ignore. Categories without a box in `truth` do not count.
-    """
-    evaluation = evaluation_of(truth, detections)
-    evaluation.summary_lines()  # fills the results; summarize() would print them as well
-    results = evaluation.get_results()
-    # -1 is COCO's word for "no box to find". Reported as 0, so that every score stays in 0..1.
-    return {name: max(0.0, float(results[name])) for name in ("AP", "AP50", "AP75")}
+    primary_metric = "AP"
+
+    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float]:
+        """`AP` (mean over IoU 0.50 to 0.95), `AP50` and `AP75`, over all images of `ground_truth`."""
+        evaluation = coco_evaluation(ground_truth, detections)
+        evaluation.summary_lines()  # computes the results; summarize() would print them, too
+        results = evaluation.get_results()
+        # COCO gives -1 if there is no box to detect. Reported as 0, so that every score is in 0..1.
+        return {name: max(0.0, float(results[name])) for name in ("AP", "AP50", "AP75")}
+
+    def constant_baseline(self, train: Tables, ground_truth: Tables) -> pa.Table:
+        """The same boxes for every image: the median training box of each category, in fractions of the image.
+
+        The score of a box is the fraction of training images with its category, so frequent categories rank first.
+        """
+        boxes_rel_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
+        box_category_ids = train.boxes["category_id"].to_numpy()
+        image_counts = (
+            train.boxes.select(["category_id", "image_id"])
+            .group_by("category_id")
+            .aggregate([("image_id", "count_distinct")])
+            .sort_by("category_id")
+        )
+        frequencies = image_counts["image_id_count_distinct"].to_numpy() / train.images.num_rows
+        most_frequent = np.argsort(-frequencies, kind="stable")[:MAX_DETECTIONS]
+        category_ids = image_counts["category_id"].to_numpy()[most_frequent]
+        medians = np.array([np.median(boxes_rel_xywh[box_category_ids == one], axis=0) for one in category_ids])
+        num_images = ground_truth.images.num_rows
+        images = ground_truth.images.take(np.repeat(np.arange(num_images), len(category_ids)))
+        return detections_table(
+            images["image_id"].to_numpy(),
+            np.tile(category_ids, num_images),
+            np.tile(medians, (num_images, 1)) * image_scale_of(images, ground_truth.images),
+            np.tile(frequencies[most_frequent], num_images),
+        )
+
+    def analyze_errors(self, ground_truth: Tables, detections: pa.Table) -> "ErrorAnalysis":
+        """See `detection_errors.analyze_errors`."""
+        from pipeline.evaluation.detection_errors import analyze_errors
+
+        return analyze_errors(ground_truth, detections)
+
+    def plot_predictions(
+        self, folder: Path, images: "PredictedImages", class_probabilities: NDArray[Any] | None
+    ) -> None:
+        """`predictions.png`: every image, predictions in class colors above the dashed ground truth."""
+        from pipeline.plots.image_grid import save_detections
+
+        save_detections(folder / "predictions.png", images)
+
+    def plot_errors(self, path: Path, analysis: "ErrorAnalysis") -> None:
+        """AP50 lost to each error type, precision, recall and F1 by threshold, AP by size and class."""
+        from pipeline.evaluation.detection_errors import error_panels
+        from pipeline.plots.panels import save_panels
+
+        save_panels(path, error_panels(analysis.report))
+
+    def plot_worst_images(self, path: Path, images: "PredictedImages") -> None:
+        """Drawn like the predictions."""
+        from pipeline.plots.image_grid import save_detections
+
+        save_detections(path, images)
 
 
-def evaluation_of(truth: Tables, detections: pa.Table) -> hotcoco.COCOeval:
-    """COCO's evaluation of boxes, accumulated. The id of a detection there is its row, counted from 1."""
-    images = truth.images.select(["image_id", "width", "height"]).rename_columns(["id", "width", "height"])
-    categories = truth.categories.select(["category_id", "name"]).rename_columns(["id", "name"])
-    ground = hotcoco.COCO.from_arrays(
+def coco_evaluation(ground_truth: Tables, detections: pa.Table) -> hotcoco.COCOeval:
+    """COCO's evaluation of boxes, accumulated. Detections have the ids 1, 2 ... in the order of their rows."""
+    images = ground_truth.images.select(["image_id", "width", "height"]).rename_columns(["id", "width", "height"])
+    categories = ground_truth.categories.select(["category_id", "name"]).rename_columns(["id", "name"])
+    coco = hotcoco.COCO.from_arrays(
         images=images.to_pylist(),
         categories=categories.to_pylist(),
-        image_ids=truth.boxes["image_id"].to_numpy(),
-        category_ids=truth.boxes["category_id"].to_numpy(),
-        boxes=boxes_xywh_of(truth.boxes),
-        ids=truth.boxes["box_id"].to_numpy(),
-        area=truth.boxes["area"].to_numpy(),
-        iscrowd=truth.boxes["is_crowd"].to_numpy(),
+        image_ids=ground_truth.boxes["image_id"].to_numpy(),
+        category_ids=ground_truth.boxes["category_id"].to_numpy(),
+        boxes=boxes_xywh_of(ground_truth.boxes),
+        ids=ground_truth.boxes["box_id"].to_numpy(),
+        area=ground_truth.boxes["area"].to_numpy(),
+        iscrowd=ground_truth.boxes["is_crowd"].to_numpy(),
     )
-    found = ground.load_res(
+    results = coco.load_res(
         np.column_stack(
             [
                 detections["image_id"].to_numpy(),
@@ -49,29 +111,7 @@ def evaluation_of(truth: Tables, detections: pa.Table) -> hotcoco.COCOeval:
             ]
         )
     )
-    evaluation = hotcoco.COCOeval(ground, found, "bbox")
+    evaluation = hotcoco.COCOeval(coco, results, "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     return evaluation
-
-
-def constant_baseline(train: Tables, truth: Tables) -> pa.Table:
-    """The same boxes for every image: each category's median training box, in fractions of the image.
-
-    The score of a box is the share of training images that hold its category, so the commonest come first.
-    """
-    fractions_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
-    category_ids = train.boxes["category_id"].to_numpy()
-    holders = train.boxes.select(["category_id", "image_id"]).group_by("category_id")
-    counts = holders.aggregate([("image_id", "count_distinct")]).sort_by("category_id")
-    shares = counts["image_id_count_distinct"].to_numpy() / train.images.num_rows
-    commonest = np.argsort(-shares, kind="stable")[:MAX_DETECTIONS]
-    answer_ids = counts["category_id"].to_numpy()[commonest]
-    medians = np.array([np.median(fractions_xywh[category_ids == category], axis=0) for category in answer_ids])
-    repeated = truth.images.take(np.repeat(np.arange(truth.images.num_rows), len(answer_ids)))
-    return detections_table(
-        repeated["image_id"].to_numpy(),
-        np.tile(answer_ids, truth.images.num_rows),
-        np.tile(medians, (truth.images.num_rows, 1)) * image_scale_of(repeated, truth.images),
-        np.tile(shares[commonest], truth.images.num_rows),
-    )

@@ -1,6 +1,7 @@
-"""Errors of localizers: which classes and sizes are answered how well, what is wrong, and in which images.
+"""Errors of localizers: accuracy and IoU by class, size and threshold, and the worst images.
 
-As in the scores, every true box asks about the one answer of its image, and one without an answer is wrong with IoU 0.
+As in the scores, every true box is compared with the one prediction of its image; without a prediction it has a wrong
+class and IoU 0.
 """
 
 import dataclasses
@@ -11,80 +12,118 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, without_crowds
-from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, Analysis, named_images, share
+from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, ErrorAnalysis, image_rows, ratio
 from pipeline.evaluation.localization import Matches, match_boxes
+from pipeline.plots.panels import Bars, Lines, classes_panel, sizes_panel
 
 IOU = 0.5
 
 SIZES = {"below 1 %": (0, 0.01), "1 to 10 %": (0.01, 0.1), "10 to 50 %": (0.1, 0.5), "from 50 %": (0.5, np.inf)}
-"""Shares of the image's area that a box covers, from the first up to below the second."""
+"""Ranges of the fraction of the image that a box covers, the upper limit excluded."""
+
+CURVES = {"accuracy": "accuracy", "mean IoU": "mean_iou", "predicted": "predicted_fraction"}
+"""What is plotted over the thresholds, and its key in the report."""
 
 
-def analyze_errors(truth: Tables, detections: pa.Table) -> Analysis:
-    """`classes` and `sizes` with their boxes, accuracy and mean IoU, `kinds` of answers, `thresholds`, `worst_images`.
+def analyze_errors(ground_truth: Tables, detections: pa.Table) -> ErrorAnalysis:
+    """Analyze the errors of localizations.
 
-    A box is wrong where its IoU is at most 0.5. The worst images have the lowest IoU, as a mean where an image has
-    several boxes; of equals the surest answer comes first. Images without a box ask nothing, nor do crowd regions.
+    A predicted box is wrong if its IoU is at most 0.5. The worst images have the lowest IoU, averaged over their boxes;
+    of equal IoUs the prediction with the highest confidence comes first. Crowd regions and images without a box are not
+    counted.
+
+    Args:
+        ground_truth: the scored images with their boxes.
+        detections: a table with schema.DETECTIONS and at most one row per image.
+
+    Returns:
+        An analysis whose report has `classes` and `sizes` with boxes, accuracy and mean IoU, `error_types`,
+        `thresholds` and `worst_images`.
+
     """
-    truth = dataclasses.replace(truth, boxes=without_crowds(truth.boxes))
-    judged = match_boxes(truth, detections)
+    ground_truth = dataclasses.replace(ground_truth, boxes=without_crowds(ground_truth.boxes))
+    matches = match_boxes(ground_truth, detections)
     image_ids, first_box, image_of_box = np.unique(
-        truth.boxes["image_id"].to_numpy(), return_index=True, return_inverse=True
+        ground_truth.boxes["image_id"].to_numpy(), return_index=True, return_inverse=True
     )
-    mean_ious = np.bincount(image_of_box, weights=judged.ious) / np.bincount(image_of_box)
-    worst = np.lexsort((-judged.scores[first_box], mean_ious))[:WORST_IMAGES]
+    mean_ious = np.bincount(image_of_box, weights=matches.ious) / np.bincount(image_of_box)
+    worst = np.lexsort((-matches.scores[first_box], mean_ious))[:WORST_IMAGES]
+    worst_ious = [{"mean_iou": float(mean_ious[row])} for row in worst]
     report = {
-        "classes": _classes(truth, judged),
-        "sizes": _sizes(truth, judged),
-        "kinds": _kinds(judged),
-        "thresholds": [_at(threshold, judged) for threshold in THRESHOLDS],
-        "worst_images": named_images(truth, image_ids[worst], [{"mean_iou": float(mean_ious[row])} for row in worst]),
+        "classes": _class_rows(ground_truth, matches),
+        "sizes": _size_rows(ground_truth, matches),
+        "error_types": _error_type_rows(matches),
+        "thresholds": [_threshold_row(threshold, matches) for threshold in THRESHOLDS],
+        "worst_images": image_rows(ground_truth, image_ids[worst], worst_ious),
     }
-    return Analysis(report, image_ids[worst], threshold=0.0)
+    return ErrorAnalysis(report, image_ids[worst], threshold=0.0)
 
 
-def _classes(truth: Tables, judged: Matches) -> list[dict[str, Any]]:
-    """In order of their ids."""
-    category_ids = truth.boxes["category_id"].to_numpy()
+def error_panels(report: dict[str, Any]) -> list[Bars | Lines]:
+    """Panels of error types, of accuracy and IoU by threshold, and of mean IoU by size and class."""
+    error_types, rows = report["error_types"], report["thresholds"]
     return [
-        {"category_id": row["category_id"], "name": row["name"], **_scores(judged, category_ids == row["category_id"])}
-        for row in truth.categories.sort_by("category_id").to_pylist()
+        Bars(
+            "Predictions by error type, as fractions of all boxes",
+            [row["error_type"] for row in error_types],
+            [row["fraction"] for row in error_types],
+        ),
+        Lines(
+            "Predictions above a score threshold",
+            "score threshold",
+            [row["threshold"] for row in rows],
+            {name: [row[key] for row in rows] for name, key in CURVES.items()},
+        ),
+        sizes_panel(report["sizes"], "mean_iou", "Mean IoU by fraction of the image (boxes)"),
+        classes_panel(report["classes"], "mean_iou", "Mean IoU"),
     ]
 
 
-def _sizes(truth: Tables, judged: Matches) -> list[dict[str, Any]]:
-    sides = (boxes_xywh_of(truth.boxes) / image_scale_of(truth.boxes, truth.images))[:, 2:]
+def _class_rows(ground_truth: Tables, matches: Matches) -> list[dict[str, Any]]:
+    """One row per category, in the order of their ids."""
+    category_ids = ground_truth.boxes["category_id"].to_numpy()
+    return [
+        {"category_id": row["category_id"], "name": row["name"], **_scores(matches, category_ids == row["category_id"])}
+        for row in ground_truth.categories.sort_by("category_id").to_pylist()
+    ]
+
+
+def _size_rows(ground_truth: Tables, matches: Matches) -> list[dict[str, Any]]:
+    boxes = ground_truth.boxes
+    sides = (boxes_xywh_of(boxes) / image_scale_of(boxes, ground_truth.images))[:, 2:]
     covered = sides[:, 0] * sides[:, 1]
     return [
-        {"size": name, **_scores(judged, (covered >= smallest) & (covered < largest))}
+        {"size": name, **_scores(matches, (covered >= smallest) & (covered < largest))}
         for name, (smallest, largest) in SIZES.items()
     ]
 
 
-def _kinds(judged: Matches) -> list[dict[str, Any]]:
-    """Shares of all boxes; together 1."""
-    wrong_box = judged.ious <= IOU
-    kinds = {
-        "right": judged.right & ~wrong_box,
-        "class wrong": ~judged.right & ~wrong_box,
-        "box wrong": judged.right & wrong_box,
-        "both wrong": ~judged.right & wrong_box,
+def _error_type_rows(matches: Matches) -> list[dict[str, Any]]:
+    """Fractions of all boxes, with the sum 1."""
+    wrong_box = matches.ious <= IOU
+    error_types = {
+        "correct": matches.correct & ~wrong_box,
+        "class wrong": ~matches.correct & ~wrong_box,
+        "box wrong": matches.correct & wrong_box,
+        "both wrong": ~matches.correct & wrong_box,
     }
-    return [{"kind": kind, "share": share(chosen.sum(), len(chosen))} for kind, chosen in kinds.items()]
+    return [
+        {"error_type": name, "fraction": ratio(selected.sum(), len(selected))} for name, selected in error_types.items()
+    ]
 
 
-def _at(threshold: float, judged: Matches) -> dict[str, Any]:
-    """The share of boxes with an answer above a cut-off, and the scores of these answers alone."""
-    above = judged.scores >= threshold
-    scores = _scores(judged, above)
-    return {"threshold": threshold, "answered": share(scores.pop("boxes"), len(above)), **scores}
+def _threshold_row(threshold: float, matches: Matches) -> dict[str, Any]:
+    """The fraction of boxes with a prediction above the threshold, and the scores of these boxes alone."""
+    above = matches.scores >= threshold
+    scores = _scores(matches, above)
+    return {"threshold": threshold, "predicted_fraction": ratio(scores.pop("boxes"), len(above)), **scores}
 
 
-def _scores(judged: Matches, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-    """Of some of the boxes."""
-    boxes = int(chosen.sum())
+def _scores(matches: Matches, selected: NDArray[np.bool_]) -> dict[str, Any]:
+    """Number, accuracy and mean IoU of the selected boxes."""
+    boxes = int(selected.sum())
     return {
         "boxes": boxes,
-        "accuracy": share(judged.right[chosen].sum(), boxes),
-        "mean_iou": share(judged.ious[chosen].sum(), boxes),
+        "accuracy": ratio(matches.correct[selected].sum(), boxes),
+        "mean_iou": ratio(matches.ious[selected].sum(), boxes),
     }

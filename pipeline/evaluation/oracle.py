@@ -1,6 +1,7 @@
-"""Targets, audited before any training: what the encoding loses, and the best score that it allows."""
+"""Targets decoded before any training: the boxes that the encoding loses, and the best score that it allows."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,37 +9,58 @@ from numpy.typing import NDArray
 
 from pipeline.core import schema
 from pipeline.datasets.annotations import Tables
-from pipeline.evaluation.detections import to_original
-from pipeline.evaluation.scores import Task
+from pipeline.evaluation.task import Task
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
+from pipeline.inference.detections import detections_in_image_coordinates
 from pipeline.packing.shards import Shards
-from pipeline.systems.interfaces import Arrays, Codec
+from pipeline.systems.interfaces import TargetCodec
 from pipeline.systems.labels import Labels
 from pipeline.systems.target_annotations import read_targets
 
 BATCH_IMAGES = 256
 
 
-def count_unencodable_boxes(targets: Shards, num_boxes: int, codec: Codec, num_labels: int) -> int:
-    """How many of the `num_boxes` that were encoded do not come back when the targets are decoded."""
-    found = sum(len(codec.decode(codec.as_outputs(batch, num_labels)).labels) for _, batch in _batches(targets))
-    return num_boxes - found
+def count_unencodable_boxes(targets: Shards, num_boxes: int, codec: TargetCodec[Any], labels: Labels) -> int:
+    """How many of the `num_boxes` encoded boxes are not decoded from the targets."""
+    decoded = sum(len(boxes) for _, batch in _oracle_predictions(targets, codec, labels) for boxes in batch)
+    return num_boxes - decoded
 
 
-def oracle_score(
-    targets: Shards, truth: Tables, transforms: Mapping[int, ResizeTransform], codec: Codec, labels: Labels, task: Task
+def oracle_scores(
+    targets: Shards,
+    tables: Tables,
+    transforms: Mapping[int, ResizeTransform],
+    codec: TargetCodec[Any],
+    labels: Labels,
+    task: Task,
 ) -> dict[str, float]:
-    """The task's scores of the targets themselves, decoded as if a perfect model had answered them."""
-    tables = [
-        to_original(
-            codec.decode(codec.as_outputs(batch, len(labels.names))), image_ids, transforms, labels.category_ids
+    """The scores of a model that predicts its targets perfectly: an upper bound for every model.
+
+    Args:
+        targets: the encoded images of a split.
+        tables: tables that hold these images.
+        transforms: the resize transforms of the images, by image id.
+        codec: the codec of the targets.
+        labels: the labels of the targets.
+        task: the task of the system.
+
+    """
+    detections = [
+        detections_in_image_coordinates(
+            [labels.drop_background(boxes) for boxes in batch], image_ids, transforms, labels
         )
-        for image_ids, batch in _batches(targets)
+        for image_ids, batch in _oracle_predictions(targets, codec, labels)
     ]
-    return task.score(truth, pa.concat_tables([schema.DETECTIONS.empty_table(), *tables]))
+    ground_truth = tables.of_images(targets.image_ids)
+    return task.score(ground_truth, pa.concat_tables([schema.DETECTIONS.empty_table(), *detections]))
 
 
-def _batches(targets: Shards) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
+def _oracle_predictions(
+    targets: Shards, codec: TargetCodec[Any], labels: Labels
+) -> Iterator[tuple[NDArray[np.int64], list[LabeledBoxes]]]:
+    """The image ids of each batch, and the boxes that an oracle predicts, which may include background."""
     for start in range(0, len(targets), BATCH_IMAGES):
         rows = np.arange(start, min(start + BATCH_IMAGES, len(targets)))
-        yield targets.image_ids[rows], read_targets(targets, rows)
+        outputs = codec.perfect_predictions(read_targets(targets, rows), len(labels.names))
+        yield targets.image_ids[rows], codec.decode(outputs)

@@ -1,4 +1,4 @@
-"""The folder that predictions are written to: a picture per image, and predictions.json in COCO's style."""
+"""The folder that `boxline predict` writes: an annotated copy of each image, and predictions.json in COCO's style."""
 
 import re
 from pathlib import Path
@@ -9,17 +9,19 @@ import pyarrow as pa
 
 from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.inference.inputs import is_address
-from pipeline.systems.interfaces import NO_CATEGORY
-from pipeline.systems.labels import Labels
+from pipeline.inference.inputs import is_url
+from pipeline.systems.labels import NO_CATEGORY, Labels
 
 PREDICTIONS = "predictions.json"
 MAX_STEM = 80
-"""Longest name of a picture, without suffix: file systems end at 255 bytes, and a letter has up to four."""
+"""Longest name of an annotated image, without suffix: file systems limit names to 255 bytes, a letter has up to 4."""
 
 
-class Answers:
-    """What predictions.json will hold; ids count from 1 in the order of the images."""
+class CocoResults:
+    """The content of predictions.json: COCO's results with images and categories, so that COCO tools read the file.
+
+    Ids count from 1 in the order of the images.
+    """
 
     def __init__(self, labels: Labels) -> None:
         self._images: list[dict[str, Any]] = []
@@ -38,9 +40,16 @@ class Answers:
         return len(self._annotations)
 
     def add(self, file_name: str, width: int, height: int, pictures: list[str], detections: pa.Table) -> None:
-        """An image, the files below the folder that show it, and its boxes in its pixels (schema.DETECTIONS).
+        """Add an image with its boxes.
 
-        Boxes are written as answered: none is clipped. The area of one that was answered inverted is 0.
+        Args:
+            file_name: the image as the user named it.
+            width: pixels.
+            height: pixels.
+            pictures: the files that show it, relative to the folder of predictions.json.
+            detections: its boxes with schema.DETECTIONS. They are not clipped to the image. The area of an inverted box
+                is 0.
+
         """
         image_id = len(self._images) + 1
         size = {"width": width, "height": height}
@@ -59,13 +68,18 @@ class Answers:
             )
 
     def write(self, folder: Path, info: dict[str, Any]) -> None:
-        """predictions.json"""
+        """Write predictions.json into `folder`, with `info` as its first section."""
         content = {"info": info, "images": self._images, "annotations": self._annotations}
         write_json(folder / PREDICTIONS, {**content, "categories": self._categories})
 
 
 def require_replaceable(out: Path) -> None:
-    """Raise BoxlineError unless `out` is absent, empty, or holds what a former run wrote there and nothing else."""
+    """Check that `out` is absent, empty, or holds nothing but the files of a previous run.
+
+    Raises:
+        BoxlineError: if `out` is a file or below one, or if it holds other files, which would be deleted.
+
+    """
     if not out.exists():
         parent = next(parent for parent in out.parents if parent.exists())
         if not parent.is_dir():
@@ -73,26 +87,26 @@ def require_replaceable(out: Path) -> None:
         return
     if not out.is_dir():
         raise BoxlineError(f"--out: {out} is a file, expected a folder.")
-    previous = _written_before(out)
+    previous = _files_of_previous_run(out)
     files = (path.relative_to(out).as_posix() for path in sorted(out.rglob("*")) if not path.is_dir())
     others = [name for name in files if name not in previous]
     if others:
         raise BoxlineError(
-            f"--out: {out} holds files that are no former predictions ({join_items(others, limit=3)}), and all of it would "
-            "be replaced. Give another folder."
+            f"--out: {out} holds files that no previous run wrote ({join_items(others, limit=3)}), "
+            "and the whole folder would be replaced. Give another folder."
         )
 
 
-def picture_stem(name: str, taken: set[str]) -> str:
-    """A file name without suffix for that image, made of harmless letters, and added to `taken`.
+def unique_stem(name: str, taken: set[str]) -> str:
+    """A file name without suffix for an image, made of harmless characters, and added to `taken`.
 
-    Names that differ only in case count as the same one, as some file systems see them.
+    Names that differ only in case count as equal, since some file systems do not distinguish them.
 
     >>> taken = set()
-    >>> [picture_stem(name, taken) for name in ("a/cat.jpg", "b/Cat.png", "http://host/x%2F..%2Fdog.gif?s=1", "../..")]
+    >>> [unique_stem(name, taken) for name in ("a/cat.jpg", "b/Cat.png", "http://host/x%2F..%2Fdog.gif?s=1", "../..")]
     ['cat', 'Cat-2', 'dog', 'image']
     """
-    path = unquote(urlsplit(name).path) if is_address(name) else name
+    path = unquote(urlsplit(name).path) if is_url(name) else name
     stem = re.sub(r"[^\w.-]+", "_", Path(path).stem)[:MAX_STEM].strip("._-") or "image"
     unique, number = stem, 1
     while unique.casefold() in taken:
@@ -102,8 +116,8 @@ def picture_stem(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _written_before(out: Path) -> set[str]:
-    """The files that the predictions.json in `out` names, itself included; nothing where it is not ours."""
+def _files_of_previous_run(out: Path) -> set[str]:
+    """The files that the predictions.json in `out` names, itself included; none if Boxline did not write it."""
     try:
         images = read_json(out / PREDICTIONS)["images"]
         return {PREDICTIONS, *(name for image in images for name in image["pictures"])}

@@ -40,15 +40,24 @@ class BatchPrediction:
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model, the codec that decodes its outputs, its labels, and how its input images are made.
+    """A model with everything that is needed to predict boxes.
 
     Evaluation, `boxline predict` and the box logger of a training all predict through this class.
+
+    Attributes:
+        model: from pixels 0..255 [B, size, size, channels] to named outputs.
+        codec: decodes the outputs.
+        labels: the category of each label.
+        metadata: the system of the model, and how its input images are made.
+        name: how error messages call the model: its file if it has one.
+
     """
 
     model: keras.Model
     codec: TargetCodec[Any]
     labels: Labels
     metadata: ModelMetadata
+    name: str = "The model"
 
     @classmethod
     def load(cls, folder: Path) -> "Predictor":
@@ -76,10 +85,13 @@ class Predictor:
                 f"{path} takes images of shape {model.input_shape}, {METADATA} says {expected}. "
                 "Give the folder that a train stage wrote."
             )
-        return cls(model, system.target_codec(), labels, metadata)
+        return cls(model, system.target_codec(), labels, metadata, str(path))
 
     def predict_batch(self, model_inputs: NDArray[np.uint8]) -> BatchPrediction:
-        """Run the model once on uint8 [B, size, size, channels].
+        """Run the model once on a batch.
+
+        Args:
+            model_inputs: uint8 [B, size, size, channels].
 
         Raises:
             BoxlineError: if a predicted label has no name.
@@ -90,7 +102,7 @@ class Predictor:
         highest = max((int(image.labels.max(initial=0)) for image in boxes), default=0)
         if highest >= len(self.labels.names):
             raise BoxlineError(
-                f"The model predicts label {highest}, and {LABELS} names {len(self.labels.names)} labels. "
+                f"{self.name} predicts label {highest}, {LABELS} names {len(self.labels.names)} labels. "
                 "Give the folder that a train stage wrote."
             )
         return BatchPrediction(outputs, [self.labels.drop_background(image) for image in boxes])
@@ -98,7 +110,16 @@ class Predictor:
     def predict_shards(
         self, images: Shards, image_ids: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], BatchPrediction]]:
-        """Predict packed images batch by batch: the image ids of each batch, and its prediction."""
+        """Predict packed images batch by batch, with a progress bar.
+
+        Args:
+            images: the shards that hold the images.
+            image_ids: the images to predict, int64 [N].
+
+        Yields:
+            The image ids of each batch, in the order given, and its prediction.
+
+        """
         with bar("predicting", len(image_ids), "image") as progress:
             for start in range(0, len(image_ids), BATCH_IMAGES):
                 batch_ids = image_ids[start : start + BATCH_IMAGES]
@@ -106,7 +127,7 @@ class Predictor:
                 progress.update(len(batch_ids))
 
     def resize(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], ResizeTransform]:
-        """Make the model input of a photograph.
+        """Make the model input of an image.
 
         Args:
             pixels: uint8 [height, width, 3], RGB.

@@ -1,4 +1,4 @@
-"""Curves of a training: one panel per quantity, what was trained on beside what was held out."""
+"""Training curves: one panel per quantity, with a curve for the training images and one for the validation images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,28 +12,34 @@ from pipeline.plots.image_grid import DOTS_PER_INCH, save
 
 COLUMNS = 3
 PANEL_INCHES = (3.4, 2.5)
-NO_QUANTITY = ("epoch", "phase")
-HELD_OUT = "val_"
+NOT_A_QUANTITY = ("epoch", "phase")
+VALIDATION_PREFIX = "val_"
 TRAINING_COLOR = "#1f5fbf"
-HELD_OUT_COLOR = "#e0701a"
+VALIDATION_COLOR = "#e0701a"
 
 
 def save_curves(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One row per epoch, in order; epochs are counted from 1 over all phases.
+    """Plot the history of a training.
 
-    `loss` and `val_loss` share a panel, and so on for every other key but `epoch` and `phase`. Values are numbers,
-    texts of numbers, or missing: absent, None, "" or NaN. Phases stand
-    as numbers above every panel, a vertical line between them, and their names above all.
+    `loss` and `val_loss` share a panel, and so do all other pairs of keys. If there are several phases, their numbers
+    are above every panel, with a vertical line between them, and their names above all panels.
+
+    Args:
+        path: the file to write.
+        rows: one per epoch, in order; the epochs of all phases are numbered from 1. Every key except `epoch` and
+            `phase` is a quantity. Values are numbers, text of numbers, or missing: absent, None, "" or NaN.
+
     """
     quantities = _quantities(rows)
-    columns = max(1, min(COLUMNS, len(quantities)))
-    lines = max(1, -(-len(quantities) // columns))
-    figure = Figure((columns * PANEL_INCHES[0], lines * PANEL_INCHES[1]), dpi=DOTS_PER_INCH, layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
+    grid_columns = max(1, min(COLUMNS, len(quantities)))
+    grid_rows = max(1, -(-len(quantities) // grid_columns))
+    size = grid_columns * PANEL_INCHES[0], grid_rows * PANEL_INCHES[1]
+    figure = Figure(size, dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots(grid_rows, grid_columns, squeeze=False).ravel().tolist()
     phases = _phases(rows)
     if len(phases) > 1:
-        words = "     ".join(f"{number}: {name}" for number, (_, name) in enumerate(phases, 1))
-        figure.suptitle(words, fontsize=8, parse_math=False)
+        title = "     ".join(f"{number}: {name}" for number, (_, name) in enumerate(phases, 1))
+        figure.suptitle(title, fontsize=8, parse_math=False)
     for ax, quantity in zip(axes, quantities, strict=False):
         _draw_panel(ax, rows, quantity)
         _draw_phases(ax, phases)
@@ -44,7 +50,8 @@ def save_curves(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _quantities(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names without `val_`: the loss, its parts, then the rest, each in the order of first appearance."""
-    names = dict.fromkeys(key.removeprefix(HELD_OUT) for row in rows for key in row if key not in NO_QUANTITY)
+    keys = (key for row in rows for key in row if key not in NOT_A_QUANTITY)
+    names = dict.fromkeys(key.removeprefix(VALIDATION_PREFIX) for key in keys)
     return sorted(names, key=lambda name: (name != "loss", "loss" not in name))
 
 
@@ -52,7 +59,7 @@ def _draw_panel(ax: Any, rows: Sequence[Mapping[str, Any]], quantity: str) -> No
     epochs = range(1, len(rows) + 1)
     for key, label, color in (
         (quantity, "training", TRAINING_COLOR),
-        (HELD_OUT + quantity, "held out", HELD_OUT_COLOR),
+        (VALIDATION_PREFIX + quantity, "validation", VALIDATION_COLOR),
     ):
         values = [_number(row.get(key)) for row in rows]
         if any(math.isfinite(value) for value in values):

@@ -1,9 +1,10 @@
-"""Images with boxes, class names and scores: the parts that every picture is made of.
+"""Images with boxes, class names and scores, and grids of them.
 
-Figures are built without pyplot, so nothing is shared between two pictures and no display is needed.
+Figures are built without pyplot, so figures share no state and need no display.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,93 @@ from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 
-TRUTH_COLOR = "white"
+GROUND_TRUTH_COLOR = "white"
+SAMPLE_COLUMNS = 3
+DETECTION_COLUMNS = 4
 TILE_INCHES = 2.4
 GAP_INCHES = 0.04
 DOTS_PER_INCH = 110
 POINTS_PER_INCH = 72
 
-READABLE_IN_BLACK = 0.4
-"""Luminance above which black letters are easier to read than white ones."""
+BLACK_TEXT_LUMINANCE = 0.4
+"""Luminance of a background above which black letters are easier to read than white ones."""
 
 Color = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PredictedImages:
+    """Images with their ground truth and predictions, one record each per image.
+
+    Attributes:
+        model_inputs: uint8 [N, size, size, 1 or 3].
+        ground_truth: boxes relative to the model input.
+        predictions: boxes relative to the model input, with scores.
+        names: the name of each label.
+
+    """
+
+    model_inputs: NDArray[np.uint8]
+    ground_truth: Sequence[LabeledBoxes]
+    predictions: Sequence[LabeledBoxes]
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.model_inputs)
+
+    def first(self, count: int) -> "PredictedImages":
+        """At most `count` of the images, from the first on."""
+        return PredictedImages(
+            self.model_inputs[:count], self.ground_truth[:count], self.predictions[:count], self.names
+        )
+
+
+def save_samples(
+    path: Path, model_inputs: NDArray[np.uint8], ground_truth: Sequence[LabeledBoxes], names: Sequence[str]
+) -> None:
+    """Plot three images per row with their boxes and class names in class colors.
+
+    Args:
+        path: the file to write.
+        model_inputs: uint8 [N, size, size, 1 or 3].
+        ground_truth: boxes relative to the model input, one record per image.
+        names: the name of each label.
+
+    """
+    figure, axes = tiles(len(model_inputs), columns=min(SAMPLE_COLUMNS, len(model_inputs)))
+    for ax, model_input, boxes in zip(axes, model_inputs, ground_truth, strict=True):
+        show_image(ax, model_input)
+        draw_labeled_boxes(ax, boxes, names)
+    save(figure, path)
+
+
+def save_detections(path: Path, images: PredictedImages) -> None:
+    """Plot four images per row: ground truth in white dashes, predictions above it in class colors."""
+    figure, axes = tiles(len(images), columns=min(DETECTION_COLUMNS, len(images)))
+    for ax, model_input, true, predicted in zip(
+        axes, images.model_inputs, images.ground_truth, images.predictions, strict=True
+    ):
+        show_image(ax, model_input)
+        draw_ground_truth(ax, true)
+        draw_labeled_boxes(ax, predicted, images.names)
+    save(figure, path)
 
 
 def tiles(
     count: int, columns: int, caption_inches: float = 0.0, header_inches: float = 0.0
 ) -> tuple[Figure, list[Any]]:
-    """A figure with `count` square axes, `columns` to a row, room for a title above each and a header above all."""
+    """Make a figure of square axes.
+
+    Args:
+        count: number of axes.
+        columns: axes per row.
+        caption_inches: height of the space for a title above each axes.
+        header_inches: height of the space above all axes.
+
+    Returns:
+        The figure and its axes, row by row.
+
+    """
     rows = -(-count // columns)
     row_inches = TILE_INCHES + caption_inches
     width, height = columns * TILE_INCHES, rows * row_inches + header_inches
@@ -50,32 +122,32 @@ def tiles(
 
 
 def show_image(ax: Any, pixels: NDArray[np.uint8]) -> None:
-    """Draw uint8 [height, width, 1 or 3] with its corners at (0, 0) and (1, 1), so that rel boxes fit as they are."""
+    """Draw uint8 [height, width, 1 or 3] with its corners at (0, 0) and (1, 1), the coordinates of relative boxes."""
     shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     ax.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, 1), ylim=(1, 0))
 
 
 def draw_boxes(ax: Any, boxes_rel_xywh: Boxes, color: str, line_points: float = 1.6, line_style: str = "-") -> None:
-    """Boxes of one colour, without names."""
+    """Draw boxes in one color, without names."""
     for x, y, width, height in boxes_rel_xywh:
         ax.add_patch(
             Rectangle((x, y), width, height, fill=False, edgecolor=color, linewidth=line_points, linestyle=line_style)
         )
 
 
-def draw_truth(ax: Any, truth: LabeledBoxes) -> None:
-    """True boxes, thin, dashed and white."""
-    draw_boxes(ax, truth.boxes_rel_xywh, TRUTH_COLOR, line_points=1, line_style="--")
+def draw_ground_truth(ax: Any, ground_truth: LabeledBoxes) -> None:
+    """Draw boxes with thin white dashes, without names."""
+    draw_boxes(ax, ground_truth.boxes_rel_xywh, GROUND_TRUTH_COLOR, line_points=1, line_style="--")
 
 
 def draw_labeled_boxes(
     ax: Any, labeled_boxes: LabeledBoxes, names: Sequence[str], font_points: float = 6, line_points: float = 1.6
 ) -> None:
-    """Boxes in the colour of their class, each with its name and, where there is one, its score.
+    """Draw boxes in the color of their class, each with its name and, for predictions, its score.
 
-    The surest or largest boxes get their names first. A name that would cover another one is left out; its box and
-    its colour stay.
+    Boxes get their names in the order of their scores, or of their areas without scores, largest first. A name that
+    finds no free place is omitted; its box is drawn.
     """
     boxes = labeled_boxes.boxes_rel_xywh
     colors = [class_color(int(label)) for label in labeled_boxes.labels]
@@ -94,7 +166,7 @@ def draw_labeled_boxes(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, or a JPEG where the path ends in .jpg."""
+    """Write a PNG, or a JPEG if the path ends in .jpg."""
     quality = {"quality": 92, "subsampling": 0} if path.suffix == ".jpg" else None
     with atomic_write(path) as partial:
         figure.savefig(partial, pil_kwargs=quality)
@@ -106,17 +178,17 @@ def _label_size(ax: Any, text: str, font_points: float) -> tuple[float, float]:
     font.set_size(font_points, ax.figure.dpi)
     font.set_text(text)
     font_pixels = font_points * ax.figure.dpi / POINTS_PER_INCH
-    width_pixels = font.get_width_height()[0] / 64 + 0.5 * font_pixels  # FreeType counts in 1/64
+    width_pixels = font.get_width_height()[0] / 64 + 0.5 * font_pixels  # FreeType's unit is 1/64
     figure_width, figure_height = ax.figure.get_size_inches() * ax.figure.dpi
-    within = ax.get_position()
-    return width_pixels / (figure_width * within.width), 1.5 * font_pixels / (figure_height * within.height)
+    axes_box = ax.get_position()
+    return width_pixels / (figure_width * axes_box.width), 1.5 * font_pixels / (figure_height * axes_box.height)
 
 
 def _free_place(
     box_rel_xywh: NDArray[np.float64], size: tuple[float, float], taken: Boxes
 ) -> tuple[float, float, float, float] | None:
-    """The first place for a label (left, top, right, bottom) at a box that overlaps none of `taken`, [N, 4]."""
-    for left, top in _places(box_rel_xywh, size):
+    """The first place for a label (left, top, right, bottom) at a box that overlaps none of `taken`, xyxy [N, 4]."""
+    for left, top in _candidate_places(box_rel_xywh, size):
         right, bottom = left + size[0], top + size[1]
         apart = (taken[:, 0] >= right) | (taken[:, 2] <= left) | (taken[:, 1] >= bottom) | (taken[:, 3] <= top)
         if apart.all():
@@ -124,7 +196,7 @@ def _free_place(
     return None
 
 
-def _places(box_rel_xywh: NDArray[np.float64], size: tuple[float, float]) -> Iterator[tuple[float, float]]:
+def _candidate_places(box_rel_xywh: NDArray[np.float64], size: tuple[float, float]) -> Iterator[tuple[float, float]]:
     """Left and top of a label at a box, best first: above it, inside at its top, below it, inside at its bottom."""
     (x, y, box_width, box_height), (width, height) = box_rel_xywh, size
     for left in (x, x + box_width - width):
@@ -143,16 +215,16 @@ def _write_label(
         (left + right) / 2,
         (top + bottom) / 2,
         text,
-        color="black" if _luminance(color) > READABLE_IN_BLACK else "white",
+        color="black" if _luminance(color) > BLACK_TEXT_LUMINANCE else "white",
         fontsize=font_points,
         ha="center",
         va="center_baseline",
         clip_on=True,
-        parse_math=False,  # a class name with a dollar sign is no formula
+        parse_math=False,  # a class name may contain dollar signs
     )
 
 
 def _luminance(color: Color) -> float:
-    """How bright a colour looks, 0..1."""
+    """Perceived brightness, 0..1."""
     red, green, blue = color
     return 0.299 * red + 0.587 * green + 0.114 * blue

@@ -1,4 +1,4 @@
-"""Numbers of an evaluation as small panels: bars with names, and lines over a cut-off."""
+"""Panels of numbers: bars with names, and lines over a score threshold."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,20 +16,25 @@ PANEL_INCHES = (4.4, 3.2)
 BAR_COLOR = "#1f5fbf"
 LINE_COLORS = ("#1f5fbf", "#e0701a", "#2c8a43")
 MAX_CLASSES = 15
-MAX_NAME_LETTERS = 24
+MAX_NAME_LENGTH = 24
 MARGIN_INCHES = 0.08
 LEGEND_POINTS = 12
-"""Height of the line between a panel and its title that names its lines."""
+"""Height of the legend between a panel and its title."""
 
 MIN_ROWS = 5
-"""A panel has room for so many bars, so that one alone is no block."""
+"""A panel has space for at least this many bars: one bar alone would fill it."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar for each name, from top to bottom, with its value at its end; None is a name without a bar.
+    """Horizontal bars with their values at the end.
 
-    The axis goes from 0 to 1, or `to_largest` value, where differences matter that are small beside 1.
+    Attributes:
+        title: above the panel.
+        names: of the bars, from top to bottom.
+        values: 0 or more; None for a name without a bar.
+        to_largest: whether the axis ends at the largest value instead of 1, to show values that are small.
+
     """
 
     title: str
@@ -40,7 +45,16 @@ class Bars:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of values in 0..1 over the same places on the horizontal axis; None is a gap. `marked` is a place."""
+    """Lines over a common horizontal axis from 0 to 1.
+
+    Attributes:
+        title: above the panel.
+        x_label: name of the horizontal axis.
+        x: positions on the horizontal axis, 0..1.
+        values: by name of the line, one value in 0..1 per position; None is a gap.
+        marked: a position with a dashed vertical line.
+
+    """
 
     title: str
     x_label: str
@@ -49,22 +63,29 @@ class Lines:
     marked: float | None = None
 
 
-def classes_panel(classes: Sequence[Mapping[str, Any]], score: str, words: str) -> Bars:
-    """The score of the worst MAX_CLASSES that have boxes, the worst first; of equals the one with more boxes."""
-    known = [row for row in classes if row[score] is not None]
-    shown = sorted(known, key=lambda row: (row[score], -row["boxes"]))[:MAX_CLASSES]
-    which = f"the worst {len(shown)} of {len(known)} classes" if len(shown) < len(known) else "each class"
-    names = [f"{_shortened(row['name'])} ({row['boxes']:,})" for row in shown]
-    return Bars(f"{words} of {which} (boxes)", names, [row[score] for row in shown])
+def classes_panel(classes: Sequence[Mapping[str, Any]], score: str, score_name: str) -> Bars:
+    """The scores of at most MAX_CLASSES classes, worst first; of equal scores the class with more boxes first.
+
+    Args:
+        classes: rows with `name`, `boxes` and the score, which is None for classes without boxes.
+        score: key of the score.
+        score_name: the score in the title.
+
+    """
+    scored = [row for row in classes if row[score] is not None]
+    worst = sorted(scored, key=lambda row: (row[score], -row["boxes"]))[:MAX_CLASSES]
+    which = f"the worst {len(worst)} of {len(scored)} classes" if len(worst) < len(scored) else "each class"
+    names = [f"{_truncate(row['name'])} ({row['boxes']:,})" for row in worst]
+    return Bars(f"{score_name} of {which} (boxes)", names, [row[score] for row in worst])
 
 
 def sizes_panel(sizes: Sequence[Mapping[str, Any]], score: str, title: str) -> Bars:
-    """The score of each size of boxes."""
+    """The score of each range of box sizes: rows with `size`, `boxes` and the score."""
     return Bars(title, [f"{row['size']} ({row['boxes']:,})" for row in sizes], [row[score] for row in sizes])
 
 
 def save_panels(path: Path, panels: Sequence[Bars | Lines]) -> None:
-    """Two panels to a row."""
+    """Plot two panels per row."""
     rows = -(-len(panels) // COLUMNS)
     size = COLUMNS * PANEL_INCHES[0], rows * PANEL_INCHES[1]
     layout = ConstrainedLayoutEngine(w_pad=MARGIN_INCHES, h_pad=MARGIN_INCHES)
@@ -84,16 +105,16 @@ def save_panels(path: Path, panels: Sequence[Bars | Lines]) -> None:
 
 
 def _draw_bars(ax: Any, panel: Bars) -> None:
-    places = range(len(panel.names))
+    positions = range(len(panel.names))
     lengths = [value or 0 for value in panel.values]
-    ends = (max(lengths, default=0) if panel.to_largest else 1) or 1
-    ax.barh(places, lengths, color=BAR_COLOR, height=0.66)
-    for place, value, length in zip(places, panel.values, lengths, strict=True):
+    axis_end = (max(lengths, default=0) if panel.to_largest else 1) or 1
+    ax.barh(positions, lengths, color=BAR_COLOR, height=0.66)
+    for position, value, length in zip(positions, panel.values, lengths, strict=True):
         text = "no boxes" if value is None else f"{value:.3f}"
-        ax.text(length + 0.01 * ends, place, text, fontsize=7, va="center")
-    ax.set_xlim(0, 1.13 * ends)  # room for the value of the longest bar
+        ax.text(length + 0.01 * axis_end, position, text, fontsize=7, va="center")
+    ax.set_xlim(0, 1.13 * axis_end)  # space for the value of the longest bar
     ax.set_ylim(max(MIN_ROWS, len(panel.names)) - 0.4, -0.6)
-    ax.set_yticks(places, panel.names, parse_math=False)  # a class name with a dollar sign is no formula
+    ax.set_yticks(positions, panel.names, parse_math=False)  # a class name may contain dollar signs
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right"]].set_visible(False)
 
@@ -107,10 +128,10 @@ def _draw_lines(ax: Any, panel: Lines) -> None:
     ax.set(xlim=(0, 1), ylim=(0, 1.02))
     ax.set_xlabel(panel.x_label, fontsize=8)
     ax.grid(alpha=0.25)
-    # Above the axes, since no corner inside is free of lines for sure.
-    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "borderaxespad": 0.2, "frameon": False}
-    ax.legend(fontsize=7, ncols=len(panel.values), **place)
+    # Above the axes, since lines may pass through any corner inside.
+    position = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "borderaxespad": 0.2, "frameon": False}
+    ax.legend(fontsize=7, ncols=len(panel.values), **position)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= MAX_NAME_LETTERS else name[: MAX_NAME_LETTERS - 1] + "…"
+def _truncate(name: str) -> str:
+    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"

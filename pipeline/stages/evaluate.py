@@ -1,9 +1,7 @@
-"""evaluate: what the trained system finds in images it never saw, scores beside baseline and ceiling, errors."""
+"""evaluate: score a trained model on images that it was not trained on, and plot its predictions and errors."""
 
 import logging
 from pathlib import Path
-
-import pyarrow as pa
 
 from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory, read_json, write_json
@@ -11,16 +9,12 @@ from pipeline.core.config import load_params, parse_config
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.config import EvaluateConfig
-from pipeline.evaluation.detections import to_original
-from pipeline.evaluation.error_analysis import task_errors
-from pipeline.evaluation.plots import write_curves, write_error_pictures, write_pictures
-from pipeline.evaluation.scores import task
-from pipeline.inference.predictor import load_model, predict
-from pipeline.packing.index import read_transforms
-from pipeline.packing.shards import Shards
+from pipeline.evaluation.evaluate import evaluate_model
+from pipeline.evaluation.plots import write_curves, write_error_plots, write_prediction_plots
+from pipeline.evaluation.split import ScoredSplit
+from pipeline.evaluation.task import get_task
+from pipeline.inference.predictor import Predictor
 from pipeline.stages.runner import run_stage
-from pipeline.systems import interfaces as verbs
-from pipeline.systems.labels import Labels
 
 logger = logging.getLogger(__name__)
 
@@ -30,57 +24,46 @@ def evaluate(
     validated: Path,
     pack: Path,
     targets: Path,
-    audit: Path,
+    targets_report: Path,
     model: Path,
     curves: Path,
     out: Path,
     metrics: Path,
     errors: Path,
-    pictures: Path,
+    plots: Path,
 ) -> None:
-    """Score `model` on the split to evaluate; write detections to `out`, scores to `metrics`, and `errors` by kind.
+    """Evaluate a trained model.
 
-    The `pictures` show what it found, its errors, and the `curves` of its training.
+    Args:
+        system: key in params.yaml.
+        validated: folder of the validated tables.
+        pack: folder of the packed images.
+        targets: folder of the targets, which decide which images are scored.
+        targets_report: report of the targets stage.
+        model: folder of the trained model.
+        curves: CSV file of the training curves.
+        out: folder to write: detections.parquet, in pixels of the original images.
+        metrics: JSON file to write: the scores next to baseline and oracle.
+        errors: JSON file to write: the error analysis.
+        plots: folder to write: PNG files of predictions, errors, worst images and curves.
+
     """
-    chosen = load_params().system(system)
-    section = parse_config(chosen.evaluate, EvaluateConfig, f"systems.{system}.evaluate")
-    codec, scoring = verbs.codec(chosen.module), task(chosen.task)
+    config = parse_config(load_params().system(system).evaluate, EvaluateConfig, f"systems.{system}.evaluate")
     tables = Tables.read(validated)
-    labels = Labels.read(targets)
-    images = Shards(pack, section.split)
-    transforms = read_transforms(pack, section.split)
-    asked = Shards(targets, section.split).image_ids
-    truth = tables.of_images(asked)
-    trained = load_model(model, chosen.module)
-    found = [schema.DETECTIONS.empty_table()]
-    for image_ids, outputs in predict(trained, images, asked):
-        found.append(to_original(codec.decode(outputs), image_ids, transforms, labels.category_ids))
-    detections = pa.concat_tables(found)
-    scores = scoring.score(truth, detections)
-    baseline = scoring.score(truth, scoring.constant_baseline(tables.split("train"), truth))
-    analysis = task_errors(chosen.task).analyze_errors(truth, detections)
-    encoding = read_json(audit)
-    headline = scoring.PRIMARY_METRIC
-    with atomic_directory(out) as tables_folder, atomic_directory(pictures) as pictures_folder:
-        write_table(tables_folder / "detections.parquet", detections, schema.DETECTIONS)
-        write_pictures(
-            pictures_folder, chosen.module, chosen.task, section, trained, images, truth, transforms, codec, labels
-        )
-        write_error_pictures(pictures_folder, chosen.task, analysis, detections, images, truth, transforms, labels)
-        write_curves(pictures_folder, curves)
-    write_json(errors, analysis.report)
-    write_json(
-        metrics,
-        {
-            **scores,
-            f"baseline_{headline}": baseline[headline],
-            f"oracle_{headline}": encoding[f"oracle_{headline}"],
-            "unencodable_boxes": encoding[f"{section.split}_unencodable_boxes"],
-            "boxes": encoding[f"{section.split}_boxes"],
-            "images": len(asked),
-        },
-    )
-    logger.info("evaluated %s: %s", system, ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+    predictor = Predictor.load(model)
+    task = get_task(predictor.codec.task)
+    split = ScoredSplit.read(config.split, tables, pack, targets, predictor.labels)
+    evaluation = evaluate_model(predictor, task, split, tables.split("train"), config.plotted_images)
+    predictions = evaluation.predictions
+    with atomic_directory(out) as tables_folder, atomic_directory(plots) as plots_folder:
+        write_table(tables_folder / "detections.parquet", predictions.detections, schema.DETECTIONS)
+        write_prediction_plots(plots_folder, predictor, task, split, predictions, config.score_threshold)
+        write_error_plots(plots_folder, task, split, predictions, evaluation.errors)
+        write_curves(plots_folder, curves)
+    write_json(errors, evaluation.errors.report)
+    write_json(metrics, evaluation.metrics(task, config.split, read_json(targets_report)))
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.scores.items())
+    logger.info("evaluated %s: %s", system, scores)
 
 
 if __name__ == "__main__":
