@@ -1,6 +1,5 @@
 """boxline check: the checks of the data, without writing any output."""
 
-import argparse
 import contextlib
 import logging
 import os
@@ -24,73 +23,73 @@ from pipeline.validation.statistics import DatasetStatistics
 
 logger = logging.getLogger(__name__)
 
-HELP = "check the data as `validate` does"
-DESCRIPTION = (
-    "Check the tables and images of datasets as the stage `validate` does, without writing any output. Exit code 1 "
-    "says that one of them does not pass."
-)
-
 DATA = Path("data")
 HEADER = ("check", "severity", "status", "rows", "example")
+WITHOUT_REVISION = "needs --against REV"
 
 SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 MAX_ANNOTATIONS = 10
-"""Errors, and warnings, that GitHub shows of one step; it drops more without a word."""
+"""Errors, and warnings, that GitHub shows per step; it silently drops the rest."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words that `check` takes."""
-    parser.add_argument("datasets", metavar="DATASET", nargs="*", help="keys of datasets in params.yaml (default: all)")
-    parser.add_argument(
-        "--against",
-        metavar="REV",
-        nargs="?",
-        const="HEAD",
-        help="also check how far the data has moved from a Git revision whose tables DVC has (HEAD if none is named)",
-    )
-    parser.add_argument(
-        "--github",
-        action="store_true",
-        help=f"also write annotations for GitHub Actions, and the report to the file that {SUMMARY_VARIABLE} names",
-    )
+def check(
+    datasets: list[str] | None = None,
+    /,
+    *,
+    against: str | None = None,
+    github: bool = False,
+    verbose: bool = False,
+) -> int:
+    """Check the data as the stage `validate` does, without writing any output.
 
+    Prints one line per dataset, and below it the checks that failed, warned or could not run. The exit code is 1 if a
+    dataset does not pass.
 
-def check(datasets: list[str], against: str | None, github: bool) -> int:
-    """Check datasets; return the exit code."""
-    loaded = load_params()
-    names = datasets or list(loaded.datasets)
-    found = {}
-    with contextlib.ExitStack() as opened:
-        before = opened.enter_context(_earlier(against, loaded)) if against else None
-        _require_tables(loaded, names)
+    Args:
+        datasets: keys of datasets in params.yaml; all if omitted.
+        against: also check the drift since this Git revision, such as HEAD, whose tables DVC must have.
+        github: also print annotations for GitHub Actions, and append the report to the file in GITHUB_STEP_SUMMARY.
+        verbose: list every check, also those that passed or are switched off.
+
+    """
+    params = load_params()
+    names = datasets or list(params.datasets)
+    validations = {}
+    with contextlib.ExitStack() as stack:
+        before = stack.enter_context(_open_revision(against, params)) if against else None
+        _require_tables(params, names)
         for name in names:
-            found[name] = _checked(loaded, name, before)
-            sys.stdout.write(_shown(name, found[name]) + "\n")
+            validations[name] = _validate(params, name, before)
+            sys.stdout.write(_format(name, validations[name], verbose=verbose) + "\n")
             sys.stdout.flush()
     if github:
-        sys.stdout.writelines(line + "\n" for line in annotations(found))
-    failing = [name for name, validation in found.items() if validation.failures()]
-    sys.stdout.write(_closing(found, failing) + "\n")
+        sys.stdout.writelines(line + "\n" for line in annotations(validations))
+    failing = [name for name, validation in validations.items() if validation.failures()]
+    sys.stdout.write(_conclusion(validations, failing) + "\n")
     if github:
-        _write_summary(found)
+        _append_step_summary(validations)
     return 1 if failing else 0
 
 
-def annotations(found: dict[str, Validation]) -> list[str]:
-    """Workflow commands that GitHub shows beside the pull request: why a dataset fails, and what it warns of."""
-    errors = [("error", f"{name} fails", failure) for name, one in found.items() for failure in one.failures()]
+def annotations(validations: dict[str, Validation]) -> list[str]:
+    """Workflow commands that GitHub shows next to a pull request: why datasets fail, and their warnings."""
+    errors = [
+        ("error", f"{name} fails", failure)
+        for name, validation in validations.items()
+        for failure in validation.failures()
+    ]
     warnings = [
         ("warning", f"{name}: {outcome.name}", f"{outcome.count} found. {outcome.examples[0]}")
-        for name, one in found.items()
-        for outcome in one.outcomes
+        for name, validation in validations.items()
+        for outcome in validation.outcomes
         if outcome.status in ("quarantined", "warned")
     ]
-    return [_command(*one) for group in (errors, warnings) for one in _bounded(group)]
+    return [_workflow_command(*entry) for entries in (errors, warnings) for entry in _limit(entries)]
 
 
-def _require_tables(loaded: Params, names: list[str]) -> None:
+def _require_tables(params: Params, names: list[str]) -> None:
     for name in names:
-        loaded.dataset(name)
+        params.dataset(name)
     missing = [
         name
         for name in names
@@ -99,37 +98,37 @@ def _require_tables(loaded: Params, names: list[str]) -> None:
     if missing:
         targets = " ".join(f"tables@{name} inspect@{name}" for name in missing)
         raise BoxlineError(
-            f"{DATA}/ has no tables of {join_items(missing)}. `dvc repro {targets}` makes them; `dvc pull {targets}` "
-            "fetches those of this commit, once `dvc push` has stored them."
+            f"{DATA}/ has no tables of {join_items(missing)}. Build them with `dvc repro {targets}`, or fetch those of "
+            f"this commit with `dvc pull {targets}` if they were pushed."
         )
 
 
 @contextlib.contextmanager
-def _earlier(revision: str, loaded: Params) -> Iterator[DatasetVersion]:
+def _open_revision(revision: str, params: Params) -> Iterator[DatasetVersion]:
     try:
         with at_revision(revision) as version:
             yield version
     except NoRevisionError:
-        if revision not in loaded.datasets:
+        if revision not in params.datasets:
             raise
         raise BoxlineError(
-            f"{revision!r} is no Git revision but a dataset. Name datasets before the revision: "
-            f"boxline check {revision} --against"
+            f"--against: received {revision!r}, which is a dataset, expected a Git revision: "
+            f"boxline check {revision} --against HEAD"
         ) from None
 
 
-def _checked(loaded: Params, name: str, before: DatasetVersion | None) -> Validation:
-    limits, checks = checks_of(loaded, name)
+def _validate(params: Params, name: str, before: DatasetVersion | None) -> Validation:
+    limits, checks = checks_of(params, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
     validation = validate(Tables.read(DATA / name / "tables"), files, limits, checks)
-    drifted = drift(checks, _overview_of(before, name), validation.overview)
-    return replace(validation, outcomes=[*validation.outcomes, *drifted])
+    drift_outcomes = drift(checks, _statistics(before, name), validation.overview)
+    return replace(validation, outcomes=[*validation.outcomes, *drift_outcomes])
 
 
-def _overview_of(version: DatasetVersion | None, name: str) -> DatasetStatistics | BoxlineError | str:
-    """Of the tables that passed in that version, or why there are none, or why they cannot be read."""
+def _statistics(version: DatasetVersion | None, name: str) -> DatasetStatistics | BoxlineError | str:
+    """Statistics of the tables of that version; the error if they are corrupt, the reason if there are none."""
     if version is None:
-        return "not asked for: --against REV"
+        return WITHOUT_REVISION
     if name not in version.datasets:
         return f"{version.name} has no tables of {name}"
     try:
@@ -138,67 +137,71 @@ def _overview_of(version: DatasetVersion | None, name: str) -> DatasetStatistics
         return error
 
 
-def _shown(name: str, validation: Validation) -> str:
-    """The counts, and a table of all checks."""
-    rows = [HEADER, *(_row(outcome) for outcome in validation.outcomes)]
-    return "\n".join(
-        [
-            f"{name}: {validation.overview.counts()}",
-            "",
-            *format_table(rows, "<" * len(HEADER), ruled=True),
-            "",
-            *(f"FAILS: {one}\n" for one in validation.failures()),
-        ]
-    )
+def _format(name: str, validation: Validation, *, verbose: bool) -> str:
+    failures = validation.failures()
+    findings = [outcome for outcome in validation.outcomes if _needs_attention(outcome)]
+    verdict = "fails" if failures else "passes with findings" if findings else "passes"
+    lines = [f"{name}: {validation.overview.counts()}: {verdict}"]
+    listed = validation.outcomes if verbose else findings
+    if listed:
+        rows = [HEADER, *(_row(outcome) for outcome in listed)]
+        lines += ["", *format_table(rows, "<" * len(HEADER), ruled=True), ""]
+    return "\n".join([*lines, *(f"FAILS: {failure}\n" for failure in failures)])
+
+
+def _needs_attention(outcome: Outcome) -> bool:
+    if outcome.status == "not run":
+        return outcome.measured != WITHOUT_REVISION
+    return outcome.status not in ("passed", "off")
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
-    looked = outcome.status not in ("off", "not run")
+    was_run = outcome.status not in ("off", "not run")
     example = outcome.examples[0] if outcome.examples else outcome.measured
-    return outcome.name, outcome.severity, outcome.status, f"{outcome.count:,}" if looked else "", example
+    return outcome.name, outcome.severity, outcome.status, f"{outcome.count:,}" if was_run else "", example
 
 
-def _closing(found: dict[str, Validation], failing: list[str]) -> str:
-    warnings = sum(outcome.status == "warned" for validation in found.values() for outcome in validation.outcomes)
-    passing = f"{len(found) - len(failing)} of {len(found)} datasets pass."
+def _conclusion(validations: dict[str, Validation], failing: list[str]) -> str:
+    warnings = sum(outcome.status == "warned" for validation in validations.values() for outcome in validation.outcomes)
+    passing = f"{len(validations) - len(failing)} of {len(validations)} datasets pass."
     return " ".join([passing, *([f"Failing: {join_items(failing)}."] if failing else []), f"Warnings: {warnings}."])
 
 
-def _bounded(group: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """As many as GitHub shows; the last one says how many more there are."""
-    if len(group) <= MAX_ANNOTATIONS:
-        return group
-    shown = group[: MAX_ANNOTATIONS - 1]
-    level = group[0][0]
-    return [*shown, (level, "and more", f"{len(group) - len(shown)} more {level}s are in the summary of this job.")]
+def _limit(entries: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """As many as GitHub shows; the last one is the number of the rest."""
+    if len(entries) <= MAX_ANNOTATIONS:
+        return entries
+    shown = entries[: MAX_ANNOTATIONS - 1]
+    level = entries[0][0]
+    return [*shown, (level, "and more", f"{len(entries) - len(shown)} more {level}s are in the summary of this job.")]
 
 
-def _command(level: str, title: str, message: str) -> str:
+def _workflow_command(level: str, title: str, message: str) -> str:
     r"""One workflow command on one line.
 
-    >>> _command("error", "coco: box", "50 % of a,b:\nall")
+    >>> _workflow_command("error", "coco: box", "50 % of a,b:\nall")
     '::error title=coco%3A box::50 %25 of a,b:%0Aall'
     """
-    return f"::{level} title={_escaped(title, ':,')}::{_escaped(message)}"
+    return f"::{level} title={_escape(title, ':,')}::{_escape(message)}"
 
 
-def _escaped(text: str, more: str = "") -> str:
-    """As GitHub's runner takes it: what would end the line, and in a property what would end the property."""
-    for character in "%\r\n" + more:  # the sign that escapes comes first
+def _escape(text: str, separators: str = "") -> str:
+    """Percent-encode the characters that would end the line or the property of a workflow command."""
+    for character in "%\r\n" + separators:  # "%" first, since it begins every code
         text = text.replace(character, f"%{ord(character):02X}")
     return text
 
 
-def _write_summary(found: dict[str, Validation]) -> None:
+def _append_step_summary(validations: dict[str, Validation]) -> None:
     path = os.environ.get(SUMMARY_VARIABLE)
     if not path:
-        logger.info("%s is not set, so the report was written nowhere.", SUMMARY_VARIABLE)
+        logger.info("%s is not set, so the report was not written to a file.", SUMMARY_VARIABLE)
         return
     try:
         with Path(path).open("a", encoding="utf-8") as file:
-            file.writelines(as_markdown(name, validation) + "\n" for name, validation in found.items())
+            file.writelines(as_markdown(name, validation) + "\n" for name, validation in validations.items())
     except OSError as error:
         raise BoxlineError(
             f"{SUMMARY_VARIABLE} is {path}, which cannot be written to ({error.strerror}). Expected the file that "
-            "GitHub's runner has made. Correct the variable, or unset it to do without the report."
+            "GitHub's runner created. Correct the variable, or unset it to do without the report."
         ) from None

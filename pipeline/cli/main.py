@@ -1,33 +1,78 @@
-"""The command `boxline`: what is done beside the stages, which are DVC's."""
+"""The command `boxline`: everything besides the stages, which DVC runs."""
 
-import argparse
-import importlib
+import difflib
 import logging
 import sys
 
-from pipeline.core.exit_codes import handle_errors
+from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
-VERBS = ("check", "diff", "export", "outdated", "predict", "record", "repair", "trace", "verify")
-"""Modules of pipeline/commands: each has HELP, DESCRIPTION, add_arguments and a function of its own name."""
+from pipeline.core.exit_codes import USAGE_ERROR, handle_errors
+
+logger = logging.getLogger(__name__)
+
+COMMANDS = {
+    "Data": {
+        "check": "Check the data as the stage validate does.",
+        "diff": "Show what changed in the data between two revisions.",
+        "export": "Write tables as a COCO instances file.",
+        "outdated": "List datasets whose source has changed since their download.",
+    },
+    "Models": {
+        "predict": "Find objects in your own images.",
+        "summary": "Compare the scores of all systems and their variants.",
+    },
+    "Runs and remote": {
+        "record": "Record this run on the branch `runs`.",
+        "trace": "Find the run that produced a file.",
+        "verify": "Check that the remote has everything in dvc.lock.",
+        "repair": "Restore objects that are missing or corrupt in the remote.",
+    },
+    "Project": {
+        "params": "Check params.yaml.",
+    },
+}
+"""Names and one-line summaries by group. Modules are imported when their command runs, so that --help is fast."""
 
 
 def main() -> None:
-    """Run the command line's words. Exit code 1 says that something was not done, 130 that Ctrl-C stopped it."""
+    """Run the command line; see pipeline/core/exit_codes.py for the exit codes."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("pipeline").setLevel(logging.INFO)  # libraries are heard where they warn
-    parser = argparse.ArgumentParser(prog="boxline", description=__doc__)
-    verbs = parser.add_subparsers(metavar="VERB", required=True)
-    for name in VERBS:
-        module = importlib.import_module(f"pipeline.commands.{name}")
-        verb = verbs.add_parser(name, help=module.HELP, description=module.DESCRIPTION)
-        module.add_arguments(verb)
-        verb.set_defaults(run=getattr(module, name))
-    words = vars(parser.parse_args())
-    run = words.pop("run")
+    logging.getLogger("pipeline").setLevel(logging.INFO)  # libraries log warnings only
+    arguments = sys.argv[1:]
     with handle_errors():
-        code = run(**words)
-        sys.stdout.flush()  # here, where it is known what to do if nobody reads on
+        try:
+            code = _build_app(arguments)(arguments, exit_on_error=False, print_error=False)
+        except UnknownCommandError:
+            known = [name for commands in COMMANDS.values() for name in commands]
+            guesses = difflib.get_close_matches(arguments[0], known, n=1)
+            hint = f" Did you mean {guesses[0]}?" if guesses else ""
+            logger.error("Error: unknown command %r, expected one of %s.%s", arguments[0], ", ".join(known), hint)
+            sys.exit(USAGE_ERROR)
+        except CycloptsError as error:
+            logger.error("Error: %s See `boxline %s --help`.", " ".join(str(error).split()), arguments[0])
+            sys.exit(USAGE_ERROR)
+        sys.stdout.flush()  # here, where handle_errors sees a closed pipe
     sys.exit(code)
+
+
+def _build_app(arguments: list[str]) -> App:
+    app = App(
+        name="boxline",
+        help="Commands of the Boxline project. The stages of the pipeline run by `dvc repro`.",
+        help_format="markdown",
+        help_formatter="plain",
+        version_flags=[],
+        default_parameter=Parameter(negative=(), consume_multiple=True),
+        result_action="return_value",
+    )
+    app["--help"].group = Group.create_ordered("Options")
+    for title, commands in COMMANDS.items():
+        group = Group.create_ordered(title)
+        for name, summary in commands.items():
+            # Only for the list of commands: in the help of the command itself it would replace the docstring.
+            listed = None if arguments[:1] == [name] else summary
+            app.command(f"pipeline.cli.{name}:{name}", name=name, help=listed, group=group)
+    return app
 
 
 if __name__ == "__main__":

@@ -1,49 +1,59 @@
-"""Every section of params.yaml checked at once, before hours of work: python -m pipeline.cli.params"""
+"""boxline params: every section of params.yaml checked at once, before hours of work."""
 
 import sys
 
-from pipeline.core.config import Params, load_params, parse_config
+from pipeline.core.config import PARAMS_FILE, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.datasets import registry
+from pipeline.core.formatting import pluralize
+from pipeline.datasets.registry import get_dataset
 from pipeline.evaluation.config import EvaluateConfig
-from pipeline.evaluation.scores import task
 from pipeline.packing.config import PackConfig
-from pipeline.systems import interfaces as verbs
+from pipeline.pretrained.config import parse_pretrained
+from pipeline.systems.registry import get_system
 from pipeline.training.config import TrainConfig
 from pipeline.validation.config import checks_of
 
 
-def check(loaded: Params) -> None:
-    """Raise BoxlineError for the first key, type, range or name that no stage could use."""
-    for name, dataset in loaded.datasets.items():
+def params() -> int:
+    """Check every section of params.yaml.
+
+    A stage checks only the sections that it reads; this command finds a mistake before the first stage runs.
+    """
+    checked = load_params()
+    check_params(checked)
+    datasets = pluralize(len(checked.datasets), "dataset", "datasets")
+    systems = pluralize(len(checked.systems), "system", "systems")
+    sys.stdout.write(f"{PARAMS_FILE} is valid: {datasets}, {systems}.\n")
+    return 0
+
+
+def check_params(params: Params) -> None:
+    """Check the sections that `load_params` leaves to the code that uses them.
+
+    Raises:
+        BoxlineError: for the first key, type, range or name that a stage would refuse.
+
+    """
+    for name, dataset in params.datasets.items():
         where = f"datasets.{name}"
-        parse_config(dataset.sample, registry.sample(dataset.module).SampleConfig, f"{where}.sample")
-        checks_of(loaded, name)
-    for name, system in loaded.systems.items():
+        sample_writer = get_dataset(dataset.module, where=f"{PARAMS_FILE}: {where}.module").sample_writer()
+        parse_config(dataset.sample, sample_writer.config_class, f"{where}.sample")
+        checks_of(params, name)
+    for name, section in params.systems.items():
         where = f"systems.{name}"
-        targets, model = verbs.sections(system.module)
-        task(system.task)
-        expected = verbs.codec(system.module).TASK
-        if system.task != expected:
-            raise BoxlineError(f"params.yaml: {where}.task: received {system.task!r}, expected {expected}.")
-        verbs.pretrained(system.module, system.pretrained, f"{where}.preset")
-        parse_config(system.pack, PackConfig, f"{where}.pack")
-        parse_config(system.targets, targets, f"{where}.targets")
-        parse_config(system.model, model, f"{where}.model")
-        _require_parts(parse_config(system.train, TrainConfig, f"{where}.train"), verbs.parts(system.module), where)
-        parse_config(system.evaluate, EvaluateConfig, f"{where}.evaluate")
+        system = get_system(section.module, where=f"{PARAMS_FILE}: {where}.module")
+        parse_pretrained(section.pretrained, system.pretrained_scales, f"{where}.pretrained")
+        parse_config(section.pack, PackConfig, f"{where}.pack")
+        parse_config(section.targets, system.targets_config, f"{where}.targets")
+        parse_config(section.model, system.model_config, f"{where}.model")
+        train = parse_config(section.train, TrainConfig, f"{where}.train")
+        _require_phases(train, system.phases, f"{where}.train.phases")
+        parse_config(section.evaluate, EvaluateConfig, f"{where}.evaluate")
 
 
-def _require_parts(train: TrainConfig, parts: tuple[str, ...], where: str) -> None:
-    for phase in train.phases:
-        if phase not in parts:
-            raise BoxlineError(
-                f"params.yaml: {where}.train.phases: received {phase!r}, expected parts of the system: {join_items(parts)}."
-            )
-
-
-if __name__ == "__main__":
-    try:
-        check(load_params())
-    except BoxlineError as error:
-        sys.exit(f"Error: {error}")
+def _require_phases(train: TrainConfig, phases: tuple[str, ...], where: str) -> None:
+    unknown = next((phase for phase in train.phases if phase not in phases), None)
+    if unknown is not None:
+        raise BoxlineError(
+            f"{PARAMS_FILE}: {where}: received {unknown!r}, expected phases of the system: {join_items(phases)}."
+        )

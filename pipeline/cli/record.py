@@ -1,38 +1,45 @@
-"""boxline record: keep a run on the branch `runs`."""
+"""boxline record: a commit of the branch `runs` for a run."""
 
-import argparse
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from cyclopts import CoercionError, Parameter, Token
 
 from pipeline.lineage import runs
 
-HELP = "keep this run on the branch `runs`"
-DESCRIPTION = (
-    "Keep the run whose results dvc.lock names as a commit of the branch `runs`: the code and parameters as they are "
-    "in the working tree, dvc.lock, and run.json, which says what ran, when, on which data and with which scores. Your "
-    "branch, index and files stay as they are. Untracked files are recorded only where dvc.lock names them."
-)
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The words that `record` takes."""
-    parser.add_argument("--started", metavar="TIME", type=_moment, help="when the run began, as 2026-11-21T18:45:02Z")
-    parser.add_argument("--flow-run-id", metavar="ID", dest="flow_run", help="of the flow run: recorded once")
-    parser.add_argument("--push", metavar="REMOTE", help="also push the branch to that Git remote: origin")
-
-
-def record(started: datetime | None, flow_run: str | None, push: str | None) -> int:
-    """Print branch and commit; return the exit code."""
-    recorded = runs.record(started, flow_run)
-    if push:
-        recorded = runs.push(recorded, push)
-    sys.stdout.write(f"runs {recorded}\n")
-    return 0
-
-
-def _moment(text: str) -> datetime:
+def _parse_time(_: Any, tokens: Sequence[Token]) -> datetime:
+    """ISO 8601; UTC without an offset."""
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(tokens[0].value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"received {text!r}, expected a time as 2026-11-21T18:45:02Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        message = f"--started: received {tokens[0].value!r}, expected a time such as 2026-11-21T18:45:02Z."
+        raise CoercionError(message) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def record(
+    *,
+    started: Annotated[datetime | None, Parameter(converter=_parse_time, n_tokens=1)] = None,
+    flow_run_id: str | None = None,
+    push: str | None = None,
+) -> int:
+    """Record the run whose results are in dvc.lock, as a commit of the branch `runs`.
+
+    The commit holds code and parameters of the working tree, dvc.lock, and run.json with what ran, when, on which data
+    and with which scores. Your branch, index and files stay unchanged. Untracked files are recorded only if dvc.lock
+    names them.
+
+    Args:
+        started: when the run started, such as 2026-11-21T18:45:02Z.
+        flow_run_id: of the flow run, which is recorded only once.
+        push: also push the branch to this Git remote, such as origin.
+
+    """
+    commit = runs.record(started, flow_run_id)
+    if push:
+        commit = runs.push(commit, push)
+    sys.stdout.write(f"runs {commit}\n")
+    return 0

@@ -1,40 +1,89 @@
-"""The closing table of a run, one line per system: python -m pipeline.cli.summary"""
+"""boxline summary: the scores of the published systems and of their variants."""
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.core.atomic_files import read_json
 from pipeline.core.config import Params, load_params
-from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_table
-from pipeline.evaluation.scores import task
+from pipeline.evaluation.task import get_task
+from pipeline.systems.registry import get_system
 
 REPORTS = Path("reports")
-HEADER = ("system", "score", "baseline", "oracle", "seconds", "where to look")
+HEADER = ("system", "metric", "score", "variant", "baseline", "upper bound", "seconds", "where to look")
+ALIGNMENT = "<<>>>>><"
+NOT_EVALUATED = "not evaluated"
 
 
-def summary(loaded: Params, reports: Path) -> str:
-    """Score, baseline and ceiling of each system, the seconds of its training, and the folder of its report.
+class _Result(NamedTuple):
+    """Cells of one evaluated system."""
 
-    Systems that have not been evaluated say so; nothing is hidden.
+    score: str
+    baseline: str
+    upper_bound: str
+    seconds: str
+
+
+def summary() -> int:
+    """Compare the scores of all systems and their variants.
+
+    One line per published system. The variant is a stronger system for the same data, which names the published one
+    under `variant_of` in params.yaml. The baseline predicts the same box for every image; the upper bound is the score
+    of perfect predictions after encoding and decoding; seconds are those of the training. Two values are those of the
+    system and of its variant. Systems that were not evaluated are listed as such.
     """
-    rows = [HEADER, *(_row(name, task(system.task).PRIMARY_METRIC, reports) for name, system in loaded.systems.items())]
-    return "\n".join(format_table(rows, "<" * len(HEADER), ruled=True))
+    sys.stdout.write("\n".join(summarize(load_params(), REPORTS)) + "\n")
+    return 0
 
 
-def _row(system: str, headline: str, reports: Path) -> tuple[str, ...]:
-    folder = reports / system
+def summarize(params: Params, reports: Path) -> list[str]:
+    """The lines of the table.
+
+    Args:
+        params: names the systems and their variants.
+        reports: folder with metrics.json and training/train.json of each system.
+
+    """
+    variants = {system.variant_of: name for name, system in params.systems.items() if system.variant_of}
+    rows = [
+        _row(params, reports, name, variants.get(name))
+        for name, system in params.systems.items()
+        if system.variant_of is None
+    ]
+    return format_table([HEADER, *rows], ALIGNMENT, ruled=True)
+
+
+def _row(params: Params, reports: Path, published: str, variant: str | None) -> tuple[str, ...]:
+    metric = get_task(get_system(params.systems[published].module).target_codec().task).primary_metric
+    names = [published] if variant is None else [published, variant]
+    results = [_read_result(reports / name, metric) for name in names]
+    evaluated = [result for result in results if result is not None]
+    scores = [NOT_EVALUATED if result is None else result.score for result in results]
+    places = [
+        f"dvc repro evaluate@{name}" if result is None else f"{reports / name}/"
+        for name, result in zip(names, results, strict=True)
+    ]
+    return (
+        published,
+        metric,
+        scores[0],
+        scores[1] if variant is not None else "",
+        " / ".join(dict.fromkeys(result.baseline for result in evaluated)),
+        " / ".join(result.upper_bound for result in evaluated),
+        " / ".join("-" if result is None else result.seconds for result in results) if evaluated else "",
+        ", ".join(places),
+    )
+
+
+def _read_result(folder: Path, metric: str) -> _Result | None:
     try:
-        metrics, took = read_json(folder / "metrics.json"), read_json(folder / "training" / "train.json")
+        metrics, training = read_json(folder / "metrics.json"), read_json(folder / "training" / "train.json")
     except FileNotFoundError:
-        return system, "not evaluated yet", "", "", "", f"dvc repro evaluate@{system}"
-    scores = [metrics[headline], metrics[f"baseline_{headline}"], metrics[f"oracle_{headline}"]]
-    first, *others = (f"{score:.3f}" for score in scores)
-    return system, f"{headline} {first}", *others, f"{took['seconds']:.0f}", f"{folder}/"
-
-
-if __name__ == "__main__":
-    try:
-        sys.stdout.write(summary(load_params(), REPORTS) + "\n")
-    except BoxlineError as error:
-        sys.exit(f"Error: {error}")
+        return None
+    return _Result(
+        f"{metrics[metric]:.3f}",
+        f"{metrics[f'baseline_{metric}']:.3f}",
+        f"{metrics[f'oracle_{metric}']:.3f}",
+        f"{training['seconds']:.0f}",
+    )

@@ -17,7 +17,9 @@ from pipeline.core.errors import BoxlineError
 logger = logging.getLogger(__name__)
 
 INPUT_ERROR = 1
-"""Parameters, data or arguments that the user can correct; also of `BoxlineError`."""
+"""Parameters, data or machine settings that the user can correct; also of `BoxlineError`."""
+USAGE_ERROR = 2
+"""Arguments that a command or stage does not have; argparse uses the same code."""
 OUT_OF_MEMORY = 12
 DISK_FULL = 28
 INTERNAL_ERROR = 70

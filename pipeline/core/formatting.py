@@ -1,49 +1,61 @@
-"""Numbers, strangers' texts and columns as all reports write them."""
+"""Text as every report prints it: numbers, foreign text, and tables."""
 
 from collections.abc import Sequence
+
+from tabulate import tabulate
+
+COLUMN_ALIGNMENT = {"<": "left", ">": "right"}
 
 
 def pluralize(number: int, one: str, many: str) -> str:
     """A number with its noun.
 
-    >>> counted(1, "box", "boxes"), counted(21360, "box", "boxes")
+    >>> pluralize(1, "box", "boxes"), pluralize(21360, "box", "boxes")
     ('1 box', '21,360 boxes')
     """
     return f"{number:,} {one if number == 1 else many}"
 
 
-def format_percent(share: float) -> str:
-    """A share as people read it, to three digits.
+def format_percent(fraction: float) -> str:
+    """A fraction as a percentage of three significant digits.
 
-    >>> percent(0.25), percent(0.000412), percent(0.0)
+    >>> format_percent(0.25), format_percent(0.000412), format_percent(0.0)
     ('25 %', '0.0412 %', '0 %')
     """
-    return f"{100 * share:.3g} %"
+    return f"{100 * fraction:.3g} %"
 
 
 def escape_control(text: str) -> str:
-    r"""Text on one line: what a file is called must not begin a new one, which could pass for a line of ours.
+    r"""Escape foreign text, such as a file name, so that it stays on one line and gives no commands.
 
-    Nor does it hold the two signs and the bracket that are an order to GitHub's runner anywhere in a line.
-    >>> printable("café\n::error::x\x1b[31m ##[error]y")
+    A file name with a line break could otherwise fake a line of a report, and `##[` anywhere in a line is a command
+    for GitHub's runner.
+
+    >>> escape_control("café\n::error::x\x1b[31m ##[error]y")
     'café\\n::error::x\\x1b[31m #\\x23[error]y'
     """
-    plain = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
-    return plain.replace("##[", r"#\x23[")
+    printable = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return printable.replace("##[", r"#\x23[")
 
 
-def format_table(rows: Sequence[Sequence[str]], sides: str, *, ruled: bool = False) -> list[str]:
-    """Rows as columns, "<" at the left and ">" at the right.
+def format_table(rows: Sequence[Sequence[str]], alignment: str, *, ruled: bool = False) -> list[str]:
+    """Align rows as columns.
 
-    ruled: with a line under the headings, which are the first row. What is in the last column may be long, and the
-    line there is as long as its heading.
-    >>> aligned([("box", "size", "note"), ("a", "12345", "a long one")], "<><", ruled=True)
-    ['box   size  note', '---  -----  ----', 'a    12345  a long one']
+    Args:
+        rows: cells of equally long rows; the headings come first.
+        alignment: "<" for left or ">" for right, one per column.
+        ruled: draw a line below the headings.
+
+    Returns:
+        The lines, without trailing spaces.
+
+    >>> format_table([("box", "size", "note"), ("a", "12345", "a long one")], "<><", ruled=True)
+    ['box      size  note', '-----  ------  ----------', 'a       12345  a long one']
+
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    rule = "  ".join("-" * width for width in (*widths[:-1], len(rows[0][-1])))
-    return [lines[0], rule, *lines[1:]] if ruled else lines
+    options = {"disable_numparse": True, "colalign": [COLUMN_ALIGNMENT[side] for side in alignment]}
+    if ruled:
+        text = tabulate(rows[1:], headers=rows[0], tablefmt="simple", **options)
+    else:
+        text = tabulate(rows, tablefmt="plain", **options)
+    return [line.rstrip() for line in text.splitlines()]
