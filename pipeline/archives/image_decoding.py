@@ -1,4 +1,4 @@
-"""Image files decoded: bounded, strict with damage, eight bits per channel."""
+"""Decoding of image files: with limits, strict about corruption, 8 bits per channel."""
 
 import contextlib
 import io
@@ -10,15 +10,24 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.core.errors import BoxlineError
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Of all that Pillow opens: pictures of pixels, none that starts another program to draw itself."""
+"""The accepted subset of Pillow's formats: raster images only, and none that Pillow renders with another program."""
 
 
 @contextlib.contextmanager
 def open_image(content: bytes, name: str, advice: str) -> Iterator[Image.Image]:
-    """The image in those bytes. Its header is read, its pixels only when the block asks for them.
+    """Open an encoded image and convert decoding errors.
 
-    So a small file that claims a huge image costs nothing. Raises BoxlineError where header or pixels cannot be read;
-    the sentence begins with `name` and ends with `advice`.
+    Only the header is read here; Pillow decodes the pixels when the block accesses them. So a small file that declares
+    a huge image costs nothing until then.
+
+    Args:
+        content: the encoded image.
+        name: the subject of the error message.
+        advice: the sentence that ends the error message.
+
+    Raises:
+        BoxlineError: if header or pixels cannot be decoded, inside of the block too.
+
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -28,17 +37,21 @@ def open_image(content: bytes, name: str, advice: str) -> Iterator[Image.Image]:
         SyntaxError,
         ValueError,
         Image.DecompressionBombError,
-        Image.DecompressionBombWarning,  # an error where a caller has made it one
+        Image.DecompressionBombWarning,  # raised if the caller turned the warning into an error
     ) as error:
-        known = not isinstance(error, UnidentifiedImageError)
-        reason = str(error).partition(", could be decompression bomb")[0] if known else "no known image format"
+        is_identified = not isinstance(error, UnidentifiedImageError)
+        reason = str(error).partition(", could be decompression bomb")[0] if is_identified else "no known image format"
         raise BoxlineError(f"{name} does not decode ({reason}). {advice}") from None
 
 
 def to_uint8(image: Image.Image) -> Image.Image:
-    """The same image; 16-bit grey scaled to 8 bits. Pillow would clip it at 255.
+    """Scale a 16-bit grayscale image to 8 bits and return any other image unchanged.
 
-    Raises ValueError for numbers of 32 bits, whole or not: nobody says which of them is white.
+    Pillow's own conversion would clip the values at 255.
+
+    Raises:
+        ValueError: for 32-bit integers and floats, which do not define a value for white.
+
     """
     if image.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {image.mode} have no range; save it with 8 or 16 bits")

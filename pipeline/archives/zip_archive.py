@@ -1,6 +1,6 @@
-"""Zip archives read in place, member by member; nothing is ever extracted.
+"""Zip archives read in place, member by member, and never extracted.
 
-DVC then tracks a handful of big files instead of a hundred thousand small ones, and a member's name never becomes a
+So DVC tracks a few large files instead of a hundred thousand small ones, and the name of a member is never used as a
 path on this machine.
 """
 
@@ -19,27 +19,37 @@ from isal import igzip_lib, isal_zlib
 from pipeline.core.errors import BoxlineError
 
 MAX_MEMBER_BYTES = 2 << 30
-"""Largest member that is read: the annotations of COCO 2017 are 0.5 GB. A zip bomb claims far more."""
+"""The largest member that is read. The annotations of COCO 2017 have 0.5 GB; a zip bomb declares far more."""
 
 MAX_IMAGE_BYTES = 64 << 20
-"""Largest image file that is read."""
+"""The largest image file that is read."""
 
 MAX_COMPRESSION_RATIO = 200
-SMALL_BYTES = 1 << 20
-"""Annotations shrink to a fifth, a drawn CSV to a twentieth. Below a megabyte the ratio harms nobody."""
+"""The largest ratio of uncompressed to compressed size. COCO's annotations reach 5, a synthetic CSV file reaches 20."""
+
+SMALL_MEMBER_BYTES = 1 << 20
+"""Below this size any compression ratio is harmless."""
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ENCRYPTED = 0x1
+ENCRYPTED_FLAG = 0x1
 LOCAL_HEADER_BYTES = 30
-LOCAL_SIGNATURE = b"PK\x03\x04"
-PIECE_BYTES = 1 << 20
+LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where one member lies. Small and without open files: any thread, process or machine reads it on its own.
+    """The location of one member. It is small and holds no open file, so any thread or process can read the member.
 
-    `offset` is that of its local header; `stored_bytes` of them lie in the archive and unpack to `size_bytes`.
+    Attributes:
+        archive: the path of the archive.
+        name: the name of the member in the archive.
+        offset: the position of its local header in bytes.
+        stored_bytes: its size in the archive.
+        size_bytes: its uncompressed size.
+        crc32: the CRC-32 of the uncompressed bytes.
+        deflated: whether it is compressed.
+
     """
 
     archive: Path
@@ -51,61 +61,68 @@ class Member:
     deflated: bool
 
     def read(self, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
-        """The member's bytes, checked against the archive's own CRC.
+        """Return the bytes of the member after checking them against the CRC.
 
-        Raises BoxlineError where it is damaged or claims more than `max_bytes`, before unpacking it. A fault of the
-        disk stays an OSError: it says nothing about the member.
+        Raises:
+            BoxlineError: if the member is corrupt, or declares more than `max_bytes`, in which case nothing is
+                decompressed.
+            OSError: if the disk fails, which does not mean that the member is corrupt.
+
         """
         if self.size_bytes > max_bytes:
-            raise BoxlineError(f"{self} claims {self.size_bytes} bytes, more than {max_bytes} allowed.")
+            raise BoxlineError(f"{self} declares {self.size_bytes} bytes, more than {max_bytes} allowed.")
         try:
-            content = self._content()
+            content = self._read()
         except FileNotFoundError:
             raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
-        except (ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub calls a class an instance
-            raise self._damaged(str(error)) from None
+        except (ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub declares a class as an instance
+            raise self._corrupt_error(str(error)) from None
         if len(content) != self.size_bytes:
-            raise self._damaged(f"it has {len(content)} bytes, expected {self.size_bytes}")
+            raise self._corrupt_error(f"it has {len(content)} bytes, expected {self.size_bytes}")
         if isal_zlib.crc32(content) != self.crc32:
-            raise self._damaged(f"its CRC is {isal_zlib.crc32(content):08x}, expected {self.crc32:08x}")
+            raise self._corrupt_error(f"its CRC is {isal_zlib.crc32(content):08x}, expected {self.crc32:08x}")
         return content
 
     def __str__(self) -> str:
         return f"{self.archive}: member {self.name}"
 
-    def _content(self) -> bytes:
+    def _read(self) -> bytes:
         with self.archive.open("rb", buffering=0) as file:
             header = os.pread(file.fileno(), LOCAL_HEADER_BYTES, self.offset)
-            if header[:4] != LOCAL_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
-                raise ValueError("there is no member where the table of contents says")
-            names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            file.seek(self.offset + LOCAL_HEADER_BYTES + names)
-            return self._inflated(file) if self.deflated else file.read(self.size_bytes)
+            if header[:4] != LOCAL_HEADER_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
+                raise ValueError("there is no local header at the offset in the central directory")
+            # The lengths of the name and of the extra field, which follow the header.
+            names_bytes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+            file.seek(self.offset + LOCAL_HEADER_BYTES + names_bytes)
+            return self._inflate(file) if self.deflated else file.read(self.size_bytes)
 
-    def _inflated(self, file: io.FileIO) -> bytes:
-        """Piece by piece, and never more than one byte beyond what the member claims."""
-        unpacking = isal_zlib.decompressobj(-zlib.MAX_WBITS)
+    def _inflate(self, file: io.FileIO) -> bytes:
+        """Decompress in chunks, and at most one byte more than the member declares."""
+        decompressor = isal_zlib.decompressobj(-zlib.MAX_WBITS)
         content = io.BytesIO()
-        left = self.stored_bytes
-        while left > 0 and not unpacking.eof and content.tell() <= self.size_bytes:
-            piece = file.read(min(PIECE_BYTES, left))
-            if not piece:
+        remaining_bytes = self.stored_bytes
+        while remaining_bytes > 0 and not decompressor.eof and content.tell() <= self.size_bytes:
+            chunk = file.read(min(CHUNK_BYTES, remaining_bytes))
+            if not chunk:
                 break
-            left -= len(piece)
-            content.write(unpacking.decompress(piece, self.size_bytes + 1 - content.tell()))
-        if not unpacking.eof and content.tell() <= self.size_bytes:
-            raise ValueError("it is cut off")
+            remaining_bytes -= len(chunk)
+            content.write(decompressor.decompress(chunk, self.size_bytes + 1 - content.tell()))
+        if not decompressor.eof and content.tell() <= self.size_bytes:
+            raise ValueError("it is truncated")
         return content.getvalue()
 
-    def _damaged(self, reason: str) -> BoxlineError:
-        return BoxlineError(f"{self} is damaged ({reason}). Download the archive again.")
+    def _corrupt_error(self, reason: str) -> BoxlineError:
+        return BoxlineError(f"{self} is corrupt ({reason}). Download the archive again.")
 
 
 class Archive:
-    """The table of contents of a zip archive. Every complaint names the archive and the member.
+    """The central directory of a zip archive. Every error message names the archive and the member.
 
-    Raises BoxlineError where there is none, and where a name or a size in it is one that no honest archive has: a path
-    that leads out of the archive, a link, a name twice, members that overlap, or more content than could be stored.
+    Raises:
+        BoxlineError: if the file is missing or no zip archive, or if an entry is malformed or malicious: a name that
+            leads out of the archive, a link, a duplicate name, an encrypted or overlapping member, or more content than
+            its compressed size can hold.
+
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,8 +138,8 @@ class Archive:
             ) from None
         self._members: dict[str, Member] = {}
         for entry in entries:
-            if fault := _fault(entry, self._members):
-                raise BoxlineError(f"{path}: member {entry.filename!r} {fault}. Get the archive from its publisher.")
+            if problem := _entry_problem(entry, self._members):
+                raise BoxlineError(f"{path}: member {entry.filename!r} {problem}. Get the archive from its publisher.")
             if _is_folder(entry):
                 continue
             self._members[entry.filename] = Member(
@@ -134,7 +151,7 @@ class Archive:
                 entry.CRC,
                 entry.compress_type == zipfile.ZIP_DEFLATED,
             )
-        self._require_apart()
+        self._reject_overlaps()
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
@@ -146,15 +163,15 @@ class Archive:
             raise BoxlineError(f"{self.path}: member {name} not found.") from None
 
     def get(self, name: str) -> Member | None:
-        """The member of that name, or None."""
+        """Return the member of that name, or None."""
         return self._members.get(name)
 
     def names(self) -> list[str]:
-        """The members' names, in the archive's order, folders left out."""
+        """Return the names of the members in the order of the archive, without folders."""
         return list(self._members)
 
-    def _require_apart(self) -> None:
-        """Members that share bytes are how a small archive unpacks to petabytes."""
+    def _reject_overlaps(self) -> None:
+        """Reject members that share bytes, with which a small archive can decompress to petabytes."""
         end = 0
         for member in sorted(self._members.values(), key=lambda member: member.offset):
             if member.offset < end:
@@ -165,7 +182,7 @@ class Archive:
 
 
 class ArchiveFolder:
-    """The archives below one download folder, each table of contents read once."""
+    """The archives below a download folder. The central directory of each is read once, when it is first used."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -178,7 +195,7 @@ class ArchiveFolder:
 
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """A zip archive of (name, bytes), stored without compression and without dates: the same members, the same file."""
+    """Write a zip archive of (name, content) pairs without compression and dates: equal members, equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
@@ -189,8 +206,8 @@ def _is_folder(entry: zipfile.ZipInfo) -> bool:
     return entry.filename.endswith("/")
 
 
-def _fault(entry: zipfile.ZipInfo, earlier: dict[str, Member]) -> str | None:
-    """What is wrong with an entry of the table of contents, or None."""
+def _entry_problem(entry: zipfile.ZipInfo, previous_members: dict[str, Member]) -> str | None:
+    """Why an entry of the central directory is rejected, as a predicate of the member, or None."""
     path = PurePosixPath(entry.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or re.match("[A-Za-z]:", entry.filename):
         return "has a name that leads out of the archive"
@@ -200,14 +217,14 @@ def _fault(entry: zipfile.ZipInfo, earlier: dict[str, Member]) -> str | None:
         return "has no name"
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a link"
-    if entry.filename in earlier:
-        return "is there twice"
-    if entry.flag_bits & ENCRYPTED:
+    if entry.filename in previous_members:
+        return "has the name of another member"
+    if entry.flag_bits & ENCRYPTED_FLAG:
         return "is encrypted"
     if entry.compress_type not in METHODS:
-        return f"is compressed by method {entry.compress_type}, expected 0 (stored) or 8 (deflated)"
+        return f"has compression method {entry.compress_type}, expected 0 (stored) or 8 (deflated)"
     if entry.compress_type == zipfile.ZIP_STORED and entry.compress_size != entry.file_size:
-        return f"is stored in {entry.compress_size} bytes and claims {entry.file_size}"
-    if entry.file_size > max(SMALL_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size):
-        return f"claims {entry.file_size} bytes in {entry.compress_size}, as only a zip bomb does"
+        return f"is stored in {entry.compress_size} bytes but declares {entry.file_size}"
+    if entry.file_size > max(SMALL_MEMBER_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size):
+        return f"declares {entry.file_size} bytes in {entry.compress_size}, as only a zip bomb does"
     return None

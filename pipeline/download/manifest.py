@@ -1,17 +1,21 @@
-"""What a publisher's files are."""
+"""The manifest of a dataset or model: which files its publisher offers."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One published file: its path below the source's root, and where the publisher tells them, size and digest.
+    """One published file.
 
-    `digest` is written "md5:..." or "sha256:...". `unpacked` are the members of an archive as shell patterns: a folder
-    that holds them in place of the archive is as good.
+    Attributes:
+        path: the path below the base URL of the source, and below the download folder.
+        size_bytes: the size that the publisher states, if any.
+        checksum: the checksum that the publisher states, as "md5:..." or "sha256:...", if any.
+        unpacked: the members of an archive as shell patterns. A folder that holds these files can replace the archive.
+
     """
 
     path: str
     size_bytes: int | None = None
-    digest: str | None = None
+    checksum: str | None = None
     unpacked: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Trying again where a network or a server fails: with growing pauses, and with an end."""
+"""Retries with exponential backoff for failures of networks and servers."""
 
 import logging
 import random
@@ -17,36 +17,44 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait for an origin, and how often to try.
+    """How long to wait for a source, and how often to retry.
 
-    connect_seconds, read_timeout_seconds: for a connection, and between two bytes; a whole file may take days.
-    tries: in a row. Failures are forgotten when `progress_bytes` more than ever before have come, so that a large file
-        may outlive any number of cuts, and a server that sends a byte at a time may not go on forever.
-    first_pause_seconds: doubles with each failure; a random share of up to a half is taken off, so that many clients
-        do not come back at once.
-    longest_pause_seconds: also where a server asks for more by Retry-After.
+    Attributes:
+        connect_timeout_seconds: the time limit for establishing a connection.
+        read_timeout_seconds: the longest silence between two bytes. The whole transfer has no limit: a large file may
+            take days.
+        max_attempts: the number of consecutive failures after which `retry` gives up.
+        progress_bytes: new bytes that reset the count of failures. So a large file survives any number of
+            interruptions, but a server that sends one byte at a time does not keep a download alive forever.
+        initial_backoff_seconds: the first pause. It doubles with each failure and is shortened by a random fraction of
+            up to one half (jitter), so that many clients do not retry at the same moment.
+        max_backoff_seconds: the longest pause, also if the server requests more with Retry-After.
+
     """
 
-    connect_seconds: float = 10
+    connect_timeout_seconds: float = 10
     read_timeout_seconds: float = 30
-    tries: int = 6
+    max_attempts: int = 6
     progress_bytes: int = 16 << 20
-    first_pause_seconds: float = 1
-    longest_pause_seconds: float = 120
+    initial_backoff_seconds: float = 1
+    max_backoff_seconds: float = 120
 
-    def pause_seconds(self, failures: int, retry_after_seconds: float) -> float:
-        """The pause after so many failures in a row, at least what the server asked for, within the bound."""
-        own_seconds = self.first_pause_seconds * 2 ** (failures - 1) * random.uniform(0.5, 1)
-        return min(max(own_seconds, retry_after_seconds), self.longest_pause_seconds)
+    def backoff_seconds(self, failures: int, retry_after_seconds: float) -> float:
+        """Return the pause after `failures` consecutive failures: at least `retry_after_seconds`, within the limit."""
+        backoff_seconds = self.initial_backoff_seconds * 2 ** (failures - 1) * random.uniform(0.5, 1)
+        return min(max(backoff_seconds, retry_after_seconds), self.max_backoff_seconds)
 
 
 DEFAULT_RETRY = RetryPolicy()
 
 
 class TransientError(Exception):
-    """A failure that may have passed at the next try.
+    """A failure that may be gone at the next attempt.
 
-    `advice` ends the message when there is no next try; the server asked for a pause of at least `retry_after_seconds`.
+    Attributes:
+        advice: the sentence that ends the error message after the last attempt.
+        retry_after_seconds: the shortest pause that the server requested, or 0.
+
     """
 
     def __init__(self, message: str, advice: str, retry_after_seconds: float = 0) -> None:
@@ -57,27 +65,39 @@ class TransientError(Exception):
 
 def retry(
     attempt: Callable[[], Result],
-    patience: RetryPolicy,
+    retry_policy: RetryPolicy,
     stop: threading.Event | None = None,
-    furthest_bytes: Callable[[], int] = lambda: 0,
+    peak_bytes: Callable[[], int] = lambda: 0,
 ) -> Result:
-    """What `attempt` returns, as soon as it raises no TransientError. `furthest_bytes` tells how far the best one came.
+    """Call `attempt` until it raises no TransientError.
 
-    Raises NetworkError after the last try, and CancelledError where `stop` is set in a pause.
+    Args:
+        attempt: the function to call.
+        retry_policy: how often to call it, and how long to pause in between.
+        stop: an event that cancels a pause.
+        peak_bytes: returns the largest number of bytes received in any attempt so far, to measure progress.
+
+    Returns:
+        What `attempt` returns.
+
+    Raises:
+        NetworkError: after the last attempt.
+        CancelledError: if `stop` is set during a pause.
+
     """
     stop = stop or threading.Event()
-    failures, mark_bytes = 0, furthest_bytes()
+    failures, last_peak_bytes = 0, peak_bytes()
     while True:
         try:
             return attempt()
         except TransientError as error:
-            fault = error  # what is raised below has nothing to do with it
-        if furthest_bytes() - mark_bytes >= patience.progress_bytes:
-            failures, mark_bytes = 0, furthest_bytes()
+            failure = error  # kept outside of the block: the errors raised below must not have it as their context
+        if peak_bytes() - last_peak_bytes >= retry_policy.progress_bytes:
+            failures, last_peak_bytes = 0, peak_bytes()
         failures += 1
-        if failures >= patience.tries:
-            raise NetworkError(f"{fault} ({failures} tries). {fault.advice}")
-        seconds = patience.pause_seconds(failures, fault.retry_after_seconds)
-        logger.info("%s; try %d of %d in %.1f s", fault, failures + 1, patience.tries, seconds)
+        if failures >= retry_policy.max_attempts:
+            raise NetworkError(f"{failure} ({failures} attempts). {failure.advice}")
+        seconds = retry_policy.backoff_seconds(failures, failure.retry_after_seconds)
+        logger.info("%s; attempt %d of %d in %.1f s", failure, failures + 1, retry_policy.max_attempts, seconds)
         if stop.wait(seconds):
             raise CancelledError

@@ -1,9 +1,10 @@
-"""A folder of downloads, renewed as a whole: what has come outlives a kill, and the former folder stays until the end.
+"""Synchronization of a download folder with its source: resumable, incremental and atomic.
 
-A state folder holds what has come so far:
-files/     the files under their final names; in the end this becomes the new folder
-records/   per file, which version at which origin its bytes are of
-lock       held by the process that works here
+A partial folder keeps what was received until the download is complete; the previous download stays in place until
+then. It contains:
+    files/     the files under their final names; in the end this folder replaces the previous download
+    metadata/  for each file, which version of which address its bytes belong to
+    lock       held by the process that works in the folder
 """
 
 import contextlib
@@ -13,7 +14,6 @@ import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -22,38 +22,41 @@ from filelock import FileLock, Timeout
 from pipeline.core.atomic_files import replace_directory, restore_directory, write_json
 from pipeline.core.errors import BoxlineError
 from pipeline.core.thread_pool import map_threaded
-from pipeline.download.checksums import Digests
+from pipeline.download.checksums import Checksums
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
 from pipeline.download.retry import DEFAULT_RETRY, RetryPolicy, retry
 from pipeline.download.sources.base import FileSource, FileVersion
 from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sources.unpacked import UnpackedFolder
-from pipeline.download.transfer import DownloadedFile, bring
+from pipeline.download.transfer import DownloadedFile, complete_file
 
 logger = logging.getLogger(__name__)
 
-FILES_AT_ONCE = 4
+FILES = "files"
+METADATA = "metadata"
+PARALLEL_DOWNLOADS = 4
 
 
-class Report(msgspec.Struct, frozen=True):
-    """What a folder of downloads holds, by path."""
+class DownloadReport(msgspec.Struct, frozen=True):
+    """The files of a download folder by their paths in it."""
 
     files: dict[str, DownloadedFile]
 
 
 @contextlib.contextmanager
-def exclusive_lock(state: Path, work: str) -> Iterator[None]:
-    """Only one process at a time works in `state`. Another one waits, and says once that it waits for that `work`.
+def exclusive_lock(partial_dir: Path, operation: str) -> Iterator[None]:
+    """Let only one process at a time work in `partial_dir`.
 
-    The system takes the lock back from a process that was killed.
+    Another process waits for the lock and logs once that it waits for another `operation`. The operating system
+    releases the lock of a killed process.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(state / "lock")
+    partial_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(partial_dir / "lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        logger.info("waiting for another %s to end", work)
+        logger.info("waiting for another %s to finish", operation)
         lock.acquire()
     try:
         yield
@@ -63,123 +66,146 @@ def exclusive_lock(state: Path, work: str) -> Iterator[None]:
 
 
 def sync_files(
-    assets: Sequence[Asset], root: str, state: Path, out: Path, report: Path, patience: RetryPolicy = DEFAULT_RETRY
+    assets: Sequence[Asset],
+    base_url: str,
+    partial_dir: Path,
+    out: Path,
+    report: Path,
+    retry_policy: RetryPolicy = DEFAULT_RETRY,
 ) -> dict[str, DownloadedFile]:
-    """Bring all assets below `root` to `state`, several at once. Only one process does so; see `exclusive_lock`.
+    """Download all assets to `partial_dir`, several at a time, resuming and reusing what is there already.
 
-    What a former run left in `state` is gone on with. A file of `out` is taken over where its origin still has the
-    version of `report` and its digest is the one there. Raises BoxlineError as `bring` does, and where the disk has too
-    little room, before anything is written; what has come until then stays.
+    A file in `partial_dir` is resumed. A file in `out` is reused if its source still has the version in `report` and
+    the checksum of the file is the one in `report`. The caller holds the lock, see `exclusive_lock`.
+
+    Args:
+        assets: the files.
+        base_url: where they are, see `resolve_sources`.
+        partial_dir: the folder for what was received so far.
+        out: the previous download; it is only read.
+        report: the report of the previous download, see `install`.
+        retry_policy: how long to wait and how often to retry.
+
+    Returns:
+        The downloaded files by path. They are in `partial_dir` until `install` is called.
+
+    Raises:
+        BoxlineError: if a download fails or a file does not match its asset; bytes received until then are kept. Also,
+            before anything is written, if the disk has too little space.
+
     """
     restore_directory(out)
-    _drop_strangers(state / "files", {asset.path for asset in assets})
-    previous = _read(report)
+    _delete_other_files(partial_dir / FILES, {asset.path for asset in assets})
+    previous = _read_report(report)
     downloads = [
-        _Download(asset, origin, _part(state, asset), out / asset.path, previous.get(asset.path))
-        for asset, origin in zip(assets, resolve_sources(root, assets, patience), strict=True)
+        _Download(
+            asset,
+            source,
+            PartialFile(partial_dir / FILES / asset.path, partial_dir / METADATA / f"{asset.path}.json"),
+            out / asset.path,
+            previous.get(asset.path),
+        )
+        for asset, source in zip(assets, resolve_sources(base_url, assets, retry_policy), strict=True)
     ]
     versions = map_threaded(
-        lambda download, stop: retry(download.origin.look, patience, stop), downloads, FILES_AT_ONCE
+        lambda download, stop: retry(download.source.stat, retry_policy, stop), downloads, PARALLEL_DOWNLOADS
     )
     plan = list(zip(downloads, versions, strict=True))
     for download, version in plan:
-        download.forget_others(version)
-    _require_room(state, sum(download.missing_bytes(version) for download, version in plan))
-    received = map_threaded(lambda step, stop: step[0].run(step[1], patience, stop), plan, FILES_AT_ONCE)
-    return {asset.path: file for asset, file in zip(assets, received, strict=True)}
+        download.discard_other_version(version)
+    _require_disk_space(partial_dir, sum(download.missing_bytes(version) for download, version in plan))
+    downloaded = map_threaded(lambda step, stop: step[0].run(step[1], retry_policy, stop), plan, PARALLEL_DOWNLOADS)
+    return {asset.path: file for asset, file in zip(assets, downloaded, strict=True)}
 
 
-def install(received: Mapping[str, DownloadedFile], state: Path, out: Path, report: Path) -> None:
-    """Make what was collected the new `out`, and say in `report` what it is.
+def install(downloaded: Mapping[str, DownloadedFile], partial_dir: Path, out: Path, report: Path) -> None:
+    """Replace `out` by the files in `partial_dir` and write `report`, a DownloadReport as JSON.
 
-    The report comes first: a kill between the two then costs nothing, since all files are still in `state`.
+    The report is written first: if the process is killed in between, all files are still in `partial_dir` and nothing
+    is downloaded again.
     """
-    write_json(report, msgspec.to_builtins(Report(dict(received))))
-    replace_directory(out, state / "files")
-    shutil.rmtree(state / "records")
+    write_json(report, msgspec.to_builtins(DownloadReport(dict(downloaded))))
+    replace_directory(out, partial_dir / FILES)
+    shutil.rmtree(partial_dir / METADATA)
 
 
-def changed_since(report: Path, assets: Sequence[Asset], root: str, patience: RetryPolicy = DEFAULT_RETRY) -> bool:
-    """Whether a file below `root` is another one than a former run reported, as far as its origin tells.
+def changed_since(
+    report: Path, assets: Sequence[Asset], base_url: str, retry_policy: RetryPolicy = DEFAULT_RETRY
+) -> bool:
+    """Return whether a file at the source differs from the one in `report`, as far as the source reports versions.
 
-    Without a report there was no download that could be outdated.
+    False if there is no report: then there is no download that could be outdated.
     """
-    previous = _read(report)
+    previous = _read_report(report)
     if not previous:
         return False
-    origins = resolve_sources(root, assets, patience)
-    versions = map_threaded(lambda origin, stop: retry(origin.look, patience, stop), origins, FILES_AT_ONCE)
+    sources = resolve_sources(base_url, assets, retry_policy)
+    versions = map_threaded(lambda source, stop: retry(source.stat, retry_policy, stop), sources, PARALLEL_DOWNLOADS)
     return any(
         asset.path not in previous
-        or previous[asset.path].origin != origin.shown
-        or _told(previous[asset.path]).contradicts(new)
-        for asset, origin, new in zip(assets, origins, versions, strict=True)
+        or previous[asset.path].origin != source.display_name
+        or previous[asset.path].version.conflicts_with(version)
+        for asset, source, version in zip(assets, sources, versions, strict=True)
     )
-
-
-def _told(received: DownloadedFile) -> FileVersion:
-    return FileVersion(received.size_bytes, received.validator)
 
 
 @dataclass(frozen=True)
 class _Download:
-    """One asset: where it comes from, what has come of it, and what a former run made of it."""
+    """One asset: its source, what was received of it, and the file of the previous download."""
 
     asset: Asset
-    origin: FileSource | UnpackedFolder
-    part: PartialFile
-    former_path: Path
+    source: FileSource | UnpackedFolder
+    partial_file: PartialFile
+    previous_path: Path
     previous: DownloadedFile | None
 
-    def forget_others(self, version: FileVersion) -> None:
-        """Throw away what has come of another version."""
-        if not self.part.belongs_to(self.origin.shown, version):
-            self.part.clear()
+    def discard_other_version(self, version: FileVersion) -> None:
+        """Delete bytes that belong to another version."""
+        if not self.partial_file.is_part_of(self.source.display_name, version):
+            self.partial_file.clear()
 
     def missing_bytes(self, version: FileVersion) -> int:
-        """Bytes still to come, as far as the origin or the publisher tells."""
-        if self._may_be_kept(version):
+        """Return how many bytes are still to be written, as far as the source or the publisher states the size."""
+        if self._is_previous_unchanged(version):
             return 0
-        if isinstance(self.origin, UnpackedFolder):
-            return 0 if self.part.is_whole else self.origin.content_bytes()
-        return max((version.size_bytes or self.asset.size_bytes or 0) - self.part.size_bytes, 0)
+        if isinstance(self.source, UnpackedFolder):
+            return 0 if self.partial_file.is_complete else self.source.content_bytes()
+        return max((version.size_bytes or self.asset.size_bytes or 0) - self.partial_file.size_bytes, 0)
 
-    def run(self, version: FileVersion, patience: RetryPolicy, stop: threading.Event) -> DownloadedFile:
-        """Take the former file over, go on with a part, or begin."""
-        if self._may_be_kept(version):
-            self._keep(version)
-        elif self.part.size_bytes and not self.part.is_whole:
-            logger.info("%s: going on after %d bytes", self.origin.shown, self.part.size_bytes)
-        return bring(self.asset, self.origin, self.part, patience, stop)
+    def run(self, version: FileVersion, retry_policy: RetryPolicy, stop: threading.Event) -> DownloadedFile:
+        """Reuse the previous file, resume the partial file, or download the file from its start."""
+        if self._is_previous_unchanged(version):
+            self._reuse_previous(version)
+        elif self.partial_file.size_bytes and not self.partial_file.is_complete:
+            logger.info("%s: resuming after %d bytes", self.source.display_name, self.partial_file.size_bytes)
+        return complete_file(self.asset, self.source, self.partial_file, retry_policy, stop)
 
-    def _may_be_kept(self, version: FileVersion) -> bool:
+    def _is_previous_unchanged(self, version: FileVersion) -> bool:
         previous = self.previous
-        if previous is None or self.part.is_whole or version.validator is None:
+        if previous is None or self.partial_file.is_complete or version.validator is None:
             return False
-        same = (previous.origin, previous.validator) == (self.origin.shown, version.validator)
-        return same and self.former_path.is_file() and self.former_path.stat().st_size == previous.size_bytes
+        is_same = (previous.origin, previous.validator) == (self.source.display_name, version.validator)
+        return is_same and self.previous_path.is_file() and self.previous_path.stat().st_size == previous.size_bytes
 
-    def _keep(self, version: FileVersion) -> None:
-        digests = Digests.of_file(self.former_path)
-        if self.previous is not None and digests.get("sha256") == self.previous.sha256:
-            logger.info("%s has not changed: kept", self.origin.shown)
-            self.part.fill(self.origin.shown, version, partial(_link, self.former_path), digests)
+    def _reuse_previous(self, version: FileVersion) -> None:
+        name, checksums = self.source.display_name, Checksums.of_file(self.previous_path)
+        if self.previous is not None and checksums.hexdigest("sha256") == self.previous.sha256:
+            logger.info("%s is unchanged: keeping the previous download", name)
+            self.partial_file.write_complete(
+                name, version, lambda target: _link_or_copy(self.previous_path, target), checksums
+            )
 
 
-def _link(path: Path, target: Path) -> None:
-    """A second name for the same bytes, or a copy on a disk that knows none."""
+def _link_or_copy(path: Path, target: Path) -> None:
+    """Create a hard link, or a copy if the file system does not support links."""
     try:
         os.link(path.resolve(), target)
     except OSError:
         shutil.copyfile(path, target)
 
 
-def _part(state: Path, asset: Asset) -> PartialFile:
-    return PartialFile(state / "files" / asset.path, state / "records" / f"{asset.path}.json")
-
-
-def _drop_strangers(folder: Path, paths: set[str]) -> None:
-    """Remove what is no asset any more, so that the folder can become the new one as it is."""
+def _delete_other_files(folder: Path, paths: set[str]) -> None:
+    """Delete files that are no assets (any more), so that the folder can replace the previous download as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
@@ -189,18 +215,18 @@ def _drop_strangers(folder: Path, paths: set[str]) -> None:
             path.unlink()
 
 
-def _require_room(folder: Path, needed_bytes: int) -> None:
+def _require_disk_space(folder: Path, needed_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if needed_bytes > free_bytes:
         raise BoxlineError(
-            f"{folder}: {needed_bytes:,} bytes are still to come, and the disk has {free_bytes:,} free. "
-            "Make room, then run it again: what has come is kept."
+            f"{folder}: {needed_bytes:,} more bytes are needed, but only {free_bytes:,} bytes are free on the disk. "
+            "Free disk space, then run the command again: bytes received so far are kept."
         )
 
 
-def _read(report: Path) -> Mapping[str, DownloadedFile]:
-    """What a former run reported, if it can be read."""
+def _read_report(report: Path) -> Mapping[str, DownloadedFile]:
+    """The files of the previous download, or none if there is no valid report."""
     try:
-        return msgspec.json.decode(report.read_bytes(), type=Report).files
+        return msgspec.json.decode(report.read_bytes(), type=DownloadReport).files
     except (OSError, msgspec.MsgspecError):
         return {}

@@ -1,4 +1,9 @@
-"""Files brought here from their origins, checked on the way."""
+"""Downloads of single files: streamed from their source, resumed, and verified.
+
+Three levels: `stream_file` receives the bytes that a partial file lacks, with retries; `complete_file` also verifies
+size and checksum; `download_file` and `download_url` are the entry points for one file without resuming. Whole folders
+that resume over runs are in `sync`.
+"""
 
 import logging
 import threading
@@ -13,18 +18,29 @@ from pipeline.core.thread_pool import CancelledError
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
 from pipeline.download.retry import DEFAULT_RETRY, RetryPolicy, TransientError, retry
-from pipeline.download.sources.base import NETWORK_ADVICE, ChangedError, FileSource
+from pipeline.download.sources.base import NETWORK_ADVICE, ChangedError, FileSource, FileVersion
 from pipeline.download.sources.http import HttpSource
 from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sources.unpacked import UnpackedFolder
 
 logger = logging.getLogger(__name__)
 
-DAMAGED_ADVICE = "The publisher's file changed or arrived damaged: run it again, or name a mirror under `source`."
+MISMATCH_ADVICE = (
+    "The publisher changed the file, or the download is corrupt: run the command again, or set `source` to a mirror."
+)
 
 
 class DownloadedFile(msgspec.Struct, frozen=True):
-    """A file that came whole: from where, what it is, and by what its origin told it from other versions then."""
+    """A complete file, as download reports record it.
+
+    Attributes:
+        origin: the address it was downloaded from, without secrets.
+        size_bytes: its size.
+        md5: its MD5 sum in hexadecimal digits.
+        sha256: its SHA-256 sum in hexadecimal digits.
+        validator: the validator of its version at the source, see `FileVersion`.
+
+    """
 
     origin: str
     size_bytes: int
@@ -32,142 +48,195 @@ class DownloadedFile(msgspec.Struct, frozen=True):
     sha256: str
     validator: str | None
 
+    @property
+    def version(self) -> FileVersion:
+        """The version at the time of the download."""
+        return FileVersion(self.size_bytes, self.validator)
 
-def download_file(asset: Asset, root: str, folder: Path, patience: RetryPolicy = DEFAULT_RETRY) -> Path:
-    """Bring `root`/`asset.path` to `folder`/`asset.path`, whole or not at all. `root` is what `resolve_sources` takes.
 
-    Raises BoxlineError where the source is missing, answers with an error or a web page, fails again and again, or does
-    not match the size and digest of the asset.
+def download_file(asset: Asset, base_url: str, folder: Path, retry_policy: RetryPolicy = DEFAULT_RETRY) -> Path:
+    """Download one file atomically to `folder`/`asset.path`.
+
+    Args:
+        asset: the file.
+        base_url: where it is, see `resolve_sources`.
+        folder: the folder to write to.
+        retry_policy: how long to wait and how often to retry.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        BoxlineError: if the source is missing, returns an error or a web page, or keeps failing, or if the file does
+            not match size and checksum of the asset.
+
     """
     target = folder / asset.path
-    [origin] = resolve_sources(root, [asset], patience)
-    with atomic_write(target) as partial:
-        bring(asset, origin, PartialFile(partial), patience)
+    [source] = resolve_sources(base_url, [asset], retry_policy)
+    with atomic_write(target) as temporary_path:
+        complete_file(asset, source, PartialFile(temporary_path), retry_policy)
     return target
 
 
-def download_url(url: str, target: Path, patience: RetryPolicy, advice: str, max_bytes: int) -> None:
-    """Write what an http(s) address answers to `target`.
+def download_url(url: str, target: Path, retry_policy: RetryPolicy, advice: str, max_bytes: int) -> None:
+    """Download the file at an http(s) URL to `target`.
 
-    Raises BoxlineError where it answers with an error or a web page, which ends with `advice`, where it fails again and
-    again, and where it has more than `max_bytes`, of which no more is written.
+    Args:
+        url: the URL.
+        target: the path to write to.
+        retry_policy: how long to wait and how often to retry.
+        advice: the sentence that ends the messages about error statuses and web pages.
+        max_bytes: the largest allowed size; never more is written.
+
+    Raises:
+        BoxlineError: if the server returns an error or a web page, keeps failing, or the file is larger than allowed.
+
     """
-    receive(HttpSource(url, patience, advice), PartialFile(target), patience, max_bytes=max_bytes)
+    stream_file(HttpSource(url, retry_policy, advice), PartialFile(target), retry_policy, max_bytes=max_bytes)
 
 
-def bring(
+def complete_file(
     asset: Asset,
-    origin: FileSource | UnpackedFolder,
-    part: PartialFile,
-    patience: RetryPolicy,
+    source: FileSource | UnpackedFolder,
+    partial_file: PartialFile,
+    retry_policy: RetryPolicy,
     stop: threading.Event | None = None,
 ) -> DownloadedFile:
-    """Complete `part` and compare it with what the publisher says; what does not match is thrown away.
+    """Download the missing bytes of `partial_file` and verify the complete file.
 
-    Bytes of former runs or of several answers that do not match are fetched once more, from the start.
+    A file that was assembled from several responses or runs and does not match is downloaded once more from the start.
+    A file that does not match is deleted.
+
+    Raises:
+        BoxlineError: if the download fails or the file does not match size and checksum of the asset.
+        CancelledError: soon after `stop` is set.
+
     """
-    if isinstance(origin, UnpackedFolder):
-        if not part.is_whole:
-            part.fill(origin.shown, origin.look(), origin.pack)
-        return _received(origin, part)
-    receive(origin, part, patience, stop, asset.size_bytes)
-    if not part.is_fresh and _complaint(asset, origin, part):
-        logger.info("%s came in pieces that do not fit together; starting over", origin.shown)
-        part.clear()
-        receive(origin, part, patience, stop, asset.size_bytes)
-    if complaint := _complaint(asset, origin, part):
-        part.clear()
-        raise BoxlineError(complaint)
-    return _received(origin, part)
+    if isinstance(source, UnpackedFolder):
+        if not partial_file.is_complete:
+            partial_file.write_complete(source.display_name, source.stat(), source.pack)
+        return _downloaded_file(source, partial_file)
+    stream_file(source, partial_file, retry_policy, stop, asset.size_bytes)
+    if not partial_file.is_from_one_stream and _mismatch(asset, source, partial_file):
+        logger.info("%s: the parts of the file do not fit together; downloading it again", source.display_name)
+        partial_file.clear()
+        stream_file(source, partial_file, retry_policy, stop, asset.size_bytes)
+    if mismatch := _mismatch(asset, source, partial_file):
+        partial_file.clear()
+        raise BoxlineError(mismatch)
+    return _downloaded_file(source, partial_file)
 
 
-def receive(
-    origin: FileSource,
-    part: PartialFile,
-    patience: RetryPolicy,
+def stream_file(
+    source: FileSource,
+    partial_file: PartialFile,
+    retry_policy: RetryPolicy,
     stop: threading.Event | None = None,
     expected_bytes: int | None = None,
     max_bytes: int | None = None,
 ) -> None:
-    """Ask `origin` for what `part` lacks, again and again until all of it is there.
+    """Append the missing bytes of `source` to `partial_file`, with retries.
 
-    Raises BoxlineError where the origin refuses or keeps failing, has another size than `expected_bytes`, or has more
-    than `max_bytes`; CancelledError soon after `stop` is set. What has come until then stays in `part`.
+    Bytes received before an error stay in `partial_file`.
+
+    Args:
+        source: the file to download.
+        partial_file: what was received so far.
+        retry_policy: how long to wait and how often to retry.
+        stop: an event that cancels the transfer.
+        expected_bytes: the size that the publisher states, if any.
+        max_bytes: the largest allowed size, if there is a limit.
+
+    Raises:
+        BoxlineError: if the source returns an error or keeps failing, or has another size than `expected_bytes`, or is
+            larger than `max_bytes`.
+        CancelledError: soon after `stop` is set.
+
     """
     stop = stop or threading.Event()
 
-    def ask() -> None:
-        if not part.is_whole:
-            _ask(origin, part, stop, expected_bytes, max_bytes)
+    def attempt() -> None:
+        if not partial_file.is_complete:
+            _stream_once(source, partial_file, stop, expected_bytes, max_bytes)
 
-    retry(ask, patience, stop, lambda: part.furthest_bytes)
+    retry(attempt, retry_policy, stop, lambda: partial_file.peak_size_bytes)
 
 
-def _ask(
-    origin: FileSource, part: PartialFile, stop: threading.Event, expected_bytes: int | None, max_bytes: int | None
+def _stream_once(
+    source: FileSource,
+    partial_file: PartialFile,
+    stop: threading.Event,
+    expected_bytes: int | None,
+    max_bytes: int | None,
 ) -> None:
-    """One request. Raises TransientError where it does not bring all that is missing."""
+    """Send one request. Raises TransientError if bytes are still missing afterwards."""
+    name = source.display_name
     try:
-        with origin.open(part.offset, part.version.validator) as answer:
-            announced_bytes = answer.version.size_bytes
-            if answer.offset > 0 and part.version.contradicts(answer.version):
-                raise ChangedError(f"{origin.shown} changed while it was downloaded", NETWORK_ADVICE)
-            _require_size(origin, announced_bytes, expected_bytes, max_bytes)
-            if answer.offset == 0:
-                part.begin(origin.shown, answer.version)
+        with source.open(partial_file.resume_offset, partial_file.version.validator) as stream:
+            announced_bytes = stream.version.size_bytes
+            if stream.offset > 0 and partial_file.version.conflicts_with(stream.version):
+                raise ChangedError(f"{name} changed during the download", NETWORK_ADVICE)
+            _check_size(name, announced_bytes, expected_bytes, max_bytes)
+            if stream.offset == 0:
+                partial_file.start(name, stream.version)
             else:
-                part.is_fresh = False
+                partial_file.is_from_one_stream = False
             limit_bytes = next((n for n in (announced_bytes, expected_bytes, max_bytes) if n is not None), None)
-            with byte_bar(Path(origin.shown).name, announced_bytes or 0, answer.offset) as progress:
-                for chunk in answer.chunks:
+            with byte_bar(Path(name).name, announced_bytes or 0, stream.offset) as progress:
+                for chunk in stream.chunks:
                     if stop.is_set():
                         raise CancelledError
-                    if limit_bytes is not None and part.size_bytes + len(chunk) > limit_bytes:
-                        raise _too_long(origin, limit_bytes, announced_bytes)
-                    part.append(chunk)
+                    if limit_bytes is not None and partial_file.size_bytes + len(chunk) > limit_bytes:
+                        raise _excess_error(name, limit_bytes, announced_bytes)
+                    partial_file.append(chunk)
                     progress.update(len(chunk))
     except ChangedError:
-        part.clear()
+        partial_file.clear()
         raise
-    total_bytes = part.version.size_bytes if announced_bytes is None else announced_bytes
-    if total_bytes is not None and part.size_bytes < total_bytes:
-        raise TransientError(f"{origin.shown} broke off after {part.size_bytes} of {total_bytes} bytes", NETWORK_ADVICE)
-    part.finish()
+    total_bytes = partial_file.version.size_bytes if announced_bytes is None else announced_bytes
+    if total_bytes is not None and partial_file.size_bytes < total_bytes:
+        raise TransientError(
+            f"{name} was interrupted after {partial_file.size_bytes} of {total_bytes} bytes", NETWORK_ADVICE
+        )
+    partial_file.mark_complete()
 
 
-def _require_size(
-    origin: FileSource, announced_bytes: int | None, expected_bytes: int | None, max_bytes: int | None
-) -> None:
+def _check_size(name: str, announced_bytes: int | None, expected_bytes: int | None, max_bytes: int | None) -> None:
     if announced_bytes is None:
         return
     if expected_bytes is not None and announced_bytes != expected_bytes:
-        raise BoxlineError(_other_size(origin, announced_bytes, expected_bytes))
+        raise BoxlineError(_size_mismatch(name, announced_bytes, expected_bytes))
     if max_bytes is not None and announced_bytes > max_bytes:
-        raise BoxlineError(f"{origin.shown} has {announced_bytes} bytes, more than {max_bytes} allowed.")
+        raise BoxlineError(f"{name} has {announced_bytes} bytes, more than {max_bytes} allowed.")
 
 
-def _too_long(origin: FileSource, limit_bytes: int, announced_bytes: int | None) -> TransientError | BoxlineError:
-    message = f"{origin.shown} sent more than {limit_bytes} bytes"
+def _excess_error(name: str, limit_bytes: int, announced_bytes: int | None) -> TransientError | BoxlineError:
     if announced_bytes is not None:
-        return ChangedError(f"{message}, which it had announced", NETWORK_ADVICE)
-    return BoxlineError(f"{message}, which are all that is taken.")
+        return ChangedError(f"{name} sent more than the {limit_bytes} bytes that it announced", NETWORK_ADVICE)
+    return BoxlineError(f"{name} sent more than the {limit_bytes} bytes allowed.")
 
 
-def _other_size(origin: FileSource, received_bytes: int, expected_bytes: int) -> str:
-    return f"{origin.shown} has {received_bytes} bytes, expected {expected_bytes}. {DAMAGED_ADVICE}"
+def _size_mismatch(name: str, received_bytes: int, expected_bytes: int) -> str:
+    return f"{name} has {received_bytes} bytes, expected {expected_bytes}. {MISMATCH_ADVICE}"
 
 
-def _complaint(asset: Asset, origin: FileSource, part: PartialFile) -> str | None:
-    """What is wrong with a file that has come, if anything."""
-    if asset.size_bytes is not None and part.size_bytes != asset.size_bytes:
-        return _other_size(origin, part.size_bytes, asset.size_bytes)
-    if asset.digest is not None:
-        name, _, expected = asset.digest.partition(":")
-        if (received := part.digests.get(name)) != expected:
-            return f"{origin.shown} has {name} {received}, expected {expected}. {DAMAGED_ADVICE}"
+def _mismatch(asset: Asset, source: FileSource, partial_file: PartialFile) -> str | None:
+    """The error message if the file does not match size or checksum of the asset, else None."""
+    if asset.size_bytes is not None and partial_file.size_bytes != asset.size_bytes:
+        return _size_mismatch(source.display_name, partial_file.size_bytes, asset.size_bytes)
+    if asset.checksum is not None:
+        algorithm, _, expected = asset.checksum.partition(":")
+        received = partial_file.checksums.hexdigest(algorithm)
+        if received != expected:
+            return f"{source.display_name} has {algorithm} {received}, expected {expected}. {MISMATCH_ADVICE}"
     return None
 
 
-def _received(origin: FileSource | UnpackedFolder, part: PartialFile) -> DownloadedFile:
-    md5, sha256 = part.digests.get("md5"), part.digests.get("sha256")
-    return DownloadedFile(origin.shown, part.size_bytes, md5, sha256, part.version.validator)
+def _downloaded_file(source: FileSource | UnpackedFolder, partial_file: PartialFile) -> DownloadedFile:
+    return DownloadedFile(
+        source.display_name,
+        partial_file.size_bytes,
+        partial_file.checksums.hexdigest("md5"),
+        partial_file.checksums.hexdigest("sha256"),
+        partial_file.version.validator,
+    )

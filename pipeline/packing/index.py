@@ -1,4 +1,4 @@
-"""The index of a pack: where each image lies in its square."""
+"""The index of a pack: how each image was placed in its model input."""
 
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from pipeline.packing.config import PackConfig
 INDEX = "index.parquet"
 
 FIELDS = [name for name in schema.PACK_INDEX.names if name not in ("image_id", "split")]
+"""The columns that are fields of ResizeTransform, in their order."""
 
 
-def write_transforms(folder: Path, images: pa.Table, pack: PackConfig) -> None:
-    """One row of schema.PACK_INDEX per row of `images`, in that order."""
+def write_transforms(folder: Path, images: pa.Table, config: PackConfig) -> None:
+    """Write the index: one row of schema.PACK_INDEX per row of `images`, in the same order."""
     sizes = np.stack([images["width"].to_numpy(), images["height"].to_numpy()], axis=1)
-    # A few hundred sizes serve a hundred thousand images.
-    distinct, size_of_image = np.unique(sizes, axis=0, return_inverse=True)
-    place = BOX_TRANSFORMS[pack.resize]
-    transforms = [place(int(width), int(height), pack.image_size) for width, height in distinct]
+    # A hundred thousand images have only a few hundred different sizes.
+    distinct_sizes, size_of_image = np.unique(sizes, axis=0, return_inverse=True)
+    create_transform = BOX_TRANSFORMS[config.resize]
+    transforms = [create_transform(int(width), int(height), config.image_size) for width, height in distinct_sizes]
     columns = {
         name: np.array([getattr(transform, name) for transform in transforms], np.int32)[size_of_image]
         for name in FIELDS
@@ -32,8 +33,8 @@ def write_transforms(folder: Path, images: pa.Table, pack: PackConfig) -> None:
 
 
 def read_transforms(folder: Path, split: str) -> dict[int, ResizeTransform]:
-    """Where each image of the split lies, by image_id, in the order of the shards."""
+    """Return the transform of the boxes of each image of the split, by image id, in the order of the shards."""
     index = read_table(folder / INDEX, schema.PACK_INDEX)
-    of_split = index.filter(pc.equal(index["split"], split))
-    transforms = map(ResizeTransform, *(of_split[name].to_pylist() for name in FIELDS))
-    return dict(zip(of_split["image_id"].to_pylist(), transforms, strict=True))
+    rows = index.filter(pc.equal(index["split"], split))
+    transforms = map(ResizeTransform, *(rows[name].to_pylist() for name in FIELDS))
+    return dict(zip(rows["image_id"].to_pylist(), transforms, strict=True))

@@ -1,7 +1,8 @@
-"""Images decoded once, placed in the model's square input and packed into shards.
+"""The incremental packer: decides which shards to keep, copy or write, and writes them in parallel.
 
-A shard is named after its first image and a digest of everything that its bytes depend on. What an earlier run packed
-is taken over: whole shards where nothing in them changed, single rows where something did.
+A shard is named after its first image and a digest of everything that its bytes depend on. Shards without changes are
+reused as files. In shards with changes, unchanged images are copied from earlier shards, and only new or changed images
+are decoded.
 """
 
 import logging
@@ -21,24 +22,33 @@ from pipeline.core.atomic_files import atomic_write
 from pipeline.core.progress import bar
 from pipeline.packing.config import PackConfig
 from pipeline.packing.index import INDEX, write_transforms
-from pipeline.packing.shard_writer import Packed, Row, digests_of, pack_shard, packed_rows, shard_digest, shard_schema
-from pipeline.packing.shards import id_ranges
+from pipeline.packing.model_input import pixel_digests
+from pipeline.packing.packed_shard import (
+    PackedImage,
+    ShardRow,
+    find_images,
+    has_rows,
+    shard_name,
+    write_packed_shard,
+)
+from pipeline.packing.shards import split_ids
 
 logger = logging.getLogger(__name__)
 
 QUEUED_SHARDS = 64
-"""Handed out and not yet packed: more than a machine has workers, few enough to describe."""
+"""Shards submitted to the executor and not finished: more than a machine has workers, few enough to hold in memory."""
 
 
 @dataclass(frozen=True)
-class _Shard:
-    """What a shard is to hold: rows of schema.IMAGES with a column `digest`. `name` is its path in the folder."""
+class _PlannedShard:
+    """The contents of a shard: rows of schema.IMAGES with a column `digest`. `name` is its path in the folder."""
 
     name: str
     images: pa.Table
 
     @property
-    def contents(self) -> list[tuple[int, bytes]]:
+    def rows(self) -> list[tuple[int, bytes]]:
+        """Image id and digest of each row."""
         return list(zip(self.images["image_id"].to_pylist(), self.images["digest"].to_pylist(), strict=True))
 
 
@@ -46,118 +56,114 @@ def pack_images(
     images: pa.Table,
     files: pa.Table,
     archives: ArchiveFolder,
-    pack: PackConfig,
+    config: PackConfig,
     previous: Path,
     folder: Path,
     executor: Executor,
 ) -> None:
-    """Fill `folder` with the shards of each split, see `pack_shard`, and the index of placements, by image_id.
+    """Fill `folder` with the shards of each split, ordered by image id, and the index of their transforms.
 
-    `files` (schema.FILES) has the digest of each image. What `previous`, the pack of an earlier run, and `folder` hold
-    already is not decoded again; what `folder` holds in the end depends on the images and on `pack` alone.
+    The result depends only on the images, the versions of the libraries and `config`. What is in `previous` and
+    `folder` merely saves work.
 
-    `executor` may have threads, processes, or machines that see the same files. A worker packs a shard at a time and
-    holds a few batches of it. Raises BoxlineError naming archive and member where an image does not decode or has
-    another size than stated.
+    Args:
+        images: rows of schema.IMAGES.
+        files: rows of schema.FILES with the SHA-256 sum of each image file.
+        archives: the archives that contain the images.
+        config: the size, channels and resizing of the model inputs, and the length of the shards.
+        previous: the pack of an earlier run; it is only read and need not exist.
+        folder: the folder to fill. It may contain shards of an interrupted run.
+        executor: runs the workers: threads, processes, or machines that see the same files. A worker writes one shard
+            at a time and holds a few batches of it in memory.
+
+    Raises:
+        BoxlineError: if an image does not decode or has another size than stated; the message names archive and member.
+
     """
     started = time.perf_counter()
-    images = _by_id(images, files, pack)
-    shards = list(_shards(images, pack))
-    names, columns = {INDEX, *(shard.name for shard in shards)}, shard_schema(pack)
-    missing = [shard for shard in shards if not _taken_over(shard, columns, previous, folder)]
-    wanted = [digest for shard in missing for digest in shard.images["digest"].to_pylist()]
-    packed = _packed([*_all_but(names, previous), *_all_but(names, folder)], columns, set(wanted))
-    num_kept, num_copied = images.num_rows - len(wanted), sum(digest in packed for digest in wanted)
-    tasks = ((folder / shard.name, _rows(shard, packed, archives)) for shard in missing)
+    images = _sort_with_digests(images, files, config)
+    shards = list(_plan_shards(images, config))
+    names = {INDEX, *(shard.name for shard in shards)}
+    missing = [shard for shard in shards if not _reuse_shard(shard, config, previous, folder)]
+    needed = [digest for shard in missing for digest in shard.images["digest"].to_pylist()]
+    packed = find_images([*_other_files(names, previous), *_other_files(names, folder)], config, set(needed))
+    num_kept, num_copied = images.num_rows - len(needed), sum(digest in packed for digest in needed)
+    tasks = ((folder / shard.name, _shard_rows(shard, packed, archives)) for shard in missing)
     with bar("packing", images.num_rows, "image") as progress:
         progress.update(num_kept)
-        for count in _each_done(executor, tasks, pack):
+        for count in _write_shards(executor, tasks, config):
             progress.update(count)
-    write_transforms(folder, images, pack)
-    _drop(_all_but(names, folder))
+    write_transforms(folder, images, config)
+    _delete_files(_other_files(names, folder))
     logger.info(
-        "packed %d images at %d px in %.1f s: %d decoded, %d copied, %d in shards that did not change",
+        "packed %d images at %d px in %.1f s: %d decoded, %d copied, %d in unchanged shards",
         images.num_rows,
-        pack.image_size,
+        config.image_size,
         time.perf_counter() - started,
-        len(wanted) - num_copied,
+        len(needed) - num_copied,
         num_copied,
         num_kept,
     )
 
 
-def _by_id(images: pa.Table, files: pa.Table, pack: PackConfig) -> pa.Table:
+def _sort_with_digests(images: pa.Table, files: pa.Table, config: PackConfig) -> pa.Table:
     """The images by split and id, with a column `digest`."""
     rows = pc.index_in(images["image_id"], value_set=files["image_id"].combine_chunks())
-    digests = digests_of(images, files["sha256"].take(rows), pack)
+    digests = pixel_digests(images, files["sha256"].take(rows), config)
     return images.append_column("digest", digests).sort_by([("split", "ascending"), ("image_id", "ascending")])
 
 
-def _shards(images: pa.Table, pack: PackConfig) -> Iterator[_Shard]:
+def _plan_shards(images: pa.Table, config: PackConfig) -> Iterator[_PlannedShard]:
     for split in images["split"].unique().to_pylist():
-        of_split = images.filter(pc.equal(images["split"], split))
-        image_ids = of_split["image_id"].to_numpy()
-        for part in id_ranges(image_ids, pack.shard_images):
-            rows = of_split.slice(part.start, part.stop - part.start)
-            digest = shard_digest(image_ids[part], rows["digest"].to_pylist())
-            # As many digits as an id can have: the order of names is the order of ids.
-            yield _Shard(f"{split}/{image_ids[part.start]:019d}-{digest}.arrow", rows)
+        images_of_split = images.filter(pc.equal(images["split"], split))
+        image_ids = images_of_split["image_id"].to_numpy()
+        for part in split_ids(image_ids, config.shard_images):
+            rows = images_of_split.slice(part.start, part.stop - part.start)
+            name = shard_name(image_ids[part], rows["digest"].to_pylist())
+            yield _PlannedShard(f"{split}/{name}", rows)
 
 
-def _taken_over(shard: _Shard, columns: pa.Schema, previous: Path, folder: Path) -> bool:
-    """Whether `folder` has the shard: a stopped run may have finished it, and `previous` may lend it."""
-    path, former_path = folder / shard.name, previous / shard.name
-    if _holds(path, columns, shard.contents):
+def _reuse_shard(shard: _PlannedShard, config: PackConfig, previous: Path, folder: Path) -> bool:
+    """Link the shard from `previous` if necessary and possible. Returns whether `folder` has the shard afterwards."""
+    path, previous_path = folder / shard.name, previous / shard.name
+    if has_rows(path, config, shard.rows):  # an interrupted run finished it
         return True
-    if not _holds(former_path, columns, shard.contents):
+    if not has_rows(previous_path, config, shard.rows):
         return False
     path.unlink(missing_ok=True)
     path.parent.mkdir(exist_ok=True)
     try:
-        os.link(former_path, path)
-    except OSError:  # not on every file system
-        with atomic_write(path) as partial:
-            shutil.copyfile(former_path, partial)
+        os.link(previous_path, path)
+    except OSError:  # not every file system supports hard links
+        with atomic_write(path) as temporary_path:
+            shutil.copyfile(previous_path, temporary_path)
     return True
 
 
-def _holds(path: Path, columns: pa.Schema, contents: list[tuple[int, bytes]]) -> bool:
-    return [row for batch in packed_rows(path, columns) for row in batch] == contents
-
-
-def _all_but(names: Collection[str], folder: Path) -> list[Path]:
-    """Other files below `folder`."""
+def _other_files(names: Collection[str], folder: Path) -> list[Path]:
+    """The files below `folder` that are not among `names`."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return [path for path in paths if path.relative_to(folder).as_posix() not in names]
 
 
-def _packed(paths: Iterable[Path], columns: pa.Schema, digests: Collection[bytes]) -> dict[bytes, Packed]:
-    """Where in these shards the images with these digests are, as far as they are there."""
-    return {
-        digest: Packed(path, number, row)
-        for path in paths
-        for number, batch in enumerate(packed_rows(path, columns))
-        for row, (_, digest) in enumerate(batch)
-        if digest in digests
-    }
-
-
-def _rows(shard: _Shard, packed: Mapping[bytes, Packed], archives: ArchiveFolder) -> list[Row]:
-    """Archives are only opened for images that nobody packed."""
+def _shard_rows(shard: _PlannedShard, packed: Mapping[bytes, PackedImage], archives: ArchiveFolder) -> list[ShardRow]:
+    """The rows of a shard to write. Only archives with images that have to be decoded are opened."""
     names = ("image_id", "digest", "width", "height", "archive", "member")
-    facts = zip(*(shard.images[name].to_pylist() for name in names), strict=True)
+    columns = (shard.images[name].to_pylist() for name in names)
     return [
-        Row(image_id, digest, width, height, packed.get(digest) or archives[archive][member])
-        for image_id, digest, width, height, archive, member in facts
+        ShardRow(image_id, digest, width, height, packed.get(digest) or archives[archive][member])
+        for image_id, digest, width, height, archive, member in zip(*columns, strict=True)
     ]
 
 
-def _each_done(executor: Executor, tasks: Iterable[tuple[Path, Sequence[Row]]], pack: PackConfig) -> Iterator[int]:
-    """The number of images of each shard, as soon as it is packed. At most QUEUED_SHARDS are handed out at a time."""
+def _write_shards(
+    executor: Executor, tasks: Iterable[tuple[Path, Sequence[ShardRow]]], config: PackConfig
+) -> Iterator[int]:
+    """Write shards in parallel, with at most QUEUED_SHARDS submitted at a time; yields the images of each when done."""
     queued: set[Future[int]] = set()
     try:
         for path, rows in tasks:
-            queued.add(executor.submit(pack_shard, path, rows, pack))
+            queued.add(executor.submit(write_packed_shard, path, rows, config))
             if len(queued) == QUEUED_SHARDS:
                 done, queued = wait(queued, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
@@ -169,8 +175,8 @@ def _each_done(executor: Executor, tasks: Iterable[tuple[Path, Sequence[Row]]], 
             future.cancel()
 
 
-def _drop(paths: Iterable[Path]) -> None:
-    """Files, and the folders that hold nothing else."""
+def _delete_files(paths: Iterable[Path]) -> None:
+    """Delete files, and their folders if these are empty afterwards."""
     for path in paths:
         path.unlink()
         if not any(path.parent.iterdir()):

@@ -9,7 +9,7 @@ import msgspec
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.redaction import redact_url
-from pipeline.datasets import registry
+from pipeline.datasets.registry import get_dataset
 from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.stages.runner import run_stage
 
@@ -28,16 +28,16 @@ def download(dataset: str, sample: Path, out: Path, partial: Path, report: Path)
 
     """
     config = load_params().dataset(dataset)
-    source = registry.source(config.module)
-    base_url = {"upstream": source.UPSTREAM, "sample": str(sample)}.get(config.source, config.source)
+    source = get_dataset(config.module, f"params.yaml: datasets.{dataset}.module").source()
+    base_url = {"upstream": source.base_url, "sample": str(sample)}.get(config.source, config.source)
     if base_url is None:
         raise BoxlineError(
-            f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is synthetic and not published; "
-            "expected sample, or a folder or an http(s) or s3 address with such files."
+            f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is synthetic and has no "
+            "publisher; expected sample, or a folder or an http(s) or s3 address with such files."
         )
     # A mirror may hold a subset or another version: only the publisher's own files have the published checksums.
     is_upstream = config.source == "upstream"
-    assets = [asset if is_upstream else replace(asset, size_bytes=None, checksum=None) for asset in source.ASSETS]
+    assets = [asset if is_upstream else replace(asset, size_bytes=None, checksum=None) for asset in source.assets]
     with exclusive_lock(partial, f"download of {dataset}"):
         downloaded = sync_files(assets, base_url, partial, out, report)
         if config.source == "sample":

@@ -1,4 +1,4 @@
-"""pack: the images that passed, decoded once and placed in the system's square input."""
+"""Stage `pack`: the validated images, decoded once and resized to the model inputs of a system."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +15,21 @@ from pipeline.stages.runner import run_stage
 
 
 def pack(system: str, download: Path, images: Path, files: Path, out: Path) -> None:
-    """Pack the images of the table `images`, whose digests are in `files`, from the archives in `download` into `out`.
+    """Pack the images of a system's dataset. Unchanged images of the previous pack or an interrupted run are reused.
 
-    What `out` or a run that was stopped packed before is taken over as far as it did not change.
+    Args:
+        system: a key of `systems` in params.yaml.
+        download: the folder with the archives.
+        images: the table of the images.
+        files: the table with the SHA-256 sums of the image files.
+        out: the folder to write shards and index to.
+
     """
-    section = parse_config(load_params().system(system).pack, PackConfig, f"systems.{system}.pack")
-    rows, facts = read_table(images, schema.IMAGES), read_table(files, schema.FILES)
-    # Threads suffice: Pillow and OpenCV release the interpreter while they decode and resize.
+    config = parse_config(load_params().system(system).pack, PackConfig, f"systems.{system}.pack")
+    image_rows, file_rows = read_table(images, schema.IMAGES), read_table(files, schema.FILES)
+    # Threads suffice: Pillow and OpenCV release the interpreter lock while they decode and resize.
     with resumable_directory(out) as folder, ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
-        pack_images(rows, facts, ArchiveFolder(download), section, out, folder, executor)
+        pack_images(image_rows, file_rows, ArchiveFolder(download), config, out, folder, executor)
 
 
 if __name__ == "__main__":

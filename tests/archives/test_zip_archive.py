@@ -1,4 +1,4 @@
-"""Archives are read in place, and what no honest archive holds is refused by name."""
+"""Archives are read in place, and malformed or malicious members are rejected by name."""
 
 import errno
 import pickle
@@ -12,7 +12,7 @@ import pytest
 from pipeline.archives.zip_archive import Archive, ArchiveFolder, write_archive
 from pipeline.core.errors import BoxlineError
 
-BLAME = "Get the archive from its publisher."
+ADVICE = "Get the archive from its publisher."
 
 
 @pytest.fixture
@@ -41,22 +41,22 @@ def test_members_are_read_in_place(path: Path) -> None:
     assert archive["folder/b.txt"].read() == b"second"
     assert "folder/a.txt" in archive
     assert "folder/c.txt" not in archive
-    assert [found.name for found in path.parent.iterdir()] == ["some.zip"]
+    assert [file.name for file in path.parent.iterdir()] == ["some.zip"]
 
 
-def test_a_member_is_read_without_its_archive(path: Path) -> None:
-    """Another process gets 100 bytes of where, and no open file."""
+def test_pickled_member_is_readable_without_archive_object(path: Path) -> None:
+    """Another process receives 100 bytes with the location, and no open file."""
     member = pickle.loads(pickle.dumps(Archive(path)["folder/a.txt"]))
     assert (member.offset, member.stored_bytes, member.size_bytes) == (0, 600, 600)
     assert member.read() == b"first " * 100
 
 
-def test_deflated_members_with_extra_fields_and_folders(tmp_path: Path) -> None:
+def test_deflated_members_extra_fields_and_folders_are_read(tmp_path: Path) -> None:
     path = tmp_path / "other.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.mkdir("folder")
         archive.writestr("folder/crêpe.txt", b"left right " * 5000)
-        with archive.open("big.txt", "w", force_zip64=True) as file:  # its local header is longer than the others'
+        with archive.open("big.txt", "w", force_zip64=True) as file:  # makes its local header longer
             file.write(b"zip64")
     archive_read = Archive(path)
     assert archive_read.names() == ["folder/crêpe.txt", "big.txt"]
@@ -64,17 +64,17 @@ def test_deflated_members_with_extra_fields_and_folders(tmp_path: Path) -> None:
     assert archive_read["big.txt"].read() == b"zip64"
 
 
-def test_the_same_members_make_the_same_file(path: Path, tmp_path: Path) -> None:
+def test_equal_members_make_equal_archives(path: Path, tmp_path: Path) -> None:
     write_archive(tmp_path / "again.zip", [("folder/a.txt", b"first " * 100), ("folder/b.txt", b"second")])
     assert (tmp_path / "again.zip").read_bytes() == path.read_bytes()
 
 
-def test_a_missing_archive(tmp_path: Path) -> None:
+def test_missing_archive_is_an_error(tmp_path: Path) -> None:
     assert failure(tmp_path / "none.zip") == f"{tmp_path}/none.zip not found. `dvc repro` downloads it."
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>"])
-def test_a_file_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_no_archive_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "web.zip"
     path.write_bytes(content)
     assert failure(path) == (
@@ -82,18 +82,18 @@ def test_a_file_that_is_no_archive(tmp_path: Path, content: bytes) -> None:
     )
 
 
-def test_a_truncated_archive(path: Path) -> None:
+def test_truncated_archive_is_an_error(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
     assert "is not a readable zip archive" in failure(path)
 
 
-def test_a_missing_member(path: Path) -> None:
+def test_missing_member_is_an_error(path: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
         Archive(path)["../../etc/passwd"]
     assert str(raised.value) == f"{path}: member ../../etc/passwd not found."
 
 
-def test_an_archive_that_went_away(path: Path) -> None:
+def test_archive_deleted_after_opening_is_an_error(path: Path) -> None:
     member = Archive(path)["folder/a.txt"]
     path.unlink()
     with pytest.raises(BoxlineError) as raised:
@@ -101,66 +101,66 @@ def test_an_archive_that_went_away(path: Path) -> None:
     assert str(raised.value) == f"{path} not found. `dvc repro` downloads it."
 
 
-def test_a_damaged_member_fails_its_crc(path: Path) -> None:
+def test_corrupt_member_fails_its_crc(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"second", b"sEcond"))
     assert read_failure(path, "folder/b.txt") == (
-        f"{path}: member folder/b.txt is damaged (its CRC is 77de3e6d, expected b61f1169). Download the archive again."
+        f"{path}: member folder/b.txt is corrupt (its CRC is 77de3e6d, expected b61f1169). Download the archive again."
     )
 
 
-def test_a_local_header_that_is_not_there(path: Path) -> None:
+def test_missing_local_header_is_an_error(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[:4] = b"none"
     path.write_bytes(content)
     assert read_failure(path, "folder/a.txt") == (
-        f"{path}: member folder/a.txt is damaged (there is no member where the table of contents says). "
+        f"{path}: member folder/a.txt is corrupt (there is no local header at the offset in the central directory). "
         "Download the archive again."
     )
 
 
-def test_a_deflated_member_that_is_cut_off(tmp_path: Path) -> None:
+def test_truncated_deflated_member_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "cut.zip"
     content = bytes(range(256)) * 40
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.bin", content)
     changed = _with_entry(path, stored_bytes=100)
     assert read_failure(changed, "a.bin") == (
-        f"{changed}: member a.bin is damaged (it is cut off). Download the archive again."
+        f"{changed}: member a.bin is corrupt (it is truncated). Download the archive again."
     )
 
 
-def test_a_member_larger_than_allowed(path: Path) -> None:
+def test_member_larger_than_allowed_is_an_error(path: Path) -> None:
     assert read_failure(path, "folder/a.txt", max_bytes=599) == (
-        f"{path}: member folder/a.txt claims 600 bytes, more than 599 allowed."
+        f"{path}: member folder/a.txt declares 600 bytes, more than 599 allowed."
     )
 
 
-def test_a_bomb_is_refused_by_what_it_claims(tmp_path: Path) -> None:
+def test_zip_bomb_is_rejected_by_declared_size(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
         bomb.writestr("zeros.jpg", bytes(3 << 20))
         stored = bomb.getinfo("zeros.jpg").compress_size
     assert failure(path) == (
-        f"{path}: member 'zeros.jpg' claims 3145728 bytes in {stored}, as only a zip bomb does. {BLAME}"
+        f"{path}: member 'zeros.jpg' declares 3145728 bytes in {stored}, as only a zip bomb does. {ADVICE}"
     )
 
 
-def test_a_bomb_that_lies_about_its_size_is_not_unpacked(tmp_path: Path) -> None:
+def test_zip_bomb_with_false_size_is_not_decompressed(tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb:
         bomb.writestr("zeros.jpg", bytes(64 << 20))
-    liar = _with_entry(path, size_bytes=1000)
-    assert read_failure(liar, "zeros.jpg") == (
-        f"{liar}: member zeros.jpg is damaged (it has 1001 bytes, expected 1000). Download the archive again."
+    changed = _with_entry(path, size_bytes=1000)
+    assert read_failure(changed, "zeros.jpg") == (
+        f"{changed}: member zeros.jpg is corrupt (it has 1001 bytes, expected 1000). Download the archive again."
     )
 
 
-def test_a_time_of_day_in_a_name(tmp_path: Path) -> None:
+def test_colons_in_names_are_allowed(tmp_path: Path) -> None:
     write_archive(tmp_path / "good.zip", [("12:30:00.jpg", b"noon"), ("./", b"")])
     assert Archive(tmp_path / "good.zip")["12:30:00.jpg"].read() == b"noon"
 
 
-def test_a_fault_of_the_disk_is_no_fault_of_the_member(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_error_stays_an_os_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def too_many(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -173,59 +173,62 @@ def test_a_fault_of_the_disk_is_no_fault_of_the_member(path: Path, monkeypatch: 
 @pytest.mark.parametrize(
     "name", ["../evil.jpg", "a/../../evil.jpg", "/tmp/evil.jpg", "..\\evil.jpg", "C:/evil.jpg", "../../evil/"]
 )
-def test_names_that_lead_out_of_the_archive(tmp_path: Path, name: str) -> None:
+def test_names_that_lead_out_of_the_archive_are_rejected(tmp_path: Path, name: str) -> None:
     write_archive(tmp_path / "evil.zip", [("good.jpg", b"good"), (name, b"evil")])
     assert failure(tmp_path / "evil.zip") == (
-        f"{tmp_path}/evil.zip: member {name!r} has a name that leads out of the archive. {BLAME}"
+        f"{tmp_path}/evil.zip: member {name!r} has a name that leads out of the archive. {ADVICE}"
     )
 
 
-def test_a_member_without_a_name(path: Path) -> None:
-    content = path.read_bytes().replace(b"folder/b.txt", b"\0older/b.txt")  # zipfile ends names at the first zero
+def test_member_without_name_is_rejected(path: Path) -> None:
+    content = path.read_bytes().replace(b"folder/b.txt", b"\0older/b.txt")  # zipfile cuts names at a null byte
     path.write_bytes(content)
-    assert failure(path) == f"{path}: member '' has no name. {BLAME}"
+    assert failure(path) == f"{path}: member '' has no name. {ADVICE}"
 
 
-def test_a_link(tmp_path: Path) -> None:
+def test_link_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "link.zip"
     link = zipfile.ZipInfo("link.jpg")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    assert failure(path) == f"{path}: member 'link.jpg' is a link. {BLAME}"
+    assert failure(path) == f"{path}: member 'link.jpg' is a link. {ADVICE}"
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_twice(tmp_path: Path) -> None:
+def test_duplicate_name_is_rejected(tmp_path: Path) -> None:
     write_archive(tmp_path / "twice.zip", [("a.jpg", b"one"), ("b.jpg", b"two"), ("a.jpg", b"three")])
-    assert failure(tmp_path / "twice.zip") == f"{tmp_path}/twice.zip: member 'a.jpg' is there twice. {BLAME}"
+    assert (
+        failure(tmp_path / "twice.zip")
+        == f"{tmp_path}/twice.zip: member 'a.jpg' has the name of another member. {ADVICE}"
+    )
 
 
-def test_members_that_share_their_bytes(path: Path) -> None:
-    """How a small archive claims petabytes: many entries point at one place."""
+def test_overlapping_members_are_rejected(path: Path) -> None:
+    """A small archive can declare petabytes if many entries point at the same bytes."""
     changed = _with_entry(path, number=1, offset=0)
     message = failure(changed)
-    # Later versions of Python find it themselves.
-    assert message == f"{changed}: member 'folder/b.txt' overlaps another one. {BLAME}" or "verlap" in message
+    # Later versions of Python detect the overlap themselves.
+    assert message == f"{changed}: member 'folder/b.txt' overlaps another one. {ADVICE}" or "verlap" in message
 
 
-def test_an_encrypted_member(path: Path) -> None:
+def test_encrypted_member_is_rejected(path: Path) -> None:
     changed = _with_entry(path, flags=1)
-    assert failure(changed) == f"{changed}: member 'folder/a.txt' is encrypted. {BLAME}"
+    assert failure(changed) == f"{changed}: member 'folder/a.txt' is encrypted. {ADVICE}"
 
 
-def test_another_compression(tmp_path: Path) -> None:
+def test_unsupported_compression_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "lzma.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("a.txt", b"text")
     assert failure(path) == (
-        f"{path}: member 'a.txt' is compressed by method 14, expected 0 (stored) or 8 (deflated). {BLAME}"
+        f"{path}: member 'a.txt' has compression method 14, expected 0 (stored) or 8 (deflated). {ADVICE}"
     )
 
 
-def test_a_stored_member_of_two_sizes(path: Path) -> None:
+def test_stored_member_with_two_sizes_is_rejected(path: Path) -> None:
     changed = _with_entry(path, size_bytes=601)
-    assert failure(changed) == f"{changed}: member 'folder/a.txt' is stored in 600 bytes and claims 601. {BLAME}"
+    assert failure(changed) == f"{changed}: member 'folder/a.txt' is stored in 600 bytes but declares 601. {ADVICE}"
 
 
 def _with_entry(
@@ -237,7 +240,7 @@ def _with_entry(
     size_bytes: int | None = None,
     offset: int | None = None,
 ) -> Path:
-    """A copy whose table of contents says something else of one member."""
+    """Copy the archive and change fields of one entry of its central directory."""
     content = bytearray(path.read_bytes())
     start = -1
     for _ in range(number + 1):

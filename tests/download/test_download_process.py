@@ -1,4 +1,4 @@
-"""The stage as a process of its own: killed, interrupted, and beside another one."""
+"""The stage as a process: killed, interrupted, and concurrent with another one."""
 
 import json
 import random
@@ -11,41 +11,41 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.datasets.coco.source import ASSETS
+from pipeline.datasets.coco.source import SOURCE
 from pipeline.download.retry import RetryPolicy
-from tests.support.servers import BadServer, MissingObject, etag
+from tests.support.servers import Fault, FaultyServer, etag
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 
-PATHS = [asset.path for asset in ASSETS]
+PATHS = [asset.path for asset in SOURCE.assets]
 FILES = {
     path: random.Random(path).randbytes(size) for path, size in zip(PATHS, (300_000, 700_000, 2_000_000), strict=True)
 }
-WORDS = [sys.executable, "-m", "pipeline.stages.download", "coco", "--sample", "sample", "--out", "download"]
-WORDS += ["--state", "state", "--report", "download.json"]
+COMMAND = [sys.executable, "-m", "pipeline.stages.download", "coco", "--sample", "sample", "--out", "download"]
+COMMAND += ["--partial", "partial", "--report", "download.json"]
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[BadServer, str]]:
-    bad = BadServer(FILES)
-    with bad.running() as address:
-        yield bad, address
+def server() -> Iterator[tuple[FaultyServer, str]]:
+    faulty_server = FaultyServer(FILES)
+    with faulty_server.running() as address:
+        yield faulty_server, address
 
 
-def started(folder: Path, address: str) -> "subprocess.Popen[str]":
-    """The stage with that folder as its project."""
+def start_stage(folder: Path, address: str) -> "subprocess.Popen[str]":
+    """Start the stage with that folder as its project."""
     folder.mkdir(exist_ok=True)
     params = tiny_params()
     params["datasets"]["coco"]["source"] = address
     write_params(folder, params)
     return subprocess.Popen(
-        WORDS, cwd=folder, env={"PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND, cwd=folder, env={"PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, list[str]]:
-    """Exit code and lines. One that hangs on a silent server would take longer than the limit."""
+    """Return exit code and log lines. A process that waits for a silent server would exceed the time limit."""
     _, errors = process.communicate(timeout=RetryPolicy().read_timeout_seconds - 5)
     return process.returncode, errors.splitlines()
 
@@ -59,97 +59,99 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def received_bytes(folder: Path) -> dict[str, int]:
-    """What has come of each file."""
-    paths = {path: folder / "state" / "files" / path for path in PATHS}
+    """Return the size of each partial file."""
+    paths = {path: folder / "partial" / "files" / path for path in PATHS}
     return {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_download_that_is_killed_again_and_again_asks_only_for_the_rest(
-    tmp_path: Path, server: tuple[BadServer, str], seed: int
+def test_repeatedly_killed_download_requests_only_missing_bytes(
+    tmp_path: Path, server: tuple[FaultyServer, str], seed: int
 ) -> None:
-    """The server kills the process four times, each time after so many bytes, then lets it end."""
-    bad, address = server
-    choice = random.Random(seed)
-    assert finish(started(tmp_path / "undisturbed", address))[0] == 0
+    """The server kills the process four times after a random number of bytes, then lets it finish."""
+    faulty_server, address = server
+    generator = random.Random(seed)
+    assert finish(start_stage(tmp_path / "undisturbed", address))[0] == 0
     for kills in range(5):
         before = received_bytes(tmp_path / "project")
-        bad.requests.clear()
-        process = started(tmp_path / "project", address)
+        faulty_server.requests.clear()
+        process = start_stage(tmp_path / "project", address)
         if kills < 4:
             missing_bytes = sum(map(len, FILES.values())) - sum(before.values())
-            bad.kill_after = (process.pid, choice.randrange(missing_bytes // 2))
+            faulty_server.kill_after = (process.pid, generator.randrange(missing_bytes // 2))
         code, lines = finish(process)
         assert code == (-signal.SIGKILL if kills < 4 else 0)
         assert not [line for line in lines if "waiting" in line]
-        rest = {path: f"bytes={size}-" if size else None for path, size in before.items() if size < len(FILES[path])}
-        asked = {path: asked for method, path, asked in bad.requests if method == "GET"}
-        assert asked.items() <= rest.items()
+        missing_ranges = {
+            path: f"bytes={size}-" if size else None for path, size in before.items() if size < len(FILES[path])
+        }
+        requested = {path: requested for method, path, requested in faulty_server.requests if method == "GET"}
+        assert requested.items() <= missing_ranges.items()
         if kills == 4:
-            assert asked == rest
+            assert requested == missing_ranges
     assert digests(tmp_path / "project" / "download") == digests(tmp_path / "undisturbed" / "download")
-    assert digests(tmp_path / "project" / "state") == {}
+    assert digests(tmp_path / "project" / "partial") == {}
     reports = [tmp_path / name / "download.json" for name in ("project", "undisturbed")]
     assert reports[0].read_bytes() == reports[1].read_bytes()
 
 
-def test_an_interrupt_does_not_wait_for_a_silent_server(tmp_path: Path, server: tuple[BadServer, str]) -> None:
-    bad, address = server
+def test_interrupt_does_not_wait_for_silent_server(tmp_path: Path, server: tuple[FaultyServer, str]) -> None:
+    faulty_server, address = server
     path = "zips/train2017.zip"
-    part = tmp_path / "state" / "files" / path
-    record = tmp_path / "state" / "records" / f"{path}.json"
-    for folder in (part.parent, record.parent):
+    partial_file = tmp_path / "partial" / "files" / path
+    metadata = tmp_path / "partial" / "metadata" / f"{path}.json"
+    for folder in (partial_file.parent, metadata.parent):
         folder.mkdir(parents=True)
-    part.write_bytes(FILES[path][:70_000])
+    partial_file.write_bytes(FILES[path][:70_000])
     origin = {"origin": f"{address}/{path}", "size_bytes": len(FILES[path]), "validator": etag(FILES[path])}
-    record.write_text(json.dumps(origin))
-    bad.good = MissingObject(stall=0)
-    process = started(tmp_path, address)
-    assert bad.stalling.wait(60)
+    metadata.write_text(json.dumps(origin))
+    faulty_server.default_fault = Fault(stall=0)
+    process = start_stage(tmp_path, address)
+    assert faulty_server.is_stalled.wait(60)
     process.send_signal(signal.SIGINT)
     code, lines = finish(process)
-    assert not bad.go_on.is_set()
+    assert not faulty_server.resume.is_set()
     assert (code, lines[-1]) == (
         130,
         "Interrupted. No output is half-written; run the same command again to restart or resume.",
     )
     assert received_bytes(tmp_path) == {**dict.fromkeys(PATHS, 0), path: 70_000}
     assert not (tmp_path / "download").exists()
-    bad.good = MissingObject()
-    bad.requests.clear()
-    assert finish(started(tmp_path, address))[0] == 0
+    faulty_server.default_fault = Fault()
+    faulty_server.requests.clear()
+    assert finish(start_stage(tmp_path, address))[0] == 0
     assert digests(tmp_path / "download") == {path: sha256(FILES[path]).hexdigest() for path in sorted(PATHS)}
-    assert {asked for method, path, asked in bad.requests if method == "GET"} == {None, "bytes=70000-"}
+    assert set(faulty_server.ranges) == {None, "bytes=70000-"}
 
 
-def test_a_second_process_waits_and_finds_the_work_done(tmp_path: Path, server: tuple[BadServer, str]) -> None:
-    bad, address = server
-    bad.faults = [MissingObject(stall=100_000)]
-    first = started(tmp_path, address)
-    assert bad.stalling.wait(60)
-    second = started(tmp_path, address)
+def test_second_process_waits_and_reuses_the_download(tmp_path: Path, server: tuple[FaultyServer, str]) -> None:
+    faulty_server, address = server
+    faulty_server.faults = [Fault(stall=100_000)]
+    first = start_stage(tmp_path, address)
+    assert faulty_server.is_stalled.wait(60)
+    second = start_stage(tmp_path, address)
     assert second.stderr is not None
-    assert second.stderr.readline() == "waiting for another download of coco to end\n"
-    bad.go_on.set()
+    assert second.stderr.readline() == "waiting for another download of coco to finish\n"
+    faulty_server.resume.set()
     assert finish(first)[0] == 0
     code, lines = finish(second)
     assert code == 0
     assert sorted(lines) == [
         f"downloaded coco from {address}: 3.0 MB",
-        *sorted(f"{address}/{path} has not changed: kept" for path in PATHS),
+        *sorted(f"{address}/{path} is unchanged: keeping the previous download" for path in PATHS),
     ]
-    assert len(bad.ranges) == 3
+    assert len(faulty_server.ranges) == 3
     assert json.loads((tmp_path / "download.json").read_text())["files"].keys() == FILES.keys()
 
 
-def test_a_download_that_dies_at_any_change_of_the_disk_is_made_good_by_the_next(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "tests.support.crash_points", str(tmp_path)]
-    result = subprocess.run(words, cwd=PROJECT, check=False, capture_output=True, text=True)
+def test_download_killed_at_any_disk_change_is_completed_by_the_next_run(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.support.crash_points", str(tmp_path)]
+    result = subprocess.run(command, cwd=PROJECT, check=False, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert int(result.stdout) > 30
 
 
-def test_only_a_bucket_waits_for_its_client() -> None:
+def test_boto3_is_imported_only_for_s3_sources() -> None:
     code = (
         "import pipeline.stages.download, sys; print([name for name in ('boto3', 'botocore') if name in sys.modules])"
     )

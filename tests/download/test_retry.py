@@ -5,24 +5,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.retry import CancelledError, RetryPolicy, TransientError, retry
+from pipeline.core.thread_pool import CancelledError
+from pipeline.download.retry import RetryPolicy, TransientError, retry
 from pipeline.download.sources.base import http_error
 
 
-def test_pauses_double_and_vary_within_their_bound() -> None:
-    patience = RetryPolicy(first_pause_seconds=1, longest_pause_seconds=10)
-    pauses = [[patience.pause_seconds(failures, 0) for _ in range(200)] for failures in (1, 2, 3, 4, 5)]
-    for least, most, drawn in zip((0.5, 1, 2, 4, 8), (1, 2, 4, 8, 10), pauses, strict=True):
-        assert least <= min(drawn) < max(drawn) <= most
-    assert min(max(drawn) / min(drawn) for drawn in pauses[:4]) > 1.5
+def test_backoff_doubles_with_jitter_up_to_its_limit() -> None:
+    retry_policy = RetryPolicy(initial_backoff_seconds=1, max_backoff_seconds=10)
+    pauses = [[retry_policy.backoff_seconds(failures, 0) for _ in range(200)] for failures in (1, 2, 3, 4, 5)]
+    for lowest, highest, sampled in zip((0.5, 1, 2, 4, 8), (1, 2, 4, 8, 10), pauses, strict=True):
+        assert lowest <= min(sampled) < max(sampled) <= highest
+    assert min(max(sampled) / min(sampled) for sampled in pauses[:4]) > 1.5
 
 
 @pytest.mark.parametrize(("retry_after_seconds", "seconds"), [(5, 5), (7200, 10)])
-def test_a_server_may_ask_for_a_longer_pause_within_the_bound(retry_after_seconds: float, seconds: float) -> None:
-    assert RetryPolicy(longest_pause_seconds=10).pause_seconds(1, retry_after_seconds) == seconds
+def test_retry_after_lengthens_the_pause_up_to_its_limit(retry_after_seconds: float, seconds: float) -> None:
+    assert RetryPolicy(max_backoff_seconds=10).backoff_seconds(1, retry_after_seconds) == seconds
 
 
-def test_a_pause_ends_when_others_stop() -> None:
+def test_stop_cancels_a_pause() -> None:
     stop = threading.Event()
 
     def attempt() -> None:
@@ -30,10 +31,10 @@ def test_a_pause_ends_when_others_stop() -> None:
         raise TransientError("It failed", "Do something.")
 
     with pytest.raises(CancelledError):
-        retry(attempt, RetryPolicy(first_pause_seconds=1000), stop)
+        retry(attempt, RetryPolicy(initial_backoff_seconds=1000), stop)
 
 
-def test_what_is_final_is_not_tried_again() -> None:
+def test_boxline_error_is_not_retried() -> None:
     attempts = []
 
     def attempt() -> None:
@@ -58,14 +59,14 @@ def test_what_is_final_is_not_tried_again() -> None:
         ("Thu, 01 Jan 1970 00:00:00", 0),
     ],
 )
-def test_retry_after_in_seconds_and_otherwise(header: str | None, seconds: float) -> None:
+def test_retry_after_header_is_parsed_or_ignored(header: str | None, seconds: float) -> None:
     error = http_error("a.zip", 503, "", "", header)
     assert isinstance(error, TransientError)
     assert error.retry_after_seconds == seconds
 
 
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2} \d+ \d+:\d+:\d+ [A-Z+\-0-9]*"))
-def test_no_retry_after_is_a_traceback(header: str) -> None:
+def test_no_retry_after_header_crashes(header: str) -> None:
     error = http_error("a.zip", 429, "", "", header)
     assert isinstance(error, TransientError)
     assert error.retry_after_seconds >= 0

@@ -18,7 +18,7 @@ def pack(resize: Resize, image_size: int = 160) -> PackConfig:
     return PackConfig(image_size=image_size, channels=3, resize=resize, shard_images=1)
 
 
-def test_the_index_by_hand(tmp_path: Path) -> None:
+def test_index_of_hand_computed_transforms(tmp_path: Path) -> None:
     rows = [image(7, "train", 640, 426), image(3, "val", 100, 80), image(5, "train", 80, 100)]
     write_transforms(tmp_path, pa.Table.from_pylist(rows, schema.IMAGES), pack("letterbox"))
     index = pq.read_table(tmp_path / "index.parquet")
@@ -41,7 +41,7 @@ def test_the_index_by_hand(tmp_path: Path) -> None:
     resize=st.sampled_from(["letterbox", "crop", "stretch"]),
     image_size=st.integers(1, 448),
 )
-def test_placements_of_a_table_are_those_of_its_images(
+def test_transforms_round_trip_through_the_index(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[int, int]], resize: Resize, image_size: int
 ) -> None:
     folder = tmp_path_factory.mktemp("pack")
@@ -51,7 +51,7 @@ def test_placements_of_a_table_are_those_of_its_images(
     assert list(read_transforms(folder, "train").values()) == expected
 
 
-def test_a_folder_without_an_index(tmp_path: Path) -> None:
+def test_missing_index_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
         read_transforms(tmp_path, "train")
     assert str(raised.value) == f"{tmp_path}/index.parquet not found. `dvc repro` builds it."

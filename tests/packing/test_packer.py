@@ -27,15 +27,14 @@ from pipeline.core import schema
 from pipeline.core.atomic_files import resumable_directory
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.resize import center_crop, letterbox, stretch
-from pipeline.packing import packer as packing
-from pipeline.packing import shard_writer as pixels
+from pipeline.packing import model_input, packed_shard, packer
 from pipeline.packing.config import PackConfig
 from pipeline.packing.index import read_transforms
 from pipeline.packing.packer import pack_images
 from pipeline.packing.shards import Shards, write_shard
 
 PROJECT = Path(__file__).parents[2]
-GREY = PackConfig(image_size=32, channels=1, resize="letterbox", shard_images=2)
+GRAY = PackConfig(image_size=32, channels=1, resize="letterbox", shard_images=2)
 PACK = PackConfig(image_size=32, channels=3, resize="letterbox", shard_images=2)
 
 
@@ -55,7 +54,7 @@ def scene(width: int, height: int, value: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Photo:
-    """An image as the tables know it. `readable` says whether its archive still has it as it was."""
+    """An image as in the tables. If it is not `readable`, its bytes in the archive are destroyed."""
 
     image_id: int
     content: bytes
@@ -65,18 +64,18 @@ class Photo:
     readable: bool = True
 
 
-def drawn(image_id: int, value: int = 200, split: str = "train", width: int = 12, height: int = 7) -> Photo:
-    """A scene of its own: no two ids have the same bytes, since decoders overlook what follows an image."""
+def make_photo(image_id: int, value: int = 200, split: str = "train", width: int = 12, height: int = 7) -> Photo:
+    """Make an image whose bytes are unique by id: decoders ignore bytes after the end of an image."""
     return Photo(image_id, png(scene(width, height, value)) + image_id.to_bytes(2, "big"), width, height, split)
 
 
 def unreadable(photos: Iterable[Photo]) -> list[Photo]:
-    """The same photos, whose bytes in the archive were destroyed: whoever decodes them fails."""
+    """Return the same photos with destroyed bytes in the archive, so that decoding them fails."""
     return [replace(photo, readable=False) for photo in photos]
 
 
 def tables_of(photos: Iterable[Photo]) -> tuple[pa.Table, pa.Table]:
-    """Images and files, as validate hands them on."""
+    """Return the tables of images and files as `validate` writes them."""
     images = [
         {
             "image_id": photo.image_id,
@@ -100,7 +99,7 @@ def pack_photos(
     executor: Executor | None = None,
     previous: Path | None = None,
 ) -> Path:
-    """Run as the stage does, over what is in folder/pack. The archive is written anew."""
+    """Write the archive and pack it as the stage does, over the pack in folder/pack."""
     archive = [(f"{photo.image_id}.png", photo.content if photo.readable else b"destroyed") for photo in photos]
     write_archive(folder / "images.zip", archive)
     out = folder / "pack"
@@ -114,22 +113,22 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def fresh(folder: Path, photos: Sequence[Photo], pack: PackConfig = PACK) -> dict[str, bytes]:
-    """What a pack of those photos holds where nothing was packed before."""
+def pack_from_scratch(folder: Path, photos: Sequence[Photo], pack: PackConfig = PACK) -> dict[str, bytes]:
+    """Return the contents of a pack of those photos made without any previous pack."""
     readable = [replace(photo, readable=True) for photo in photos]
     packed = contents(pack_photos(folder / "fresh", readable, pack))
     shutil.rmtree(folder / "fresh")
     return packed
 
 
-def square_of(pack: Path, image_id: int, split: str = "train") -> np.ndarray:
+def read_model_input(pack: Path, image_id: int, split: str = "train") -> np.ndarray:
     shards = Shards(pack, split)
     return shards.take("image", shards.rows_of([image_id]))[0]
 
 
-def test_images_are_in_order_of_their_ids_over_shards_and_splits(tmp_path: Path) -> None:
+def test_images_are_ordered_by_id_over_shards_and_splits(tmp_path: Path) -> None:
     sizes = {9: (64, 40), 3: (20, 60), 7: (33, 33), 5: (64, 64)}
-    photos = [drawn(i, width=width, height=height) for i, (width, height) in sizes.items()]
+    photos = [make_photo(i, width=width, height=height) for i, (width, height) in sizes.items()]
     photos[-1] = replace(photos[-1], split="val")
     out = pack_photos(tmp_path, photos)
     # Ids 0 to 7 and 8 to 15 in shards of two: 3 and 7, then 9.
@@ -144,19 +143,19 @@ def test_images_are_in_order_of_their_ids_over_shards_and_splits(tmp_path: Path)
     assert shards.image_ids.tolist() == [3, 7, 9]
     assert list(read_transforms(out, "train").items()) == [(i, letterbox(*sizes[i], 32)) for i in (3, 7, 9)]
     # 64 x 40 at half size is 32 x 20 with 6 black rows above; red is left, RGB order kept
-    model_input = square_of(out, 9)
-    assert model_input[16, 2].tolist() == [200, 0, 0]
-    assert model_input[16, 30].tolist() == [0, 200, 0]
-    assert model_input[5].max() == 0
-    assert model_input[6].max() == 200
+    pixels = read_model_input(out, 9)
+    assert pixels[16, 2].tolist() == [200, 0, 0]
+    assert pixels[16, 30].tolist() == [0, 200, 0]
+    assert pixels[5].max() == 0
+    assert pixels[6].max() == 200
 
 
-def test_pixels_are_those_of_this_version(tmp_path: Path) -> None:
-    """Where this fails because pixels were meant to change, raise VERSION in pipeline/packing/shard_writer.py with them.
+def test_pixels_match_pixel_version(tmp_path: Path) -> None:
+    """If this fails after an intended change of the pixels, increment PIXEL_VERSION in pipeline/packing/model_input.py.
 
-    Otherwise packs keep the pixels of before.
+    Otherwise packs keep the old pixels.
     """
-    # Blocks of 3 x 3 pixels, black but for one: its ninth is what averaging by area leaves of it.
+    # Blocks of 3 x 3 pixels, all but one black: averaging by area leaves a ninth of it.
     expected = 1 + np.arange(2 * 4 * 3).reshape(2, 4, 3)
     image = np.zeros((6, 12, 3), np.uint8)
     image[2::3, ::3] = 9 * expected
@@ -165,109 +164,113 @@ def test_pixels_are_those_of_this_version(tmp_path: Path) -> None:
         [Photo(1, png(image), 12, 6)],
         PackConfig(image_size=4, channels=3, resize="letterbox", shard_images=1),
     )
-    assert pixels.VERSION == 1
-    np.testing.assert_array_equal(square_of(out, 1), np.pad(expected, ((1, 1), (0, 0), (0, 0))))
+    assert model_input.PIXEL_VERSION == 1
+    np.testing.assert_array_equal(read_model_input(out, 1), np.pad(expected, ((1, 1), (0, 0), (0, 0))))
 
 
-def test_grey_and_one_channel(tmp_path: Path) -> None:
+def test_gray_image_with_one_channel(tmp_path: Path) -> None:
     photo = Photo(1, png(np.full((32, 32), 77, np.uint8)), 32, 32)
-    assert (square_of(pack_photos(tmp_path, [photo], GREY), 1) == 77).all()
+    assert (read_model_input(pack_photos(tmp_path, [photo], GRAY), 1) == 77).all()
 
 
-def test_grey_files_in_colour_and_coloured_files_in_grey(tmp_path: Path) -> None:
-    photos = [Photo(1, png(np.full((32, 32), 77, np.uint8)), 32, 32), drawn(2, 200, width=32, height=32)]
-    assert (square_of(pack_photos(tmp_path, photos), 1) == [77, 77, 77]).all()
+def test_gray_files_become_rgb_and_color_files_become_gray(tmp_path: Path) -> None:
+    photos = [Photo(1, png(np.full((32, 32), 77, np.uint8)), 32, 32), make_photo(2, 200, width=32, height=32)]
+    assert (read_model_input(pack_photos(tmp_path, photos), 1) == [77, 77, 77]).all()
     # 0.299 of the red and 0.587 of the green
-    grey = square_of(pack_photos(tmp_path, photos, GREY), 2)
-    assert np.unique(grey[:, :16]).tolist() == [60]
-    assert np.unique(grey[:, 16:]).tolist() == [117]
+    gray = read_model_input(pack_photos(tmp_path, photos, GRAY), 2)
+    assert np.unique(gray[:, :16]).tolist() == [60]
+    assert np.unique(gray[:, 16:]).tolist() == [117]
 
 
-def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+def test_16_bit_pixels_are_scaled_not_clipped(tmp_path: Path) -> None:
     photo = Photo(1, png(np.full((32, 32), 77 * 257, np.uint16)), 32, 32)
-    assert (square_of(pack_photos(tmp_path, [photo], GREY), 1) == 77).all()
+    assert (read_model_input(pack_photos(tmp_path, [photo], GRAY), 1) == 77).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_an_image_too_large_for_one_piece_of_memory(tmp_path: Path, channels: Any) -> None:
-    """Pillow keeps more than 16 MB in several blocks, a row never divided."""
+def test_image_in_several_memory_blocks(tmp_path: Path, channels: Any) -> None:
+    """Pillow stores more than 16 MB in several blocks and never divides a row."""
     side = 2100 if channels == 3 else 4200
     ramp = (np.arange(side)[:, None] // 20 + np.arange(side) % 7).astype(np.uint8)
     image = np.stack([ramp, ramp // 2, 255 - ramp], axis=2) if channels == 3 else ramp
     with pytest.raises(ValueError, match="not contiguous"):
         pa.array(Image.open(io.BytesIO(png(image))))
-    whole = PackConfig(image_size=side, channels=channels, resize="letterbox", shard_images=1)
-    out = pack_photos(tmp_path, [Photo(1, png(image), side, side)], whole)
-    np.testing.assert_array_equal(square_of(out, 1), image.reshape(side, side, channels))
+    # Not validated: a gray image fills several blocks only above the largest allowed size.
+    config = PackConfig.model_construct(image_size=side, channels=channels, resize="letterbox", shard_images=1)
+    out = pack_photos(tmp_path, [Photo(1, png(image), side, side)], config)
+    np.testing.assert_array_equal(read_model_input(out, 1), image.reshape(side, side, channels))
 
 
-def test_crop_moves_the_pixels_and_leaves_the_boxes_with_the_letterbox(tmp_path: Path) -> None:
+def test_crop_transforms_pixels_while_boxes_follow_the_letterbox(tmp_path: Path) -> None:
     crop = PackConfig(image_size=32, channels=3, resize="crop", shard_images=9)
-    out = pack_photos(tmp_path, [drawn(1, width=64, height=32)], crop)
+    out = pack_photos(tmp_path, [make_photo(1, width=64, height=32)], crop)
     expected = center_crop(64, 32, 32).apply_image(scene(64, 32, 200))
-    np.testing.assert_array_equal(square_of(out, 1), expected)
+    np.testing.assert_array_equal(read_model_input(out, 1), expected)
     assert read_transforms(out, "train") == {1: letterbox(64, 32, 32)}
 
 
-def test_stretch_moves_pixels_and_boxes_alike(tmp_path: Path) -> None:
+def test_stretch_transforms_pixels_and_boxes_alike(tmp_path: Path) -> None:
     stretched = PackConfig(image_size=32, channels=3, resize="stretch", shard_images=9)
-    out = pack_photos(tmp_path, [drawn(1, width=64, height=16)], stretched)
-    model_input = square_of(out, 1)
-    assert (model_input[:, :16] == [200, 0, 0]).all()
-    assert (model_input[:, 16:] == [0, 200, 0]).all()
+    out = pack_photos(tmp_path, [make_photo(1, width=64, height=16)], stretched)
+    pixels = read_model_input(out, 1)
+    assert (pixels[:, :16] == [200, 0, 0]).all()
+    assert (pixels[:, 16:] == [0, 200, 0]).all()
     assert read_transforms(out, "train") == {1: stretch(64, 16, 32)}
 
 
 def test_orientation_tags_are_not_applied(tmp_path: Path) -> None:
     """COCO's boxes refer to the stored pixels."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # viewers turn it by 90 degrees
+    exif[0x0112] = 6  # viewers rotate it by 90 degrees
     out = pack_photos(tmp_path, [Photo(1, png(scene(64, 32, value=200), exif=exif), 64, 32)])
-    model_input = square_of(out, 1)
-    assert model_input[16, 2].tolist() == [200, 0, 0]
-    assert model_input[16, 30].tolist() == [0, 200, 0]
+    pixels = read_model_input(out, 1)
+    assert pixels[16, 2].tolist() == [200, 0, 0]
+    assert pixels[16, 30].tolist() == [0, 200, 0]
 
 
 def failure(folder: Path, photo: Photo) -> str:
-    """The complaint, after seeing that nothing was left behind."""
+    """Return the error message after checking that nothing was left behind."""
     with pytest.raises(BoxlineError) as raised:
         pack_photos(folder, [photo])
     assert [path.name for path in folder.iterdir()] == ["images.zip"]
     return str(raised.value)
 
 
-def test_an_image_that_is_cut_off(tmp_path: Path) -> None:
+def test_truncated_image_is_an_error(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3)).astype(np.uint8)
     assert failure(tmp_path, Photo(1, png(noise)[:900], 40, 40)).startswith(
         f"{tmp_path}/images.zip: member 1.png does not decode ("
     )
 
 
-def test_a_page_in_place_of_an_image(tmp_path: Path) -> None:
+def test_web_page_in_place_of_image_is_an_error(tmp_path: Path) -> None:
     message = failure(tmp_path, Photo(1, b"<html>", 40, 40))
     assert message.startswith(f"{tmp_path}/images.zip: member 1.png does not decode (no known image format). ")
     assert message.endswith("Replace the image, or drop its annotations.")
 
 
-def test_an_image_of_another_size_than_stated(tmp_path: Path) -> None:
+def test_image_of_another_size_than_annotated_is_an_error(tmp_path: Path) -> None:
     assert failure(tmp_path, Photo(1, png(scene(64, 32, 200)), 32, 64)) == (
         f"{tmp_path}/images.zip: member 1.png is 64 x 32 pixels, its annotation says 32 x 64. "
         "Correct the annotation or the image."
     )
 
 
-def test_an_image_without_a_digest_is_a_bug(tmp_path: Path) -> None:
-    images, _ = tables_of([drawn(1)])
+def test_image_without_sha256_raises_value_error(tmp_path: Path) -> None:
+    images, _ = tables_of([make_photo(1)])
     _, files = tables_of([])
-    with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="an image without a digest of its file"):
+    with (
+        ThreadPoolExecutor(1) as executor,
+        pytest.raises(ValueError, match="an image cannot be packed without the SHA-256 sum of its file"),
+    ):
         pack_images(images, files, ArchiveFolder(tmp_path), PACK, tmp_path / "pack", tmp_path, executor)
 
 
-# What was packed before
+# Reuse of previous packs
 
 
-def test_a_second_run_decodes_nothing_and_keeps_the_files(tmp_path: Path) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+def test_second_run_decodes_nothing_and_keeps_files(tmp_path: Path) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     out = pack_photos(tmp_path, photos)
     before = {path: path.stat() for path in out.rglob("*.arrow")}
     expected = contents(out)
@@ -278,19 +281,17 @@ def test_a_second_run_decodes_nothing_and_keeps_the_files(tmp_path: Path) -> Non
     }
 
 
-def test_new_images_cost_themselves_and_leave_other_shards_alone(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    photos = [drawn(i) for i in (1, 2, 3, 5, 8, 9, 12)]
+def test_new_image_is_decoded_alone_and_other_shards_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos = [make_photo(i) for i in (1, 2, 3, 5, 8, 9, 12)]
     kept = set(contents(pack_photos(tmp_path, photos)))
     caplog.set_level(logging.INFO)
-    grown = [*unreadable(photos), drawn(4, value=90)]
-    assert contents(pack_photos(tmp_path, grown)) == fresh(tmp_path, grown)
+    grown = [*unreadable(photos), make_photo(4, value=90)]
+    assert contents(pack_photos(tmp_path, grown)) == pack_from_scratch(tmp_path, grown)
     # Shards of two: 1, 2-3, 5, 8-9, 12. The new image joins 5.
     assert len(kept & set(contents(tmp_path / "pack"))) == 4 + 1  # and the index
     assert "packed 8 images at 32 px in " in caplog.text
-    assert ": 1 decoded, 1 copied, 6 in shards that did not change" in caplog.text
-    assert (square_of(tmp_path / "pack", 4)[16, 2] == [90, 0, 0]).all()
+    assert ": 1 decoded, 1 copied, 6 in unchanged shards" in caplog.text
+    assert (read_model_input(tmp_path / "pack", 4)[16, 2] == [90, 0, 0]).all()
 
 
 @pytest.mark.parametrize(
@@ -303,28 +304,28 @@ def test_new_images_cost_themselves_and_leave_other_shards_alone(
         pytest.param(lambda photos: [*photos[:-1], replace(photos[-1], image_id=10)], id="under an id nearby"),
     ],
 )
-def test_what_changes_in_the_tables_alone_decodes_nothing(
+def test_changes_of_the_tables_alone_decode_nothing(
     tmp_path: Path, change: Callable[[list[Photo]], list[Photo]]
 ) -> None:
-    photos = [drawn(i, value=10 * i) for i in (1, 2, 3, 4, 5, 8, 9)]
+    photos = [make_photo(i, value=10 * i) for i in (1, 2, 3, 4, 5, 8, 9)]
     pack_photos(tmp_path, photos)
     changed = change(unreadable(photos))
-    assert contents(pack_photos(tmp_path, changed)) == fresh(tmp_path, changed)
+    assert contents(pack_photos(tmp_path, changed)) == pack_from_scratch(tmp_path, changed)
 
 
-def test_shards_of_another_length_are_copied_together(tmp_path: Path) -> None:
-    photos = [drawn(i, value=10 * i) for i in range(1, 20)]
+def test_shards_of_another_length_are_copied_from_existing_ones(tmp_path: Path) -> None:
+    photos = [make_photo(i, value=10 * i) for i in range(1, 20)]
     pack_photos(tmp_path, photos, replace_pack(PACK, shard_images=4))
     longer = replace_pack(PACK, shard_images=16)
-    assert contents(pack_photos(tmp_path, unreadable(photos), longer)) == fresh(tmp_path, photos, longer)
+    assert contents(pack_photos(tmp_path, unreadable(photos), longer)) == pack_from_scratch(tmp_path, photos, longer)
 
 
-def test_a_changed_image_is_decoded_anew(tmp_path: Path) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+def test_changed_image_is_decoded_again(tmp_path: Path) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     pack_photos(tmp_path, photos)
-    changed = [*unreadable(photos[:-1]), drawn(7, value=90)]
-    assert contents(pack_photos(tmp_path, changed)) == fresh(tmp_path, changed)
-    assert square_of(tmp_path / "pack", 7)[16, 2].tolist() == [90, 0, 0]
+    changed = [*unreadable(photos[:-1]), make_photo(7, value=90)]
+    assert contents(pack_photos(tmp_path, changed)) == pack_from_scratch(tmp_path, changed)
+    assert read_model_input(tmp_path / "pack", 7)[16, 2].tolist() == [90, 0, 0]
 
 
 def replace_pack(pack: PackConfig, **values: Any) -> PackConfig:
@@ -341,68 +342,70 @@ def replace_pack(pack: PackConfig, **values: Any) -> PackConfig:
     ],
     ids=["size", "channels", "stretch", "crop"],
 )
-def test_other_parameters_decode_everything_anew(tmp_path: Path, other: PackConfig) -> None:
-    photos = [drawn(i) for i in range(1, 4)]
+def test_changed_config_decodes_everything_again(tmp_path: Path, other: PackConfig) -> None:
+    photos = [make_photo(i) for i in range(1, 4)]
     pack_photos(tmp_path, photos)
-    assert contents(pack_photos(tmp_path, photos, other)) == fresh(tmp_path, photos, other)
+    assert contents(pack_photos(tmp_path, photos, other)) == pack_from_scratch(tmp_path, photos, other)
     with pytest.raises(BoxlineError, match="does not decode"):
         pack_photos(tmp_path, unreadable(photos))
 
 
 @pytest.mark.parametrize(
-    ("module", "name"), [(pixels, "VERSION"), (PIL, "__version__"), (cv2, "__version__")], ids=["own", "Pillow", "cv2"]
+    ("module", "name"),
+    [(model_input, "PIXEL_VERSION"), (PIL, "__version__"), (cv2, "__version__")],
+    ids=["own", "Pillow", "cv2"],
 )
-def test_another_version_of_what_makes_pixels_decodes_everything_anew(
+def test_changed_version_of_code_or_library_decodes_everything_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
-    photos = [drawn(i) for i in range(1, 4)]
+    photos = [make_photo(i) for i in range(1, 4)]
     pack_photos(tmp_path, photos)
     monkeypatch.setattr(module, name, 99)
     with pytest.raises(BoxlineError, match="does not decode"):
         pack_photos(tmp_path, unreadable(photos))
 
 
-@pytest.mark.parametrize(("module", "name"), [(pa, "__version__"), (pixels, "BATCH_BYTES")])
-def test_another_layout_of_files_copies_the_pixels(
+@pytest.mark.parametrize(("module", "name"), [(pa, "__version__"), (packed_shard, "BATCH_BYTES")])
+def test_changed_file_layout_copies_the_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, name: str
 ) -> None:
-    photos = [drawn(i) for i in range(1, 4)]
+    photos = [make_photo(i) for i in range(1, 4)]
     kept = set(contents(pack_photos(tmp_path, photos)))
     monkeypatch.setattr(module, name, 99)
     assert set(contents(pack_photos(tmp_path, unreadable(photos)))) & kept == {"index.parquet"}
 
 
-# Earlier files are not trusted blindly, and never written to
+# Previous files are verified before reuse, and never written to
 
 
-def truncated(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def emptied(path: Path) -> None:
+def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def overwritten(path: Path) -> None:
+def overwrite(path: Path) -> None:
     path.write_bytes(b"no Arrow file" * 1000)
 
 
-def of_other_columns(path: Path) -> None:
+def write_other_columns(path: Path) -> None:
     write_shard(path, np.array([1, 2]), {"image": np.zeros((2, 32, 32, 3), np.uint8)})
 
 
-def of_other_rows(path: Path) -> None:
-    """A whole shard under the name of another."""
+def write_other_rows(path: Path) -> None:
+    """A valid shard under the name of another one."""
     [*_, last] = sorted(path.parent.iterdir())
     shutil.copy(last, path)
 
 
-def without_rows(path: Path) -> None:
+def write_no_rows(path: Path) -> None:
     with pa.OSFile(str(path), "wb") as file:
-        pa.ipc.new_file(file, pixels.shard_schema(PACK)).close()
+        pa.ipc.new_file(file, packed_shard.shard_schema(PACK)).close()
 
 
-def with_too_few_pixels(path: Path) -> None:
+def write_too_few_pixels(path: Path) -> None:
     """Two rows, and pixels for less than one."""
     values, fewer = ((count).to_bytes(8, "little") for count in (2 * 32 * 32 * 3, 100))
     damaged = path.read_bytes().replace(values, fewer)
@@ -410,50 +413,58 @@ def with_too_few_pixels(path: Path) -> None:
     path.write_bytes(damaged)
 
 
-DAMAGES = [truncated, emptied, overwritten, of_other_columns, of_other_rows, without_rows, with_too_few_pixels]
+CORRUPTIONS = [
+    truncate,
+    empty,
+    overwrite,
+    write_other_columns,
+    write_other_rows,
+    write_no_rows,
+    write_too_few_pixels,
+]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_shard_is_decoded_anew(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+@pytest.mark.parametrize("corrupt", CORRUPTIONS)
+def test_corrupt_shard_is_decoded_again(tmp_path: Path, corrupt: Callable[[Path], None]) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     expected = contents(pack_photos(tmp_path, photos))
     [_, second, *_] = sorted((tmp_path / "pack" / "train").iterdir())  # with images 2 and 3
-    damage(second)
+    corrupt(second)
     with pytest.raises(BoxlineError, match=r"member 2\.png does not decode"):
         pack_photos(tmp_path, unreadable(photos))
     only_these_read = [replace(photo, readable=photo.image_id in (2, 3)) for photo in photos]
     assert contents(pack_photos(tmp_path, only_these_read)) == expected
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_shard_lends_no_rows(tmp_path: Path, damage: Callable[[Path], None]) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+@pytest.mark.parametrize("corrupt", CORRUPTIONS)
+def test_no_rows_are_copied_from_corrupt_shard(tmp_path: Path, corrupt: Callable[[Path], None]) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     pack_photos(tmp_path, photos)
     [_, second, *_] = sorted((tmp_path / "pack" / "train").iterdir())
-    damage(second)
-    changed = [drawn(2, value=90), *(photo for photo in photos if photo.image_id != 2)]
-    assert contents(pack_photos(tmp_path, changed)) == fresh(tmp_path, changed)
+    corrupt(second)
+    changed = [make_photo(2, value=90), *(photo for photo in photos if photo.image_id != 2)]
+    assert contents(pack_photos(tmp_path, changed)) == pack_from_scratch(tmp_path, changed)
 
 
-def test_links_into_a_cache_are_never_written_to(tmp_path: Path) -> None:
-    """As DVC leaves its outputs where `cache.type` is hardlink."""
-    photos = [drawn(i) for i in range(1, 8)]
+def test_hard_links_into_a_cache_are_never_written_to(tmp_path: Path) -> None:
+    """DVC leaves its outputs so if `cache.type` is hardlink."""
+    photos = [make_photo(i) for i in range(1, 8)]
     out, cache = pack_photos(tmp_path, photos), tmp_path / "cache"
     cache.mkdir()
     for path in out.rglob("*.*"):
         path.chmod(0o444)
         os.link(path, cache / path.name)
     cached = contents(cache)
-    changed = [*unreadable(photos[:3]), drawn(6, value=90)]
-    assert contents(pack_photos(tmp_path, changed)) == fresh(tmp_path, changed)
+    changed = [*unreadable(photos[:3]), make_photo(6, value=90)]
+    assert contents(pack_photos(tmp_path, changed)) == pack_from_scratch(tmp_path, changed)
     assert contents(cache) == cached
 
 
-def test_a_former_pack_on_another_disk_is_copied(tmp_path: Path) -> None:
+def test_previous_pack_on_another_disk_is_copied(tmp_path: Path) -> None:
     elsewhere = Path("/dev/shm")
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second file system at /dev/shm")
-    photos = [drawn(i) for i in range(1, 8)]
+        pytest.skip("/dev/shm is not a second file system")
+    photos = [make_photo(i) for i in range(1, 8)]
     expected = contents(pack_photos(tmp_path, photos))
     moved = elsewhere / f"boxline-{os.getpid()}"
     try:
@@ -463,47 +474,47 @@ def test_a_former_pack_on_another_disk_is_copied(tmp_path: Path) -> None:
         shutil.rmtree(moved)
 
 
-# Runs that were stopped
+# Interrupted runs
 
 
-def test_a_failed_run_leaves_its_shards_to_the_next(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+def test_next_run_reuses_shards_of_failed_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     with ThreadPoolExecutor(1) as one_by_one, pytest.raises(BoxlineError, match=r"member 6\.png does not decode"):
         pack_photos(tmp_path, [*photos[:5], *unreadable(photos[5:])], executor=one_by_one)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".pack.partial", "images.zip"]
     caplog.set_level(logging.INFO)
     corrected = [*unreadable(photos[:5]), *photos[5:]]
     # Shards of two: 1, 2-3, 4-5, 6-7.
-    assert contents(pack_photos(tmp_path, corrected)) == fresh(tmp_path, photos)
-    assert ": 2 decoded, 0 copied, 5 in shards that did not change" in caplog.text
+    assert contents(pack_photos(tmp_path, corrected)) == pack_from_scratch(tmp_path, photos)
+    assert ": 2 decoded, 0 copied, 5 in unchanged shards" in caplog.text
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images.zip", "pack"]
 
 
-def test_a_failed_run_leaves_the_former_pack_as_it_was(tmp_path: Path) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+def test_failed_run_leaves_previous_pack_unchanged(tmp_path: Path) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     expected = contents(pack_photos(tmp_path, photos))
     with pytest.raises(BoxlineError, match=r"member 9\.png does not decode"):
-        pack_photos(tmp_path, [*photos[2:], *unreadable([drawn(9)])])
+        pack_photos(tmp_path, [*photos[2:], *unreadable([make_photo(9)])])
     assert contents(tmp_path / "pack") == expected
 
 
-def test_what_a_stopped_run_of_other_images_left_does_not_stay(tmp_path: Path) -> None:
+def test_leftovers_of_interrupted_run_with_other_images_are_deleted(tmp_path: Path) -> None:
     partial = tmp_path / ".pack.partial"
-    other = [drawn(i, split="test") for i in range(1, 30)]
+    other = [make_photo(i, split="test") for i in range(1, 30)]
     pack_photos(tmp_path / "other", other)
     shutil.copytree(tmp_path / "other" / "pack", partial)
     (partial / "test" / ".0000000000000000001-0123456789abcdef.partial.arrow").write_bytes(b"half a shard")
-    photos = [drawn(i) for i in range(1, 8)]
-    assert contents(pack_photos(tmp_path, photos)) == fresh(tmp_path, photos)
+    photos = [make_photo(i) for i in range(1, 8)]
+    assert contents(pack_photos(tmp_path, photos)) == pack_from_scratch(tmp_path, photos)
     assert not (tmp_path / "pack" / "test").exists()
 
 
-def test_a_damaged_shard_of_a_stopped_run_is_replaced(tmp_path: Path) -> None:
-    photos = [drawn(i) for i in range(1, 8)]
+def test_corrupt_shard_of_interrupted_run_is_replaced(tmp_path: Path) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
     expected = contents(pack_photos(tmp_path, photos))
     (tmp_path / "pack").rename(tmp_path / ".pack.partial")
     for path in (tmp_path / ".pack.partial").rglob("*.arrow"):
-        truncated(path)
+        truncate(path)
     assert contents(pack_photos(tmp_path, photos)) == expected
 
 
@@ -511,87 +522,87 @@ def test_a_damaged_shard_of_a_stopped_run_is_replaced(tmp_path: Path) -> None:
 
 
 def test_processes_and_threads_pack_the_same_bytes(tmp_path: Path) -> None:
-    photos = [drawn(i, value=10 * i) for i in range(1, 8)]
+    photos = [make_photo(i, value=10 * i) for i in range(1, 8)]
     # Not forked: the parent has threads.
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as processes:
-        assert contents(pack_photos(tmp_path, photos, executor=processes)) == fresh(tmp_path, photos)
-        grown = [*unreadable(photos), drawn(9)]
-        assert contents(pack_photos(tmp_path, grown, executor=processes)) == fresh(tmp_path, grown)
+        assert contents(pack_photos(tmp_path, photos, executor=processes)) == pack_from_scratch(tmp_path, photos)
+        grown = [*unreadable(photos), make_photo(9)]
+        assert contents(pack_photos(tmp_path, grown, executor=processes)) == pack_from_scratch(tmp_path, grown)
         with pytest.raises(BoxlineError, match=r"member 11\.png does not decode"):
-            pack_photos(tmp_path, unreadable([drawn(11)]), executor=processes)
+            pack_photos(tmp_path, unreadable([make_photo(11)]), executor=processes)
 
 
-class Observed(ThreadPoolExecutor):
-    """Notes how large tasks and results are and how many are on their way."""
+class RecordingExecutor(ThreadPoolExecutor):
+    """Records the size of tasks and results and the number of unfinished tasks."""
 
     def __init__(self) -> None:
         super().__init__(2)
         self.unfinished = self.most_unfinished = self.task_bytes = self.result_bytes = 0
 
-    def submit(self, function: Callable[..., Any], /, *words: Any, **options: Any) -> Future[Any]:
-        self.task_bytes = max(self.task_bytes, len(pickle.dumps((function, words, options))))
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        self.task_bytes = max(self.task_bytes, len(pickle.dumps((function, arguments, options))))
         self.unfinished += 1
         self.most_unfinished = max(self.most_unfinished, self.unfinished)
-        future = super().submit(function, *words, **options)
-        future.add_done_callback(self._note)
+        future = super().submit(function, *arguments, **options)
+        future.add_done_callback(self._record)
         return future
 
-    def _note(self, future: Future[Any]) -> None:
+    def _record(self, future: Future[Any]) -> None:
         self.unfinished -= 1
         self.result_bytes = max(self.result_bytes, len(pickle.dumps(future.result())))
 
 
-def test_few_tasks_are_on_their_way_and_hold_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "QUEUED_SHARDS", 3)
-    photos = [drawn(i) for i in range(1, 41)]
+def test_few_tasks_are_queued_and_hold_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packer, "QUEUED_SHARDS", 3)
+    photos = [make_photo(i) for i in range(1, 41)]
     large = replace_pack(PACK, image_size=128, shard_images=4)
-    with Observed() as executor:
+    with RecordingExecutor() as executor:
         packed = contents(pack_photos(tmp_path, photos, large, executor))
-    assert packed == fresh(tmp_path, photos, large)
+    assert packed == pack_from_scratch(tmp_path, photos, large)
     assert 1 < executor.most_unfinished <= 3
     assert executor.task_bytes < 4 * 500  # an image has 49,152 bytes of pixels
     assert executor.result_bytes < 100
 
 
-def test_many_batches_make_a_shard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    photos = [drawn(i, value=10 * i) for i in range(1, 8)]
+def test_shard_of_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [make_photo(i, value=10 * i) for i in range(1, 8)]
     one = replace_pack(PACK, shard_images=8)
     whole = Shards(pack_photos(tmp_path / "whole", photos, one), "train").take("image", np.arange(7))
-    monkeypatch.setattr(pixels, "BATCH_BYTES", 3 * 32 * 32 * 3 + 1)  # three images and not four
+    monkeypatch.setattr(packed_shard, "BATCH_BYTES", 3 * 32 * 32 * 3 + 1)  # three images and not four
     [shard] = (pack_photos(tmp_path, photos, one) / "train").iterdir()
     with pa.OSFile(str(shard)) as file:
         reader = pa.ipc.open_file(file)
         assert [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)] == [3, 3, 1]
     np.testing.assert_array_equal(Shards(tmp_path / "pack", "train").take("image", np.arange(7)), whole)
-    # Neither does what is copied depend on how it lay.
+    # Copied pixels do not depend on the batches either.
     six = [*unreadable(photos[:3]), *unreadable(photos[4:])]
-    assert contents(pack_photos(tmp_path, six, one)) == fresh(tmp_path, six, one)
+    assert contents(pack_photos(tmp_path, six, one)) == pack_from_scratch(tmp_path, six, one)
 
 
-# Packs the images of an archive and prints the most memory that it held, in MB.
+# Packs the images of an archive and prints the peak memory in MB.
 PEAK_MEMORY = """
 import resource, sys
 from pathlib import Path
-from tests.packing.test_packer import Pack, drawn, pack_photos
+from tests.packing.test_packer import PackConfig, make_photo, pack_photos
 count, folder = int(sys.argv[1]), Path(sys.argv[2])
-pack = Pack(image_size=448, channels=3, resize="letterbox", shard_images=4096)
-pack_photos(folder, [drawn(i) for i in range(1, count + 1)], pack)
-pack_photos(folder, [drawn(i) for i in range(3, count + 1)], pack)
+pack = PackConfig(image_size=448, channels=3, resize="letterbox", shard_images=4096)
+pack_photos(folder, [make_photo(i) for i in range(1, count + 1)], pack)
+pack_photos(folder, [make_photo(i) for i in range(3, count + 1)], pack)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
 @pytest.mark.slow
-def test_memory_depends_neither_on_the_number_of_images_nor_on_the_length_of_shards(tmp_path: Path) -> None:
+def test_memory_is_independent_of_image_count_and_shard_length(tmp_path: Path) -> None:
     peaks = []
     for count in (50, 500):  # 30 and 300 MB of pixels
-        words = [sys.executable, "-c", PEAK_MEMORY, str(count), str(tmp_path / str(count))]
-        result = subprocess.run(words, cwd=PROJECT, check=True, capture_output=True, text=True)
+        command = [sys.executable, "-c", PEAK_MEMORY, str(count), str(tmp_path / str(count))]
+        result = subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, text=True)
         peaks.append(float(result.stdout))
     assert peaks[1] < peaks[0] + 50
 
 
-# What is in a pack follows from the images alone
+# The contents of a pack depend on the images alone
 
 PHOTOS = st.dictionaries(
     st.integers(1, 30),
@@ -605,31 +616,31 @@ PHOTOS = st.dictionaries(
 )
 
 
-def photos_of(state: dict[int, tuple[int, tuple[int, int], str]]) -> list[Photo]:
-    return [drawn(i, value + 3 * i, split, *size) for i, (value, size, split) in state.items()]
+def photos_of(images: dict[int, tuple[int, tuple[int, int], str]]) -> list[Photo]:
+    return [make_photo(i, value + 3 * i, split, *size) for i, (value, size, split) in images.items()]
 
 
 @settings(max_examples=25)
 @given(
-    states=st.lists(PHOTOS, min_size=2, max_size=4),
-    left_by_a_stopped_run=PHOTOS,
+    histories=st.lists(PHOTOS, min_size=2, max_size=4),
+    leftovers=PHOTOS,
     shard_images=st.sampled_from([1, 3, 8]),
 )
-def test_whatever_was_packed_before_the_result_is_that_of_a_fresh_run(
+def test_result_equals_that_of_a_fresh_run_whatever_was_packed_before(
     tmp_path_factory: pytest.TempPathFactory,
-    states: list[dict[int, Any]],
-    left_by_a_stopped_run: dict[int, Any],
+    histories: list[dict[int, Any]],
+    leftovers: dict[int, Any],
     shard_images: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("packs")
     pack = replace_pack(PACK, image_size=8, shard_images=shard_images)
-    stopped = photos_of(left_by_a_stopped_run)
+    stopped = photos_of(leftovers)
     pack_photos(folder / "stopped", stopped, pack)
     shutil.copytree(folder / "stopped" / "pack", folder / ".pack.partial")
     known = {(photo.content, photo.width) for photo in stopped}
-    for state in states:
-        photos = photos_of(state)
+    for images in histories:
+        photos = photos_of(images)
         decoded_once = [replace(photo, readable=(photo.content, photo.width) not in known) for photo in photos]
-        assert contents(pack_photos(folder, decoded_once, pack)) == fresh(folder, photos, pack)
+        assert contents(pack_photos(folder, decoded_once, pack)) == pack_from_scratch(folder, photos, pack)
         known = {(photo.content, photo.width) for photo in photos}
     shutil.rmtree(folder)

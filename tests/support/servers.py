@@ -23,17 +23,17 @@ from typing import Any
 
 import pytest
 
-TEAR_DOWN = struct.pack("ii", 1, 0)
-"""Value of SO_LINGER: close sends a reset."""
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""Value of SO_LINGER with which closing a connection sends a reset (RST)."""
 
 
 class Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up in the middle is what some tests are about."""
+        """Ignore clients that disconnect in the middle, as they do in some tests."""
 
     def shutdown_request(self, request: Any) -> None:
-        """A connection that is to be torn down gets no farewell first."""
-        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(TEAR_DOWN)) == TEAR_DOWN:
+        """Close a connection that is to be reset without an orderly shutdown."""
+        if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(RESET_ON_CLOSE)) == RESET_ON_CLOSE:
             self.close_request(request)
         else:
             super().shutdown_request(request)
@@ -41,12 +41,12 @@ class Server(ThreadingHTTPServer):
 
 class QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
 def serving(handler: Callable[..., Any]) -> Iterator[str]:
-    """The address of a server that answers with `handler`."""
+    """Yield the address of a server whose requests `handler` handles."""
     with Server(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01))
         thread.start()
@@ -58,19 +58,25 @@ def serving(handler: Callable[..., Any]) -> Iterator[str]:
 
 
 def serving_folder(folder: Path) -> contextlib.AbstractContextManager[str]:
-    """The address of a server of the files in `folder`."""
+    """Yield the address of a server of the files in `folder`."""
     return serving(partial(QuietHandler, directory=str(folder)))
 
 
 @dataclass(frozen=True)
-class MissingObject:
-    """How one answer to a GET differs from a good one. Bytes are counted from the start of that answer's body.
+class Fault:
+    """How one response to a GET differs from a correct one. Bytes are counted from the start of its body.
 
-    new_content: what the file becomes just before the answer.
-    status, headers, body: these instead of the file's; a header of None is left out.
-    ignores_range: the whole file whatever was asked.
-    shift: a range that begins so many bytes later than asked.
-    cut, reset, stall: the bytes after which the connection ends, is torn down, or falls silent until `go_on` is set.
+    Attributes:
+        new_content: replaces the content of the file just before the response.
+        status: replaces the status.
+        headers: replace headers; a header of None is omitted.
+        body: replaces the body.
+        ignores_range: whether the complete file is sent for any requested range.
+        shift: by how many bytes the range starts later than requested.
+        cut: the bytes after which the connection is closed.
+        reset: the bytes after which the connection is reset.
+        stall: the bytes after which the server is silent until `resume` is set.
+
     """
 
     new_content: bytes | None = None
@@ -84,58 +90,67 @@ class MissingObject:
     stall: int | None = None
 
 
-GOOD = MissingObject()
+NO_FAULT = Fault()
 
 
-class BadServer:
-    """Files with strong ETags, ranges and conditions, and in front of them faults, one for each GET until they run out.
+class FaultyServer:
+    """A server of files with strong ETags, ranges and conditional requests that injects faults.
 
-    `requests` are the method, path and Range of what was asked, in that order; `targets` the paths with their queries.
+    Attributes:
+        files: the content of each file by path.
+        faults: the faults of the next GET requests, one each.
+        default_fault: the fault of every GET when `faults` is used up.
+        head_fault: the fault of every HEAD.
+        requests: method, path and Range header of each request.
+        targets: the path of each request with its query.
+        received_headers: the headers of each request.
+        sent_bytes: the number of bytes sent in bodies.
+        kill_after: a process id, and the number of bytes after which that process is killed.
+        is_stalled: set while a fault stalls a response.
+        resume: ends the stall.
+
     """
 
-    def __init__(self, files: dict[str, bytes], *faults: MissingObject) -> None:
+    def __init__(self, files: dict[str, bytes], *faults: Fault) -> None:
         self.files = dict(files)
         self.faults = list(faults)
         self.requests: list[tuple[str, str, str | None]] = []
         self.targets: list[str] = []
         self.received_headers: list[dict[str, str]] = []
-        self.good: MissingObject = GOOD
-        """What answers when the faults have run out."""
-        self.head: MissingObject = GOOD
-        """What answers HEAD."""
+        self.default_fault = NO_FAULT
+        self.head_fault = NO_FAULT
         self.kill_after: tuple[int, int] | None = None
-        """A process that is killed when so many more bytes of bodies have been sent."""
         self.sent_bytes = 0
-        self.stalling = threading.Event()
-        self.go_on = threading.Event()
+        self.is_stalled = threading.Event()
+        self.resume = threading.Event()
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[str]:
-        """The address."""
-        with serving(partial(_BadHandler, self)) as address:
+        """Yield the address of the running server."""
+        with serving(partial(_FaultyHandler, self)) as address:
             try:
                 yield address
             finally:
-                self.go_on.set()
+                self.resume.set()
 
     @property
     def ranges(self) -> list[str | None]:
-        """The Range of each GET."""
-        return [asked for method, _, asked in self.requests if method == "GET"]
+        """The Range header of each GET."""
+        return [requested for method, _, requested in self.requests if method == "GET"]
 
-    def next_fault(self) -> MissingObject:
+    def next_fault(self) -> Fault:
         with self._lock:
-            return self.faults.pop(0) if self.faults else self.good
+            return self.faults.pop(0) if self.faults else self.default_fault
 
-    def sent(self, size_bytes: int) -> None:
-        """Count bytes, and kill when it is time."""
+    def count_sent(self, size_bytes: int) -> None:
+        """Count sent bytes, and kill the process of `kill_after` when the number is reached."""
         with self._lock:
             self.sent_bytes += size_bytes
             if self.kill_after is not None:
-                process, left_bytes = self.kill_after
-                self.kill_after = (process, left_bytes - size_bytes)
-                if left_bytes <= size_bytes:
+                process, remaining_bytes = self.kill_after
+                self.kill_after = (process, remaining_bytes - size_bytes)
+                if remaining_bytes <= size_bytes:
                     self.kill_after = None
                     os.kill(process, signal.SIGKILL)
 
@@ -147,25 +162,25 @@ def etag(content: bytes) -> str:
 PIECE_BYTES = 1 << 12
 
 
-class _BadHandler(BaseHTTPRequestHandler):
+class _FaultyHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def __init__(self, owner: BadServer, *arguments: Any) -> None:
+    def __init__(self, owner: FaultyServer, *arguments: Any) -> None:
         self.owner = owner
         super().__init__(*arguments)
 
     def setup(self) -> None:
-        # Little is under way at any time, so that a client that is killed has received about what was sent.
+        # A small buffer, so that a killed client has received about as many bytes as were sent.
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE_BYTES)
         super().setup()
 
     def do_HEAD(self) -> None:
-        self._answer(self.owner.head)
+        self._respond(self.owner.head_fault)
 
     def do_GET(self) -> None:
-        self._answer(self.owner.next_fault())
+        self._respond(self.owner.next_fault())
 
-    def _answer(self, fault: MissingObject) -> None:
+    def _respond(self, fault: Fault) -> None:
         self.close_connection = True
         path = self.path.partition("?")[0].lstrip("/")
         self.owner.requests.append((self.command, path, self.headers.get("Range")))
@@ -174,8 +189,8 @@ class _BadHandler(BaseHTTPRequestHandler):
         if fault.new_content is not None:
             self.owner.files[path] = fault.new_content
         if path not in self.owner.files:
-            fault = MissingObject(status=404, body=b"")
-        status, headers, body = self._good(self.owner.files.get(path, b""), fault)
+            fault = Fault(status=404, body=b"")
+        status, headers, body = self._correct_response(self.owner.files.get(path, b""), fault)
         if fault.body is not None:
             body = fault.body
             headers["Content-Length"] = str(len(body))
@@ -187,69 +202,69 @@ class _BadHandler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self._send(body, fault)
 
-    def _good(self, content: bytes, fault: MissingObject) -> tuple[int, dict[str, str | None], bytes]:
+    def _correct_response(self, content: bytes, fault: Fault) -> tuple[int, dict[str, str | None], bytes]:
         headers: dict[str, str | None] = {"Content-Type": "application/octet-stream", "ETag": etag(content)}
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         is_same = self.headers.get("If-Range", etag(content)) == etag(content)
-        if not asked or not is_same or fault.ignores_range:
+        if not requested or not is_same or fault.ignores_range:
             return 200, {**headers, "Content-Length": str(len(content))}, content
-        first = int(asked[1]) + fault.shift
+        first = int(requested[1]) + fault.shift
         if first >= len(content):
             return 416, {**headers, "Content-Range": f"bytes */{len(content)}", "Content-Length": "0"}, b""
         headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
         return 206, {**headers, "Content-Length": str(len(content) - first)}, content[first:]
 
-    def _send(self, body: bytes, fault: MissingObject) -> None:
+    def _send(self, body: bytes, fault: Fault) -> None:
         if fault.stall is not None:
             self._send_pieces(body[: fault.stall])
-            self.owner.stalling.set()
-            self.owner.go_on.wait()
+            self.owner.is_stalled.set()
+            self.owner.resume.wait()
             body = body[fault.stall :]
         end = next((end for end in (fault.cut, fault.reset) if end is not None), len(body))
         self._send_pieces(body[:end])
         if fault.reset is not None:
-            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, TEAR_DOWN)
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
 
     def _send_pieces(self, body: bytes) -> None:
         for start in range(0, len(body), PIECE_BYTES):
             piece = body[start : start + PIECE_BYTES]
             self.wfile.write(piece)
-            self.owner.sent(len(piece))
+            self.owner.count_sent(len(piece))
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
-def gzipped(content: bytes, cut: int | None = None) -> MissingObject:
-    """An answer that is encoded although nobody asked for it."""
+def gzipped(content: bytes, cut: int | None = None) -> Fault:
+    """Return a fault: a compressed body although the client requested none."""
     body = gzip.compress(content, mtime=0)
-    return MissingObject(body=body, headers={"Content-Encoding": "gzip"}, ignores_range=True, cut=cut)
+    return Fault(body=body, headers={"Content-Encoding": "gzip"}, ignores_range=True, cut=cut)
 
 
-def chunked(content: bytes, cut: int | None = None) -> MissingObject:
-    """An answer that does not say how long it is going to be."""
+def chunked(content: bytes, cut: int | None = None) -> Fault:
+    """Return a fault: a chunked body, whose length is not announced."""
     body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in (content[:100], content[100:], b""))
     headers = {"Content-Length": None, "Transfer-Encoding": "chunked", "ETag": etag(content)}
-    return MissingObject(body=body, headers=headers, ignores_range=True, cut=cut)
+    return Fault(body=body, headers=headers, ignores_range=True, cut=cut)
 
 
 @contextlib.contextmanager
 def seaweed(folder: Path, bucket: str, access_key: str, secret_key: str) -> Iterator[str]:
-    """The address of a real S3 server that keeps its objects below `folder`, with one bucket."""
-    words = [str(Path(sys.executable).with_name("weed")), f"-logdir={folder}", "mini", f"-dir={folder}"]
-    words += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false", "-admin.ui=false"]
-    words += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
+    """Yield the address of a real S3 server with one bucket and its objects below `folder`."""
+    command = [str(Path(sys.executable).with_name("weed")), f"-logdir={folder}", "mini", f"-dir={folder}"]
+    command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={bucket}", "-webdav=false", "-admin.ui=false"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
     with subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
         try:
-            # A port that is taken is replaced without a word, so the address is the one that it prints.
+            # It silently picks another port if one is in use, so the address is read from its output.
             address = next(line.split()[-1] for line in process.stdout if "S3 Endpoint:" in line)
             yield address
         finally:
-            process.kill()  # it takes half a minute to end by itself
+            process.kill()  # terminating it takes half a minute
 
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -257,7 +272,7 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 @dataclass(frozen=True)
 class SshServer:
-    """A running sshd: who may log in at which port with which key."""
+    """A running sshd: the user who may log in, the port and the private key."""
 
     user: str
     port: int
@@ -266,21 +281,21 @@ class SshServer:
 
 @contextlib.contextmanager
 def sshd(folder: Path) -> Iterator[SshServer]:
-    """Debian's SSH server with keys of its own below `folder`; the test is skipped where it is not installed."""
+    """Run an SSH server with its own keys below `folder`. Skips the test if none is installed."""
     if SSHD is None:
-        pytest.skip("There is no sshd, so no SSH remote is tried; Debian has it in openssh-server.")
+        pytest.skip("sshd is not installed (package openssh-server in Debian)")
     for name in ("host", "user"):
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
-        subprocess.run(words, check=True)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
     if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # it asks for this folder as root, and a container has none
+        Path("/run/sshd").mkdir(exist_ok=True)  # required as root, and missing in containers
     port = free_port()
     settings = [f"HostKey {folder}/host", f"AuthorizedKeysFile {folder}/user.pub", "PasswordAuthentication no"]
     settings += [f"Port {port}", "ListenAddress 127.0.0.1", "PidFile none", "StrictModes no", "UsePAM no"]
     settings += ["Subsystem sftp internal-sftp"]
     (folder / "settings").write_text("\n".join(settings) + "\n")
-    words = [SSHD, "-D", "-e", "-f", str(folder / "settings")]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    command = [SSHD, "-D", "-e", "-f", str(folder / "settings")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
             assert any("Server listening" in line for line in process.stderr)
@@ -290,7 +305,7 @@ def sshd(folder: Path) -> Iterator[SshServer]:
 
 
 def free_port() -> int:
-    """A port that nobody listens at, for servers that want to be told one."""
+    """Return an unused port, for servers that cannot pick one."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -298,9 +313,9 @@ def free_port() -> int:
 
 
 class FlakyProxy:
-    """In front of an S3 server: tears down a connection that would upload an object which `refuse` says no to.
+    """A proxy in front of an S3 server that resets connections which upload certain objects.
 
-    `uploaded` are the paths of the uploads that were let through, in their order.
+    `refuse` decides by path whether an upload is reset. `uploaded` are the paths of the other uploads in their order.
     """
 
     def __init__(self, behind: str, refuse: Callable[[str], bool]) -> None:
@@ -333,7 +348,7 @@ class FlakyProxy:
                 if upload:
                     path = upload[1].decode()
                     if self._refuse(path):
-                        source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, TEAR_DOWN)
+                        source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
                         break
                     self.uploaded.append(path)
                 target.sendall(piece)
@@ -343,9 +358,9 @@ class FlakyProxy:
 
 @contextlib.contextmanager
 def postgresql() -> Iterator[str]:
-    """The address of a PostgreSQL server of Debian's package, with an empty database.
+    """Yield the address of a PostgreSQL server of Debian's package with an empty database.
 
-    It refuses to run as root, so that its own user then runs it.
+    PostgreSQL refuses to run as root; in that case the user `postgres` runs it.
     """
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
     with tempfile.TemporaryDirectory() as temporary:
@@ -356,13 +371,13 @@ def postgresql() -> Iterator[str]:
         data = f"{temporary}/data"
         initdb = [f"{programs}/initdb", "--pgdata", data, "--auth=trust", "--username=prefect", "--no-sync"]
         subprocess.run([*as_owner, *initdb], check=True, stdout=subprocess.DEVNULL, cwd=temporary)
-        words = [f"{programs}/postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-        words += ["-c", f"unix_socket_directories={temporary}", "-c", "fsync=off"]
-        with subprocess.Popen([*as_owner, *words], cwd=temporary, stderr=subprocess.PIPE, text=True) as process:
+        command = [f"{programs}/postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        command += ["-c", f"unix_socket_directories={temporary}", "-c", "fsync=off"]
+        with subprocess.Popen([*as_owner, *command], cwd=temporary, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             try:
                 assert any("ready to accept connections" in line for line in process.stderr)
-                threading.Thread(target=process.stderr.read, daemon=True).start()  # so that it never waits to be heard
+                threading.Thread(target=process.stderr.read, daemon=True).start()  # so that a full pipe never blocks it
                 yield f"postgresql+asyncpg://prefect:@127.0.0.1:{port}/postgres"
             finally:
                 process.send_signal(signal.SIGQUIT)

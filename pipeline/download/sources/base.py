@@ -1,4 +1,4 @@
-"""What all origins have in common: a version to tell, bytes from an offset on, and words for what goes wrong."""
+"""The interface of a source, and the errors that all sources share."""
 
 import re
 from collections.abc import Iterator
@@ -14,32 +14,45 @@ from pipeline.core.errors import BoxlineError
 from pipeline.download.retry import TransientError
 
 CHUNK_BYTES = 1 << 18
-NETWORK_ADVICE = "Check the network, then run it again."
-BUSY_STATUSES = (408, 429)
-PAGE_STARTS = (b"<!doctype html", b"<html")
-HEAD_BYTES = 64
-"""Enough of a body to know a web page by, with the blanks that may stand before it."""
+NETWORK_ADVICE = "Check the network, then run the command again."
+RETRYABLE_STATUSES = (408, 429)
+"""Client errors that may be gone at the next attempt. So may every server error, 500 and above."""
+
+HTML_PREFIXES = (b"<!doctype html", b"<html")
+HTML_DETECTION_BYTES = 64
+"""Bytes of a body that suffice to recognize HTML, including white space in front of it."""
 
 
 @dataclass(frozen=True)
 class FileVersion:
-    """The state of a file at its origin. None is what the origin does not tell.
+    """The version of a file at its source, as far as the source reports it.
 
-    `validator` differs when the file does: a strong ETag, a Last-Modified date, or size and time of a file on disk.
+    Attributes:
+        size_bytes: the size of the complete file, or None if unknown.
+        validator: a text that differs whenever the file does: a strong ETag, a Last-Modified date, or size and
+            modification time of a local file. None if the source has none.
+
     """
 
     size_bytes: int | None
     validator: str | None
 
-    def contradicts(self, other: "FileVersion") -> bool:
-        """Whether both tell something, and not the same."""
+    def conflicts_with(self, other: "FileVersion") -> bool:
+        """Return whether both report a size or both report a validator, and these differ."""
         sizes, validators = {self.size_bytes, other.size_bytes}, {self.validator, other.validator}
         return len(sizes - {None}) > 1 or len(validators - {None}) > 1
 
 
 @dataclass(frozen=True)
 class ByteStream:
-    """The bytes of a file from `offset` on: the one that was asked for, or 0 where the origin starts over."""
+    """The bytes of a file from `offset` to its end.
+
+    Attributes:
+        version: the version of the file that the bytes belong to.
+        offset: the position of the first byte: the requested offset, or 0 if the source sends the file from its start.
+        chunks: the bytes.
+
+    """
 
     version: FileVersion
     offset: int
@@ -47,68 +60,92 @@ class ByteStream:
 
 
 class FileSource(Protocol):
-    """One file somewhere. What may pass is a TransientError, anything else that a user can put right a BoxlineError."""
+    """Interface for one file at a source.
 
-    shown: str
-    """The address for messages and reports: without user, password and query."""
+    Methods raise TransientError for failures that may be gone at the next attempt, and BoxlineError for those that a
+    user has to resolve.
+    """
 
-    def look(self) -> FileVersion:
-        """The present version, asked for without a transfer."""
+    display_name: str
+    """The address for messages and reports, without user, password and query."""
+
+    def stat(self) -> FileVersion:
+        """Return the current version without transferring the file."""
 
     def open(self, offset: int, validator: str | None) -> AbstractContextManager[ByteStream]:
-        """The file from `offset` on, if its validator is still this one, and otherwise from its start.
+        """Stream the file from `offset` if it still has that validator, else from its start.
 
-        Raises ChangedError where what it answers does not fit.
+        Raises:
+            ChangedError: if the source sends a range that does not fit.
+
         """
 
 
 class ChangedError(TransientError):
-    """What has come so far is of no use any more."""
+    """The bytes received so far are useless: the file at the source changed, or the transfer corrupted them."""
 
 
 def http_error(
-    shown: str, status: int, reason: str, advice: str, retry_after: str | None
+    display_name: str, status: int, reason: str, advice: str, retry_after: str | None
 ) -> TransientError | BoxlineError:
-    """What to raise for an HTTP status other than success. A busy or broken server may have recovered later."""
-    message = f"{shown} answered {status} {reason or responses.get(status, '')}".rstrip()
-    if status in BUSY_STATUSES or status >= 500:
-        return TransientError(message, "The server is busy or broken; run it again later.", _seconds(retry_after))
+    """Return the error to raise for an HTTP status other than success.
+
+    Args:
+        display_name: the address for the message.
+        status: the HTTP status code.
+        reason: the error code of the service, or empty for the standard phrase of the status.
+        advice: the sentence that ends the message if a retry would not help.
+        retry_after: the Retry-After header, if any.
+
+    """
+    message = f"{display_name} returned {status} {reason or responses.get(status, '')}".rstrip()
+    if status in RETRYABLE_STATUSES or status >= 500:
+        advice = "The server is busy or failing; run the command again later."
+        return TransientError(message, advice, _parse_retry_after(retry_after))
     return BoxlineError(f"{message}. {advice}")
 
 
-def reject_html(chunks: Iterator[bytes], page: BoxlineError) -> Iterator[bytes]:
-    """The chunks of a file from its start, which is no web page: what portals and consoles answer to everything.
+def reject_html(chunks: Iterator[bytes], error: BoxlineError) -> Iterator[bytes]:
+    """Yield the chunks of a file from its start, unless it is HTML.
 
-    What was received before a cut is not waited for and not lost. Raises `page` where it is one.
+    Captive portals and web consoles return a page with status 200 for any address. Bytes received before an
+    interruption are neither delayed nor lost.
+
+    Raises:
+        BoxlineError: `error`, if the first bytes are those of an HTML page.
+
     """
     head = b""
-    while len(head) < HEAD_BYTES and (chunk := next(chunks, b"")):
+    while len(head) < HTML_DETECTION_BYTES and (chunk := next(chunks, b"")):
         head += chunk
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(PAGE_STARTS):
-        raise page
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(HTML_PREFIXES):
+        raise error
     yield head
     yield from chunks
 
 
-def html_error(shown: str, advice: str) -> BoxlineError:
-    """What to raise for a page in place of a file."""
-    return BoxlineError(f"{shown} is a web page, not a file. {advice}")
+def html_error(display_name: str, advice: str) -> BoxlineError:
+    """Return the error to raise for an HTML page in place of a file."""
+    return BoxlineError(f"{display_name} is a web page, not a file. {advice}")
 
 
-def parse_content_range(shown: str, content_range: str, length_bytes: int | None, offset: int) -> int:
-    """The size in bytes of the whole file by the Content-Range of an answer.
+def parse_content_range(display_name: str, content_range: str, length_bytes: int | None, offset: int) -> int:
+    """Return the size in bytes of the complete file, as a Content-Range header states it.
 
-    Raises ChangedError unless the answer begins at `offset`, is as long as it says and tells the whole size.
+    Raises:
+        ChangedError: if the range does not start at `offset`, contradicts the length of the body, or does not state
+            the size of the complete file.
+
     """
     match = re.fullmatch(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", content_range.strip())
     if match is None or int(match[1]) != offset or length_bytes not in (None, int(match[2]) - offset + 1):
-        raise ChangedError(f"{shown} answered another part than from byte {offset} on", NETWORK_ADVICE)
+        raise ChangedError(f"{display_name} returned another range than bytes {offset}- as requested", NETWORK_ADVICE)
     return int(match[3])
 
 
-def _seconds(retry_after: str | None) -> float:
-    """Seconds or a date, or 0 for what is neither."""
+def _parse_retry_after(header: str | None) -> float:
+    """Seconds until the time in the header, which holds seconds or a date; 0 for anything else."""
     try:
-        return Retry().parse_retry_after(retry_after or "0")
+        return Retry().parse_retry_after(header or "0")
     except (InvalidHeader, ValueError, OverflowError):
         return 0

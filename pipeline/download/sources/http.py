@@ -1,4 +1,4 @@
-"""Files of http(s) servers as origins."""
+"""Files of http(s) servers."""
 
 import contextlib
 import logging
@@ -25,23 +25,26 @@ from pipeline.download.sources.base import (
     reject_html,
 )
 
-PASSING_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError)
+TRANSIENT_ERRORS = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, HTTPError)
 
-# It would print whole addresses, secrets included, about a server's malformed headers.
+# urllib3 logs complete URLs, secrets included, when a server sends malformed headers.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 class HttpSource:
-    """What an http(s) address answers. `advice` ends the message where it answers with an error or a web page."""
+    """The file at an http(s) URL. `advice` ends the messages about error statuses and web pages."""
 
-    def __init__(self, url: str, patience: RetryPolicy, advice: str) -> None:
-        self.shown = redact_url(url)
+    def __init__(self, url: str, retry_policy: RetryPolicy, advice: str) -> None:
+        self.display_name = redact_url(url)
         self._url = url
-        self._timeouts = (patience.connect_seconds, patience.read_timeout_seconds)
+        self._timeouts = (retry_policy.connect_timeout_seconds, retry_policy.read_timeout_seconds)
         self._advice = advice
 
-    def look(self) -> FileVersion:
-        """From the headers. Servers may refuse HEAD or answer it wrongly: then a GET is left unread."""
+    def stat(self) -> FileVersion:
+        """Return the version from the response headers.
+
+        Some servers refuse HEAD or answer it wrongly; then the headers are those of a GET whose body is not read.
+        """
         with self._request("HEAD") as response:
             if response.status_code == 200:
                 return _version(response)
@@ -51,61 +54,70 @@ class HttpSource:
 
     @contextlib.contextmanager
     def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
-        """By Range and If-Range. A server that knows no ranges, or another version, answers from the start."""
+        """Stream the file with Range and If-Range.
+
+        A server that does not support ranges, or has another version, sends the file from its start.
+        """
         headers = {"Range": f"bytes={offset}-", "If-Range": validator} if offset else {}
         with self._request("GET", **headers) as response:
             if offset and response.status_code == 416:
-                raise ChangedError(f"{self.shown} ends before byte {offset}, where it was to go on", NETWORK_ADVICE)
+                raise ChangedError(
+                    f"{self.display_name} has fewer than the {offset} bytes already received", NETWORK_ADVICE
+                )
             self._require_file(response)
             start, version = 0, _version(response)
             if response.status_code == 206:
-                # An encoded body counts other bytes.
+                # The offsets in an encoded body do not count bytes of the file.
                 header = "" if _is_encoded(response) else response.headers.get("Content-Range", "")
-                size_bytes = parse_content_range(self.shown, header, version.size_bytes, offset)
+                size_bytes = parse_content_range(self.display_name, header, version.size_bytes, offset)
                 start, version = offset, FileVersion(size_bytes, version.validator)
-            # A length that is known is checked for all origins alike; others, such as an encoded body's, only here.
+            # The transfer checks a known length for all sources. urllib3 has to check other lengths, such as that of an
+            # encoded body.
             response.raw.enforce_content_length = version.size_bytes is None
             chunks = iter(lambda: response.raw.read1(CHUNK_BYTES, decode_content=True), b"")
-            yield ByteStream(
-                version, start, chunks if start else reject_html(chunks, html_error(self.shown, self._advice))
-            )
+            if start == 0:
+                chunks = reject_html(chunks, html_error(self.display_name, self._advice))
+            yield ByteStream(version, start, chunks)
 
     @contextlib.contextmanager
     def _request(self, method: str, **headers: str | None) -> Iterator[Any]:
-        """The answer behind redirects, its body unread. Explains errors of the network, also those while it is read."""
+        """Yield the final response after redirects, with its body unread. Converts network errors, also of the body."""
         try:
             with requests.request(
                 method,
                 self._url,
-                headers={"Accept-Encoding": "identity", **headers},  # offsets count the file's own bytes
+                headers={"Accept-Encoding": "identity", **headers},  # offsets must count the bytes of the file itself
                 stream=True,
                 timeout=self._timeouts,
-                hooks={"response": _leave_redirect_unread},
+                hooks={"response": _close_redirect},
             ) as response:
                 yield response
         except (requests.RequestException, HTTPError) as error:
             cause = root_cause(error)
-            message = f"{self.shown} could not be read: {redact_message(cause)}"
-            if isinstance(error, PASSING_ERRORS) and not isinstance(cause, ssl.SSLCertVerificationError):
+            message = f"{self.display_name} could not be read: {redact_message(cause)}"
+            if isinstance(error, TRANSIENT_ERRORS) and not isinstance(cause, ssl.SSLCertVerificationError):
                 raise TransientError(message, NETWORK_ADVICE) from None
             raise BoxlineError(f"{message.rstrip('.')}. {self._advice}") from None
 
     def _require_file(self, response: Any) -> None:
         if response.status_code not in (200, 206):
             retry_after = response.headers.get("Retry-After")
-            raise http_error(self.shown, response.status_code, "", self._advice, retry_after)
+            raise http_error(self.display_name, response.status_code, "", self._advice, retry_after)
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-            raise html_error(self.shown, self._advice)
+            raise html_error(self.display_name, self._advice)
 
 
-def _leave_redirect_unread(response: Any, **_: Any) -> None:
-    """Requests would read the body of a redirect into memory, however long it is."""
+def _close_redirect(response: Any, **_: Any) -> None:
+    """Close a redirect before `requests` reads its body into memory, whatever its length."""
     if response.is_redirect:
         response.close()
 
 
 def _version(response: Any) -> FileVersion:
-    """By the headers, with the length of the body. That of an encoded body is not the file's; it has no offsets."""
+    """The version in the headers, with the length of the body as size.
+
+    The length of an encoded body is not the size of the file, and its offsets are of no use.
+    """
     if _is_encoded(response):
         return FileVersion(None, None)
     etag = response.headers.get("ETag", "")

@@ -1,4 +1,4 @@
-"""Files of a folder as origins."""
+"""Files of a local folder."""
 
 import contextlib
 import os
@@ -10,44 +10,44 @@ from typing import BinaryIO
 from pipeline.core.errors import BoxlineError
 from pipeline.download.sources.base import CHUNK_BYTES, ByteStream, FileVersion
 
-LAYOUT_ADVICE = "A folder given as `source` in params.yaml is laid out like the upstream."
+LAYOUT_ADVICE = "A folder given as `source` in params.yaml must have the layout of the upstream."
 
 
 class LocalSource:
-    """A file of a folder."""
+    """One local file."""
 
     def __init__(self, path: Path) -> None:
-        self.shown = str(path)
+        self.display_name = str(path)
         self._path = path
 
-    def look(self) -> FileVersion:
-        """Size and time, from the file's entry."""
-        with self._opened() as file:
+    def stat(self) -> FileVersion:
+        """Return the version, with size and modification time as validator."""
+        with self._open() as file:
             return _version(file)
 
     @contextlib.contextmanager
     def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
-        """From `offset` on where the file is still the same."""
-        with self._opened() as file:
+        """Stream the file from `offset` if it is unchanged, else from its start."""
+        with self._open() as file:
             version = _version(file)
             start = offset if validator == version.validator else 0
             file.seek(start)
             yield ByteStream(version, start, iter(lambda: self._read(file), b""))
 
-    def _opened(self) -> BinaryIO:
-        with self._explained():
+    def _open(self) -> BinaryIO:
+        with self._as_boxline_errors():
             mode = self._path.stat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a pipe would wait forever
-                raise BoxlineError(f"{self._path} is not a regular file. Put the file itself there.")
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would block forever
+                raise BoxlineError(f"{self._path} is not a regular file. Replace it with the file itself.")
             return self._path.open("rb")
 
     def _read(self, file: BinaryIO) -> bytes:
-        with self._explained():
+        with self._as_boxline_errors():
             return file.read(CHUNK_BYTES)
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Around nothing but what is asked of this file: writing its copy has faults of its own."""
+    def _as_boxline_errors(self) -> Iterator[None]:
+        """Convert OSErrors. For reads of this file only: an error while the copy is written is another one."""
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):
@@ -57,5 +57,5 @@ class LocalSource:
 
 
 def _version(file: BinaryIO) -> FileVersion:
-    facts = os.fstat(file.fileno())
-    return FileVersion(facts.st_size, f"{facts.st_size} bytes, mtime {facts.st_mtime_ns} ns")
+    status = os.fstat(file.fileno())
+    return FileVersion(status.st_size, f"{status.st_size} bytes, mtime {status.st_mtime_ns} ns")

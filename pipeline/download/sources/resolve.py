@@ -1,4 +1,4 @@
-"""What a user writes as `source`, and the files below it."""
+"""From the `source` of params.yaml to the sources of a dataset's or model's files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,38 +15,49 @@ from pipeline.download.sources.s3 import s3_sources
 from pipeline.download.sources.unpacked import UnpackedFolder
 
 SCHEMES = ("http", "https", "s3")
-SOURCE_ADVICE = "Check the address under `source` in params.yaml."
+SOURCE_ADVICE = "Check the address in `source` of params.yaml."
 
 
-def resolve_sources(root: str, assets: Sequence[Asset], patience: RetryPolicy) -> list[FileSource | UnpackedFolder]:
-    """Where each asset comes from. `root` is a folder or an http(s) or s3 address, laid out like the upstream.
+def resolve_sources(
+    base_url: str, assets: Sequence[Asset], retry_policy: RetryPolicy
+) -> list[FileSource | UnpackedFolder]:
+    """Return the source of each asset.
 
-    What a root has behind a question mark, such as the signature of a cloud's container, is sent with every file.
-    Raises BoxlineError for an address of another kind.
+    Args:
+        base_url: a folder, or an http(s):// or s3:// URL, that has the layout of the upstream. The query of a URL, such
+            as the signature of a cloud container, is sent with every request.
+        assets: the files.
+        retry_policy: its timeouts are those of the connections.
+
+    Raises:
+        BoxlineError: for any other kind of address.
+
     """
-    scheme = root.partition("://")[0].lower() if "://" in root else None
+    scheme = base_url.partition("://")[0].lower() if "://" in base_url else None
     if scheme is None:
         try:
-            folder = Path(root).expanduser()
+            folder = Path(base_url).expanduser()
         except RuntimeError:
-            raise BoxlineError(f"{root} begins with a user that this machine does not know. {SOURCE_ADVICE}") from None
-        return [_in_folder(folder, asset) for asset in assets]
+            raise BoxlineError(
+                f"{base_url} starts with a user name that is unknown on this machine. {SOURCE_ADVICE}"
+            ) from None
+        return [_source_in_folder(folder, asset) for asset in assets]
     if scheme == "s3":
-        return [*s3_sources(root, [asset.path for asset in assets], patience, SOURCE_ADVICE)]
+        return [*s3_sources(base_url, [asset.path for asset in assets], retry_policy, SOURCE_ADVICE)]
     if scheme not in SCHEMES:
         raise BoxlineError(
-            f"{redact_url(root)} cannot be read: "
-            "`source` in params.yaml takes a folder, or an http(s):// or s3:// address."
+            f"{redact_url(base_url)} cannot be read: "
+            "`source` in params.yaml must be a folder, or an http(s):// or s3:// URL."
         )
-    return [HttpSource(_joined(root, asset.path), patience, SOURCE_ADVICE) for asset in assets]
+    return [HttpSource(_join_url(base_url, asset.path), retry_policy, SOURCE_ADVICE) for asset in assets]
 
 
-def _in_folder(folder: Path, asset: Asset) -> FileSource | UnpackedFolder:
+def _source_in_folder(folder: Path, asset: Asset) -> FileSource | UnpackedFolder:
     if asset.unpacked and folder.is_dir() and not (folder / asset.path).exists():
         return UnpackedFolder(folder, asset)
     return LocalSource(folder / asset.path)
 
 
-def _joined(root: str, path: str) -> str:
-    parts = split_address(root)
+def _join_url(base_url: str, path: str) -> str:
+    parts = split_address(base_url)
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(path)}", fragment=""))

@@ -1,4 +1,4 @@
-"""A folder that holds the members of an archive in place of the archive."""
+"""A local folder that holds the members of an archive instead of the archive."""
 
 import glob
 import hashlib
@@ -15,38 +15,41 @@ from pipeline.download.sources.local import LAYOUT_ADVICE
 
 
 class UnpackedFolder:
-    """The files below `root` that match `asset.unpacked`; the same files make the same archive."""
+    """The files below `root` that match `asset.unpacked`. Equal files make an identical archive."""
 
     def __init__(self, root: Path, asset: Asset) -> None:
-        self.shown = str(root)
+        self.display_name = str(root)
         self._root = root
         self._asset = asset
 
-    def look(self) -> FileVersion:
-        """Names, sizes and times of all members; the size of their archive shows when it is made."""
+    def stat(self) -> FileVersion:
+        """Return the version, with a digest of all names, sizes and times as validator.
+
+        The size of the archive is unknown until it is written.
+        """
         digest = hashlib.sha256()
         for name in self._names():
-            facts = self._facts(name)
-            digest.update(f"{name!r} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+            status = self._stat_member(name)
+            digest.update(f"{name!r} {status.st_size} {status.st_mtime_ns}\n".encode())
         return FileVersion(None, f"members sha256:{digest.hexdigest()}")
 
     def content_bytes(self) -> int:
-        """Of all members; their archive has a little more."""
-        return sum(self._facts(name).st_size for name in self._names())
+        """Return the total size of the members, which is slightly less than that of their archive."""
+        return sum(self._stat_member(name).st_size for name in self._names())
 
     def pack(self, target: Path) -> None:
-        """Write the members as one archive, in order of their names."""
+        """Write the members as one archive, ordered by name."""
         names = self._names()
         with bar(f"packing {self._asset.path}", len(names), "file") as progress:
 
             def members() -> Iterator[tuple[str, bytes]]:
                 for name in names:
-                    yield name, self._content(name)
+                    yield name, self._read_member(name)
                     progress.update()
 
             write_archive(target, members())
 
-    def _facts(self, name: str) -> os.stat_result:
+    def _stat_member(self, name: str) -> os.stat_result:
         try:
             return (self._root / name).stat()
         except OSError as error:
@@ -56,27 +59,27 @@ class UnpackedFolder:
         names: list[str] = []
         for pattern in self._asset.unpacked:
             # As in a shell, names that begin with a dot stay hidden.
-            found = glob.glob(pattern, root_dir=self._root)  # noqa: PTH207
-            if not found:
+            matches = glob.glob(pattern, root_dir=self._root)  # noqa: PTH207
+            if not matches:
                 raise BoxlineError(
-                    f"{self._root} holds neither {self._asset.path} nor, unpacked, {pattern}. {LAYOUT_ADVICE}"
+                    f"{self._root} contains neither {self._asset.path} nor its members {pattern}. {LAYOUT_ADVICE}"
                 )
-            names += [Path(name).as_posix() for name in found]
+            names += [Path(name).as_posix() for name in matches]
         return sorted(names)
 
-    def _content(self, name: str) -> bytes:
-        """The file's bytes. A link may lead elsewhere below the root, not out of it: nobody gave what lies there."""
+    def _read_member(self, name: str) -> bytes:
+        """Read a file. A link may point elsewhere below the root, but not out of it, to files that nobody provided."""
         path = self._root / name
         try:
-            name.encode()  # an archive's names are UTF-8
+            name.encode()  # names in an archive are UTF-8
             if not path.resolve(strict=True).is_relative_to(self._root.resolve()):
-                raise BoxlineError(f"{path} is a link that leads out of {self._root}. Put the file itself there.")
+                raise BoxlineError(f"{path} is a link that leads out of {self._root}. Replace it with the file itself.")
             if not path.is_file():
-                raise BoxlineError(f"{path} is not a regular file. Put the file itself there.")
+                raise BoxlineError(f"{path} is not a regular file. Replace it with the file itself.")
             if path.stat().st_size > MAX_IMAGE_BYTES:
                 raise BoxlineError(f"{path} has {path.stat().st_size} bytes, more than {MAX_IMAGE_BYTES} allowed.")
             return path.read_bytes()
         except UnicodeEncodeError:
             raise BoxlineError(f"{str(path)!r} has a name that is not UTF-8. Rename it.") from None
-        except (OSError, RuntimeError) as error:  # the second before Python 3.13, for a link that leads to itself
+        except (OSError, RuntimeError) as error:  # RuntimeError before Python 3.13, for a link to itself
             raise BoxlineError(f"{path} could not be read: {getattr(error, 'strerror', error)}.") from None

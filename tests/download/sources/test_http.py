@@ -1,4 +1,4 @@
-"""Servers whose certificate nobody vouches for."""
+"""Servers with an untrusted certificate."""
 
 import datetime
 import ssl
@@ -21,7 +21,7 @@ from tests.support.servers import Server
 
 @pytest.fixture
 def self_signed(tmp_path: Path) -> Iterator[str]:
-    """The address of a server with a certificate of its own making."""
+    """Yield the address of a server with a self-signed certificate."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "here")])
     first, last = datetime.datetime(2026, 1, 1), datetime.datetime(2126, 1, 1)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), first, last)
@@ -41,11 +41,11 @@ def self_signed(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_final(
+def test_untrusted_certificate_is_not_retried(
     self_signed: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
         message = failure(Asset("a.zip"), self_signed, tmp_path / "out")
     assert message.startswith(f"{self_signed}/a.zip could not be read: [SSL: CERTIFICATE_VERIFY_FAILED]")
-    assert message.endswith(". Check the address under `source` in params.yaml.")
+    assert message.endswith(". Check the address in `source` of params.yaml.")
     assert caplog.messages == []

@@ -16,15 +16,15 @@ from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sources.s3 import CREDENTIALS_ADVICE
 from pipeline.download.sync import install, sync_files
 from pipeline.download.transfer import download_file
-from tests.support.servers import BadServer, MissingObject, seaweed
+from tests.support.servers import Fault, FaultyServer, seaweed
 
 pytestmark = pytest.mark.slow
 
 CONTENT = random.Random(2017).randbytes(300_000)
 KEY = "mirror/sub/good.bin"
 ASSET = Asset("sub/good.bin")
-ADVICE = "Check the address under `source` in params.yaml."
-QUICK = RetryPolicy(tries=2, first_pause_seconds=0.001)
+ADVICE = "Check the address in `source` of params.yaml."
+QUICK = RetryPolicy(max_attempts=2, initial_backoff_seconds=0.001)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Boto3's bucket with one object; the environment says where it is and who asks."""
+    """A boto3 bucket with one object; endpoint and credentials are in the environment."""
     settings = {"ENDPOINT_URL_S3": endpoint, "ACCESS_KEY_ID": "reader", "SECRET_ACCESS_KEY": "right"}
     for name, value in {**settings, "CONFIG_FILE": str(tmp_path / "none"), "EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
@@ -44,25 +44,25 @@ def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> An
     return data
 
 
-def failure(root: str, asset: Asset, folder: Path, patience: RetryPolicy = QUICK) -> str:
+def failure(root: str, asset: Asset, folder: Path, retry_policy: RetryPolicy = QUICK) -> str:
     with pytest.raises(BoxlineError) as raised:
-        download_file(asset, root, folder, patience)
+        download_file(asset, root, folder, retry_policy)
     assert [path for path in folder.rglob("*") if path.is_file()] == []
     return str(raised.value)
 
 
 @pytest.mark.parametrize("root", ["s3://data/mirror", "S3://data//mirror/", "s3://data"])
-def test_an_object_comes(bucket: Any, tmp_path: Path, root: str) -> None:
+def test_object_is_downloaded(bucket: Any, tmp_path: Path, root: str) -> None:
     asset = Asset(KEY) if root == "s3://data" else ASSET
     assert download_file(asset, root, tmp_path).read_bytes() == CONTENT
 
 
-def test_what_is_wrong_is_said(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_messages_name_the_cause(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert failure("s3://data/mirror", Asset("none.bin"), tmp_path) == (
-        f"s3://data/mirror/none.bin answered 404 NoSuchKey. {ADVICE}"
+        f"s3://data/mirror/none.bin returned 404 NoSuchKey. {ADVICE}"
     )
-    assert failure("s3://nowhere", ASSET, tmp_path) == f"s3://nowhere/sub/good.bin answered 404 NoSuchBucket. {ADVICE}"
-    assert failure("s3:///mirror", ASSET, tmp_path) == f"s3:///mirror names no bucket. {ADVICE}"
+    assert failure("s3://nowhere", ASSET, tmp_path) == f"s3://nowhere/sub/good.bin returned 404 NoSuchBucket. {ADVICE}"
+    assert failure("s3:///mirror", ASSET, tmp_path) == f"s3:///mirror has no bucket name. {ADVICE}"
     message = failure("s3://no_such bucket", ASSET, tmp_path)
     assert message.startswith(
         "s3://no_such bucket/sub/good.bin could not be read: Parameter validation failed: Invalid"
@@ -70,24 +70,24 @@ def test_what_is_wrong_is_said(bucket: Any, tmp_path: Path, monkeypatch: pytest.
     assert "\n" not in message
     for address in ("s3://key:secret@data/mirror", "s3://key:sec/ret@data/mirror"):
         assert failure(address, ASSET, tmp_path) == (
-            f"An s3 address begins with the name of a bucket and nothing else. {CREDENTIALS_ADVICE}"
+            f"An s3:// URL starts with the name of a bucket and nothing else. {CREDENTIALS_ADVICE}"
         )
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     assert failure("s3://data/mirror", ASSET, tmp_path) == (
-        f"s3://data/{KEY} answered 403 SignatureDoesNotMatch. {CREDENTIALS_ADVICE}"
+        f"s3://data/{KEY} returned 403 SignatureDoesNotMatch. {CREDENTIALS_ADVICE}"
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     assert failure("s3://data/mirror", ASSET, tmp_path) == (
-        f"s3://data/{KEY} answered 403 InvalidAccessKeyId. {CREDENTIALS_ADVICE}"
+        f"s3://data/{KEY} returned 403 InvalidAccessKeyId. {CREDENTIALS_ADVICE}"
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     assert failure("s3://data/mirror", ASSET, tmp_path) == (
         f's3://data/{KEY} could not be read: Could not connect to the endpoint URL: "http://127.0.0.1:9/data/{KEY}" '
-        "(2 tries). Check the network, then run it again."
+        "(2 attempts). Check the network, then run the command again."
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "nonsense")
     assert failure("s3://data/mirror", ASSET, tmp_path) == (
-        f"S3 cannot be asked: Invalid endpoint: nonsense. {CREDENTIALS_ADVICE}"
+        f"The S3 client could not be created: Invalid endpoint: nonsense. {CREDENTIALS_ADVICE}"
     )
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -97,16 +97,16 @@ def test_what_is_wrong_is_said(bucket: Any, tmp_path: Path, monkeypatch: pytest.
     )
 
 
-def test_a_part_is_completed_and_an_unchanged_object_kept(
+def test_partial_file_is_resumed_and_unchanged_object_reused(
     bucket: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    [origin] = resolve_sources("s3://data/mirror", [ASSET], QUICK)
-    version = origin.look()
+    [source] = resolve_sources("s3://data/mirror", [ASSET], QUICK)
+    version = source.stat()
     assert version.size_bytes == len(CONTENT)
-    state, out, report = tmp_path / "state", tmp_path / "out", tmp_path / "report.json"
+    partial_dir, out, report = tmp_path / "partial", tmp_path / "out", tmp_path / "report.json"
     for path, content in {
-        state / "files" / ASSET.path: CONTENT[:70_000],
-        state / "records" / f"{ASSET.path}.json": json.dumps(
+        partial_dir / "files" / ASSET.path: CONTENT[:70_000],
+        partial_dir / "metadata" / f"{ASSET.path}.json": json.dumps(
             {"origin": f"s3://data/{KEY}", "size_bytes": len(CONTENT), "validator": version.validator}
         ).encode(),
     }.items():
@@ -114,18 +114,20 @@ def test_a_part_is_completed_and_an_unchanged_object_kept(
         path.write_bytes(content)
     with caplog.at_level("INFO", logger="pipeline"):
         for _ in range(2):
-            install(sync_files([ASSET], "s3://data/mirror", state, out, report, QUICK), state, out, report)
+            downloaded = sync_files([ASSET], "s3://data/mirror", partial_dir, out, report, QUICK)
+            install(downloaded, partial_dir, out, report)
     assert (out / ASSET.path).read_bytes() == CONTENT
     assert caplog.messages == [
-        f"s3://data/{KEY}: going on after 70000 bytes",
-        f"s3://data/{KEY} has not changed: kept",
+        f"s3://data/{KEY}: resuming after 70000 bytes",
+        f"s3://data/{KEY} is unchanged: keeping the previous download",
     ]
     bucket.put_object(Key=KEY, Body=CONTENT[::-1])
-    install(sync_files([ASSET], "s3://data/mirror", state, out, report, QUICK), state, out, report)
+    downloaded = sync_files([ASSET], "s3://data/mirror", partial_dir, out, report, QUICK)
+    install(downloaded, partial_dir, out, report)
     assert (out / ASSET.path).read_bytes() == CONTENT[::-1]
 
 
-CUT = MissingObject(cut=70_000)
+CUT = Fault(cut=70_000)
 FROM_CUT = "bytes=70000-"
 
 
@@ -133,34 +135,34 @@ FROM_CUT = "bytes=70000-"
     ("faults", "ranges"),
     [
         ([CUT], [None, FROM_CUT]),
-        ([CUT, MissingObject(shift=5)], [None, FROM_CUT, None]),
-        ([CUT, MissingObject(status=412, body=b"")], [None, FROM_CUT, None]),
-        ([CUT, MissingObject(status=416, body=b"")], [None, FROM_CUT, None]),
-        ([CUT, MissingObject(ignores_range=True)], [None, FROM_CUT]),
-        ([MissingObject(status=503, body=b"", headers={"Retry-After": "0"})], [None, None]),
-        ([MissingObject(status=429, body=b"")], [None, None]),
-        ([MissingObject(stall=70_000)], [None, "bytes=65536-"]),  # whole chunks
-        ([MissingObject(cut=0)], [None, None]),
-        ([MissingObject(headers={"Content-Length": None})], [None]),
+        ([CUT, Fault(shift=5)], [None, FROM_CUT, None]),
+        ([CUT, Fault(status=412, body=b"")], [None, FROM_CUT, None]),
+        ([CUT, Fault(status=416, body=b"")], [None, FROM_CUT, None]),
+        ([CUT, Fault(ignores_range=True)], [None, FROM_CUT]),
+        ([Fault(status=503, body=b"", headers={"Retry-After": "0"})], [None, None]),
+        ([Fault(status=429, body=b"")], [None, None]),
+        ([Fault(stall=70_000)], [None, "bytes=65536-"]),  # only complete chunks are kept
+        ([Fault(cut=0)], [None, None]),
+        ([Fault(headers={"Content-Length": None})], [None]),
     ],
 )
-def test_a_bad_server_is_asked_for_the_rest(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[MissingObject], ranges: list[str | None]
+def test_missing_bytes_are_requested_after_faults(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[Fault], ranges: list[str | None]
 ) -> None:
-    """What a server of our own can do to S3's client, and a real one does not."""
-    server = BadServer({f"data/{KEY}": CONTENT}, *faults)
+    """Faults that the test server can inject, unlike a real S3 server."""
+    server = FaultyServer({f"data/{KEY}": CONTENT}, *faults)
     with server.running() as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
         path = download_file(
-            ASSET, "s3://data/mirror", tmp_path, RetryPolicy(read_timeout_seconds=0.5, first_pause_seconds=0.001)
+            ASSET, "s3://data/mirror", tmp_path, RetryPolicy(read_timeout_seconds=0.5, initial_backoff_seconds=0.001)
         )
     assert path.read_bytes() == CONTENT
     assert server.ranges == ranges
 
 
-def test_a_web_page_is_no_object(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What consoles and portals answer to everything."""
-    server = BadServer({f"data/{KEY}": b" <!DOCTYPE html><title>Console</title>" + bytes(99)})
+def test_web_page_in_place_of_object_is_an_error(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Web consoles and captive portals return HTML for any request."""
+    server = FaultyServer({f"data/{KEY}": b" <!DOCTYPE html><title>Console</title>" + bytes(99)})
     with server.running() as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
         assert failure("s3://data/mirror", ASSET, tmp_path) == f"s3://data/{KEY} is a web page, not a file. {ADVICE}"

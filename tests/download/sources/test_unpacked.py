@@ -22,58 +22,58 @@ def unpacked(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_that_holds_the_members_is_packed(unpacked: Path, tmp_path: Path) -> None:
+def test_folder_with_members_is_packed(unpacked: Path, tmp_path: Path) -> None:
     path = download_file(UNPACKED, str(unpacked), tmp_path / "out")
     assert path == tmp_path / "out" / "set.zip"
     with zipfile.ZipFile(path) as archive:
-        # in order of their names, and nothing else that lies there
+        # ordered by name, without the other files of the folder
         assert archive.namelist() == ["labels.csv", "train/a/9.jpg", "train/b/10.jpg", "train/b/2.jpg"]
         assert all(archive.read(name) == name.encode() for name in archive.namelist())
     os.utime(unpacked / "labels.csv", (0, 0))
     assert download_file(UNPACKED, str(unpacked), tmp_path / "again").read_bytes() == path.read_bytes()
 
 
-def test_an_archive_goes_before_its_members(unpacked: Path, tmp_path: Path) -> None:
+def test_archive_takes_precedence_over_members(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "set.zip").write_bytes(CONTENT)
     asset = Asset("set.zip", unpacked=UNPACKED.unpacked)
     assert download_file(asset, str(unpacked), tmp_path / "out").read_bytes() == CONTENT
 
 
-def test_a_folder_that_lacks_some_members(unpacked: Path, tmp_path: Path) -> None:
+def test_folder_without_some_members_is_an_error(unpacked: Path, tmp_path: Path) -> None:
     (unpacked / "labels.csv").unlink()
     assert failure(UNPACKED, str(unpacked), tmp_path / "out") == (
-        f"{unpacked} holds neither set.zip nor, unpacked, labels.csv. "
-        "A folder given as `source` in params.yaml is laid out like the upstream."
+        f"{unpacked} contains neither set.zip nor its members labels.csv. "
+        "A folder given as `source` in params.yaml must have the layout of the upstream."
     )
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     assert failure(UNPACKED, f"{tmp_path}/nowhere", tmp_path / "out") == (
         f"{tmp_path}/nowhere/set.zip not found. "
-        "A folder given as `source` in params.yaml is laid out like the upstream."
+        "A folder given as `source` in params.yaml must have the layout of the upstream."
     )
 
 
-def test_links_lead_nowhere_else(unpacked: Path, tmp_path: Path) -> None:
+def test_links_out_of_the_folder_are_rejected(unpacked: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.txt").write_text("secret")
     (unpacked / "train" / "a" / "z.jpg").symlink_to(tmp_path / "secret.txt")
     assert failure(UNPACKED, str(unpacked), tmp_path / "out") == (
-        f"{unpacked}/train/a/z.jpg is a link that leads out of {unpacked}. Put the file itself there."
+        f"{unpacked}/train/a/z.jpg is a link that leads out of {unpacked}. Replace it with the file itself."
     )
     (unpacked / "train" / "a" / "z.jpg").unlink()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "1.jpg").write_text("secret")
     (unpacked / "train" / "c").symlink_to(tmp_path / "elsewhere")
     assert failure(UNPACKED, str(unpacked), tmp_path / "out") == (
-        f"{unpacked}/train/c/1.jpg is a link that leads out of {unpacked}. Put the file itself there."
+        f"{unpacked}/train/c/1.jpg is a link that leads out of {unpacked}. Replace it with the file itself."
     )
 
 
-def test_members_that_cannot_be_packed(unpacked: Path, tmp_path: Path) -> None:
+def test_unpackable_members_are_errors(unpacked: Path, tmp_path: Path) -> None:
     path = unpacked / "train" / "a" / "z.jpg"
-    os.mkfifo(path)  # to read it would wait forever
+    os.mkfifo(path)  # reading it would block forever
     assert failure(UNPACKED, str(unpacked), tmp_path / "out") == (
-        f"{path} is not a regular file. Put the file itself there."
+        f"{path} is not a regular file. Replace it with the file itself."
     )
     path.unlink()
     path.symlink_to(path.name)
