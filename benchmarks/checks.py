@@ -1,4 +1,4 @@
-"""All checks of the tables at COCO's full size, and the ones of rows alone as loops over dictionaries."""
+"""All checks of COCO-size tables, compared with loops over rows for some of them."""
 
 import hashlib
 import math
@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.ways import compare
+from benchmarks.processes import compare
 from pipeline.core import schema
 from pipeline.core.config import load_params
 from pipeline.core.parquet import FILES, read_table, write_table
 from pipeline.datasets.annotations import Tables
-from pipeline.datasets.coco import reader
+from pipeline.datasets.coco.reader import CocoReader
 from pipeline.validation.config import checks_of
 from pipeline.validation.run import Validation, validate
 
@@ -25,35 +25,35 @@ COARSE_SIDE, SIDE = 4, 16
 
 
 def checks_benchmark(folder: Path) -> dict[str, float]:
-    """On tables of the annotations that `write_annotations` left in `folder`, with made-up thumbnails."""
-    tables = reader.read(folder)
+    """Compare loops and checks, on annotations that `write_annotations` wrote to `folder` and random thumbnails."""
+    tables = CocoReader().read(folder)
     tables.write(folder / "tables")
     write_table(folder / FILES, _files(tables.images), schema.FILES)
-    return compare("benchmarks.checks", "loops_over_rows", "all_checks", folder, ROUNDS)
+    return compare("benchmarks.checks", "loop_over_rows", "check_valid_tables", folder, ROUNDS)
 
 
-def refused_benchmark(folder: Path) -> dict[str, float]:
-    """How much longer the checks take where they refuse every box, on what `checks_benchmark` left in `folder`."""
+def quarantine_benchmark(folder: Path) -> dict[str, float]:
+    """The cost of rejecting every box, on the tables that `checks_benchmark` wrote to `folder`."""
     tables = Tables.read(folder / "tables")
-    turned = tables.boxes.set_column(
+    negated = tables.boxes.set_column(
         tables.boxes.column_names.index("width"), schema.BOXES.field("width"), pc.negate(tables.boxes["width"])
     )
-    replace(tables, boxes=turned).write(folder / "refused")
-    return compare("benchmarks.checks", "all_refused", "all_checks", folder, ROUNDS)
+    replace(tables, boxes=negated).write(folder / "invalid")
+    return compare("benchmarks.checks", "check_invalid_tables", "check_valid_tables", folder, ROUNDS)
 
 
-def all_checks(folder: Path) -> None:
-    """As the stage `validate` does, every check of params.yaml among them: rows, classes, similar images."""
+def check_valid_tables(folder: Path) -> None:
+    """Run every check of params.yaml as the stage `validate` does: rows, classes, similar images."""
     validation = _validated(folder, "tables")
     if validation.quarantine.num_rows:
-        raise ValueError(f"made-up rows were refused: {validation.failures()}")
+        raise ValueError(f"synthetic rows were rejected: {validation.failures()}")
 
 
-def all_refused(folder: Path) -> None:
-    """The same where every box goes to quarantine, which keeps each row as JSON."""
-    validation = _validated(folder, "refused")
+def check_invalid_tables(folder: Path) -> None:
+    """The same with every box in quarantine, which stores each row as JSON."""
+    validation = _validated(folder, "invalid")
     if validation.accepted.boxes.num_rows:
-        raise ValueError(f"made-up rows were accepted: {validation.overview.counts()}")
+        raise ValueError(f"synthetic rows were accepted: {validation.overview.counts()}")
 
 
 def _validated(folder: Path, tables: str) -> Validation:
@@ -61,20 +61,20 @@ def _validated(folder: Path, tables: str) -> Validation:
     return validate(Tables.read(folder / tables), read_table(folder / FILES, schema.FILES), limits, checks)
 
 
-def loops_over_rows(folder: Path) -> None:
-    """The checks of single rows as most projects have them: keys, known ids, finite, positive, inside, duplicates."""
+def loop_over_rows(folder: Path) -> None:
+    """Check rows with Python loops: keys, known ids, finite and positive numbers, inside the image, duplicates."""
     tables = Tables.read(folder / "tables")
     images = {row["image_id"]: row for row in tables.images.to_pylist()}
     categories = {row["category_id"] for row in tables.categories.to_pylist()}
     boxes = tables.boxes.to_pylist()
     ids = Counter(box["box_id"] for box in boxes)
     seen: set[tuple[Any, ...]] = set()
-    bad = [box for box in boxes if not _is_good(box, images, categories, ids) or _is_repeated(box, seen)]
-    if bad:
-        raise ValueError(f"made-up rows were refused: {bad[0]}")
+    invalid = [box for box in boxes if not _is_valid(box, images, categories, ids) or _is_duplicate(box, seen)]
+    if invalid:
+        raise ValueError(f"synthetic rows were rejected: {invalid[0]}")
 
 
-def _is_good(box: dict[str, Any], images: dict[int, Any], categories: set[int], ids: Counter[int]) -> bool:
+def _is_valid(box: dict[str, Any], images: dict[int, Any], categories: set[int], ids: Counter[int]) -> bool:
     image = images.get(box["image_id"])
     return (
         image is not None
@@ -91,7 +91,7 @@ def _is_good(box: dict[str, Any], images: dict[int, Any], categories: set[int], 
     )
 
 
-def _is_repeated(box: dict[str, Any], seen: set[tuple[Any, ...]]) -> bool:
+def _is_duplicate(box: dict[str, Any], seen: set[tuple[Any, ...]]) -> bool:
     key = (box["image_id"], box["category_id"], box["x"], box["y"], box["width"], box["height"])
     if key in seen:
         return True
@@ -100,7 +100,7 @@ def _is_repeated(box: dict[str, Any], seen: set[tuple[Any, ...]]) -> bool:
 
 
 def _files(images: pa.Table) -> pa.Table:
-    """What `inspect` would find: each file another one, thumbnails of soft clouds with grain."""
+    """The output of `inspect` for distinct files, with thumbnails of soft clouds and grain."""
     count = images.num_rows
     random = np.random.default_rng(2017)
     clouds = random.integers(20, 236, (count, COARSE_SIDE, COARSE_SIDE)).repeat(SIDE // COARSE_SIDE, axis=1)

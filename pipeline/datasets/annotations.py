@@ -1,8 +1,9 @@
-"""What every reader yields, whatever the dataset was published as."""
+"""The tables that every reader returns, whatever format its dataset is published in."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,21 +17,28 @@ from pipeline.geometry.boxes import Boxes, as_boxes
 
 @dataclass(frozen=True)
 class Tables:
-    """Images, boxes and categories, with the schemas of pipeline/core/schema.py."""
+    """The annotations of a dataset.
+
+    Attributes:
+        images: schema.IMAGES.
+        boxes: schema.BOXES.
+        categories: schema.CATEGORIES.
+
+    """
 
     images: pa.Table
     boxes: pa.Table
     categories: pa.Table
 
     def write(self, folder: Path) -> None:
-        """Three Parquet files."""
+        """Write one Parquet file per table into `folder`."""
         write_table(folder / "images.parquet", self.images, schema.IMAGES)
         write_table(folder / "boxes.parquet", self.boxes, schema.BOXES)
         write_table(folder / "categories.parquet", self.categories, schema.CATEGORIES)
 
     @classmethod
     def read(cls, folder: Path) -> "Tables":
-        """What `write` wrote, schemas checked."""
+        """Read the files that `write` has written, and check their schemas."""
         return cls(
             read_table(folder / "images.parquet", schema.IMAGES),
             read_table(folder / "boxes.parquet", schema.BOXES),
@@ -38,21 +46,42 @@ class Tables:
         )
 
     def split(self, name: str) -> "Tables":
-        """The images of that split with their boxes; all categories."""
-        return self._with_images(pc.equal(self.images["split"], name))
+        """The images of one split with their boxes, and all categories."""
+        return self._select_images(pc.equal(self.images["split"], name))
 
     def of_images(self, image_ids: NDArray[np.int64]) -> "Tables":
-        """Those images with their boxes; all categories."""
-        return self._with_images(pc.is_in(self.images["image_id"], value_set=pa.array(image_ids)))
+        """The images with these ids with their boxes, and all categories."""
+        return self._select_images(pc.is_in(self.images["image_id"], value_set=pa.array(image_ids)))
 
-    def _with_images(self, chosen: pa.Array) -> "Tables":
-        images = self.images.filter(chosen)
-        their_boxes = pc.is_in(self.boxes["image_id"], value_set=images["image_id"].combine_chunks())
-        return Tables(images, self.boxes.filter(their_boxes), self.categories)
+    def _select_images(self, selected: pa.Array) -> "Tables":
+        images = self.images.filter(selected)
+        has_image = pc.is_in(self.boxes["image_id"], value_set=images["image_id"].combine_chunks())
+        return Tables(images, self.boxes.filter(has_image), self.categories)
+
+
+def images_table(
+    image_ids: Sequence[int],
+    splits: Sequence[str],
+    file_names: Sequence[str],
+    sizes: Sequence[tuple[int, int]],
+    archives: Sequence[str],
+    members: Sequence[str],
+) -> pa.Table:
+    """A table schema.IMAGES from its columns. `sizes` are width and height in pixels."""
+    columns = [
+        image_ids,
+        splits,
+        file_names,
+        [width for width, _ in sizes],
+        [height for _, height in sizes],
+        archives,
+        members,
+    ]
+    return _table(columns, schema.IMAGES)
 
 
 def categories_table(ids: Sequence[int], names: Sequence[str], supercategories: Sequence[str]) -> pa.Table:
-    """Categories in order of their ids, with contiguous class indices from 0."""
+    """A table schema.CATEGORIES: categories in ascending order of ids, with contiguous class indices from 0."""
     order = np.argsort(ids)
     columns = [
         [ids[i] for i in order],
@@ -60,36 +89,49 @@ def categories_table(ids: Sequence[int], names: Sequence[str], supercategories: 
         [names[i] for i in order],
         [supercategories[i] for i in order],
     ]
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema.CATEGORIES, strict=True)], schema.CATEGORIES)
+    return _table(columns, schema.CATEGORIES)
 
 
 def boxes_table(image_ids: Sequence[int], category_ids: Sequence[int], boxes_xywh: ArrayLike) -> pa.Table:
-    """Boxes in pixels, [N, 4], numbered from 1 in that order; no outlines, so the area is the box's, and no crowds."""
-    ids = np.arange(1, len(image_ids) + 1)
+    """A table schema.BOXES for datasets without outlines and crowd regions.
+
+    Args:
+        image_ids: the image of each box, [N].
+        category_ids: the category of each box, [N].
+        boxes_xywh: pixels, [N, 4].
+
+    Returns:
+        Boxes numbered from 1 in the given order; the area is that of the box.
+
+    """
+    box_ids = np.arange(1, len(image_ids) + 1)
     x, y, width, height = as_boxes(boxes_xywh).T
-    columns = [ids, image_ids, category_ids, x, y, width, height, width * height, np.zeros(len(ids), bool)]
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema.BOXES, strict=True)], schema.BOXES)
+    columns = [box_ids, image_ids, category_ids, x, y, width, height, width * height, np.zeros(len(box_ids), bool)]
+    return _table(columns, schema.BOXES)
 
 
 def boxes_xywh_of(table: pa.Table) -> Boxes:
-    """Columns x, y, width, height of boxes or detections as [N, 4]."""
+    """The columns x, y, width and height of a table of boxes or detections, pixels, [N, 4]."""
     return np.stack([table[name].to_numpy() for name in ("x", "y", "width", "height")], axis=1)
 
 
 def image_scale_of(table: pa.Table, images: pa.Table) -> Boxes:
-    """Width, height, width, height of the image of each row of `table`, [N, 4]: divides boxes_xywh into fractions."""
+    """Width, height, width and height in pixels of the image of each row of `table`, [N, 4].
+
+    Boxes in pixels divided by it are relative to their image.
+    """
     rows = pc.index_in(table["image_id"], value_set=images["image_id"].combine_chunks())
     sizes = [images[name].take(rows).to_numpy() for name in ("width", "height")]
     return np.tile(np.stack(sizes, axis=1).astype(np.float64), 2)
 
 
 def without_crowds(boxes: pa.Table) -> pa.Table:
-    """The rows of boxes that are objects, and no crowd regions."""
+    """The boxes that are single objects."""
     return boxes.filter(pc.invert(boxes["is_crowd"]))
 
 
 def rows_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[NDArray[np.int64]]:
-    """The rows of `boxes` that belong to each image, in the order of the table; int64 [N], N may be 0."""
+    """The row indices of the boxes of each image, in the order of the table; int64 [N], N may be 0."""
     box_image_ids = boxes["image_id"].to_numpy()
     order = np.argsort(box_image_ids, kind="stable")
     wanted = np.fromiter(image_ids, np.int64)
@@ -97,3 +139,8 @@ def rows_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[NDArray
     ends = np.searchsorted(box_image_ids[order], wanted, side="right")
     for start, end in zip(starts, ends, strict=True):
         yield order[start:end]
+
+
+def _table(columns: Sequence[Any], columns_schema: pa.Schema) -> pa.Table:
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, columns_schema, strict=True)]
+    return pa.table(arrays, columns_schema)

@@ -1,64 +1,118 @@
-"""The parts of a dataset by the name of its module, imported only when a stage asks for them.
+"""The datasets by the name of their module in params.yaml. Each part of a dataset is imported only on request.
 
-pipeline/datasets/<module>/ holds
-source.py   UPSTREAM, the publisher's address or None where nobody publishes it, and ASSETS, the files below it;
-sample.py   Sample, its section of params.yaml, and write_sample, which draws a small stand-in in the same format;
-reader.py   read, which turns the files into Tables.
+A part's code is a dependency of its own stage alone: an edit of a sample does not repeat a download.
 """
 
-import importlib
-import importlib.util
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from abc import ABC, abstractmethod
+from typing import Any
 
-from pipeline.core.config import Config
-from pipeline.core.errors import BoxlineError
-
-if TYPE_CHECKING:  # the parts import what they need; a stage that asks for one part depends on no other
-    from pipeline.datasets.annotations import Tables
-    from pipeline.download.manifest import Asset
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.datasets.interfaces import DatasetSource, SampleWriter, TableReader
 
 
-class Source(Protocol):
-    """source.py"""
+class Dataset(ABC):
+    """The parts of one dataset."""
 
-    UPSTREAM: str | None
-    ASSETS: "list[Asset]"
+    @abstractmethod
+    def source(self) -> DatasetSource:
+        """Where the dataset is published: source.py."""
 
+    @abstractmethod
+    def sample_writer(self) -> SampleWriter[Any]:
+        """The writer of synthetic samples: sample.py."""
 
-class SampleWriter(Protocol):
-    """sample.py"""
-
-    SampleConfig: type[Config]
-
-    def write_sample(self, folder: Path, sample: Config) -> None:
-        """Fill `folder` as a download from the upstream would. The same section gives the same bytes."""
-
-
-class Reader(Protocol):
-    """reader.py"""
-
-    def read(self, download: Path) -> "Tables":
-        """All splits. Raises BoxlineError naming file, line and column where the files are not as published."""
+    @abstractmethod
+    def table_reader(self) -> TableReader:
+        """The reader of the published files: reader.py."""
 
 
-def source(module: str) -> Source:
-    """The dataset's source.py."""
-    return cast(Source, _import(module, "source"))
+class _Coco(Dataset):
+    def source(self) -> DatasetSource:
+        from pipeline.datasets.coco.source import SOURCE
+
+        return SOURCE
+
+    def sample_writer(self) -> SampleWriter[Any]:
+        from pipeline.datasets.coco.sample import CocoSampleWriter
+
+        return CocoSampleWriter()
+
+    def table_reader(self) -> TableReader:
+        from pipeline.datasets.coco.reader import CocoReader
+
+        return CocoReader()
 
 
-def sample(module: str) -> SampleWriter:
-    """The dataset's sample.py."""
-    return cast(SampleWriter, _import(module, "sample"))
+class _Digits(Dataset):
+    def source(self) -> DatasetSource:
+        from pipeline.datasets.digits.source import SOURCE
+
+        return SOURCE
+
+    def sample_writer(self) -> SampleWriter[Any]:
+        from pipeline.datasets.digits.sample import DigitsSampleWriter
+
+        return DigitsSampleWriter()
+
+    def table_reader(self) -> TableReader:
+        from pipeline.datasets.digits.reader import DigitsReader
+
+        return DigitsReader()
 
 
-def reader(module: str) -> Reader:
-    """The dataset's reader.py."""
-    return cast(Reader, _import(module, "reader"))
+class _Rectangles(Dataset):
+    def source(self) -> DatasetSource:
+        from pipeline.datasets.rectangles.source import SOURCE
+
+        return SOURCE
+
+    def sample_writer(self) -> SampleWriter[Any]:
+        from pipeline.datasets.rectangles.sample import RectanglesSampleWriter
+
+        return RectanglesSampleWriter()
+
+    def table_reader(self) -> TableReader:
+        from pipeline.datasets.rectangles.reader import RectanglesReader
+
+        return RectanglesReader()
 
 
-def _import(module: str, part: str) -> Any:
-    spec = importlib.util.find_spec(f"pipeline.datasets.{module}")
-    if spec is None or spec.submodule_search_locations is None:
-        raise BoxlineError(f"params.yaml: there is no dataset module {module!r} in pipeline/datasets.")
-    return importlib.import_module(f"pipeline.datasets.{module}.{part}")
+class _Snacks(Dataset):
+    def source(self) -> DatasetSource:
+        from pipeline.datasets.snacks.source import SOURCE
+
+        return SOURCE
+
+    def sample_writer(self) -> SampleWriter[Any]:
+        from pipeline.datasets.snacks.sample import SnacksSampleWriter
+
+        return SnacksSampleWriter()
+
+    def table_reader(self) -> TableReader:
+        from pipeline.datasets.snacks.reader import SnacksReader
+
+        return SnacksReader()
+
+
+DATASETS: dict[str, Dataset] = {
+    "coco": _Coco(),
+    "digits": _Digits(),
+    "rectangles": _Rectangles(),
+    "snacks": _Snacks(),
+}
+
+
+def get_dataset(module: str, where: str = "params.yaml: datasets.<name>.module") -> Dataset:
+    """The dataset of that module.
+
+    Args:
+        module: a key of DATASETS.
+        where: the place that names the module, for the error message.
+
+    Raises:
+        BoxlineError: if there is no such dataset; the message lists the known ones.
+
+    """
+    if module not in DATASETS:
+        raise BoxlineError(f"{where}: received {module!r}, expected one of {join_items(sorted(DATASETS))}.")
+    return DATASETS[module]

@@ -1,4 +1,4 @@
-"""inspect: what the image files are: digest, size, orientation, a thumbnail, and what is wrong with them."""
+"""Stage `inspect`: checksum, size, orientation, thumbnail and problems of every image file."""
 
 import logging
 import os
@@ -18,18 +18,25 @@ logger = logging.getLogger(__name__)
 
 
 def inspect(dataset: str, images: Path, download: Path, out: Path) -> None:
-    """Read and decode every image of the table `images` from the archives in `download`; write the findings to `out`.
+    """Read and decode every image file.
 
-    An image that cannot be read is a finding and no error: whether it may stay is for `validate` to say.
+    A file that cannot be read is recorded and is not an error: `validate` decides what happens to its image.
+
+    Args:
+        dataset: a key of `datasets` in params.yaml.
+        images: the table of images.
+        download: the folder of the archives.
+        out: the folder to replace; it gets one table, schema.FILES.
+
     """
     table = read_table(images, schema.IMAGES)
-    # Threads suffice: hashing, Pillow and OpenCV release the interpreter. More of them than cores only hold memory.
+    # Hashing, Pillow and OpenCV release the GIL, so threads are enough. More threads than cores only need more memory.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as executor:
         files = inspect_images(table, ArchiveFolder(download), executor)
     with atomic_directory(out) as folder:
         write_table(folder / FILES, files, schema.FILES)
-    faulty = pc.sum(pc.is_valid(files["problem"])).as_py() or 0
-    logger.info("inspected %d images of %s, %d with a problem", files.num_rows, dataset, faulty)
+    num_problems = pc.sum(pc.is_valid(files["problem"])).as_py() or 0
+    logger.info("inspected %d images of %s, %d with a problem", files.num_rows, dataset, num_problems)
 
 
 if __name__ == "__main__":

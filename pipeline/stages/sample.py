@@ -1,27 +1,33 @@
-"""sample: a small drawn stand-in in the upstream's own format, where a dataset's source asks for one."""
+"""Stage `sample`: a small synthetic dataset in the published format, if the dataset's source is `sample`."""
 
 import logging
 from pathlib import Path
 
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params, parse_config
-from pipeline.datasets import registry
+from pipeline.datasets.registry import get_dataset
 from pipeline.stages.runner import run_stage
 
 logger = logging.getLogger(__name__)
 
 
 def sample(dataset: str, out: Path) -> None:
-    """Draw the sample of that dataset into `out`, or leave `out` empty where `source` names another one.
+    """Write the sample of the dataset, or an empty folder if `source` names another source.
 
-    A stage of its own, so that an edit of a drawing never fetches a published archive again.
+    It is a stage of its own, so that an edit of a sample does not repeat the download of a published archive.
+
+    Args:
+        dataset: a key of `datasets` in params.yaml.
+        out: the folder to replace.
+
     """
-    chosen = load_params().dataset(dataset)
-    writer = registry.sample(chosen.module)
+    config = load_params().dataset(dataset)
+    writer = get_dataset(config.module, f"params.yaml: datasets.{dataset}.module").sample_writer()
     with atomic_directory(out) as folder:
-        if chosen.source == "sample":
-            writer.write_sample(folder, parse_config(chosen.sample, writer.SampleConfig, f"datasets.{dataset}.sample"))
-            logger.info("drew a sample of %s", dataset)
+        if config.source == "sample":
+            sample_config = parse_config(config.sample, writer.config_class, f"datasets.{dataset}.sample")
+            writer.write(folder, sample_config)
+            logger.info("wrote a sample of %s", dataset)
 
 
 if __name__ == "__main__":

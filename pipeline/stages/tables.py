@@ -1,23 +1,31 @@
-"""tables: a dataset's archives as three Parquet tables of images, boxes and categories."""
+"""Stage `tables`: the archives of a dataset as three Parquet tables of images, boxes and categories."""
 
 import logging
 from pathlib import Path
 
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
-from pipeline.datasets import registry
+from pipeline.datasets.registry import get_dataset
 from pipeline.stages.runner import run_stage
 
 logger = logging.getLogger(__name__)
 
 
 def tables(dataset: str, download: Path, out: Path) -> None:
-    """Read the archives in `download` and write the tables to `out`."""
-    reader = registry.reader(load_params().dataset(dataset).module)
+    """Convert the archives to tables.
+
+    Args:
+        dataset: a key of `datasets` in params.yaml.
+        download: the folder of the archives.
+        out: the folder to replace.
+
+    """
+    module = load_params().dataset(dataset).module
+    reader = get_dataset(module, f"params.yaml: datasets.{dataset}.module").table_reader()
     published = reader.read(download)
     with atomic_directory(out) as folder:
         published.write(folder)
-    logger.info("tabled %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
+    logger.info("wrote %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
 
 
 if __name__ == "__main__":

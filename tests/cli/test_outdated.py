@@ -8,13 +8,13 @@ import pytest
 
 from pipeline.cli.outdated import outdated
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.digits.source import ASSETS
-from tests.support.servers import BadServer, MissingObject
+from pipeline.datasets.digits.source import SOURCE
+from tests.support.servers import Fault, FaultyServer
 from tests.support.stages import run_stage
 from tests.support.tiny_project import tiny_params, write_params
 
-FILES = {asset.path: f"content of {asset.path}".encode() for asset in ASSETS}
-CHANGED = ASSETS[2].path
+FILES = {asset.path: f"content of {asset.path}".encode() for asset in SOURCE.assets}
+CHANGED = SOURCE.assets[2].path
 
 Downloaded = Callable[[str], None]
 
@@ -80,7 +80,7 @@ def test_a_folder_tells_by_size_and_time(
 
 
 def test_a_server_tells_by_etag_and_nothing_is_transferred(downloaded: Downloaded, told: Callable[..., str]) -> None:
-    server = BadServer(FILES)
+    server = FaultyServer(FILES)
     with server.running() as address:
         downloaded(address)
         server.requests.clear()
@@ -91,10 +91,10 @@ def test_a_server_tells_by_etag_and_nothing_is_transferred(downloaded: Downloade
 
 
 def test_a_server_that_does_not_answer_names_itself(downloaded: Downloaded) -> None:
-    server = BadServer(FILES)
+    server = FaultyServer(FILES)
     with server.running() as address:
         downloaded(address)
-        server.head = MissingObject(status=404, body=b"")
+        server.head_fault = Fault(status=404, body=b"")
         del server.files[CHANGED]
         with pytest.raises(BoxlineError, match=f"^{address}/"):
             outdated(["digits"])

@@ -144,7 +144,7 @@ ARCHIVES = {
     "path_traversal.zip": f"{IMAGES}: member '../evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
     "absolute_path.zip": f"{IMAGES}: member '/tmp/evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
     "symlink_member.zip": f"{IMAGES}: member 'val2017/link.jpg' is a link. {PUBLISHER}",
-    "zip_bomb.zip": f"{IMAGES}: member 'val2017/zeros.bin' claims 209715200 bytes in 203842, as only a zip bomb does. "
+    "zip_bomb.zip": f"{IMAGES}: member 'val2017/zeros.bin' declares 209715200 bytes in 203842, as only a zip bomb does. "
     f"{PUBLISHER}",
 }
 

@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.coco import reader
-from pipeline.datasets.coco.sample import CATEGORIES, SampleConfig, write_sample
+from pipeline.datasets.coco.reader import CocoReader
+from pipeline.datasets.coco.sample import CATEGORIES, CocoSampleWriter, SampleConfig
 
 SEED = 11
 
@@ -20,7 +20,7 @@ SEED = 11
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coco")
-    write_sample(folder, SampleConfig(seed=SEED, train_images=120, val_images=30))
+    CocoSampleWriter().write(folder, SampleConfig(seed=SEED, train_images=120, val_images=30))
     return folder
 
 
@@ -30,7 +30,7 @@ def instances(folder: Path, split: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, SampleConfig(seed=SEED, train_images=120, val_images=30))
+    CocoSampleWriter().write(tmp_path, SampleConfig(seed=SEED, train_images=120, val_images=30))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.zip"))
     assert [str(path) for path in files] == [
         "annotations/annotations_trainval2017.zip",
@@ -92,7 +92,7 @@ def test_objects_stand_out_from_the_ground(sample_folder: Path) -> None:
 
 
 def test_tables_hold_what_the_json_says(sample_folder: Path) -> None:
-    tables = reader.read(sample_folder)
+    tables = CocoReader().read(sample_folder)
     content = {split: instances(sample_folder, split) for split in ("train", "val")}
     images = [(image, split) for split in content for image in content[split]["images"]]
     assert tables.images.num_rows == 150
@@ -133,7 +133,7 @@ def failure(folder: Path, change: Any) -> str:
     members = [("annotations/instances_train2017.json", change(valid).encode())]
     write_archive(folder / "annotations" / "annotations_trainval2017.zip", members)
     with pytest.raises(BoxlineError) as raised:
-        reader.read(folder)
+        CocoReader().read(folder)
     return str(raised.value).replace(f"{folder}/", "")
 
 
@@ -193,7 +193,7 @@ def write_splits(
 def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
     write_splits(tmp_path, [{"id": 1, "name": "cat"}], [{"id": 1, "name": "cat"}], val_images=[])
     with pytest.raises(BoxlineError) as raised:
-        reader.read(tmp_path)
+        CocoReader().read(tmp_path)
     assert str(raised.value) == (
         f"{tmp_path}/annotations/annotations_trainval2017.zip: member annotations/instances_val2017.json lists no "
         "images, expected at least one. Correct the file, or download the archive again."
@@ -230,7 +230,7 @@ def test_categories_that_cannot_be_told_apart(
 ) -> None:
     write_splits(tmp_path, train, val)
     with pytest.raises(BoxlineError) as raised:
-        reader.read(tmp_path)
+        CocoReader().read(tmp_path)
     assert str(raised.value).replace(f"{tmp_path}/", "") == expected
 
 

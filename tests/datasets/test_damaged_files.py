@@ -19,8 +19,8 @@ from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
 from pipeline.core.config import parse_config
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets import registry
 from pipeline.datasets.annotations import Tables
+from pipeline.datasets.registry import get_dataset
 from pipeline.validation.inspection import inspect_images
 from tests.support.scenes import image
 
@@ -52,15 +52,15 @@ def damaged(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
 @pytest.fixture(scope="module", params=list(SAMPLES))
 def sample(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
     """The name of a dataset and a folder with its sample."""
-    writer = registry.sample(request.param)
+    writer = get_dataset(request.param).sample_writer()
     with tempfile.TemporaryDirectory() as folder:
-        writer.write_sample(Path(folder), parse_config({"seed": 5, **SAMPLES[request.param]}, writer.Sample, "sample"))
+        writer.write(Path(folder), parse_config({"seed": 5, **SAMPLES[request.param]}, writer.config_class, "sample"))
         yield request.param, Path(folder)
 
 
 def read_or_refuse(name: str, folder: Path) -> None:
     try:
-        tables = registry.reader(name).read(folder)
+        tables = get_dataset(name).table_reader().read(folder)
     except BoxlineError as error:
         refusal = str(error)
     else:

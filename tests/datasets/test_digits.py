@@ -8,8 +8,8 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.digits import reader
-from pipeline.datasets.digits.sample import SampleConfig, write_sample
+from pipeline.datasets.digits.reader import DigitsReader
+from pipeline.datasets.digits.sample import DigitsSampleWriter, SampleConfig
 
 SEED = 11
 ARCHIVE = "MNIST/MNIST_Converted_Training.zip"
@@ -18,12 +18,12 @@ ARCHIVE = "MNIST/MNIST_Converted_Training.zip"
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits")
-    write_sample(folder, SampleConfig(seed=SEED, train_images=200, test_images=40))
+    DigitsSampleWriter().write(folder, SampleConfig(seed=SEED, train_images=200, test_images=40))
     return folder
 
 
 def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, SampleConfig(seed=SEED, train_images=200, test_images=40))
+    DigitsSampleWriter().write(tmp_path, SampleConfig(seed=SEED, train_images=200, test_images=40))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
     assert [str(path) for path in files] == [
         "MNIST/MNIST_Converted_Testing.zip",
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path)
 
 
 def test_every_lit_pixel_lies_in_the_box(sample_folder: Path) -> None:
-    tables = reader.read(sample_folder)
+    tables = DigitsReader().read(sample_folder)
     boxes = tables.boxes.to_pylist()
     with zipfile.ZipFile(sample_folder / ARCHIVE) as archive:
         for image, box in zip(tables.images.to_pylist()[:200], boxes, strict=False):
@@ -50,14 +50,14 @@ def test_every_lit_pixel_lies_in_the_box(sample_folder: Path) -> None:
 
 
 def test_all_digits_occur_and_no_two_images_are_alike(sample_folder: Path) -> None:
-    tables = reader.read(sample_folder)
+    tables = DigitsReader().read(sample_folder)
     assert set(tables.boxes["category_id"].to_pylist()) == set(range(1, 11))
     with zipfile.ZipFile(sample_folder / ARCHIVE) as archive:
         assert len({archive.read(name) for name in archive.namelist()}) == 200
 
 
 def test_tables_follow_the_csv(sample_folder: Path) -> None:
-    tables = reader.read(sample_folder)
+    tables = DigitsReader().read(sample_folder)
     lines = (sample_folder / "MNIST" / "test_data.csv").read_text().splitlines()
     file_name, digit, *corners = lines[3].split(",")
     xmin, ymin, xmax, ymax = map(float, corners)
@@ -90,7 +90,7 @@ def write_digits(folder: Path, csv: bytes, image: bytes | None = None) -> None:
 def failure(folder: Path, csv: bytes) -> str:
     write_digits(folder, csv)
     with pytest.raises(BoxlineError) as raised:
-        reader.read(folder)
+        DigitsReader().read(folder)
     return str(raised.value).replace(f"{folder}/", "")
 
 
@@ -100,7 +100,7 @@ CSV = "MNIST/training_data.csv"
 
 def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     write_digits(tmp_path, b"\xef\xbb\xbf" + GOOD)
-    box, _ = reader.read(tmp_path).boxes.to_pylist()
+    box, _ = DigitsReader().read(tmp_path).boxes.to_pylist()
     assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx([20, 25, 28, 15.5])
 
 
@@ -153,7 +153,7 @@ def test_a_bad_row_is_named_with_line_and_column(tmp_path: Path, csv: bytes, exp
 def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
     """`inspect` says what is wrong with it, `validate` refuses it; the others stay."""
     write_digits(tmp_path, GOOD, b"<html>")
-    [image, *_] = reader.read(tmp_path).images.to_pylist()
+    [image, *_] = DigitsReader().read(tmp_path).images.to_pylist()
     assert (image["file_name"], image["width"], image["height"]) == ("a.png", 0, 0)
 
 
@@ -162,7 +162,7 @@ def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
     test = tmp_path / "MNIST" / "test_data.csv"
     test.write_bytes(b"")
     with pytest.raises(BoxlineError) as raised:
-        reader.read(tmp_path)
+        DigitsReader().read(tmp_path)
     assert str(raised.value) == f"{test} has no rows, expected at least one box."
 
 
@@ -170,5 +170,5 @@ def test_a_missing_label_file(sample_folder: Path, tmp_path: Path) -> None:
     write_digits(tmp_path, GOOD)
     (tmp_path / CSV).unlink()
     with pytest.raises(BoxlineError) as raised:
-        reader.read(tmp_path)
+        DigitsReader().read(tmp_path)
     assert str(raised.value) == f"{tmp_path}/{CSV} not found. `dvc repro` downloads it."

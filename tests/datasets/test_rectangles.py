@@ -10,8 +10,8 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.rectangles import reader
-from pipeline.datasets.rectangles.sample import SampleConfig, draw_boxes, paint, write_sample
+from pipeline.datasets.rectangles.reader import RectanglesReader
+from pipeline.datasets.rectangles.sample import RectanglesSampleWriter, SampleConfig, draw_boxes, paint_boxes
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from tests.support.stages import run_stage
 
@@ -21,7 +21,7 @@ SAMPLE = SampleConfig(seed=11, train_images=40, val_images=7, image_size=50)
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("rectangles")
-    write_sample(folder, SAMPLE)
+    RectanglesSampleWriter().write(folder, SAMPLE)
     return folder
 
 
@@ -30,7 +30,7 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @example(0, 500, 4)
 def test_boxes_keep_off_the_outermost_pixels_and_are_painted_exactly(seed: int, count: int, image_size: int) -> None:
     boxes_xywh = draw_boxes(np.random.default_rng(seed), count, image_size)
-    images = paint(boxes_xywh, image_size)
+    images = paint_boxes(boxes_xywh, image_size)
     assert images.shape == (count, image_size, image_size, 1)
     assert images.dtype == np.uint8
     for image, (x, y, width, height) in zip(images[..., 0], boxes_xywh, strict=True):
@@ -67,7 +67,7 @@ def test_the_published_figures_come_out() -> None:
 
 
 def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, SAMPLE)
+    RectanglesSampleWriter().write(tmp_path, SAMPLE)
     names = ["train.csv", "train.zip", "val.csv", "val.zip"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     for name in names:
@@ -75,7 +75,7 @@ def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Pa
 
 
 def test_more_images_change_neither_the_first_ones_nor_the_other_split(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, SampleConfig(seed=11, train_images=60, val_images=7, image_size=50))
+    RectanglesSampleWriter().write(tmp_path, SampleConfig(seed=11, train_images=60, val_images=7, image_size=50))
     assert (tmp_path / "train.csv").read_bytes().startswith((sample_folder / "train.csv").read_bytes())
     assert (tmp_path / "val.zip").read_bytes() == (sample_folder / "val.zip").read_bytes()
 
@@ -85,7 +85,7 @@ def test_images_are_as_large_as_the_published_ones_unless_told() -> None:
 
 
 def test_tables_hold_what_is_painted(sample_folder: Path) -> None:
-    tables = reader.read(sample_folder)
+    tables = RectanglesReader().read(sample_folder)
     images, boxes = tables.images.to_pylist(), tables.boxes.to_pylist()
     assert [(split, len(tables.split(split).images)) for split in ("train", "val")] == [("train", 40), ("val", 7)]
     assert [image["image_id"] for image in images] == [box["image_id"] for box in boxes] == list(range(1, 48))
@@ -124,7 +124,7 @@ def write_rectangles(folder: Path, csv: bytes, image: bytes | None = None) -> No
 
 def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
     write_rectangles(tmp_path, b"width,left,height,file_name,top\r\n20,5,2,a.png,3\r\n")
-    train, val = reader.read(tmp_path).boxes.to_pylist()
+    train, val = RectanglesReader().read(tmp_path).boxes.to_pylist()
     assert [val[name] for name in ("x", "y", "width", "height")] == [5, 3, 20, 2]
     assert {**train, "box_id": 2, "image_id": 2} == val
 
@@ -132,7 +132,7 @@ def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
 def failure(folder: Path, csv: bytes) -> str:
     write_rectangles(folder, csv)
     with pytest.raises(BoxlineError) as raised:
-        reader.read(folder)
+        RectanglesReader().read(folder)
     return str(raised.value).replace(f"{folder}/", "")
 
 
@@ -176,7 +176,7 @@ def test_a_bad_row_is_named_with_line_and_column(tmp_path: Path, csv: bytes, exp
 def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
     """`inspect` says what is wrong with it, `validate` refuses it; the others stay."""
     write_rectangles(tmp_path, HEADER + GOOD, b"<html>")
-    [image, *_] = reader.read(tmp_path).images.to_pylist()
+    [image, *_] = RectanglesReader().read(tmp_path).images.to_pylist()
     assert (image["file_name"], image["width"], image["height"]) == ("a.png", 0, 0)
 
 
@@ -199,8 +199,8 @@ def test_an_upstream_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(BoxlineError) as raised:
         run_stage("download", "rectangles")
     assert str(raised.value) == (
-        "params.yaml: datasets.rectangles.source: received 'upstream', but rectangles is only drawn and published "
-        "nowhere; expected sample, or a folder or an http(s) or s3 address that holds such files."
+        "params.yaml: datasets.rectangles.source: received 'upstream', but rectangles is synthetic and has no "
+        "publisher; expected sample, or a folder or an http(s) or s3 address with such files."
     )
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 

@@ -12,8 +12,8 @@ from PIL import Image
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.snacks import reader
-from pipeline.datasets.snacks.sample import SampleConfig, draw_scene, write_sample
+from pipeline.datasets.snacks.reader import SnacksReader
+from pipeline.datasets.snacks.sample import SampleConfig, SnacksSampleWriter, draw_scene
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
 from pipeline.validation.config import checks_of
 from pipeline.validation.run import validate
@@ -27,7 +27,7 @@ SAMPLE = SampleConfig(seed=11, train_images=60, val_images=25, test_images=3)
 @pytest.fixture(scope="module")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("snacks")
-    write_sample(folder, SAMPLE)
+    SnacksSampleWriter().write(folder, SAMPLE)
     return folder
 
 
@@ -66,7 +66,7 @@ def write_snacks(folder: Path, prefix: str = "", **changes: bytes | None) -> Non
 @pytest.mark.parametrize("prefix", ["", "snacks/"])
 def test_tables_by_hand(tmp_path: Path, prefix: str) -> None:
     write_snacks(tmp_path, prefix)
-    tables = reader.read(tmp_path)
+    tables = SnacksReader().read(tmp_path)
     assert [list(image.values()) for image in tables.images.to_pylist()] == [
         # a9 has no row and is an image all the same
         [1, "train", "apple/a9.jpg", 100, 60, "snacks.zip", f"{prefix}train/apple/a9.jpg"],
@@ -87,15 +87,15 @@ def test_tables_by_hand(tmp_path: Path, prefix: str) -> None:
 
 def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
     write_snacks(tmp_path)
-    expected = reader.read(tmp_path)
+    expected = SnacksReader().read(tmp_path)
     header = b"\xef\xbb\xbffolder,y_min,note,y_max,x_max,x_min,class_name,image_id\r\n"
     write_snacks(tmp_path, val=header + b"apple,0.25,?,0.75,1,0.5,apple,c3\r\n")
-    assert reader.read(tmp_path) == expected
+    assert SnacksReader().read(tmp_path) == expected
 
 
 def test_a_part_of_the_published_classes_keeps_their_ids(tmp_path: Path) -> None:
     write_snacks(tmp_path)
-    categories = reader.read(tmp_path).categories.to_pylist()
+    categories = SnacksReader().read(tmp_path).categories.to_pylist()
     assert [category["category_id"] for category in categories] == list(range(1, 21))
     assert [category["name"] for category in categories] == CLASSES
     assert sorted(CLASSES) == CLASSES
@@ -110,7 +110,7 @@ def test_other_folders_are_classes_of_their_own(tmp_path: Path) -> None:
             *((name, content.replace(b"banana", "crêpe".encode())) for name, content in ANNOTATIONS.items()),
         ],
     )
-    tables = reader.read(tmp_path)
+    tables = SnacksReader().read(tmp_path)
     names = [(category["category_id"], category["name"]) for category in tables.categories.to_pylist()]
     assert names == [(1, "apple"), (2, "crêpe")]
     assert tables.boxes["category_id"].to_pylist() == [2, 2, 1, 1, 1]
@@ -118,7 +118,7 @@ def test_other_folders_are_classes_of_their_own(tmp_path: Path) -> None:
 
 def failure(folder: Path) -> str:
     with pytest.raises(BoxlineError) as raised:
-        reader.read(folder)
+        SnacksReader().read(folder)
     return str(raised.value).replace(f"{folder}/", "")
 
 
@@ -197,7 +197,9 @@ def test_a_split_without_images(tmp_path: Path) -> None:
 def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
     """`inspect` says what is wrong with it, `validate` refuses it; the others stay."""
     write_archive(tmp_path / "snacks.zip", {**IMAGES, **ANNOTATIONS, "val/apple/c3.jpg": b"<html>"}.items())
-    sizes = {(row["file_name"], row["width"], row["height"]) for row in reader.read(tmp_path).images.to_pylist()}
+    sizes = {
+        (row["file_name"], row["width"], row["height"]) for row in SnacksReader().read(tmp_path).images.to_pylist()
+    }
     assert ("apple/c3.jpg", 0, 0) in sizes
     assert ("apple/a9.jpg", 100, 60) in sizes
 
@@ -210,7 +212,7 @@ def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
 def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinates: str, reason: str) -> None:
     """As the checks refuse such boxes of every dataset."""
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
-    tables = reader.read(tmp_path)
+    tables = SnacksReader().read(tmp_path)
     refused = validate(
         tables, files_of(tables.images), *checks_of(load_params(PROJECT / "params.yaml"), "snacks")
     ).quarantine
@@ -220,13 +222,13 @@ def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinate
 
 
 def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, SAMPLE)
+    SnacksSampleWriter().write(tmp_path, SAMPLE)
     assert [path.name for path in tmp_path.iterdir()] == ["snacks.zip"]
     assert (tmp_path / "snacks.zip").read_bytes() == (sample_folder / "snacks.zip").read_bytes()
 
 
 def test_more_training_images_leave_all_others_as_they_are(sample_folder: Path, tmp_path: Path) -> None:
-    write_sample(tmp_path, SampleConfig(seed=11, train_images=61, val_images=25, test_images=3))
+    SnacksSampleWriter().write(tmp_path, SampleConfig(seed=11, train_images=61, val_images=25, test_images=3))
     with zipfile.ZipFile(tmp_path / "snacks.zip") as more, zipfile.ZipFile(sample_folder / "snacks.zip") as fewer:
         for name in fewer.namelist():
             assert more.read(name).startswith(fewer.read(name))
@@ -258,14 +260,14 @@ def colored_parts(pixels: np.ndarray) -> np.ndarray:
 
 
 def test_no_split_is_without_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.datasets.snacks.sample.UNANNOTATED_SHARE", 1)
-    write_sample(tmp_path, SampleConfig(seed=11, train_images=3, val_images=2, test_images=1))
-    tables = reader.read(tmp_path)
+    monkeypatch.setattr("pipeline.datasets.snacks.sample.UNANNOTATED_PROBABILITY", 1)
+    SnacksSampleWriter().write(tmp_path, SampleConfig(seed=11, train_images=3, val_images=2, test_images=1))
+    tables = SnacksReader().read(tmp_path)
     assert [len(set(tables.split(split).boxes["image_id"].to_pylist())) for split in SPLITS] == [1, 1, 1]
 
 
 def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> None:
-    tables = reader.read(sample_folder)
+    tables = SnacksReader().read(sample_folder)
     assert [len(tables.split(split).images) for split in SPLITS] == [60, 25, 3]
     folders = [name.partition("/")[0] for name in tables.split("train").images["file_name"].to_pylist()]
     assert {folder: folders.count(folder) for folder in folders} == dict.fromkeys(CLASSES, 3)

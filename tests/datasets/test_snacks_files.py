@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.datasets.annotations import Tables
-from pipeline.datasets.snacks import reader
-from pipeline.datasets.snacks.source import ASSETS, SPLITS
+from pipeline.datasets.snacks.reader import SnacksReader
+from pipeline.datasets.snacks.source import SOURCE, SPLITS
 from pipeline.download.transfer import download_file
 from tests.datasets.test_snacks import run_stages
 
@@ -22,7 +22,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return download_file(ASSETS[0], str(REAL_DATA / "snacks"), tmp_path_factory.mktemp("packed"))
+    return download_file(SOURCE.assets[0], str(REAL_DATA / "snacks"), tmp_path_factory.mktemp("packed"))
 
 
 def with_annotations(packed: Path, name: str, folder: Path) -> Path:
@@ -62,7 +62,7 @@ def test_the_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["valid.csv", "utf8_bom.csv"])
 def test_a_valid_file_is_read(packed: Path, tmp_path: Path, name: str) -> None:
-    tables = reader.read(with_annotations(packed, name, tmp_path))
+    tables = SnacksReader().read(with_annotations(packed, name, tmp_path))
     train = tables.split("train")
     assert (len(train.images), len(train.boxes), len(tables.boxes)) == (61, 8, 125)
     # The second row says x 0.582791 to 1 and y 0.14822 to 0.506859.

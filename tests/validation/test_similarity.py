@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from pipeline.archives.zip_archive import ArchiveFolder
-from pipeline.datasets.coco.reader import read
-from pipeline.datasets.coco.sample import SampleConfig, write_sample
+from pipeline.datasets.coco.reader import CocoReader
+from pipeline.datasets.coco.sample import CocoSampleWriter, SampleConfig
 from pipeline.validation import similarity
 from pipeline.validation.run import Validation
 from pipeline.validation.similarity import edges, most_similar, thumbnails_of
@@ -200,14 +200,14 @@ def vectors_of(pictures: list[Image.Image]) -> np.ndarray:
 
 def pictures_of(download: Path) -> list[Image.Image]:
     archives = ArchiveFolder(download)
-    members = read(download).images.select(["archive", "member"]).to_pylist()
+    members = CocoReader().read(download).images.select(["archive", "member"]).to_pylist()
     return [Image.open(io.BytesIO(archives[one["archive"]][one["member"]].read())).convert("RGB") for one in members]
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     folder = tmp_path_factory.mktemp("drawn")
-    write_sample(folder, SampleConfig(seed=3, train_images=120, val_images=30))
+    CocoSampleWriter().write(folder, SampleConfig(seed=3, train_images=120, val_images=30))
     return pictures_of(folder)
 
 

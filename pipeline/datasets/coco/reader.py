@@ -1,45 +1,42 @@
-"""COCO's archives as tables."""
+"""Reads COCO's archives."""
 
 import re
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 
 from pipeline.archives.zip_archive import Archive
-from pipeline.core import schema
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.datasets.annotations import Tables, categories_table
+from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
-from pipeline.datasets.formats.coco import Category, Image, decode
+from pipeline.datasets.formats.coco import Category, Image, InstanceTables, decode
+from pipeline.datasets.interfaces import TableReader
 
 CONTEXT_BYTES = 20
+"""How much of a malformed file an error message quotes."""
 
 
-class _Split(NamedTuple):
-    images: list[Image]
-    categories: list[Category]
-    boxes: pa.Table
+class CocoReader(TableReader):
+    """Reads all splits in the published order, train first. Images and boxes keep their published ids."""
+
+    def read(self, download: Path) -> Tables:
+        """All splits of the archives below `download`."""
+        archive = Archive(download / ANNOTATION_ARCHIVE)
+        splits = {split: _decode(archive, split) for split in IMAGE_ARCHIVES}
+        categories = _categories(splits, archive.path)
+        return Tables(
+            images=pa.concat_tables([_images(split, instances.images) for split, instances in splits.items()]),
+            boxes=pa.concat_tables([instances.boxes for instances in splits.values()]),
+            categories=categories_table(
+                [c.id for c in categories], [c.name for c in categories], [c.supercategory for c in categories]
+            ),
+        )
 
 
-def read(download: Path) -> Tables:
-    """All splits of the archives below `download`, rows in the published order, train first."""
-    archive = Archive(download / ANNOTATION_ARCHIVE)
-    splits = {split: _decode(archive, split) for split in IMAGE_ARCHIVES}
-    categories = _categories(splits, download / ANNOTATION_ARCHIVE)
-    return Tables(
-        images=pa.concat_tables([_images(split, content.images) for split, content in splits.items()]),
-        boxes=pa.concat_tables([content.boxes for content in splits.values()]),
-        categories=categories_table(
-            [c.id for c in categories], [c.name for c in categories], [c.supercategory for c in categories]
-        ),
-    )
-
-
-def _categories(splits: dict[str, _Split], path: Path) -> list[Category]:
-    """The categories, which every split must list alike and without repeating an id."""
+def _categories(splits: dict[str, InstanceTables], path: Path) -> list[Category]:
+    """The categories. Every split must have the same list, and no id may be repeated."""
     first, *others = splits
     categories = splits[first].categories
     for other in others:
@@ -56,26 +53,26 @@ def _categories(splits: dict[str, _Split], path: Path) -> list[Category]:
     return categories
 
 
-def _decode(archive: Archive, split: str) -> _Split:
+def _decode(archive: Archive, split: str) -> InstanceTables:
     member = annotation_member(split)
     content = archive[member].read()
     try:
-        found = _Split(*decode(content))
+        instances = decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BoxlineError(
-            f"{archive.path}: member {member} is not a COCO instances file: {error}{_context(content, str(error))}. "
+            f"{archive.path}: member {member} is not a COCO instances file: {error}{_quote(content, str(error))}. "
             "Correct the file, or download the archive again."
         ) from None
-    if not found.images:
+    if not instances.images:
         raise BoxlineError(
             f"{archive.path}: member {member} lists no images, expected at least one. Correct the file, or download "
             "the archive again."
         )
-    return found
+    return instances
 
 
-def _context(content: bytes, message: str) -> str:
-    """What stands at the byte that the decoder complains about."""
+def _quote(content: bytes, message: str) -> str:
+    """The bytes at the position that the decoder's message names, if any."""
     position = re.search(r"\(byte (\d+)\)", message)
     if position is None:
         return ""
@@ -84,14 +81,11 @@ def _context(content: bytes, message: str) -> str:
 
 
 def _images(split: str, images: list[Image]) -> pa.Table:
-    names = [image.file_name for image in images]
-    columns = {
-        "image_id": [image.id for image in images],
-        "split": [split] * len(images),
-        "file_name": names,
-        "width": [image.width for image in images],
-        "height": [image.height for image in images],
-        "archive": [IMAGE_ARCHIVES[split]] * len(images),
-        "member": [image_member(split, name) for name in names],
-    }
-    return pa.table([pa.array(columns[field.name], field.type) for field in schema.IMAGES], schema.IMAGES)
+    return images_table(
+        image_ids=[image.id for image in images],
+        splits=[split] * len(images),
+        file_names=[image.file_name for image in images],
+        sizes=[(image.width, image.height) for image in images],
+        archives=[IMAGE_ARCHIVES[split]] * len(images),
+        members=[image_member(split, image.file_name) for image in images],
+    )

@@ -1,10 +1,10 @@
-"""COCO's instances format, decoded into typed structs: the file never becomes Python dicts."""
+"""Decodes COCO's instances format (JSON) into typed structs, without Python dictionaries in between."""
 
 import re
 from collections.abc import Iterator
 from itertools import chain
 from operator import attrgetter
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from pipeline.core import schema
 
-# What fits the columns; whether an id or a size makes sense is for the checks to say.
+# Ranges that fit the columns of the tables. Whether an id or a size makes sense is checked in pipeline.validation.
 Id = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
-CategoryId = Annotated[int, Meta(ge=1, le=10_000)]  # 0 means "nothing" to detectors and "no match" to COCO tools
+CategoryId = Annotated[int, Meta(ge=1, le=10_000)]  # 0 is the background of detectors and "no match" in COCO tools
 
 CHUNK_BYTES = 4 << 20
-"""Annotations that are objects at one time. All of COCO's at once take longer, and a gigabyte."""
+"""Size of the annotations that are decoded at a time. All of COCO's at once take longer, and a gigabyte of memory."""
 
-OPENING = re.compile(rb'"annotations"\s*:\s*\[')
-BETWEEN = re.compile(rb"\}\s*(,)\s*\{")
-MAX_GUESSES = 8
+ANNOTATIONS_START = re.compile(rb'"annotations"\s*:\s*\[')
+ANNOTATION_BOUNDARY = re.compile(rb"\}\s*(,)\s*\{")
+MAX_END_CANDIDATES = 8
 
 
 class Image(msgspec.Struct, gc=False):
@@ -37,7 +37,7 @@ class Image(msgspec.Struct, gc=False):
 
 
 class Annotation(msgspec.Struct, gc=False):
-    """One entry of `annotations`. `bbox` is x, y, width, height in pixels."""
+    """One entry of `annotations`. `bbox` is x, y, width and height in pixels."""
 
     id: Id
     image_id: Id
@@ -56,95 +56,120 @@ class Category(msgspec.Struct):
 
 
 class Instances(msgspec.Struct):
-    """The file. Other keys, such as `info` and `licenses`, are passed over."""
+    """The whole file. Other keys, such as `info` and `licenses`, are ignored."""
 
     images: list[Image]
     annotations: list[Annotation]
     categories: list[Category]
 
 
-class _End(msgspec.Struct):
+class InstanceTables(NamedTuple):
+    """A decoded file, everything in its order.
+
+    Attributes:
+        images: the entries of `images`.
+        categories: the entries of `categories`.
+        boxes: the entries of `annotations`, as schema.BOXES.
+
+    """
+
+    images: list[Image]
+    categories: list[Category]
+    boxes: pa.Table
+
+
+class _Tail(msgspec.Struct):
     annotations: list[Annotation]
 
 
 PLACEHOLDER = Annotation(id=2**62, image_id=0, category_id=0, bbox=(0, 0, 0, 0), area=0)
 
 
-def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> tuple[list[Image], list[Category], pa.Table]:
-    """Images, categories and boxes (schema.BOXES) of an instances file, in its order.
+def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> InstanceTables:
+    """Decode an instances file.
 
-    An annotation without `area` has that of its box. Raises msgspec.DecodeError naming the place.
+    An annotation without `area` gets the area of its box.
+
+    Args:
+        content: the file.
+        chunk_bytes: size of the annotations that are decoded at a time.
+
+    Raises:
+        msgspec.DecodeError: if the file is not an instances file; the message names the position.
+
     """
-    if found := _find_annotations(content):
-        rest, start, end = found
+    if located := _locate_annotations(content):
+        rest, start, end = located
         try:
             batches = [_boxes(annotations) for annotations in _chunks(content, start, end, chunk_bytes)]
-            return rest.images, rest.categories, pa.Table.from_batches(batches, schema.BOXES)
+            return InstanceTables(rest.images, rest.categories, pa.Table.from_batches(batches, schema.BOXES))
         except msgspec.DecodeError:
-            pass  # decoded all at once, the mistake has a place
-    whole = msgspec.json.decode(content, type=Instances)
-    return whole.images, whole.categories, pa.Table.from_batches([_boxes(whole.annotations)], schema.BOXES)
+            pass  # only decoding the whole file gives the position of the error in the file
+    instances = msgspec.json.decode(content, type=Instances)
+    boxes = pa.Table.from_batches([_boxes(instances.annotations)], schema.BOXES)
+    return InstanceTables(instances.images, instances.categories, boxes)
 
 
-def _find_annotations(content: bytes) -> tuple[Instances, int, int] | None:
-    """The file without its annotations, and where these begin and end; None where it is not laid out as COCO's are.
+def _locate_annotations(content: bytes) -> tuple[Instances, int, int] | None:
+    """The file without its annotations, and their start and end; None if the file has another layout than COCO's.
 
-    Begin and end are guessed, and then proven: with a placeholder between them the rest is a whole file, and the
-    placeholder its only annotation. That takes no look at what lies between, which is nearly all of the file.
+    Start and end are guessed and then verified: if a placeholder replaces everything between them, the result must be a
+    valid file whose only annotation is the placeholder. This skips the annotations, which are nearly all of the file.
     """
-    opening = OPENING.search(content)
+    opening = ANNOTATIONS_START.search(content)
     if opening is None:
         return None
     end = len(content)
-    for _ in range(MAX_GUESSES):
+    for _ in range(MAX_END_CANDIDATES):
         end = content.rfind(b"]", opening.end(), end)
         if end < 0:
             return None
         tail = msgspec.json.encode(PLACEHOLDER) + content[end:]
-        if _is_only_annotation(_decoded(b'{"annotations":[' + tail, _End)):  # short, so tried first
-            rest = _decoded(content[: opening.end()] + tail, Instances)
-            if rest is not None and _is_only_annotation(rest):
+        # The tail alone is short, so it is tried first.
+        if _has_only_placeholder(_decode_or_none(b'{"annotations":[' + tail, _Tail)):
+            rest = _decode_or_none(content[: opening.end()] + tail, Instances)
+            if rest is not None and _has_only_placeholder(rest):
                 return rest, opening.end(), end
     return None
 
 
-def _is_only_annotation(decoded: Instances | _End | None) -> bool:
+def _has_only_placeholder(decoded: Instances | _Tail | None) -> bool:
     return decoded is not None and decoded.annotations == [PLACEHOLDER]
 
 
-Decoded = TypeVar("Decoded", Instances, _End)
+DecodedT = TypeVar("DecodedT", Instances, _Tail)
 
 
-def _decoded(content: bytes, kind: type[Decoded]) -> Decoded | None:
+def _decode_or_none(content: bytes, struct: type[DecodedT]) -> DecodedT | None:
     try:
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content, type=struct)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _chunks(content: bytes, start: int, end: int, chunk_bytes: int) -> Iterator[list[Annotation]]:
-    """The annotations between `start` and `end`, some at a time.
+    """Lists of the annotations between `start` and `end`.
 
-    Where one ends is guessed. A wrong guess, inside an annotation or a text, leaves a bracket or a quote open, and what
-    is not whole does not decode: so either every guess was right, or msgspec.DecodeError is raised.
+    The end of each chunk is guessed. A wrong guess, inside an annotation or a string, leaves a bracket or a quote open,
+    which does not decode. So either every guess was right, or msgspec.DecodeError is raised.
     """
     decoder = msgspec.json.Decoder(list[Annotation])
     while start < end:
-        between = BETWEEN.search(content, start + chunk_bytes, end)
-        stop = between.start(1) if between else end
+        boundary = ANNOTATION_BOUNDARY.search(content, start + chunk_bytes, end)
+        stop = boundary.start(1) if boundary else end
         yield decoder.decode(b"[" + content[start:stop] + b"]")
         start = stop + 1
 
 
 def _boxes(annotations: list[Annotation]) -> pa.RecordBatch:
-    def column(name: str, kind: type[np.generic]) -> NDArray[Any]:
-        return np.fromiter(map(attrgetter(name), annotations), kind, len(annotations))
+    def column(name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        return np.fromiter(map(attrgetter(name), annotations), dtype, len(annotations))
 
-    corners = chain.from_iterable(map(attrgetter("bbox"), annotations))
-    boxes_xywh = np.fromiter(corners, np.float64, 4 * len(annotations)).reshape(-1, 4)
+    numbers = chain.from_iterable(map(attrgetter("bbox"), annotations))
+    boxes_xywh = np.fromiter(numbers, np.float64, 4 * len(annotations)).reshape(-1, 4)
     area = column("area", np.float64)
-    missing = np.isnan(area)  # None became NaN, which JSON cannot say
-    with np.errstate(over="ignore"):  # an infinite area is for the checks
+    missing = np.isnan(area)  # None becomes NaN, which JSON cannot contain
+    with np.errstate(over="ignore"):  # infinite areas are found by pipeline.validation
         area[missing] = boxes_xywh[missing, 2] * boxes_xywh[missing, 3]
     columns = {
         "box_id": column("id", np.int64),

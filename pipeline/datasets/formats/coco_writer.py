@@ -1,4 +1,4 @@
-"""Tables of any dataset in COCO's instances format, for tools that read nothing else."""
+"""Writes the tables of any dataset in COCO's instances format, for tools that read this format only."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,24 +12,25 @@ from pipeline.datasets.annotations import Tables, boxes_xywh_of
 from pipeline.datasets.formats.coco import Annotation, Category, Image
 
 CHUNK_ROWS = 1 << 16
-"""Rows that are objects at one time."""
+"""Rows that are Python objects at the same time."""
 
 Entries = Iterator[Image | Annotation | Category]
 
 
 def write_instances(path: Path, tables: Tables) -> None:
-    """Images and boxes of `tables` in the published order, with their ids and unrounded numbers; categories by id.
+    """Write an instances file atomically. `decode` reads the same tables from it.
 
-    Reading the file gives the same tables. Outlines are not in tables, so annotations have no `segmentation`.
+    Images and boxes keep their order and ids, and numbers are not rounded. The tables contain no outlines, so the
+    annotations have no `segmentation`.
     """
-    parts = {
+    lists = {
         "images": _images(tables.images),
         "annotations": _annotations(tables.boxes),
         "categories": _categories(tables.categories),
     }
     with atomic_write(path) as partial, partial.open("wb") as file:
-        for number, (key, entries) in enumerate(parts.items()):
-            file.write(f'{"," if number else "{"}"{key}":['.encode())
+        for index, (key, entries) in enumerate(lists.items()):
+            file.write(f'{"," if index else "{"}"{key}":['.encode())
             _write(file, entries)
             file.write(b"]")
         file.write(b"}\n")
@@ -37,8 +38,8 @@ def write_instances(path: Path, tables: Tables) -> None:
 
 def _write(file: BinaryIO, entries: Entries) -> None:
     encoder = msgspec.json.Encoder()
-    for number, entry in enumerate(entries):
-        file.write(b",\n" if number else b"\n")
+    for index, entry in enumerate(entries):
+        file.write(b",\n" if index else b"\n")
         file.write(encoder.encode(entry))
 
 
@@ -52,9 +53,9 @@ def _annotations(boxes: pa.Table) -> Entries:
     for start in range(0, boxes.num_rows, CHUNK_ROWS):
         rows = boxes.slice(start, CHUNK_ROWS)
         ids = (rows[name].to_pylist() for name in ("box_id", "image_id", "category_id"))
-        corners = map(tuple, boxes_xywh_of(rows).tolist())
-        crowds = map(int, rows["is_crowd"].to_pylist())
-        yield from map(Annotation, *ids, corners, rows["area"].to_pylist(), crowds)
+        boxes_xywh = map(tuple, boxes_xywh_of(rows).tolist())
+        crowd_flags = map(int, rows["is_crowd"].to_pylist())
+        yield from map(Annotation, *ids, boxes_xywh, rows["area"].to_pylist(), crowd_flags)
 
 
 def _categories(categories: pa.Table) -> Entries:

@@ -1,4 +1,4 @@
-"""What readers of CSV annotations share: rows that know where they stand, so that a complaint names line and column."""
+"""Reads CSV annotations. Each row has its line number, so that an error message names line and column."""
 
 import csv
 import io
@@ -14,15 +14,22 @@ from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Member
 from pipeline.core.errors import BoxlineError, join_items, truncate
 
 MAX_CSV_BYTES = 256 << 20
-"""Largest CSV file that is read from an archive: a million rows are a quarter of it."""
+"""Largest CSV file that is read from an archive; a million rows take a quarter of it."""
 
 LARGEST_FRACTION = 1e6
-"""Far outside of any image, and still small enough to be multiplied with its sides."""
+"""Far outside any image, and small enough to be multiplied by the sides of an image."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the file's name for messages, the line that it ends on, counted from 1, and its fields by column."""
+    """One row of a CSV file.
+
+    Attributes:
+        file: name of the file, for error messages.
+        line: number of the last line of the row, counted from 1.
+        fields: the text of each field by column.
+
+    """
 
     file: str
     line: int
@@ -32,41 +39,67 @@ class Row:
         return self.fields[column]
 
     def error(self, column: str, expected: str) -> BoxlineError:
-        """Says what the column holds and what it should."""
+        """An error that names the column, its text, and what is expected in it."""
         received = truncate(repr(self[column]))
         return BoxlineError(
             f"{self.file}, line {self.line}, column {column}: received {received}, expected {expected}."
         )
 
     def fraction(self, column: str) -> float:
-        """A number no larger than LARGEST_FRACTION. Whether it lies in 0..1 is for the checks to say."""
+        """The column as a fraction of the image.
+
+        Whether it is in 0..1 is checked in pipeline.validation.
+
+        Raises:
+            BoxlineError: if the field is not a number, or its absolute value exceeds LARGEST_FRACTION.
+
+        """
         try:
             value = float(self[column])
         except ValueError:
             value = math.nan
-        if not abs(value) <= LARGEST_FRACTION:  # said like this, NaN is refused as well
+        if not abs(value) <= LARGEST_FRACTION:  # this form of the comparison excludes NaN too
             raise self.error(column, "a fraction of the image")
         return value
 
-    def whole_number(self, column: str) -> int:
-        """An integer of up to nine digits. Whether it lies in the image is for the checks to say."""
+    def integer(self, column: str) -> int:
+        """The column as an integer.
+
+        Whether it is inside the image is checked in pipeline.validation.
+
+        Raises:
+            BoxlineError: if the field is not an integer of at most nine digits.
+
+        """
         if not re.fullmatch("[+-]?[0-9]{1,9}", self[column]):
             raise self.error(column, "a whole number of pixels")
         return int(self[column])
 
 
-def file_content(path: Path) -> bytes:
-    """The file's bytes, or an error that says how to get it."""
+def read_file(path: Path) -> bytes:
+    """The content of a downloaded file.
+
+    Raises:
+        BoxlineError: if the file does not exist.
+
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
 
 
-def bare_rows(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
-    """The rows, at least one, of a file without header, whose columns are `columns` in that order.
+def read_rows(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
+    """Read a file without header. Empty lines are skipped.
 
-    Empty lines are skipped.
+    Args:
+        file: name of the file, for error messages.
+        content: the file.
+        columns: names of all columns, in their order.
+
+    Raises:
+        BoxlineError: if the file is not CSV, a row does not have these columns, or there are no rows.
+
     """
     rows = [_row(file, line, fields, columns) for line, fields in _lines(file, content)]
     if not rows:
@@ -74,38 +107,35 @@ def bare_rows(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def headed_rows(file: str, content: bytes, columns: Sequence[str], *, only: bool = False) -> list[Row]:
-    """The rows of a file whose first line names its columns, at least one, in any order. Empty lines are skipped.
+def read_rows_with_header(
+    file: str, content: bytes, columns: Sequence[str], *, allow_other_columns: bool = True
+) -> list[Row]:
+    """Read a file whose first line names its columns, in any order. Empty lines are skipped.
 
-    Raises BoxlineError where one of `columns` is missing or, with `only`, where there are others.
+    Args:
+        file: name of the file, for error messages.
+        content: the file.
+        columns: names of the required columns.
+        allow_other_columns: whether the file may have further columns.
+
+    Raises:
+        BoxlineError: if the file is not CSV, a column is missing, repeated or not allowed, a row has another number of
+            fields than the header, or there are no rows.
+
     """
     lines = _lines(file, content)
     first_line, header = next(lines, (1, []))
-    _check_header(f"{file}, line {first_line}", header, columns, only=only)
+    _check_header(f"{file}, line {first_line}", header, columns, allow_other_columns=allow_other_columns)
     rows = [_row(file, line, fields, header) for line, fields in lines]
     if not rows:
         raise BoxlineError(f"{file} has a header and no rows, expected at least one box.")
     return rows
 
 
-def image_row(image_id: int, split: str, file_name: str, archive: str, member: Member) -> dict[str, object]:
-    """A row of schema.IMAGES, sized by the image. `archive` is the path of its archive below the download folder."""
-    width, height = image_size(member)
-    return {
-        "image_id": image_id,
-        "split": split,
-        "file_name": file_name,
-        "width": width,
-        "height": height,
-        "archive": archive,
-        "member": member.name,
-    }
-
-
 def image_size(member: Member) -> tuple[int, int]:
-    """Width and height in pixels from the image's header, for annotations that do not tell them.
+    """Width and height in pixels from the header of an image, because CSV annotations do not state them.
 
-    0, 0 for a file that cannot be read: `inspect` finds out why, and the checks refuse it.
+    The size of an unreadable file is 0, 0: the stage `inspect` finds the reason, and `validate` quarantines the image.
     """
     try:
         with open_image(member.read(MAX_IMAGE_BYTES), str(member), "") as image:
@@ -115,9 +145,9 @@ def image_size(member: Member) -> tuple[int, int]:
 
 
 def _lines(file: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The number of each line that is not empty, from 1, and its fields.
+    """The number, from 1, and the fields of each line that is not empty.
 
-    A byte that is not UTF-8 goes through as a stand-in, so that its line and column can be named.
+    Bytes that are not UTF-8 become surrogates here, so that a later error can name their line and column.
     """
     text = content.decode("utf-8-sig", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -141,15 +171,15 @@ def _row(file: str, line: int, fields: list[str], columns: Sequence[str]) -> Row
     return row
 
 
-def _check_header(where: str, header: list[str], columns: Sequence[str], *, only: bool) -> None:
+def _check_header(where: str, header: list[str], columns: Sequence[str], *, allow_other_columns: bool) -> None:
     missing = [column for column in columns if column not in header]
-    unknown = [column for column in header if column not in columns] if only else []
+    unknown = [] if allow_other_columns else [column for column in header if column not in columns]
     repeated = [column for column, count in Counter(header).items() if count > 1]
-    for names, fault in ((missing, "missing"), (unknown, "unknown"), (repeated, "repeated")):
+    for names, problem in ((missing, "missing"), (unknown, "unknown"), (repeated, "repeated")):
         if names:
             raise BoxlineError(
-                f"{where}: {fault} column {join_items(names)}; received {truncate(join_items(header)) or 'no header'}, "
-                f"expected a header with {', '.join(columns)}."
+                f"{where}: {problem} column {join_items(names)}; "
+                f"received {truncate(join_items(header)) or 'no header'}, expected a header with {', '.join(columns)}."
             )
 
 

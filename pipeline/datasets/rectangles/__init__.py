@@ -1,1 +1,4 @@
-"""Rectangles: one white rectangle on black. Drawn here; published nowhere."""
+"""Rectangles: one white rectangle on black. The dataset is not published; its sample is the dataset.
+
+Source, sample and reader of this dataset only.
+"""

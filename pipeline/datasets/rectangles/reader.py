@@ -1,35 +1,45 @@
-"""The rectangles' CSV as tables: file name, then top, left, height and width in pixels."""
+"""Reads the rectangles' CSV: file name, then top, left, height and width in pixels."""
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from pipeline.archives.zip_archive import Archive
-from pipeline.core import schema
-from pipeline.datasets.annotations import Tables, boxes_table, categories_table
-from pipeline.datasets.formats.csv_file import file_content, headed_rows, image_row
+from pipeline.datasets.annotations import Tables, boxes_table, categories_table, images_table
+from pipeline.datasets.formats.csv_file import image_size, read_file, read_rows_with_header
+from pipeline.datasets.interfaces import TableReader
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
 
-RECTANGLE = 1
+RECTANGLE_ID = 1
 """The only category."""
 
 
-def read(download: Path) -> Tables:
-    """Both splits below `download`. Images and boxes are numbered from 1 in the order of the CSV, train first."""
-    images: list[dict[str, object]] = []
-    boxes_xywh = []
-    for split, label_file in LABEL_FILES.items():
-        path = download / label_file
-        rows = headed_rows(str(path), file_content(path), COLUMNS, only=True)
-        boxes_xywh += [[row.whole_number(column) for column in ("left", "top", "width", "height")] for row in rows]
-        archive = Archive(download / IMAGE_ARCHIVES[split])
-        for row in rows:
-            member = image_member(split, row["file_name"])
-            if member not in archive:
-                raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
-            images.append(image_row(len(images) + 1, split, row["file_name"], IMAGE_ARCHIVES[split], archive[member]))
-    return Tables(
-        images=pa.Table.from_pylist(images, schema.IMAGES),
-        boxes=boxes_table(range(1, len(images) + 1), [RECTANGLE] * len(images), boxes_xywh),
-        categories=categories_table([RECTANGLE], ["rectangle"], ["shape"]),
-    )
+class RectanglesReader(TableReader):
+    """Reads both splits, train first. Images and boxes are numbered from 1 in the order of the CSV."""
+
+    def read(self, download: Path) -> Tables:
+        """Both splits below `download`."""
+        splits: list[str] = []
+        file_names: list[str] = []
+        sizes: list[tuple[int, int]] = []
+        members: list[str] = []
+        boxes_xywh: list[list[int]] = []
+        for split, label_file in LABEL_FILES.items():
+            path = download / label_file
+            rows = read_rows_with_header(str(path), read_file(path), COLUMNS, allow_other_columns=False)
+            boxes_xywh += [[row.integer(column) for column in ("left", "top", "width", "height")] for row in rows]
+            archive = Archive(download / IMAGE_ARCHIVES[split])
+            for row in rows:
+                member = image_member(split, row["file_name"])
+                if member not in archive:
+                    raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
+                splits.append(split)
+                file_names.append(row["file_name"])
+                sizes.append(image_size(archive[member]))
+                members.append(member)
+        image_ids = range(1, len(members) + 1)
+        return Tables(
+            images=images_table(
+                image_ids, splits, file_names, sizes, [IMAGE_ARCHIVES[split] for split in splits], members
+            ),
+            boxes=boxes_table(image_ids, [RECTANGLE_ID] * len(members), boxes_xywh),
+            categories=categories_table([RECTANGLE_ID], ["rectangle"], ["shape"]),
+        )

@@ -1,17 +1,18 @@
-"""What the files of the rectangles are. They are drawn, so there is no upstream."""
+"""The files of the rectangles. They are generated, and nobody publishes them."""
 
+from pipeline.datasets.interfaces import DatasetSource
 from pipeline.download.manifest import Asset
-
-UPSTREAM: str | None = None
 
 IMAGE_ARCHIVES = {"train": "train.zip", "val": "val.zip"}
 LABEL_FILES = {"train": "train.csv", "val": "val.csv"}
 COLUMNS = ["file_name", "top", "left", "height", "width"]
-"""Of the CSV files, in pixels."""
+"""Header of the CSV files. Positions and sizes are in pixels."""
 
-ASSETS = [Asset(path) for path in (*LABEL_FILES.values(), *IMAGE_ARCHIVES.values())]
+SOURCE = DatasetSource(
+    base_url=None, assets=tuple(Asset(path) for path in (*LABEL_FILES.values(), *IMAGE_ARCHIVES.values()))
+)
 
 
 def image_member(split: str, file_name: str) -> str:
-    """The image inside the archive of its split."""
+    """Name of the image in the archive of its split."""
     return f"{split}/{file_name}"

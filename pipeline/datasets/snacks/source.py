@@ -1,16 +1,15 @@
-"""Where the snacks are published, and what is in their archive."""
+"""Where the snacks are published, and as which files."""
 
+from pipeline.datasets.interfaces import DatasetSource
 from pipeline.download.manifest import Asset
-
-UPSTREAM = "https://wolverine.raywenderlich.com/books/mlt"
 
 ARCHIVE = "snacks.zip"
 PREFIXES = ("snacks/", "")
-"""What member names begin with: the dataset is passed around with and without its outer folder."""
+"""What the names of members begin with: copies of the dataset exist with and without the outer folder."""
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["image_id", "x_min", "x_max", "y_min", "y_max", "class_name", "folder"]
-"""Of the annotations; both x stand before both y, in fractions of the image."""
+"""Header of the annotations. Both x come before both y; all four are fractions of the image."""
 
 CLASSES = [
     "apple",
@@ -37,22 +36,24 @@ CLASSES = [
 
 
 def annotation_member(prefix: str, split: str) -> str:
-    """The annotations of that split inside ARCHIVE."""
+    """Name of the split's annotations in ARCHIVE."""
     return f"{prefix}annotations-{split}.csv"
 
 
 def image_member(prefix: str, split: str, folder: str, image_id: str) -> str:
-    """The image inside ARCHIVE."""
+    """Name of the image in ARCHIVE."""
     return f"{prefix}{split}/{folder}/{image_id}.jpg"
 
 
-# The publisher names neither size nor digest.
-ASSETS = [
-    Asset(
-        ARCHIVE,
-        unpacked=(
-            *(annotation_member("", split) for split in SPLITS),
-            *(image_member("", split, "*", "*") for split in SPLITS),
+SOURCE = DatasetSource(
+    base_url="https://wolverine.raywenderlich.com/books/mlt",
+    assets=(
+        Asset(  # the publisher states neither size nor checksum
+            ARCHIVE,
+            unpacked=(
+                *(annotation_member("", split) for split in SPLITS),
+                *(image_member("", split, "*", "*") for split in SPLITS),
+            ),
         ),
-    )
-]
+    ),
+)

@@ -56,11 +56,11 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         if not config.endless:
             return None
         # Imported here because it is code of the dataset, which training on packed images does not depend on.
-        from pipeline.datasets.rectangles.sample import draw_boxes, paint
+        from pipeline.datasets.rectangles.sample import draw_boxes, paint_boxes
 
         def generate(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
             boxes_xywh = draw_boxes(random, count, image_size)
-            images = np.repeat(paint(boxes_xywh, image_size), channels, axis=3)
+            images = np.repeat(paint_boxes(boxes_xywh, image_size), channels, axis=3)
             return images, {"box": sigmoid_encode(boxes_xywh / image_size)}
 
         return generate

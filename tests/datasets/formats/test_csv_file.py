@@ -3,22 +3,22 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.core.errors import BoxlineError, truncate
-from pipeline.datasets.formats.csv_file import bare_rows, headed_rows
+from pipeline.datasets.formats.csv_file import read_rows, read_rows_with_header
 
 COLUMNS = ["name", "left", "share"]
 
 
 def test_columns_are_found_by_name_and_lines_are_counted_from_one() -> None:
     content = b'\xef\xbb\xbfshare,name,extra,left\r\n0.25,a,?,7\r\n\r\n1e-1,"b, the\nsecond",?,-3\r\n'
-    first, second = headed_rows("a.csv", content, COLUMNS)
-    assert (first.line, first["name"], first.whole_number("left"), first.fraction("share")) == (2, "a", 7, 0.25)
+    first, second = read_rows_with_header("a.csv", content, COLUMNS)
+    assert (first.line, first["name"], first.integer("left"), first.fraction("share")) == (2, "a", 7, 0.25)
     # The field with a line break begins on line 4 and its row ends on line 5.
-    assert (second.line, second["name"], second.whole_number("left")) == (5, "b, the\nsecond", -3)
+    assert (second.line, second["name"], second.integer("left")) == (5, "b, the\nsecond", -3)
     assert second.fraction("share") == 0.1
 
 
 def test_without_a_header_columns_have_their_places() -> None:
-    [row] = bare_rows("a.csv", "é,5,0.5".encode(), COLUMNS)
+    [row] = read_rows("a.csv", "é,5,0.5".encode(), COLUMNS)
     assert row.fields == {"name": "é", "left": "5", "share": "0.5"}
 
 
@@ -77,12 +77,12 @@ EXPECTED = "expected a header with name, left, share."
     ],
 )
 def test_a_file_that_has_not_the_columns(content: bytes, expected: str) -> None:
-    assert failure(lambda: headed_rows("a.csv", content, COLUMNS, only=True)) == expected
+    assert failure(lambda: read_rows_with_header("a.csv", content, COLUMNS, allow_other_columns=False)) == expected
 
 
 @pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1e300", "1,5", "0x1"])
 def test_what_is_no_fraction(text: str) -> None:
-    [row] = headed_rows("a.csv", HEADER + f'x,5,"{text}"\n'.encode(), COLUMNS)
+    [row] = read_rows_with_header("a.csv", HEADER + f'x,5,"{text}"\n'.encode(), COLUMNS)
     assert failure(lambda: row.fraction("share")) == (
         f"a.csv, line 2, column share: received {text!r}, expected a fraction of the image."
     )
@@ -90,7 +90,7 @@ def test_what_is_no_fraction(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["left", "", "1.0", "1_0", "9" * 10, "9" * 5000, "٣", "5\n"])
 def test_what_is_no_whole_number(text: str) -> None:
-    [row] = headed_rows("a.csv", HEADER + f'x,"{text}",0.5\n'.encode(), COLUMNS)
-    assert failure(lambda: row.whole_number("left")) == (
+    [row] = read_rows_with_header("a.csv", HEADER + f'x,"{text}",0.5\n'.encode(), COLUMNS)
+    assert failure(lambda: row.integer("left")) == (
         f"a.csv, line {row.line}, column left: received {truncate(repr(text))}, expected a whole number of pixels."
     )
