@@ -1,5 +1,6 @@
 """Every dataset has all parts, and each part is imported only on request."""
 
+import itertools
 import subprocess
 import sys
 
