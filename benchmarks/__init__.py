@@ -1,1 +1,4 @@
-"""Speed, as ratios; accuracy joins when there are improved systems to compare."""
+"""Benchmarks of speed and accuracy. They write benchmarks/results/ and the generated tables of docs/results.md.
+
+Tests of correctness do not belong here.
+"""

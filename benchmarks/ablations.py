@@ -1,7 +1,7 @@
-"""What each option does, switched on by itself on little data: python -m benchmarks.ablations
+"""The effect of each option on its own, on little data: python -m benchmarks.ablations
 
-Small images, few epochs and one seed show the direction of an effect, not its size. The first row of a group is what
-the others differ from. Figures are written to benchmarks/results/ablations.json and docs/results.md after each
+Small images, few epochs and one seed show the direction of an effect, not its size. The first row of a group is the
+baseline that the others change. Results are written to benchmarks/results/ablations.json and docs/results.md after each
 training.
 """
 
@@ -10,21 +10,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scratch import PROJECT, Parameters, Scratch, of_system
-from benchmarks.tables_in_docs import replace_table
+from benchmarks.docs_tables import replace_table
+from benchmarks.scratch_project import PROJECT, Parameters, ScratchProject, for_system
 from pipeline.core.atomic_files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "ablations.json"
 
-STILL = {"flip_probability": 0, "max_translate_fraction": 0, "scale": [1, 1], "rotate_degrees": 0, "color": None}
+NO_AUGMENTATION = {
+    "flip_probability": 0,
+    "max_translate_fraction": 0,
+    "scale": [1, 1],
+    "rotate_degrees": 0,
+    "color": None,
+}
 COSINE = {"kind": "cosine", "warmup_epochs": 0.5, "final_lr_fraction": 0.0}
-DROP = {"kind": "drop", "every_epochs": 4, "factor": 0.3}
+STEP = {"kind": "step", "every_epochs": 4, "factor": 0.3}
 PLATEAU = {"kind": "plateau", "patience": 1, "factor": 0.3}
 THIRTY = {"epochs": 30, "learning_rate": 0.001}
 
 
-def _moved(**changes: Any) -> Parameters:
-    return {"train.augment": {**STILL, **changes}}
+def _augmented(**changes: Any) -> Parameters:
+    return {"train.augment": {**NO_AUGMENTATION, **changes}}
 
 
 SCENES = {"datasets.coco.sample.train_images": 3000}
@@ -43,21 +49,21 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
                 }
             },
             "20 epochs": {"train.phases.all.epochs": 20},
-            "rate: cosine": {"train.phases.all.schedule": {**COSINE, "warmup_epochs": 0}},
-            "rate: warm-up and cosine": {"train.phases.all.schedule": COSINE},
-            "rate: drop": {"train.phases.all.schedule": DROP},
-            "rate: drop on plateau": {"train.phases.all.schedule": PLATEAU},
+            "schedule: cosine": {"train.phases.all.schedule": {**COSINE, "warmup_epochs": 0}},
+            "schedule: warm-up and cosine": {"train.phases.all.schedule": COSINE},
+            "schedule: step": {"train.phases.all.schedule": STEP},
+            "schedule: plateau": {"train.phases.all.schedule": PLATEAU},
         },
     ),
     "rectangle_localizer": (
         {},
         {},
         {
-            "as published, small preset": {},
+            "as published, small random weights": {},
             "output: hard sigmoid": {"model.output": "hard_sigmoid"},
             "output: linear": {"model.output": "linear"},
             "30 epochs": {"train.phases.head.epochs": 30},
-            "30 epochs, rate: drop on plateau": {"train.phases.head": {**THIRTY, "schedule": PLATEAU}},
+            "30 epochs, schedule: plateau": {"train.phases.head": {**THIRTY, "schedule": PLATEAU}},
         },
     ),
     "coco_yolo": (
@@ -75,15 +81,15 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
     ),
     "coco_anchor_free_detector": (
         SCENES,
-        {"pack.image_size": 96, **_moved()},
+        {"pack.image_size": 96, **_augmented()},
         {
             "96 px, no augmentation": {},
-            "flip": _moved(flip_probability=0.5),
-            "translate": _moved(max_translate_fraction=0.15),
-            "scale": _moved(scale=[0.75, 1.33]),
-            "rotate": _moved(rotate_degrees=10),
-            "colour": _moved(color={"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}),
-            "one cell per object": {"model.candidates": 1},
+            "flip": _augmented(flip_probability=0.5),
+            "translate": _augmented(max_translate_fraction=0.15),
+            "scale": _augmented(scale=[0.75, 1.33]),
+            "rotate": _augmented(rotate_degrees=10),
+            "color": _augmented(color={"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}),
+            "topk: 1": {"model.topk": 1},
             "pixels cropped, boxes not": {"pack.resize": "crop"},
         },
     ),
@@ -91,17 +97,17 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
         SCENES,
         {
             "pack.image_size": 96,
-            **_moved(flip_probability=0.5),
+            **_augmented(flip_probability=0.5),
             "train.phases.all.epochs": 5,
             "train.phases.all.schedule": {**COSINE, "warmup_epochs": 0.2, "final_lr_fraction": 0.01},
         },
         {
             "96 px, flip, cosine": {},
-            "class head starts as KerasHub's": {"model.class_prior": None},
-            "pyramid, anchors and box head as KerasHub's": {"preset.scale": "small"},
+            "class head initialized as in KerasHub": {"model.class_prior": None},
+            "pyramid, anchors and box head as in KerasHub": {"pretrained.scale": "small"},
             "crowd regions encoded": {"targets.crowd": "encode"},
-            "constant rate": {"train.phases.all.schedule": None},
-            "rate: drop": {"train.phases.all.schedule": DROP},
+            "schedule: constant": {"train.phases.all.schedule": None},
+            "schedule: step": {"train.phases.all.schedule": STEP},
             "no flip": {"train.augment": None},
         },
     ),
@@ -109,14 +115,14 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
 
 
 def main() -> None:
-    """Train everything once."""
+    """Train every variant once."""
     rows: list[dict[str, Any]] = []
     for system, (data, common, variants) in GROUPS.items():
         with tempfile.TemporaryDirectory() as folder:
-            scratch = Scratch(Path(folder))
+            scratch = ScratchProject(Path(folder))
             for label, changes in variants.items():
-                result = scratch.evaluate(system, {**data, **of_system(system, {**common, **changes})})
-                del result["seconds"]  # of one training after another, on whatever else the machine does
+                result = scratch.evaluate(system, {**data, **for_system(system, {**common, **changes})})
+                del result["seconds"]  # the machine need not be idle
                 rows.append({"system": system, "label": label, **result})
                 print(f"{system}, {label}: {result}", flush=True)
                 write_json(RESULTS, {"rows": rows})
@@ -124,18 +130,18 @@ def main() -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The rows as a reader of docs/results.md sees them."""
+    """The header and cells of the table `ablations` of docs/results.md."""
     return [("system", "option", "score", "more", "oracle", "parameters"), *map(_cells, rows)]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    headline, *others = ("AP", "AP50") if "AP" in row else ("mean_iou", "accuracy")
+    primary, *others = ("AP", "AP50") if "AP" in row else ("mean_iou", "accuracy")
     return (
         row["system"],
         row["label"],
-        f"{headline} {row[headline]:.3f}",
+        f"{primary} {row[primary]:.3f}",
         ", ".join(f"{name} {row[name]:.3f}" for name in others),
-        f"{row[f'oracle_{headline}']:.3f}",
+        f"{row[f'oracle_{primary}']:.3f}",
         f"{row['parameters']:,}",
     )
 

@@ -1,8 +1,9 @@
-"""Published and improved systems side by side, on the same data and in no more time: python -m benchmarks.accuracy
+"""Compare published systems and their variants on the same data and training time: python -m benchmarks.accuracy
 
-Every system is trained once per seed, the seeds one after the other; after each training the figures so far are written
-to benchmarks/results/accuracy.json. Rows on real data need it beside the project. Where nothing was left out, the
-tables of docs/results.md are written in the end. Ends with an error where an improved system took more time.
+Every system is trained once per seed. After each training the results so far are written to
+benchmarks/results/accuracy.json. Rows on real data are skipped if that data is not available. If no row was skipped,
+the tables of docs/results.md are replaced at the end. Exits with an error if a variant took more time than the
+published system.
 """
 
 import statistics
@@ -11,18 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.scratch import PROJECT, REAL_DATA, Parameters, Scratch, of_system
-from benchmarks.tables_in_docs import replace_table
+from benchmarks.docs_tables import replace_table
+from benchmarks.scratch_project import PROJECT, REAL_DATA, Parameters, ScratchProject, for_system
 from pipeline.core.atomic_files import write_json
 
 SEEDS = (2017, 2018, 2019)
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
-PUBLISHED, IMPROVED = "published", "improved"
+PUBLISHED, VARIANT = "published", "variant"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row: a system, and what it is given beside what its competitors are given."""
+    """One row of a comparison.
+
+    Attributes:
+        label: what the row shows next to the system.
+        system: a key of `systems` in params.yaml.
+        parameters: values of its section that only this entry uses.
+
+    """
 
     label: str
     system: str
@@ -31,7 +39,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Systems on the same data. `parameters` are written for all of them; the first entry is the published system."""
+    """Systems on the same data.
+
+    Attributes:
+        data: what the rows show as data.
+        parameters: values of params.yaml that all entries use.
+        entries: the systems; the first one is the published one.
+        is_real: whether the data is a sample of real data next to the project.
+
+    """
 
     data: str
     parameters: Parameters
@@ -45,15 +61,15 @@ COMPARISONS = (
     Comparison(
         "8,000 / 2,000 real digits",
         {"datasets.digits.source": str(REAL_DATA / "mnist")},
-        (Entry(PUBLISHED, "digits_localizer"), Entry(IMPROVED, "digits_distributional_localizer")),
+        (Entry(PUBLISHED, "digits_localizer"), Entry(VARIANT, "digits_distributional_localizer")),
         is_real=True,
     ),
     Comparison(
         "1,024 / 1,000 rectangles",
         {"datasets.rectangles.sample.val_images": 1000},
         (
-            Entry(PUBLISHED, "rectangle_localizer", {"preset.scale": "published"}),
-            Entry(IMPROVED, "rectangle_distributional_localizer"),
+            Entry(PUBLISHED, "rectangle_localizer", {"pretrained.scale": "published"}),
+            Entry(VARIANT, "rectangle_distributional_localizer"),
         ),
     ),
     Comparison(
@@ -61,7 +77,7 @@ COMPARISONS = (
         SCENES,
         (
             Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160, "train.phases.all.epochs": 16}),
-            Entry(IMPROVED, "coco_anchor_free_detector"),
+            Entry(VARIANT, "coco_anchor_free_detector"),
         ),
     ),
     Comparison(
@@ -69,20 +85,20 @@ COMPARISONS = (
         SCENES,
         (
             Entry(PUBLISHED, "coco_retinanet", {"pack.image_size": 128, "train.phases.all.epochs": 5}),
-            Entry(IMPROVED, "coco_retinanet_coarse"),
+            Entry(VARIANT, "coco_retinanet_coarse"),
         ),
     ),
     Comparison(
         "1,200 / 200 drawn snacks",
         {},
-        (Entry(PUBLISHED, "snack_localizer"), Entry(IMPROVED, "snack_distributional_localizer")),
+        (Entry(PUBLISHED, "snack_localizer"), Entry(VARIANT, "snack_distributional_localizer")),
     ),
     Comparison(
         "61 / 25 snack-like crops",
         {"datasets.snacks.source": str(REAL_DATA / "snacks")},
         (
             Entry(PUBLISHED, "snack_localizer", SNACKS),
-            Entry(IMPROVED, "snack_distributional_localizer", {**SNACKS, "train.phases.all.epochs": 50}),
+            Entry(VARIANT, "snack_distributional_localizer", {**SNACKS, "train.phases.all.epochs": 50}),
         ),
         is_real=True,
     ),
@@ -92,7 +108,7 @@ COMPARISONS = (
         (
             Entry(PUBLISHED, "coco_yolo", {"pack.image_size": 160}),
             Entry("as published, pixels cropped", "coco_yolo", {"pack.image_size": 160, "pack.resize": "crop"}),
-            Entry(IMPROVED, "coco_anchor_free_detector", {"train.phases.all.epochs": 8}),
+            Entry(VARIANT, "coco_anchor_free_detector", {"train.phases.all.epochs": 8}),
         ),
         is_real=True,
     ),
@@ -100,36 +116,38 @@ COMPARISONS = (
 
 
 def main() -> None:
-    """Train everything. The machine has to be idle, since seconds are told."""
+    """Train everything. The machine must be idle, since the results contain seconds."""
     rows: list[dict[str, Any]] = []
-    left_out = [comparison for comparison in COMPARISONS if comparison.is_real and not REAL_DATA.is_dir()]
-    for comparison in left_out:
-        print(f"{comparison.data}: left out, there is no {REAL_DATA.relative_to(PROJECT.parent)}", flush=True)
+    skipped = [comparison for comparison in COMPARISONS if comparison.is_real and not REAL_DATA.is_dir()]
+    for comparison in skipped:
+        print(f"{comparison.data}: skipped, there is no {REAL_DATA.relative_to(PROJECT.parent)}", flush=True)
     for seed in SEEDS:
-        for comparison in [comparison for comparison in COMPARISONS if comparison not in left_out]:
+        for comparison in [comparison for comparison in COMPARISONS if comparison not in skipped]:
             with tempfile.TemporaryDirectory() as folder:
-                scratch = Scratch(Path(folder))
+                scratch = ScratchProject(Path(folder))
                 for entry in comparison.entries:
                     result = scratch.evaluate(entry.system, {"seed": seed, **parameters(comparison, entry)})
                     _row(rows, comparison, entry)["seeds"][str(seed)] = result
                     print(f"{comparison.data}, {entry.system}, {entry.label}, seed {seed}: {result}", flush=True)
                     write_json(RESULTS, {"rows": rows})
-    if not left_out:
+    if not skipped:
         replace_table(PROJECT / "docs" / "results.md", "accuracy", table(rows))
         replace_table(PROJECT / "docs" / "results.md", "errors", errors_table(rows))
-    improved = [row for row in rows if row["label"] == IMPROVED]
-    slower = [f"{row['system']} on {row['data']}" for row in improved if _share_of_time(row, rows) > 1]
+    variants = [row for row in rows if row["label"] == VARIANT]
+    slower = [f"{row['system']} on {row['data']}" for row in variants if _relative_time(row, rows) > 1]
     if slower:
-        raise SystemExit(f"Took more time than the published system: {', '.join(slower)}. Lower its epochs.")
+        raise SystemExit(
+            f"These variants took more time than the published system: {', '.join(slower)}. Reduce their epochs."
+        )
 
 
 def parameters(comparison: Comparison, entry: Entry) -> Parameters:
-    """What the entry is trained with instead of what params.yaml holds."""
-    return {**comparison.parameters, **of_system(entry.system, entry.parameters)}
+    """The values that replace those of params.yaml for an entry."""
+    return {**comparison.parameters, **for_system(entry.system, entry.parameters)}
 
 
 def _row(rows: list[dict[str, Any]], comparison: Comparison, entry: Entry) -> dict[str, Any]:
-    """The row of that entry, made where there is none yet."""
+    """The row of that entry, appended if it does not exist."""
     named = {"data": comparison.data, "system": entry.system, "label": entry.label}
     for row in rows:
         if named.items() <= row.items():
@@ -139,7 +157,7 @@ def _row(rows: list[dict[str, Any]], comparison: Comparison, entry: Entry) -> di
 
 
 def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """The rows as a reader of docs/results.md sees them."""
+    """The header and cells of the table `accuracy` of docs/results.md."""
     head = (
         "data (train / scored)",
         "system",
@@ -150,46 +168,48 @@ def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
         "parameters",
         "epochs",
         "seconds",
-        "of the published one's",
+        "relative time",
     )
     return [head, *(_cells(row, rows) for row in rows)]
 
 
 def errors_table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Kinds of errors with the first seed: the AP50 that they cost a detector, the share of a localizer's boxes."""
+    """The table `errors` of the first seed: AP50 lost by each error type, or fractions of a localizer's boxes."""
     return [
         ("data", "system", "errors"),
-        *((row["data"], f"{row['system']}, {row['label']}", _kinds(row)) for row in rows),
+        *((row["data"], f"{row['system']}, {row['label']}", _error_types(row)) for row in rows),
     ]
 
 
-def _kinds(row: dict[str, Any]) -> str:
+def _error_types(row: dict[str, Any]) -> str:
     [first, *_] = row["seeds"].values()
-    return ", ".join(f"{kind['kind']} {kind.get('lost_AP50', kind.get('share')):.3f}" for kind in first["kinds"])
+    return ", ".join(
+        f"{each['error_type']} {each.get('lost_AP50', each.get('fraction')):.3f}" for each in first["error_types"]
+    )
 
 
 def _cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[str, ...]:
     results = list(row["seeds"].values())
     one = results[0]
-    headline, *others = ("AP", "AP50", "AP75") if "AP" in one else ("mean_iou", "accuracy", "iou_50", "iou_60")
+    primary, *others = ("AP", "AP50", "AP75") if "AP" in one else ("mean_iou", "accuracy", "iou_50", "iou_60")
     return (
         row["data"],
         f"{row['system']}, {row['label']}",
-        f"{headline} {_spread(results, headline)}",
+        f"{primary} {_spread(results, primary)}",
         ", ".join(f"{name} {_spread(results, name)}" for name in others),
-        _spread([one], f"baseline_{headline}"),
-        _spread([one], f"oracle_{headline}"),
+        _spread([one], f"baseline_{primary}"),
+        _spread([one], f"oracle_{primary}"),
         f"{one['parameters']:,}",
         str(one["epochs"]),
         f"{_seconds(row):.0f}",
-        f"{_share_of_time(row, rows):.2f}",
+        f"{_relative_time(row, rows):.2f}",
     )
 
 
-def _share_of_time(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
-    """Of the published system's, which is the first of the same comparison."""
-    *_, rival = (other for other in rows[: rows.index(row) + 1] if other["label"] == PUBLISHED)
-    return _seconds(row) / _seconds(rival)
+def _relative_time(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """Training time divided by that of the published system, the first of the same comparison."""
+    *_, published = (other for other in rows[: rows.index(row) + 1] if other["label"] == PUBLISHED)
+    return _seconds(row) / _seconds(published)
 
 
 def _seconds(row: dict[str, Any]) -> float:
@@ -197,7 +217,7 @@ def _seconds(row: dict[str, Any]) -> float:
 
 
 def _spread(results: list[dict[str, Any]], name: str) -> str:
-    """The mean over seeds, and half the range where there are several; with more digits where three show nothing."""
+    """The mean over seeds and, for several seeds, half their range; with six digits for means below 0.001."""
     values = [result[name] for result in results]
     mean = statistics.mean(values)
     digits = 6 if 0 < mean < 0.001 else 3

@@ -1,4 +1,4 @@
-"""What Prefect adds to DVC: a flow over `dvc repro` of the same stages, which do nothing."""
+"""The overhead of Prefect: a flow compared with `dvc repro`, on stages that do nothing."""
 
 import tempfile
 from pathlib import Path
@@ -10,14 +10,14 @@ from tests.support.tiny_project import run_dvc
 
 FEW, MANY = 2, 12
 STAGE = """
-  nothing{number}:
+  empty{number}:
     cmd: echo {number} > {number}.txt
     outs: [{number}.txt]
 """
 
 
 def flow_benchmark() -> dict[str, float]:
-    """Seconds of both for many stages, and what the flow adds per stage and per run, by the difference to few."""
+    """Seconds of both for many stages; the overhead per stage and per run follows from the difference to few stages."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         with prefect_server(folder) as server:
@@ -33,12 +33,12 @@ def flow_benchmark() -> dict[str, float]:
 
 
 def _both(folder: Path, server: PrefectServer, stages: int) -> tuple[float, float]:
-    """Seconds of `dvc repro` and of the flow, each in a new project; one stage at a time, as DVC does."""
+    """Seconds of `dvc repro` and of the flow, each in a new project, one stage at a time like DVC."""
     dvc, flow = (make_mini_project(folder / f"{name}{stages}") for name in ("dvc", "flow"))
     for project in (dvc, flow):
         (project / "dvc.yaml").write_text("stages:" + "".join(STAGE.format(number=number) for number in range(stages)))
-    options = {"pull": False, "push": False, "side_by_side": 1}
+    options = {"pull": False, "push": False, "max_parallel_stages": 1}
     return (
         seconds(lambda: run_dvc(dvc, "repro")),
-        seconds(lambda: run_flow(flow, variables=server.variables, **options)),
+        seconds(lambda: run_flow(flow, env=server.env, **options)),
     )

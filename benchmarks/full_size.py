@@ -1,7 +1,4 @@
-"""Annotations of the size of COCO 2017, written as the publisher writes them: 860,001 outlined boxes to train on.
-
-What is in them is drawn at random; how much of it there is, and how it is written, is what costs time.
-"""
+"""Synthetic annotations of the size and format of COCO 2017: 860,001 outlined training boxes with random values."""
 
 import io
 import zipfile
@@ -16,7 +13,7 @@ IMAGES = {"train": 118_287, "val": 5_000}
 BOXES = {"train": 860_001, "val": 36_781}
 POLYGONS = 4_096
 POINTS = (4, 39)
-"""Corners of an outline, so that the file becomes as long as the real one, 0.4 GB."""
+"""Range of corners per outline, so that the file is as long as the real one, 0.4 GB."""
 
 CATEGORY_IDS = [*range(1, 12), *range(13, 26), 27, 28, *range(31, 45), *range(46, 66), 67, 70, *range(72, 83)]
 CATEGORY_IDS += range(84, 91)
@@ -33,7 +30,7 @@ BOX = (
 
 
 def write_annotations(download: Path) -> int:
-    """The archive of annotations below `download`; returns the bytes of both splits unpacked."""
+    """Write the annotation archive below `download`; return the uncompressed bytes of both splits."""
     random = np.random.default_rng(2017)
     path = download / ANNOTATION_ARCHIVE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +52,7 @@ def _instances(random: np.random.Generator, ids: NDArray[np.int64], box_ids: NDA
     images, boxes = len(ids), len(box_ids)
     sizes = np.where(random.random((images, 1)) < 0.7, [[480, 640]], [[640, 480]])
     text.write(
-        '{"info": {"description": "as large as COCO 2017"},"licenses": [{"id": 3,"name": "a licence"}],"images": ['
+        '{"info": {"description": "as large as COCO 2017"},"licenses": [{"id": 3,"name": "a license"}],"images": ['
     )
     text.write(",".join([IMAGE % (i, i, h, w, i) for i, (h, w) in zip(ids.tolist(), sizes.tolist(), strict=True)]))
     text.write('],"annotations": [')

@@ -1,4 +1,4 @@
-"""The one look at image files: what it takes beyond decoding them."""
+"""The cost of inspecting image files beyond decoding them."""
 
 import io
 import tempfile
@@ -18,7 +18,7 @@ IMAGES = 2000
 
 
 def inspection_benchmark() -> dict[str, float]:
-    """Bare decoding, from memory and with as many threads, against digest, decoding and thumbnail from the archive."""
+    """Compare decoding from memory with checksum, decoding and thumbnail from the archive, with as many threads."""
     with tempfile.TemporaryDirectory() as temporary:
         made = list(photographs(range(1, IMAGES + 1)))
         images, _ = write_dataset(Path(temporary), made)

@@ -1,8 +1,8 @@
-"""What it does to targets to crop the pixels and letterbox the boxes, as published: python -m benchmarks.misalignment
+"""The effect of cropping pixels but letterboxing boxes, as published, on targets: python -m benchmarks.misalignment
 
-No training: for each box of the COCO sample, how much the target overlaps the object that the network sees, and how
-often the object's centre is in another cell of the grid, or cut off. Written to benchmarks/results/misalignment.json
-and docs/results.md.
+Nothing is trained. For each box of the COCO sample it measures the overlap of the target with the object in the model
+input, and how often the center of the object is in another grid cell or cut off. The results are written to
+benchmarks/results/misalignment.json and docs/results.md.
 """
 
 import tempfile
@@ -11,30 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.scratch import PROJECT, REAL_DATA, Scratch
-from benchmarks.tables_in_docs import replace_table
+from benchmarks.docs_tables import replace_table
+from benchmarks.scratch_project import PROJECT, REAL_DATA, ScratchProject
 from pipeline.core.atomic_files import write_json
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, rows_by_image
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS
 
 RESULTS = Path(__file__).parent / "results" / "misalignment.json"
-IMAGE_PIXELS, GRID_CELLS, FEW_BOXES = 448, 6, 4
-"""As published."""
+IMAGE_SIZE, GRID_SIZE, FEW_BOXES = 448, 6, 4
+"""The published values."""
 
 
 def main() -> None:
-    """Count both ways, over all images and over those with few boxes, which the published system trains on."""
+    """Measure both ways, over all images and over those with few boxes, which the published system trains on."""
     if not REAL_DATA.is_dir():
-        print(f"misalignment: left out, there is no {REAL_DATA.relative_to(PROJECT.parent)}")
+        print(f"misalignment: skipped, there is no {REAL_DATA.relative_to(PROJECT.parent)}")
         return
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Scratch(Path(folder))
+        scratch = ScratchProject(Path(folder))
         scratch.run("validate@coco", {"datasets.coco.source": str(REAL_DATA / "coco")})
         tables = Tables.read(scratch.folder / "data" / "coco" / "validate")
-    rows = [_row(tables, resize, most) for resize in ("letterbox", "crop") for most in (None, FEW_BOXES)]
+    rows = [_row(tables, resize, max_boxes) for resize in ("letterbox", "crop") for max_boxes in (None, FEW_BOXES)]
     write_json(RESULTS, {"rows": rows})
-    head = ("pixels", "images", "boxes", "mean IoU of target and object", "centres in another cell or cut off")
+    head = ("pixels", "images", "boxes", "mean IoU of target and object", "centers in another cell or cut off")
     cells = [
         (row["resize"], row["images"], f"{row['boxes']:,}", f"{row['mean_iou']:.3f}", f"{row['wrong_cells']:.3f}")
         for row in rows
@@ -42,27 +42,27 @@ def main() -> None:
     replace_table(PROJECT / "docs" / "results.md", "misalignment", [head, *cells])
 
 
-def _row(tables: Tables, resize: str, most: int | None) -> dict[str, Any]:
-    """Targets against the places of the objects in the pixels, as far as these are inside the square."""
+def _row(tables: Tables, resize: str, max_boxes: int | None) -> dict[str, Any]:
+    """Compare targets with the places of the objects in the model input, clipped to it."""
     overlaps, wrong = [], []
     image_ids = tables.images["image_id"].to_numpy()
     sizes = zip(tables.images["width"].to_pylist(), tables.images["height"].to_pylist(), strict=True)
     boxes_xywh = boxes_xywh_of(tables.boxes)
     for (width, height), rows in zip(sizes, rows_by_image(tables.boxes, image_ids), strict=True):
-        if not len(rows) or (most is not None and len(rows) > most):
+        if not len(rows) or (max_boxes is not None and len(rows) > max_boxes):
             continue
-        targets, seen = (
-            xywh_to_xyxy(place[resize](width, height, IMAGE_PIXELS).apply_boxes(boxes_xywh[rows]))
-            for place in (BOX_TRANSFORMS, PIXEL_TRANSFORMS)
+        targets, visible = (
+            xywh_to_xyxy(transforms[resize](width, height, IMAGE_SIZE).apply_boxes(boxes_xywh[rows]))
+            for transforms in (BOX_TRANSFORMS, PIXEL_TRANSFORMS)
         )
-        overlaps.append(paired_iou(targets, np.clip(seen, 0, 1)))
-        cells, seen_cells = (
-            np.floor((corners[:, :2] + corners[:, 2:]) / 2 * GRID_CELLS) for corners in (targets, seen)
+        overlaps.append(paired_iou(targets, np.clip(visible, 0, 1)))
+        cells, visible_cells = (
+            np.floor((corners[:, :2] + corners[:, 2:]) / 2 * GRID_SIZE) for corners in (targets, visible)
         )
-        wrong.append((cells != seen_cells).any(axis=1))
+        wrong.append((cells != visible_cells).any(axis=1))
     return {
         "resize": resize,
-        "images": "all" if most is None else f"with {most} boxes or fewer",
+        "images": "all" if max_boxes is None else f"with {max_boxes} boxes or fewer",
         "boxes": sum(map(len, overlaps)),
         "mean_iou": float(np.concatenate(overlaps).mean()),
         "wrong_cells": float(np.concatenate(wrong).mean()),

@@ -1,6 +1,6 @@
-"""Packing at 448 px: against bare decoding and resizing, against packing 1 % more images, and its memory.
+"""Packing at 448 px: compared with decoding and resizing alone, with packing 1 % more images, and its memory.
 
-`python -m benchmarks.packing COUNT FOLDER` packs that many images and prints the most memory that it held, in MB.
+`python -m benchmarks.packing COUNT FOLDER` packs that many images and prints the peak memory in MB.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from PIL import Image
 
 from benchmarks.photographs import Photograph, photographs
-from benchmarks.timing import compared, in_turn, peak_megabytes
+from benchmarks.timing import alternate, compared, peak_megabytes
 from pipeline.archives.image_decoding import FORMATS
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
@@ -39,7 +39,7 @@ THREADS = len(os.sched_getaffinity(0))
 
 
 def packing_benchmarks() -> dict[str, dict[str, float]]:
-    """By the names under which they are reported."""
+    """The results by their names in benchmarks/results/speed.json."""
     # As in COCO, one number in five is the id of an image.
     numbers = np.random.default_rng(1).permutation(np.arange(1, 5 * IMAGES)).tolist()
     ids, evenly_spaced = numbers[:IMAGES], numbers[IMAGES : IMAGES + MORE]
@@ -58,7 +58,7 @@ def packing_benchmarks() -> dict[str, dict[str, float]]:
             pack(images.filter(pc.is_in(images["image_id"], pa.array(image_ids))), files, folder, previous, out)
             return out
 
-        bare_times, full_times, appended_times, spread_times = in_turn(
+        bare_times, full_times, appended_times, spread_times = alternate(
             lambda: decode_and_resize(made[:IMAGES]),
             lambda: full.append(packed(ids, full[0])),
             lambda: packed([*ids, *appended], full[-1]),
@@ -66,8 +66,8 @@ def packing_benchmarks() -> dict[str, dict[str, float]]:
         )
     return {
         "448 px: bare decoding and resizing / packing": compared(bare_times, full_times) | peak_memory(),
-        "448 px: packing all / 1 % more, with new highest ids": compared(full_times, appended_times),
-        "448 px: packing all / 1 % more, spread over all ids": compared(full_times, spread_times),
+        "448 px: packing all / 1 % more images, with the highest ids": compared(full_times, appended_times),
+        "448 px: packing all / 1 % more images, spread over all ids": compared(full_times, spread_times),
     }
 
 
@@ -97,7 +97,7 @@ def write_dataset(folder: Path, made: Iterable[Photograph]) -> tuple[pa.Table, p
 
 
 def pack(images: pa.Table, files: pa.Table, archives: Path, previous: Path, out: Path) -> None:
-    """As the stage does."""
+    """Pack as the stage `pack` does."""
     with resumable_directory(out) as folder, ThreadPoolExecutor(THREADS) as executor:
         pack_images(images, files, ArchiveFolder(archives), PACK, previous, folder, executor)
 
@@ -120,7 +120,7 @@ def decode_and_resize(made: list[Photograph]) -> None:
 
 
 def peak_memory() -> dict[str, float]:
-    """Of packing few images and many, each in a process of its own."""
+    """Peak memory in MB of packing few and many images, each in its own process."""
     peaks = {}
     for count in MEMORY_IMAGES:
         with tempfile.TemporaryDirectory() as temporary:

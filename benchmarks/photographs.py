@@ -1,4 +1,4 @@
-"""Photographs for benchmarks: as large and as costly to decode as those of COCO, made in seconds."""
+"""Synthetic photographs, as large and as costly to decode as those of COCO."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 SIZES = [(640, 480), (640, 480), (480, 640)]
-"""Width and height in turn."""
+"""Widths and heights that images cycle through."""
 
 DISTINCT = 100
 
@@ -25,7 +25,7 @@ class Photograph:
 
 
 def photographs(image_ids: Sequence[int]) -> Iterator[Photograph]:
-    """One per id. A hundred drawn ones take turns; their ids follow their bytes, which decoders overlook."""
+    """One photograph per id. A hundred drawn ones repeat; the id is appended to the bytes, which decoders ignore."""
     drawn = [_photograph(number) for number in range(min(DISTINCT, len(image_ids)))]
     for number, image_id in enumerate(image_ids):
         content, width, height = drawn[number % len(drawn)]
@@ -33,7 +33,7 @@ def photographs(image_ids: Sequence[int]) -> Iterator[Photograph]:
 
 
 def _photograph(number: int) -> tuple[bytes, int, int]:
-    """Clouds, objects with edges, and grain: some 160 kB, the mean of COCO 2017."""
+    """Draw clouds, ellipses and grain; the file has about 160 kB, the mean of COCO 2017."""
     random = np.random.default_rng(number)
     width, height = SIZES[number % len(SIZES)]
     pixels = cv2.resize(random.uniform(20, 235, (6, 8, 3)), (width, height), interpolation=cv2.INTER_CUBIC)

@@ -11,15 +11,15 @@ ROUNDS = 3
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall time of one call. What the one before has left to be written to the disk is not counted to it."""
+    """Wall time of one call. Buffers of earlier calls are written to disk before it starts."""
     os.sync()
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
 
 
-def in_turn(*actions: Callable[[], object]) -> list[list[float]]:
-    """Seconds of each round of each action, all in turn after one warm-up each."""
+def alternate(*actions: Callable[[], object]) -> list[list[float]]:
+    """Seconds of each round of each action, all actions alternating, after one warm-up each."""
     for action in actions:
         action()
     rounds = [[seconds(action) for action in actions] for _ in range(ROUNDS)]
@@ -36,12 +36,12 @@ def compared(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 
 
 def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> dict[str, float]:
-    """Two ways of doing one thing."""
-    return compared(*in_turn(slow, fast))
+    """Compare two implementations of one thing."""
+    return compared(*alternate(slow, fast))
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held. getrusage would begin with that of the process that started it."""
+    """Peak memory of this process in MB. getrusage would include the peak of the process that started it."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     [kibibytes] = re.findall(r"VmHWM:\s*(\d+) kB", status)
     return int(kibibytes) * 1024 / 1e6

@@ -6,9 +6,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks import ablations, accuracy
-from benchmarks.scratch import Parameters, changed, of_system
-from benchmarks.tables_in_docs import replace_table
-from pipeline.cli.params import check
+from benchmarks.docs_tables import replace_table
+from benchmarks.scratch_project import Parameters, for_system, with_overrides
+from pipeline.cli.params import check_params
 from pipeline.core.config import load_params
 from tests.support.tiny_project import PROJECT
 
@@ -20,7 +20,7 @@ TRAININGS = [
         for entry in comparison.entries
     ),
     *(
-        pytest.param({**data, **of_system(system, {**common, **changes})}, id=f"{system}, {label}")
+        pytest.param({**data, **for_system(system, {**common, **changes})}, id=f"{system}, {label}")
         for system, (data, common, variants) in ablations.GROUPS.items()
         for label, changes in variants.items()
     ),
@@ -28,18 +28,18 @@ TRAININGS = [
 
 
 @pytest.mark.parametrize("parameters", TRAININGS)
-def test_every_training_has_valid_parameters(tmp_path: Path, parameters: Parameters) -> None:
-    """A misspelt key would be found after an hour of trainings before it."""
-    (tmp_path / "params.yaml").write_text(json.dumps(changed(PARAMS, parameters)))  # which is YAML as well
-    check(load_params(tmp_path / "params.yaml"))
+def test_parameters_of_every_training_are_valid(tmp_path: Path, parameters: Parameters) -> None:
+    """Otherwise a misspelled key would fail after an hour of earlier trainings."""
+    (tmp_path / "params.yaml").write_text(json.dumps(with_overrides(PARAMS, parameters)))  # JSON is valid YAML
+    check_params(load_params(tmp_path / "params.yaml"))
 
 
 def result(**scores: Any) -> dict[str, Any]:
-    """Of one training, as `Scratch.evaluate` gives it."""
-    took = {"parameters": 1234, "epochs": 5, "seconds": 100.0}
-    kinds = [{"kind": "missed", "lost_AP50": 0.25}]
+    """The result of one training, as `ScratchProject.evaluate` returns it."""
+    training = {"parameters": 1234, "epochs": 5, "seconds": 100.0}
+    error_types = [{"error_type": "missed", "lost_AP50": 0.25}]
     baselines = {"baseline_AP": 0.001, "oracle_AP": 0.9}
-    return {"AP": 0.1, "AP50": 0.2, "AP75": 0.05, **baselines, **took, "kinds": kinds, **scores}
+    return {"AP": 0.1, "AP50": 0.2, "AP75": 0.05, **baselines, **training, "error_types": error_types, **scores}
 
 
 ROWS = [
@@ -47,15 +47,15 @@ ROWS = [
     {
         "data": "scenes",
         "system": "new",
-        "label": "improved",
+        "label": "variant",
         "seeds": {"1": result(AP=0.5, seconds=60.0), "2": result(AP=0.6, seconds=100.0)},
     },
     {"data": "photographs", "system": "old", "label": "published", "seeds": {"1": result(seconds=50.0)}},
-    {"data": "photographs", "system": "new", "label": "improved", "seeds": {"1": result(seconds=55.0)}},
+    {"data": "photographs", "system": "new", "label": "variant", "seeds": {"1": result(seconds=55.0)}},
 ]
 
 
-def test_the_table_has_means_half_ranges_and_shares_of_the_published_time() -> None:
+def test_table_contains_mean_half_range_and_relative_time() -> None:
     _, old, new, _, other = accuracy.table(ROWS)
     assert old == (
         *("scenes", "old, published", "AP 0.150 ± 0.050", "AP50 0.200 ± 0.000, AP75 0.050 ± 0.000"),
@@ -67,10 +67,10 @@ def test_the_table_has_means_half_ranges_and_shares_of_the_published_time() -> N
         "0.001",
         "0.000120",
     )
-    assert accuracy.errors_table(ROWS)[2] == ("scenes", "new, improved", "missed 0.250")
+    assert accuracy.errors_table(ROWS)[2] == ("scenes", "new, variant", "missed 0.250")
 
 
-def test_a_table_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+def test_replace_table_changes_only_the_named_table(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- scores -->\nold\n<!-- end of scores -->\nb\n<!-- end of scores -->")
     replace_table(page, "scores", [("x", "y"), ("1", r"\1")])

@@ -1,4 +1,4 @@
-"""Tables that benchmarks write into pages of docs/, between two comments that name them."""
+"""Generated tables in pages of docs/, each between two comments with its name."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def replace_table(page: Path, name: str, rows: Sequence[Sequence[str]]) -> None:
-    """Put `rows`, the first of which is the head, between `<!-- name -->` and `<!-- end of name -->`."""
+    """Replace the text between `<!-- name -->` and `<!-- end of name -->` by a table; the first row is its header."""
     head, *body = (f"| {' | '.join(cells)} |" for cells in rows)
     ruler = "|" + "---|" * len(rows[0])
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"

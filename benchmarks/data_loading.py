@@ -1,7 +1,7 @@
-"""Batches for training at 448 px: from packed shards, and from files as the published grid detector reads them.
+"""Training batches at 448 px: from packed shards, and from image files as in the published grid detector.
 
-That one reads, decodes and resizes every file in every epoch with tf.data: shuffle eight batches, map with parallel
-calls, batch, prefetch. Its targets are the same arrays here and there.
+The published one reads, decodes and resizes every file in every epoch with tf.data: shuffle over eight batches,
+parallel map, batch, prefetch. Both use the same arrays as targets.
 """
 
 import tempfile
@@ -23,18 +23,18 @@ IMAGES = 1024
 BATCH_IMAGES = 16
 GRID_SIZE = 6
 PARALLEL_CALLS = 8
-FEEDING_THREADS = 2
-"""As Batches asks Keras for."""
+LOADER_THREADS = 2
+"""As many as ShardLoader requests from Keras."""
 
 
-def feeding_benchmark() -> dict[str, float]:
-    """An epoch both ways, and the images per second that they feed."""
+def data_loading_benchmark() -> dict[str, float]:
+    """Seconds of an epoch both ways, and images per second."""
     image_ids = np.arange(1, IMAGES + 1)
     targets = {
         "box": np.zeros((IMAGES, GRID_SIZE, GRID_SIZE, 5), np.float32),
         "class": np.zeros((IMAGES, GRID_SIZE, GRID_SIZE), np.int32),
     }
-    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(FEEDING_THREADS) as executor:
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(LOADER_THREADS) as executor:
         folder = Path(temporary)
         made = list(photographs(image_ids.tolist()))
         files = [folder / f"{photograph.image_id}.jpg" for photograph in made]
@@ -56,9 +56,9 @@ def feeding_benchmark() -> dict[str, float]:
 
 
 def _published(files: list[str], targets: dict[str, np.ndarray]) -> tf.data.Dataset:
-    def load(path: tf.Tensor, answer: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    def load(path: tf.Tensor, target: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
-        return tf.image.resize_with_pad(pixels, PACK.image_size, PACK.image_size), answer
+        return tf.image.resize_with_pad(pixels, PACK.image_size, PACK.image_size), target
 
     rows = tf.data.Dataset.from_tensor_slices((files, targets)).shuffle(8 * BATCH_IMAGES, seed=1)
     return rows.map(load, num_parallel_calls=PARALLEL_CALLS).batch(BATCH_IMAGES).prefetch(2)

@@ -1,4 +1,4 @@
-"""A scratch copy of the project, in which systems are trained with other parameters."""
+"""A temporary copy of the project in which systems are trained with other parameters."""
 
 import copy
 import json
@@ -14,14 +14,14 @@ from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).parents[1]
 REAL_DATA = PROJECT.parent / "shared" / "data"
-"""Samples of real data beside the project, which are no part of it."""
+"""Samples of real data next to the project; they are not part of it."""
 
 Parameters = Mapping[str, Any]
 """Values by dotted key of params.yaml."""
 
 
-def changed(params: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
-    """What params.yaml holds, with those values in it."""
+def with_overrides(params: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """A copy of `params` with the given values."""
     params = copy.deepcopy(dict(params))
     for dotted, value in parameters.items():
         *sections, key = dotted.split(".")
@@ -32,13 +32,13 @@ def changed(params: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]
     return params
 
 
-def of_system(system: str, parameters: Parameters) -> Parameters:
-    """The same values, by keys that begin at the system's section."""
+def for_system(system: str, parameters: Parameters) -> Parameters:
+    """The same values with keys that start at the section of the system."""
     return {f"systems.{system}.{key}": value for key, value in parameters.items()}
 
 
-class Scratch:
-    """Pipelines run in `folder`; what they share, such as datasets, is made once."""
+class ScratchProject:
+    """A DVC project in `folder`. Stages with equal parameters, such as those of datasets, run once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,26 +49,35 @@ class Scratch:
         self._dvc("init", "--no-scm", "--quiet")
 
     def evaluate(self, system: str, parameters: Parameters) -> dict[str, Any]:
-        """Train and score a system with those parameters: metrics, kinds of errors, and what the training took."""
+        """Train and score a system.
+
+        Args:
+            system: a key of `systems` in params.yaml.
+            parameters: values that replace those of params.yaml.
+
+        Returns:
+            The metrics, the error types, and the parameters, epochs and seconds of the training.
+
+        """
         self.run(f"evaluate@{system}", parameters)
         reports = self.folder / "reports" / system
-        metrics, errors, took = (
+        metrics, errors, training = (
             json.loads((reports / name).read_text(encoding="utf-8"))
             for name in ("metrics.json", "errors.json", "training/train.json")
         )
-        kept = {name: took[name] for name in ("parameters", "epochs", "seconds")}
-        return {**metrics, **kept, "kinds": errors["kinds"]}
+        training = {name: training[name] for name in ("parameters", "epochs", "seconds")}
+        return {**metrics, **training, "error_types": errors["error_types"]}
 
     def run(self, stage: str, parameters: Parameters) -> None:
-        """A stage, and what it needs, with those parameters."""
-        YAML().dump(changed(self._params, parameters), self.folder / "params.yaml")
+        """Run a stage, and the stages it depends on, with `parameters` in place of the values of params.yaml."""
+        YAML().dump(with_overrides(self._params, parameters), self.folder / "params.yaml")
         self._dvc("repro", "--quiet", stage)
 
-    def _dvc(self, *words: str) -> None:
-        environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+    def _dvc(self, *arguments: str) -> None:
+        env = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
         dvc = Path(sys.executable).with_name("dvc")
         result = subprocess.run(
-            [dvc, *words], cwd=self.folder, env=environment, check=False, stderr=subprocess.PIPE, text=True
+            [dvc, *arguments], cwd=self.folder, env=env, check=False, stderr=subprocess.PIPE, text=True
         )
         if result.returncode:
-            raise RuntimeError(f"dvc {' '.join(words)} failed:\n{result.stderr[-4000:]}")
+            raise RuntimeError(f"dvc {' '.join(arguments)} failed:\n{result.stderr[-4000:]}")
