@@ -13,7 +13,7 @@ from pipeline.core.thread_pool import CancelledError
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
 from pipeline.download.retry import RetryPolicy
-from pipeline.download.sources.base import ByteStream, FileVersion
+from pipeline.download.sources.base import ByteStream, FileSource, FileVersion
 from pipeline.download.transfer import download_file, stream_file
 from tests.support.servers import Fault, FaultyServer, chunked, etag, gzipped
 
@@ -337,7 +337,7 @@ def test_bytes_received_again_are_no_progress(tmp_path: Path) -> None:
     assert server.ranges == [None, "bytes=40000-"]
 
 
-class LongSource:
+class LongSource(FileSource):
     """A source whose file is very long. The stop event is set after the third chunk."""
 
     display_name = "long"

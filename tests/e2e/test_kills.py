@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kills import StageCommand, digests, largest_file_bytes, moments, unfinished
+from tests.support.kills import StageCommand, largest_file_bytes, output_checksums, sample_events, temporary_names
 from tests.support.tiny_project import make_tiny_project, run_dvc, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
@@ -39,14 +39,14 @@ def project(made: Path, tmp_path: Path) -> Path:
 
 def kill_and_run_again(command: StageCommand, kills: int, go_back: Callable[[], None]) -> None:
     """From the state that `go_back` makes, each time."""
-    expected = digests(command.project)
+    expected = output_checksums(command.project)
     go_back()
-    for moment in moments(command.events(), kills, seed=2017):
+    for moment in sample_events(command.events(), kills, seed=2017):
         go_back()
         assert command.run(kill_at_event=moment).killed, moment
         command.run()
-        assert digests(command.project) == expected, moment
-        assert unfinished(command.project) == [], moment
+        assert output_checksums(command.project) == expected, moment
+        assert temporary_names(command.project) == [], moment
 
 
 @pytest.mark.parametrize(
@@ -66,16 +66,16 @@ def test_a_killed_stage_ends_like_an_undisturbed_one(project: Path, stage: str, 
 
 @pytest.mark.parametrize("stage", ["tables@coco", "inspect@coco", "pack@coco_yolo"])
 def test_a_stage_killed_in_the_middle_of_a_write_ends_like_an_undisturbed_one(project: Path, stage: str) -> None:
-    expected = digests(project)
+    expected = output_checksums(project)
     command = StageCommand.of(project, stage)
     largest = largest_file_bytes(command.outs)
     for share in (0.3, 0.95):
         command.remove_outs()
         assert command.run(largest_file_bytes=int(share * largest)).killed, share
-        assert unfinished(project) != [], share
+        assert temporary_names(project) != [], share
         command.run()
-        assert digests(project) == expected, share
-        assert unfinished(project) == [], share
+        assert output_checksums(project) == expected, share
+        assert temporary_names(project) == [], share
 
 
 def test_a_killed_pack_ends_like_an_undisturbed_one(project: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_pack_killed_over_a_former_one_ends_like_an_undisturbed_one(project: P
 
 
 def test_a_pack_that_is_killed_again_and_again_gets_done(project: Path) -> None:
-    expected = digests(project)
+    expected = output_checksums(project)
     command = StageCommand.of(project, "pack@coco_yolo")
     command.remove_outs()
     moment = command.events() // 3
@@ -105,9 +105,9 @@ def test_a_pack_that_is_killed_again_and_again_gets_done(project: Path) -> None:
         kills += 1
         assert kills < 10
     assert kills > 1
-    [found] = re.findall(r"(\d+) decoded, (\d+) copied, (\d+) in shards that did not change", ended.log)
+    [found] = re.findall(r"(\d+) decoded, (\d+) copied, (\d+) in unchanged shards", ended.log)
     decoded, copied, kept = map(int, found)
     assert (copied, decoded + kept) == (0, 48)
     assert kept > decoded
-    assert digests(project) == expected
-    assert unfinished(project) == []
+    assert output_checksums(project) == expected
+    assert temporary_names(project) == []

@@ -1,8 +1,8 @@
-"""Renews a folder of downloads in processes that die at every single change of the disk, one after the other.
+"""Synchronizes a download folder in processes that are killed at every single change of the disk, one after the other.
 
 python -m tests.support.crash_points FOLDER
 
-Prints how many points there were. A program of its own, because it forks, and a test process has threads.
+Prints the number of changes. It is a separate program because it forks, and a test process has threads.
 """
 
 import os
@@ -17,28 +17,28 @@ from pipeline.download.manifest import Asset
 from pipeline.download.sync import exclusive_lock, install, sync_files
 
 CHANGES = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate", "shutil.copyfile"}
-FORMER = {"same.bin": b"s" * 300_000, "changed.bin": b"c" * 300_000, "gone/old.bin": b"o" * 5_000}
-NEW = {"same.bin": FORMER["same.bin"], "changed.bin": b"C" * 400_000, "new/more.bin": b"n" * 600_000}
+PREVIOUS = {"same.bin": b"s" * 300_000, "changed.bin": b"c" * 300_000, "gone/old.bin": b"o" * 5_000}
+NEW = {"same.bin": PREVIOUS["same.bin"], "changed.bin": b"C" * 400_000, "new/more.bin": b"n" * 600_000}
+
+SOURCE, PARTIAL, OUT, REPORT = Path("source"), Path("partial"), Path("out"), Path("report.json")
 
 
-def renew(files: dict[str, bytes]) -> None:
-    with exclusive_lock(Path("state"), "download"):
-        received = sync_files(
-            [Asset(path) for path in files], "source", Path("state"), Path("out"), Path("report.json")
-        )
-        install(received, Path("state"), Path("out"), Path("report.json"))
+def synchronize(files: dict[str, bytes]) -> None:
+    with exclusive_lock(PARTIAL, "download"):
+        downloaded = sync_files([Asset(path) for path in files], str(SOURCE), PARTIAL, OUT, REPORT)
+        install(downloaded, PARTIAL, OUT, REPORT)
 
 
-def dying_at(point: int, work: Callable[[], None]) -> Callable[[], None]:
-    """`work`, killed as by the system just before its change number `point` of the disk."""
-    left = point
+def killed_at(number: int, work: Callable[[], None]) -> Callable[[], None]:
+    """Return `work` with a SIGKILL just before its change `number` of the disk, counted from 1."""
+    remaining = number
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal left
+        nonlocal remaining
         is_write = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if event in CHANGES or is_write:
-            left -= 1
-            if left == 0:
+            remaining -= 1
+            if remaining == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def run() -> None:
@@ -49,7 +49,7 @@ def dying_at(point: int, work: Callable[[], None]) -> Callable[[], None]:
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Of `work` in a process of its own."""
+    """Run `work` in a forked process and return its exit code."""
     process = os.fork()
     if not process:
         try:
@@ -72,35 +72,44 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
             (folder / path).write_bytes(content)
 
 
-def dies(point: int) -> bool:
-    """Whether there is such a point. The process dies there, then at the same point again, and the third one ends."""
-    for name in ("source", "out", "state", ".out.former"):
-        shutil.rmtree(name, ignore_errors=True)
-    Path("report.json").unlink(missing_ok=True)
-    write(Path("source"), FORMER)
-    assert exit_code(lambda: renew(FORMER)) == 0
-    write(Path("source"), NEW)
-    code = exit_code(dying_at(point, lambda: renew(NEW)))
+def renamed_outs() -> list[Path]:
+    """Return the hidden folders beside `out` under which it is kept while it is replaced."""
+    return sorted(Path().glob(f".{OUT}.*"))
+
+
+def is_killed_at(number: int) -> bool:
+    """Kill a process at that change and a second one at the same change, and check what the third one completes.
+
+    Returns whether the first process had that many changes.
+    """
+    for folder in (SOURCE, OUT, PARTIAL, *renamed_outs()):
+        shutil.rmtree(folder, ignore_errors=True)
+    REPORT.unlink(missing_ok=True)
+    write(SOURCE, PREVIOUS)
+    assert exit_code(lambda: synchronize(PREVIOUS)) == 0
+    write(SOURCE, NEW)
+    code = exit_code(killed_at(number, lambda: synchronize(NEW)))
     assert code in (0, -signal.SIGKILL), code
-    standing = Path("out") if Path("out").exists() else Path(".out.former")
-    assert content_of(standing) in (FORMER, NEW), f"point {point}: neither the former folder nor the new one"
-    is_new = content_of(standing) == NEW
-    inodes = {path: (standing / path).stat().st_ino for path in NEW} if is_new else {}
-    exit_code(dying_at(point, lambda: renew(NEW)))
-    assert exit_code(lambda: renew(NEW)) == 0
-    assert content_of(Path("out")) == NEW, f"point {point}"
-    assert not is_new or inodes == {path: (Path("out") / path).stat().st_ino for path in NEW}, f"point {point}: anew"
-    assert content_of(Path("state")) == {}, f"point {point}"
-    assert not Path(".out.former").exists(), f"point {point}"
+    present = OUT if OUT.exists() else renamed_outs()[0]
+    assert content_of(present) in (PREVIOUS, NEW), f"change {number}: neither the previous folder nor the new one"
+    is_new = content_of(present) == NEW
+    inodes = {path: (present / path).stat().st_ino for path in NEW} if is_new else {}
+    exit_code(killed_at(number, lambda: synchronize(NEW)))
+    assert exit_code(lambda: synchronize(NEW)) == 0
+    assert content_of(OUT) == NEW, f"change {number}"
+    is_reused = inodes == {path: (OUT / path).stat().st_ino for path in NEW}
+    assert is_reused or not is_new, f"change {number}: a complete download was repeated"
+    assert content_of(PARTIAL) == {}, f"change {number}"
+    assert renamed_outs() == [], f"change {number}"
     return code != 0
 
 
 def main() -> None:
     os.chdir(sys.argv[1])
-    points = 1
-    while dies(points):
-        points += 1
-    sys.stdout.write(f"{points - 1}\n")
+    number = 1
+    while is_killed_at(number):
+        number += 1
+    sys.stdout.write(f"{number - 1}\n")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Stages that die at a chosen moment, without a clock.
+"""Stages that are killed at reproducible points, independent of time.
 
-A moment is the n-th time that Python opens, makes, renames, links or removes something below data/: SIGKILL ends the
-whole process group just before it. The undisturbed run says how many there are; a fixed seed draws some of them.
+A point is an event: the n-th time that Python opens, creates, renames, links or removes something below data/. SIGKILL
+ends the whole process group just before it. An undisturbed run counts the events; a fixed seed samples some of them.
 
-Or it is the middle of a write, of whatever library: the system ends a process whose file grows beyond a limit.
+Or the point is the middle of a write by any library: the system kills a process whose file grows beyond a limit.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
-# Python runs a module of this name at every start. In a stage it counts what happens to files below data/, and ends
-# everything just before the n-th. What is removed with its folder is named relative to an open folder.
+# The content of sitecustomize.py, which Python runs at every start. In a stage it counts the file events below data/
+# and kills the process group just before the n-th. Files that are removed with their folder have relative names.
 COUNT_AND_KILL = """
 import atexit, os, resource, signal, sys
 
@@ -30,9 +30,9 @@ LAST = int(os.environ["KILL_AT_EVENT"])
 LARGEST_FILE_BYTES = int(os.environ["LARGEST_FILE_BYTES"])
 seen = 0
 
-def watch(event, words):
+def watch(event, arguments):
     global seen
-    if event in KINDS and (is_below_data(words[0]) or (event in ("os.remove", "os.rmdir") and words[1] >= 0)):
+    if event in KINDS and (is_below_data(arguments[0]) or (event in ("os.remove", "os.rmdir") and arguments[1] >= 0)):
         seen += 1
         if seen == LAST:
             os.killpg(0, signal.SIGKILL)
@@ -48,15 +48,15 @@ if any(word.startswith("pipeline.stages.") for word in sys.orig_argv):
     sys.addaudithook(watch)
     atexit.register(report)
     if LARGEST_FILE_BYTES:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it, and goes on with an error
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores the signal by default
         resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))
 """
 NEVER = 0
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run of a stage ended. `events` is None for one that was killed."""
+class StageResult:
+    """The result of a run of a stage. `events` is None if it was killed."""
 
     killed: bool
     events: int | None
@@ -65,7 +65,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class StageCommand:
-    """A stage of dvc.yaml with its arguments, to be run without DVC."""
+    """The command of a stage in dvc.yaml, to be run without DVC."""
 
     project: Path
     command: str
@@ -73,23 +73,29 @@ class StageCommand:
 
     @classmethod
     def of(cls, project: Path, name: str) -> "StageCommand":
-        """The stage of that name, such as pack@coco_yolo."""
+        """Return the command of the stage with that name, such as pack@coco_yolo."""
         with Repo(str(project)) as repo:
             [stage] = [stage for stage in repo.index.stages if stage.name == name]
             return cls(project, str(stage.cmd), [Path(out.fs_path) for out in stage.outs])
 
     def remove_outs(self) -> None:
-        """As DVC does before it runs a stage, but for outputs that persist."""
+        """Delete the outputs, as DVC does before it runs a stage whose outputs do not persist."""
         for out in self.outs:
             if out.is_dir():
                 shutil.rmtree(out)
             else:
                 out.unlink(missing_ok=True)
 
-    def run(self, kill_at_event: int = NEVER, largest_file_bytes: int = NEVER) -> Ended:
-        """To its end, to that event, counted from 1, or to the write that makes a file larger than that.
+    def run(self, kill_at_event: int = NEVER, largest_file_bytes: int = NEVER) -> StageResult:
+        """Run the stage to its end, or until it is killed.
 
-        A run that fails by itself is an AssertionError.
+        Args:
+            kill_at_event: the event before which it is killed, counted from 1.
+            largest_file_bytes: the file size beyond which it is killed.
+
+        Raises:
+            AssertionError: if the stage fails by itself.
+
         """
         with tempfile.TemporaryDirectory() as temporary:
             (Path(temporary) / "sitecustomize.py").write_text(COUNT_AND_KILL)
@@ -111,35 +117,35 @@ class StageCommand:
                 capture_output=True,
                 text=True,
             )
-            assert process.returncode in (0, -signal.SIGKILL, 128 + signal.SIGXFSZ), process.stderr  # as sh tells it
+            assert process.returncode in (0, -signal.SIGKILL, 128 + signal.SIGXFSZ), (
+                process.stderr
+            )  # the last one is how sh reports SIGXFSZ
             counted = int(events.read_text()) if events.exists() else None
-            return Ended(process.returncode != 0, counted, process.stderr)
+            return StageResult(process.returncode != 0, counted, process.stderr)
 
     def events(self) -> int:
-        """How many moments an undisturbed run has."""
+        """Return the number of events of an undisturbed run."""
         count = self.run().events
         assert count is not None
         return count
 
 
-def moments(events: int, count: int, seed: int) -> list[int]:
-    """That many different events, in the order drawn; the last one of all is always among them: it ends the swap."""
+def sample_events(events: int, count: int, seed: int) -> list[int]:
+    """Sample that many different events in random order. The last one, which ends the swap of folders, is included."""
     return [events, *random.Random(seed).sample(range(1, events), count - 1)]
 
 
-def digests(project: Path) -> dict[str, str]:
-    """Of every file that stages made, by path."""
+def output_checksums(project: Path) -> dict[str, str]:
+    """Return the SHA-256 sum of every file that stages wrote, by path."""
     paths = [path for folder in ("data", "reports") for path in (project / folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
 
 
 def largest_file_bytes(outs: list[Path]) -> int:
-    """The size of the largest file in them."""
+    """Return the size of the largest file in these outputs."""
     return max(path.stat().st_size for out in outs for path in [out, *out.rglob("*")] if path.is_file())
 
 
-def unfinished(project: Path) -> list[str]:
-    """Files and folders with the names that they have before they are whole, or when they are given up."""
-    return sorted(
-        path.name for kind in ("partial*", "former", "waste") for path in (project / "data").rglob(f".*.{kind}")
-    )
+def temporary_names(project: Path) -> list[str]:
+    """Return the names of hidden files and folders below data/, which atomic writes use until they are complete."""
+    return sorted(path.name for path in (project / "data").rglob(".*") if path.name != ".gitignore")

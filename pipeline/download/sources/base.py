@@ -1,11 +1,11 @@
 """The interface of a source, and the errors that all sources share."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import responses
-from typing import Protocol
 
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
@@ -59,7 +59,7 @@ class ByteStream:
     chunks: Iterator[bytes]
 
 
-class FileSource(Protocol):
+class FileSource(ABC):
     """Interface for one file at a source.
 
     Methods raise TransientError for failures that may be gone at the next attempt, and BoxlineError for those that a
@@ -69,9 +69,11 @@ class FileSource(Protocol):
     display_name: str
     """The address for messages and reports, without user, password and query."""
 
+    @abstractmethod
     def stat(self) -> FileVersion:
         """Return the current version without transferring the file."""
 
+    @abstractmethod
     def open(self, offset: int, validator: str | None) -> AbstractContextManager[ByteStream]:
         """Stream the file from `offset` if it still has that validator, else from its start.
 

@@ -18,6 +18,7 @@ from pipeline.download.sources.base import (
     NETWORK_ADVICE,
     ByteStream,
     ChangedError,
+    FileSource,
     FileVersion,
     html_error,
     http_error,
@@ -31,7 +32,7 @@ TRANSIENT_ERRORS = (requests.ConnectionError, requests.Timeout, requests.excepti
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
-class HttpSource:
+class HttpSource(FileSource):
     """The file at an http(s) URL. `advice` ends the messages about error statuses and web pages."""
 
     def __init__(self, url: str, retry_policy: RetryPolicy, advice: str) -> None:

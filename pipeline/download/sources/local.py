@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipeline.core.errors import BoxlineError
-from pipeline.download.sources.base import CHUNK_BYTES, ByteStream, FileVersion
+from pipeline.download.sources.base import CHUNK_BYTES, ByteStream, FileSource, FileVersion
 
 LAYOUT_ADVICE = "A folder given as `source` in params.yaml must have the layout of the upstream."
 
 
-class LocalSource:
+class LocalSource(FileSource):
     """One local file."""
 
     def __init__(self, path: Path) -> None:

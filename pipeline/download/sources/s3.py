@@ -12,6 +12,7 @@ from pipeline.download.sources.base import (
     NETWORK_ADVICE,
     ByteStream,
     ChangedError,
+    FileSource,
     FileVersion,
     html_error,
     http_error,
@@ -38,7 +39,7 @@ def s3_sources(base_url: str, paths: Sequence[str], retry_policy: RetryPolicy, a
     return [S3Source(client, bucket, f"{prefix.strip('/')}/{path}".lstrip("/"), advice) for path in paths]
 
 
-class S3Source:
+class S3Source(FileSource):
     """One object of a bucket; `client` is a boto3 S3 client."""
 
     def __init__(self, client: Any, bucket: str, key: str, advice: str) -> None:
