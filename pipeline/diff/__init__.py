@@ -1,1 +1,4 @@
-"""What changed in a dataset between two versions: images, boxes, classes, and the page that shows it."""
+"""Differences of a dataset between two versions: images, boxes and classes, as text and as an HTML page.
+
+Checks of a single version belong in `validation`; versions of other outputs than tables are compared by DVC itself.
+"""

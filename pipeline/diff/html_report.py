@@ -1,4 +1,4 @@
-"""The page of a diff: one HTML file with counts, bars per class, and pictures of what changed."""
+"""HTML report of a diff: one file with counts, bars per class, and previews of changed images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -9,29 +9,38 @@ import msgspec
 import numpy as np
 
 from pipeline.diff.difference import Difference
-from pipeline.diff.previews import Picture, kinds_of_images
-from pipeline.diff.summary import BOX_KINDS, IMAGE_KINDS, notes, totals
+from pipeline.diff.previews import Preview, image_change_kinds
+from pipeline.diff.text_summary import BOX_KINDS, IMAGE_KINDS, notes, totals
 from pipeline.html.page_template import write_html_page
 
 TEMPLATE = Path(__file__).with_suffix(".html")
 
 KINDS = {
-    **{f"image {kind}": words for kind, words in {"came": "came", "went": "went", **IMAGE_KINDS}.items()},
-    **{f"box {kind}": words for kind, words in {"came": "came", "went": "went", **BOX_KINDS}.items()},
+    **{f"image {kind}": words for kind, words in {"added": "added", "removed": "removed", **IMAGE_KINDS}.items()},
+    **{f"box {kind}": words for kind, words in {"added": "added", "removed": "removed", **BOX_KINDS}.items()},
 }
 
 
 def write_diff_page(
     path: Path, before: str, after: str, sections: Sequence[Mapping[str, Any]], remarks: Sequence[str]
 ) -> None:
-    """Write the page, whole or not at all. before, after: what the versions are called. remarks: about all of it."""
+    """Write the page atomically.
+
+    Args:
+        path: the file to write.
+        before: name of the first version.
+        after: name of the second version.
+        sections: one `section` per dataset.
+        remarks: sentences about the comparison as a whole.
+
+    """
     data = {"before": before, "after": after, "remarks": remarks, "datasets": sections}
     write_html_page(path, TEMPLATE, f"Data diff: {before} → {after}", data)
 
 
-def section(name: str, difference: Difference, pictures: Sequence[Picture]) -> dict[str, Any]:
-    """What the page holds of one dataset."""
-    kinds = kinds_of_images(difference)
+def section(name: str, difference: Difference, previews: Sequence[Preview]) -> dict[str, Any]:
+    """Return the page's data about one dataset."""
+    kinds = image_change_kinds(difference)
     reasons = sorted({*difference.before.quarantined, *difference.after.quarantined})
     return {
         "name": name,
@@ -52,5 +61,5 @@ def section(name: str, difference: Difference, pictures: Sequence[Picture]) -> d
             if kinds[key].any()
         ],
         "images_changed": int(np.any(list(kinds.values()), axis=0).sum()),
-        "pictures": msgspec.to_builtins(pictures),
+        "previews": msgspec.to_builtins(previews),
     }

@@ -1,4 +1,4 @@
-"""What changed in single images: a bounded number of them, with their boxes before and after."""
+"""Previews of changed images for the HTML page: a limited number of images with their boxes before and after."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,29 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import BoxlineError
-from pipeline.diff.boxes import BoxRows, iou_of_pairs
-from pipeline.diff.difference import Difference, Side
-from pipeline.diff.matching import Rows
-from pipeline.diff.thumbnails import Pixels
+from pipeline.diff.box_matching import BoxRows, iou_of_pairs
+from pipeline.diff.difference import Difference, Snapshot
+from pipeline.diff.row_matching import Rows
+from pipeline.diff.thumbnails import ThumbnailReader
 from pipeline.geometry.boxes import xywh_to_xyxy
 from pipeline.html.page_template import data_url
 from pipeline.packing.shards import evenly_spaced
 
-NUM_PICTURES = 48
-"""Images of one dataset; each takes about 60 kB."""
+MAX_PREVIEWS = 48
+"""Images per dataset; each takes about 60 kB of the page."""
 
-NUM_BOXES = 100
-"""Of one image, those that changed before the others."""
+MAX_BOXES = 100
+"""Boxes per image; changed boxes take precedence."""
 
 DECIMALS = 5
-"""Of coordinates: a hundredth of a pixel in an image of 1000 px."""
+"""Of relative coordinates: a hundredth of a pixel in an image of 1000 px."""
 
-OTHER_PICTURE = {"image pixels", "image size"}
-"""Kinds of change after which an image has two pictures, each with its own boxes."""
+OTHER_PIXELS = {"image pixels", "image size"}
+"""Kinds of change for which a preview has two frames, each with the boxes of its version."""
 
 
-class Outline(msgspec.Struct, frozen=True, array_like=True):
-    """A box in one version: its edges as fractions of the image, and its class's place in the list of both versions."""
+class PreviewBox(msgspec.Struct, frozen=True, array_like=True):
+    """A box in one version: edges as fractions of the image, index of the class in the list of classes, crowd flag."""
 
     min_x: float
     min_y: float
@@ -41,9 +41,15 @@ class Outline(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """Pixels of an image, as a `data:` address, or `missing`, why there are none.
+    """The thumbnail of an image in one version, or in both if they have the same pixels.
 
-    side: whose boxes it shows, "before", "after" or "both". width, height: pixels of the original.
+    Attributes:
+        side: the version whose boxes the frame shows: "before", "after" or "both".
+        width: pixels of the original.
+        height: pixels of the original.
+        source: the thumbnail as a `data:` URL; None if there is none.
+        missing: why there is no thumbnail; None if there is one.
+
     """
 
     side: str
@@ -54,114 +60,140 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 class BoxChange(msgspec.Struct, frozen=True):
-    """A box and what happened to it, nothing where `kinds` is empty; None in a version that does not have it.
+    """A box before and after.
 
-    iou: of both outlines, where it moved.
+    Attributes:
+        kinds: its kinds of change; empty for an unchanged box.
+        before: the box before; None for an added one.
+        after: the box after; None for a removed one.
+        iou: IoU of both if the box moved.
+
     """
 
     kinds: list[str]
-    before: Outline | None
-    after: Outline | None
+    before: PreviewBox | None
+    after: PreviewBox | None
     iou: float | None
 
 
-class Picture(msgspec.Struct, frozen=True):
-    """An image that changed. before, after: split and file name; None in a version that does not have it."""
+class Preview(msgspec.Struct, frozen=True):
+    """A changed image.
+
+    Attributes:
+        before: split and file name before; None for an added image.
+        after: split and file name after; None for a removed image.
+        kinds: kinds of change of the image and of its boxes.
+        frames: one or two frames.
+        boxes: the boxes, changed ones first, at most MAX_BOXES.
+        boxes_omitted: number of boxes beyond that.
+
+    """
 
     before: tuple[str, str] | None
     after: tuple[str, str] | None
     kinds: list[str]
     frames: list[Frame]
     boxes: list[BoxChange]
-    boxes_left_out: int
+    boxes_omitted: int
 
 
-def kinds_of_images(difference: Difference) -> dict[str, NDArray[np.bool_]]:
-    """Which images have a change of which kind, bool [images]: one of their own, "image ...", or of a box, "box ...".
+def image_change_kinds(difference: Difference) -> dict[str, NDArray[np.bool_]]:
+    """Return a mask of the images with each kind of change, bool [images].
 
-    Boxes that came or went with their image are no news beside it.
+    The keys are "image KIND" for changes of the image and "box KIND" for changes of its boxes. Boxes that were added
+    or removed together with their image do not count.
     """
     images, boxes = difference.images, difference.boxes
-    in_both = ~images.kinds["came"] & ~images.kinds["went"]
-    of_boxes = _images_of_boxes(difference)
-    found = {f"image {kind}": where for kind, where in images.kinds.items()}
-    for kind, where in boxes.kinds.items():
-        found[f"box {kind}"] = in_both & (np.bincount(of_boxes[where], minlength=len(images)) > 0)
-    return found
+    in_both = ~images.kinds["added"] & ~images.kinds["removed"]
+    image_of_boxes = _image_of_boxes(difference)
+    kinds = {f"image {kind}": mask for kind, mask in images.kinds.items()}
+    for kind, mask in boxes.kinds.items():
+        kinds[f"box {kind}"] = in_both & (np.bincount(image_of_boxes[mask], minlength=len(images)) > 0)
+    return kinds
 
 
-def choose(kinds: Mapping[str, NDArray[np.bool_]], count: int) -> Rows:
-    """At most `count` images, sorted: an equal share of each kind, first to last at equal steps.
+def select_images(kinds: Mapping[str, NDArray[np.bool_]], count: int) -> Rows:
+    """Select images for previews: equal numbers of each kind of change, evenly spaced within the kind.
 
-    The rarest kind chooses first, and what it leaves of its share falls to the others.
+    The rarest kind is served first; what it cannot use of its share is left to the others.
 
-    >>> often, seldom = np.arange(100) < 90, np.arange(100) == 95
-    >>> choose({"often": often, "seldom": seldom, "never": np.zeros(100, bool)}, 4).tolist()
+    Args:
+        kinds: masks from `image_change_kinds`.
+        count: maximum number of images.
+
+    Returns:
+        Sorted indices of at most `count` images.
+
+    >>> frequent, rare = np.arange(100) < 90, np.arange(100) == 95
+    >>> select_images({"frequent": frequent, "rare": rare, "none": np.zeros(100, bool)}, 4).tolist()
     [0, 44, 89, 95]
+
     """
-    waiting = sorted((np.flatnonzero(where) for where in kinds.values() if where.any()), key=len)
-    chosen = np.empty(0, np.int64)
-    for place, candidates in enumerate(waiting):
-        share = -(-(count - len(chosen)) // (len(waiting) - place))
-        chosen = np.concatenate([chosen, evenly_spaced(np.setdiff1d(candidates, chosen), share)])
-    return np.sort(chosen)
+    remaining = sorted((np.flatnonzero(mask) for mask in kinds.values() if mask.any()), key=len)
+    selected = np.empty(0, np.int64)
+    for position, candidates in enumerate(remaining):
+        quota = -(-(count - len(selected)) // (len(remaining) - position))
+        selected = np.concatenate([selected, evenly_spaced(np.setdiff1d(candidates, selected), quota)])
+    return np.sort(selected)
 
 
-def draw(difference: Difference, places: Rows, pixels_before: Pixels, pixels_after: Pixels) -> Iterator[Picture]:
-    """The images at those places of `difference.images`, with their boxes."""
-    kinds, of_boxes = kinds_of_images(difference), _images_of_boxes(difference)
-    for place in places:
-        before = _row(difference.before, int(difference.images.before[place]))
-        after = _row(difference.after, int(difference.images.after[place]))
-        boxes = np.flatnonzero(of_boxes == place)
+def make_previews(
+    difference: Difference, indices: Rows, thumbnails_before: ThumbnailReader, thumbnails_after: ThumbnailReader
+) -> Iterator[Preview]:
+    """Yield a preview of each image; `indices` refer to `difference.images`."""
+    kinds, image_of_boxes = image_change_kinds(difference), _image_of_boxes(difference)
+    for index in indices:
+        before = _image_row(difference.before, int(difference.images.before[index]))
+        after = _image_row(difference.after, int(difference.images.after[index]))
+        boxes = np.flatnonzero(image_of_boxes == index)
         boxes = boxes[np.argsort(~difference.boxes.changed[boxes], kind="stable")]
-        its_kinds = [kind for kind, where in kinds.items() if where[place]]
-        sides = [("before", before, pixels_before), ("after", after, pixels_after)]
-        sources = [(name, row, pixels) for name, row, pixels in sides if row is not None]
-        if len(sources) == 1 or OTHER_PICTURE & set(its_kinds):
-            frames = [_frame(name, [(row, pixels)]) for name, row, pixels in sources]
+        image_kinds = [kind for kind, mask in kinds.items() if mask[index]]
+        versions = [("before", before, thumbnails_before), ("after", after, thumbnails_after)]
+        sources = [(side, row, thumbnails) for side, row, thumbnails in versions if row is not None]
+        if len(sources) == 1 or OTHER_PIXELS & set(image_kinds):
+            frames = [_frame(side, [(row, thumbnails)]) for side, row, thumbnails in sources]
         else:
-            frames = [_frame("both", [(row, pixels) for _, row, pixels in reversed(sources)])]
-        yield Picture(
+            frames = [_frame("both", [(row, thumbnails) for _, row, thumbnails in reversed(sources)])]
+        yield Preview(
             None if before is None else (before["split"], before["file_name"]),
             None if after is None else (after["split"], after["file_name"]),
-            its_kinds,
+            image_kinds,
             frames,
-            [_box_change(difference, int(box), before, after) for box in boxes[:NUM_BOXES]],
-            max(0, len(boxes) - NUM_BOXES),
+            [_box_change(difference, int(box), before, after) for box in boxes[:MAX_BOXES]],
+            max(0, len(boxes) - MAX_BOXES),
         )
 
 
-def _images_of_boxes(difference: Difference) -> Rows:
-    """The place of the image of each box of `difference.boxes`, int64 [N]."""
+def _image_of_boxes(difference: Difference) -> Rows:
+    """Return the index of the image of each box in `difference.boxes`, int64 [N]."""
     before, after = difference.boxes_before.images, difference.boxes_after.images
-    # A box that is not there has row -1, which is the number that is added at the end.
+    # Row -1 stands for a missing box; it selects the -1 that is appended here.
     return np.maximum(np.append(before, -1)[difference.boxes.before], np.append(after, -1)[difference.boxes.after])
 
 
-def _row(side: Side, row: int) -> dict[str, Any] | None:
+def _image_row(snapshot: Snapshot, row: int) -> dict[str, Any] | None:
     if row < 0:
         return None
-    found: dict[str, Any] = side.images.slice(row, 1).to_pylist()[0]
-    return found
+    image: dict[str, Any] = snapshot.images.slice(row, 1).to_pylist()[0]
+    return image
 
 
-def _frame(side: str, sources: list[tuple[dict[str, Any], Pixels]]) -> Frame:
-    """From the first source that has the pixels; where none has them, the first one's reason."""
+def _frame(side: str, sources: list[tuple[dict[str, Any], ThumbnailReader]]) -> Frame:
+    """Make a frame from the first source with a thumbnail; if none has one, give the first source's reason."""
     first, _ = sources[0]
     reasons = []
-    for row, pixels in sources:
+    for row, thumbnails in sources:
         try:
-            address = data_url(pixels.small_jpeg(row), "jpeg")
+            url = data_url(thumbnails.read_jpeg(row), "jpeg")
         except BoxlineError as error:
             reasons.append(str(error).strip())
         else:
-            return Frame(side, first["width"], first["height"], address, None)
+            return Frame(side, first["width"], first["height"], url, None)
     return Frame(side, first["width"], first["height"], None, reasons[0])
 
 
 def _box_change(
-    difference: Difference, box: int, before: dict[str, Any] | None, after: dict[str, Any] | None
+    difference: Difference, box: int, image_before: dict[str, Any] | None, image_after: dict[str, Any] | None
 ) -> BoxChange:
     changes = difference.boxes
     row_before, row_after = int(changes.before[box]), int(changes.after[box])
@@ -170,16 +202,16 @@ def _box_change(
         boxes = difference.boxes_before.boxes_xywh[row_before], difference.boxes_after.boxes_xywh[row_after]
         iou = round(float(iou_of_pairs(*boxes)[0]), 4)
     return BoxChange(
-        [f"box {kind}" for kind, where in changes.kinds.items() if where[box]],
-        _outline(difference.boxes_before, row_before, before),
-        _outline(difference.boxes_after, row_after, after),
+        [f"box {kind}" for kind, mask in changes.kinds.items() if mask[box]],
+        _preview_box(difference.boxes_before, row_before, image_before),
+        _preview_box(difference.boxes_after, row_after, image_after),
         iou,
     )
 
 
-def _outline(boxes: BoxRows, row: int, image: dict[str, Any] | None) -> Outline | None:
+def _preview_box(boxes: BoxRows, row: int, image: dict[str, Any] | None) -> PreviewBox | None:
     if row < 0 or image is None:
         return None
     size = np.maximum([image["width"], image["height"]] * 2, 1)
     left, top, right, bottom = (xywh_to_xyxy(boxes.boxes_xywh[row])[0] / size).round(DECIMALS).tolist()
-    return Outline(left, top, right, bottom, int(boxes.classes[row]), bool(boxes.is_crowd[row]))
+    return PreviewBox(left, top, right, bottom, int(boxes.classes[row]), bool(boxes.is_crowd[row]))

@@ -1,11 +1,11 @@
-"""The tables of datasets as they are in the working tree, were at a Git revision, or lie in a folder.
+"""Versions of the datasets' tables: the working tree, a Git revision, or a folder.
 
     with at_revision("HEAD~1") as version:
         version.datasets  # ["coco", "digits"]
         version.tables("coco").boxes
         version.table("coco", "quarantine.parquet", schema.QUARANTINE)
 
-What a revision names comes from DVC's cache, or from the remote that is configured now; the working tree stays.
+Tables of a revision come from DVC's cache or from the remote that is configured now; nothing is checked out.
 """
 
 import contextlib
@@ -28,20 +28,28 @@ if TYPE_CHECKING:
 
 DATA = Path("data")
 TABLES = "validate"
-"""The stage whose tables count: they are what training sees."""
+"""The stage whose tables are compared, since training reads them."""
 
 DOWNLOAD = "download"
-REQUIRED = {"images.parquet": schema.IMAGES, "boxes.parquet": schema.BOXES, "categories.parquet": schema.CATEGORIES}
+REQUIRED_TABLES = {
+    "images.parquet": schema.IMAGES,
+    "boxes.parquet": schema.BOXES,
+    "categories.parquet": schema.CATEGORIES,
+}
 
 
 class NoRevisionError(BoxlineError):
-    """A word that names no revision of the project."""
+    """A name is not that of a Git revision of the project."""
 
 
 class DatasetVersion(ABC):
-    """One state of the data. `name` is what messages call it, `datasets` those whose tables it has.
+    """One version of the datasets.
 
-    is_folder: it is one folder of tables, which is its only dataset.
+    Attributes:
+        name: what messages call it.
+        datasets: names of the datasets whose tables it has.
+        is_folder: whether it is a single folder of tables, which is then its only dataset.
+
     """
 
     def __init__(self, name: str, datasets: list[str], *, is_folder: bool = False) -> None:
@@ -50,22 +58,38 @@ class DatasetVersion(ABC):
         self.is_folder = is_folder
 
     def tables(self, dataset: str) -> Tables:
-        """Images, boxes and categories of one of its datasets, as `table` reads them."""
-        found = []
-        for file_name, columns in REQUIRED.items():
+        """Read images, boxes and categories of a dataset.
+
+        Raises:
+            BoxlineError: if one is missing or cannot be read as `table` describes.
+
+        """
+        tables = []
+        for file_name, columns in REQUIRED_TABLES.items():
             table = self.table(dataset, file_name, columns)
             if table is None:
                 raise BoxlineError(
-                    f"{dataset} of {self.name} has no {file_name}. `dvc repro validate@{dataset}` makes it."
+                    f"{dataset} of {self.name} has no {file_name}. `dvc repro validate@{dataset}` creates it."
                 )
-            found.append(table)
-        return Tables(*found)
+            tables.append(table)
+        return Tables(*tables)
 
     def table(self, dataset: str, file_name: str, columns: pa.Schema) -> pa.Table | None:
-        """The columns of that schema of one of the dataset's tables; None where this version has no such table.
+        """Read some columns of a table.
 
-        Other columns are not read, so that tables of another Boxline serve as long as they have what is asked for.
-        Raises BoxlineError where they do not, and where the table cannot be had.
+        Other columns are ignored, so that tables of other versions of Boxline can be read if they have these.
+
+        Args:
+            dataset: name of the dataset.
+            file_name: name of the table's file.
+            columns: the columns to read, with their types and units.
+
+        Returns:
+            The columns; None if the version has no such table.
+
+        Raises:
+            BoxlineError: if the columns do not match or the table cannot be read.
+
         """
         file = self._open_table(dataset, file_name)
         if file is None:
@@ -75,27 +99,32 @@ class DatasetVersion(ABC):
 
     @abstractmethod
     def archive(self, dataset: str, path: str) -> Path | None:
-        """An archive of the dataset, `path` below its download folder; None where it is no file on this machine.
+        """Return an archive of a dataset, or None if it is not on this machine.
 
-        Nothing is fetched: an archive may have many gigabytes.
+        Archives are not downloaded: they may have many gigabytes.
+
+        Args:
+            dataset: name of the dataset.
+            path: of the archive in the dataset's download folder.
+
         """
 
     @abstractmethod
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None: ...
 
 
-class Folders(DatasetVersion):
-    """Folders of tables on disk: by dataset the one with the tables and the one with the archives."""
+class FolderVersion(DatasetVersion):
+    """Datasets in folders on disk: for each its folder of tables and its folder of archives."""
 
     def __init__(self, name: str, folders: dict[str, tuple[Path, Path]], *, is_folder: bool = False) -> None:
         super().__init__(name, list(folders), is_folder=is_folder)
         self._folders = folders
 
     def archive(self, dataset: str, path: str) -> Path | None:
-        """An archive of the dataset, where it is there. A path that leads out of the folder names none."""
-        found = self._folders[dataset][1] / path
-        leads_out = PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
-        return found if found.is_file() and not leads_out else None
+        """Return an archive of a dataset, or None if it is missing or `path` leads out of the folder."""
+        archive = self._folders[dataset][1] / path
+        is_outside = PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
+        return archive if archive.is_file() and not is_outside else None
 
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None:
         try:
@@ -104,8 +133,8 @@ class Folders(DatasetVersion):
             return None
 
 
-class Revision(DatasetVersion):
-    """A Git revision of this project, read through DVC; `repo` has been switched to it."""
+class RevisionVersion(DatasetVersion):
+    """Datasets of a Git revision, read through a DVC repository that is switched to it."""
 
     def __init__(self, name: str, commit: str, repo: "Repo") -> None:
         outs = [repo.fs.relparts(out.fs_path, repo.root_dir) for out in repo.index.outs if out.hash_info]
@@ -115,12 +144,12 @@ class Revision(DatasetVersion):
         self._files = repo.dvcfs
 
     def archive(self, dataset: str, path: str) -> Path | None:
-        """An archive of the dataset, where it lies in the cache or in a remote that is a folder of this machine."""
+        """Return an archive of a dataset if it is in the cache or in a remote on this machine, else None."""
         with contextlib.suppress(BoxlineError):
             file = self._open(dataset, PurePosixPath(DOWNLOAD, path), cache=False)
             if file is not None:
                 with file:
-                    # What lies on this machine is opened as a plain file, what does not as one of its remote's kind.
+                    # DVC opens local files as plain ones, and others with the file class of their remote.
                     return Path(file.name) if isinstance(file, io.BufferedReader) else None
         return None
 
@@ -128,117 +157,145 @@ class Revision(DatasetVersion):
         return self._open(dataset, PurePosixPath(TABLES, file_name), cache=True)
 
     def _open(self, dataset: str, path: PurePosixPath, *, cache: bool) -> BinaryIO | None:
-        """The file of that dataset; None where the revision has none. `cache` keeps what comes from a remote."""
-        place = PurePosixPath("/", DATA, dataset, path)
+        """Open a file of a dataset; None if the revision has none. `cache` keeps files that come from a remote."""
+        location = PurePosixPath("/", DATA, dataset, path)
         try:
-            if not self._exists(place):
+            if not self._exists(location):
                 return None
-            return self._files.open(str(place), "rb", cache=cache)
-        except Exception as error:  # every kind of remote has its own
+            return self._files.open(str(location), "rb", cache=cache)
+        except Exception as error:  # each kind of remote has its own classes
             cause = error.__cause__ or error
             stage = f"{path.parts[0]}@{dataset}"
             if isinstance(cause, FileNotFoundError):
                 raise BoxlineError(
-                    f"{place.relative_to('/')} of {self.name} is neither in DVC's cache nor in its remote. Run "
-                    "`dvc push` at that commit where it was built, or build it again: "
+                    f"{location.relative_to('/')} of {self.name} is neither in DVC's cache nor in its remote. Run "
+                    "`dvc push` at that commit on the machine that built it, or build it again: "
                     f"git checkout {self._commit[:7]} && dvc repro {stage}"
                 ) from None
             raise BoxlineError(
-                f"{place.relative_to('/')} of {self.name} could not be read from DVC's remote ({cause}). Check "
+                f"{location.relative_to('/')} of {self.name} could not be read from DVC's remote ({cause}). Check "
                 "`dvc remote list` and the remote's credentials."
             ) from error
 
-    def _exists(self, place: PurePosixPath) -> bool:
+    def _exists(self, location: PurePosixPath) -> bool:
         try:
-            self._files.info(str(place))
+            self._files.info(str(location))
         except FileNotFoundError:
             return False
         return True
 
 
 def working_tree() -> DatasetVersion:
-    """What lies in data/ below the current folder, committed or not."""
-    found = {
+    """Return the datasets in data/ of the current folder, committed or not.
+
+    Raises:
+        BoxlineError: if there are none.
+
+    """
+    folders = {
         path.parent.parent.name: (path.parent, path.parent.parent / DOWNLOAD)
         for path in sorted(DATA.glob(f"*/{TABLES}/images.parquet"))
     }
-    if not found:
+    if not folders:
         raise BoxlineError(
             f"The working tree has no {DATA}/<dataset>/{TABLES}. Run this from the project's root folder, after "
             "`dvc pull` or `dvc repro`."
         )
-    return Folders("working tree", found)
+    return FolderVersion("working tree", folders)
 
 
 @contextlib.contextmanager
 def at_revision(revision: str) -> Iterator[DatasetVersion]:
-    """The project as a branch, a tag, a commit or an experiment of DVC has it, without datasets where it has no data.
+    """Open the datasets of a Git revision. The version has no datasets if the revision has no tables.
 
-    Raises NoRevisionError where there is no such revision.
+    Args:
+        revision: a branch, tag or commit, or an experiment of DVC.
+
+    Raises:
+        NoRevisionError: if there is no such revision.
+        BoxlineError: if DVC cannot read it.
+
     """
-    # Here, because DVC takes a while to import and folders do without.
+    # Imported here because DVC takes a while to import, and folders do not need it.
     from dvc.exceptions import DvcException, NotDvcRepoError
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as stack:
         try:
-            repo = opened.enter_context(Repo(config=_remotes_of_today()))
-            commit = opened.enter_context(repo.switch(revision))
+            repo = stack.enter_context(Repo(config=_current_remotes()))
+            commit = stack.enter_context(repo.switch(revision))
             name = revision if commit.startswith(revision) else f"{revision} ({commit[:7]})"
-            version = Revision(name, commit, repo)
+            version = RevisionVersion(name, commit, repo)
         except NotDvcRepoError:
             raise NoRevisionError(
-                f"{revision!r} is no Git revision, since the current folder is no DVC project. Run this from the "
+                f"{revision!r} is not a Git revision, since the current folder is not a DVC project. Run this from the "
                 "project's root folder."
             ) from None
         except SCMError:
-            raise NoRevisionError(f"{revision!r} is no Git revision. `git log --oneline` lists them.") from None
+            raise NoRevisionError(f"{revision!r} is not a Git revision. `git log --oneline` lists them.") from None
         except DvcException as error:
             raise BoxlineError(f"DVC cannot read {revision!r}: {error}") from error
         yield version
 
 
 def folder_of_tables(path: Path) -> DatasetVersion:
-    """A folder with images.parquet, boxes.parquet, categories.parquet and maybe files.parquet and quarantine.parquet.
+    """Return a folder of tables as a version with one dataset.
 
-    It is one dataset, called as the folder or, where that is one of the pipeline's, as the folder around it. Archives
-    are looked for in `download` beside it.
+    The dataset is named like the folder or, if that is `validate` or `tables`, like its parent. Archives are expected
+    in the folder `download` next to it.
+
+    Args:
+        path: a folder with images.parquet, boxes.parquet, categories.parquet and optionally files.parquet and
+            quarantine.parquet.
+
+    Raises:
+        BoxlineError: if a required table is missing.
+
     """
-    missing = [name for name in REQUIRED if not (path / name).is_file()]
+    missing = [name for name in REQUIRED_TABLES if not (path / name).is_file()]
     if missing:
         raise BoxlineError(
-            f"{path} is no folder of tables: {join_items(missing)} not found, expected {join_items(REQUIRED)}."
+            f"{path} is not a folder of tables: {join_items(missing)} not found, expected "
+            f"{join_items(REQUIRED_TABLES)}."
         )
-    place = path.resolve()
-    dataset = place.parent.name if place.name in (TABLES, "tables") else place.name
-    return Folders(str(path), {dataset: (path, place.parent / DOWNLOAD)}, is_folder=True)
+    folder = path.resolve()
+    dataset = folder.parent.name if folder.name in (TABLES, "tables") else folder.name
+    return FolderVersion(str(path), {dataset: (path, folder.parent / DOWNLOAD)}, is_folder=True)
 
 
 @contextlib.contextmanager
-def open_revision(word: str) -> Iterator[DatasetVersion]:
-    """A folder that holds images.parquet, or else the revision of that name."""
-    folder = Path(word)
+def open_revision(name: str) -> Iterator[DatasetVersion]:
+    """Open a folder of tables, or else a Git revision.
+
+    Args:
+        name: the path of a folder that contains images.parquet, or the name of a revision.
+
+    Raises:
+        BoxlineError: if it is neither, or has no tables.
+
+    """
+    folder = Path(name)
     if (folder / "images.parquet").is_file():
         yield folder_of_tables(folder)
         return
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as stack:
         try:
-            version = opened.enter_context(at_revision(word))
+            version = stack.enter_context(at_revision(name))
         except NoRevisionError as error:
-            raise BoxlineError(f"{word!r} is no folder with {join_items(REQUIRED)}, and {error}") from None
+            raise BoxlineError(f"{name!r} is not a folder with {join_items(REQUIRED_TABLES)}, and {error}") from None
         if not version.datasets:
             raise BoxlineError(
-                f"{version.name} has no tables: its dvc.lock is missing or names no {DATA}/<dataset>/{TABLES}. "
-                "After `dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
+                f"{version.name} has no tables: its dvc.lock is missing or has no {DATA}/<dataset>/{TABLES}. After "
+                "`dvc repro`, commit dvc.lock: git add dvc.lock && git commit"
             )
         yield version
 
 
-def _remotes_of_today() -> dict[str, Any]:
-    """The part of DVC's configuration that says where data is and how to get at it.
+def _current_remotes() -> dict[str, Any]:
+    """Return the current configuration of remotes.
 
-    A revision has its own .dvc/config, with a remote that may have moved since, and paths relative to that file.
+    A revision has its own .dvc/config, whose remote may have moved since, and whose paths are relative to that file.
     """
     from dvc.repo import Repo
 
@@ -247,31 +304,31 @@ def _remotes_of_today() -> dict[str, Any]:
         return {"core": core, "remote": repo.config["remote"]}
 
 
-def _read_columns(file: BinaryIO, columns: pa.Schema, where: str) -> pa.Table:
-    with as_corrupt_table_error(where, "`dvc repro` builds it again."):
-        table = pq.ParquetFile(file)
+def _read_columns(file: BinaryIO, columns: pa.Schema, source: str) -> pa.Table:
+    with as_corrupt_table_error(source, "`dvc repro` builds it again."):
+        parquet = pq.ParquetFile(file)
         for field in columns:
-            _require_column(table.schema_arrow, field, where)
-        found = table.read(columns.names)
+            _require_column(parquet.schema_arrow, field, source)
+        table = parquet.read(columns.names)
     for field in columns:
-        missing = found[field.name].null_count
-        if missing and not field.nullable:
+        nulls = table[field.name].null_count
+        if nulls and not field.nullable:
             raise BoxlineError(
-                f"{where}: column {field.name} has no value in {missing} of {found.num_rows} rows, expected one in "
+                f"{source}: column {field.name} has no value in {nulls} of {table.num_rows} rows, expected one in "
                 "each. Correct the table, or build it again with `dvc repro`."
             )
-    return found.cast(columns)
+    return table.cast(columns)
 
 
-def _require_column(present: pa.Schema, field: pa.Field, where: str) -> None:
-    """Raise BoxlineError where the column is missing, or of another type or unit.
+def _require_column(received_schema: pa.Schema, field: pa.Field, source: str) -> None:
+    """Raise a BoxlineError if the column is missing or has another type or unit.
 
-    Whether it may hold nulls is not compared: a table that others wrote says so of every column.
+    Nullability is not compared: tables from other writers declare every column nullable.
     """
-    place, expected = present.get_field_index(field.name), type_and_unit(field)
-    received = None if place < 0 else type_and_unit(present.field(place).with_nullable(field.nullable))
+    index, expected = received_schema.get_field_index(field.name), type_and_unit(field)
+    received = None if index < 0 else type_and_unit(received_schema.field(index).with_nullable(field.nullable))
     if received != expected:
         raise BoxlineError(
-            f"{where}: column {field.name} is {received or 'missing'}, expected {expected}. Another version of Boxline "
-            "wrote it, which this one cannot read; `dvc repro` builds it again."
+            f"{source}: column {field.name} is {received or 'missing'}, expected {expected}. The table was written by "
+            "another version of Boxline; `dvc repro` builds it again."
         )

@@ -1,4 +1,4 @@
-"""Small pictures of a dataset's images, from the archives of one version of it."""
+"""Thumbnails of a dataset's images, read from the archives of one version."""
 
 import hashlib
 import io
@@ -12,33 +12,41 @@ from pipeline.core.errors import BoxlineError
 from pipeline.diff.revisions import DatasetVersion
 
 MAX_SIDE = 640
-"""Pixels of the longer side of a picture."""
+"""Pixels of the longer side of a thumbnail."""
 
 JPEG_QUALITY = 80
 
 
-class Pixels:
-    """The images of one dataset in one version, where their archives are on this machine; nothing is fetched."""
+class ThumbnailReader:
+    """Reads images of one dataset in one version. Archives that are not on this machine are not downloaded."""
 
     def __init__(self, version: DatasetVersion, dataset: str) -> None:
         self._version = version
         self._dataset = dataset
         self._archives: dict[Path, Archive] = {}
 
-    def small_jpeg(self, image: Mapping[str, Any]) -> bytes:
-        """An image, a row of schema.IMAGES with its sha256, as a JPEG of MAX_SIDE pixels at most, not turned.
+    def read_jpeg(self, image: Mapping[str, Any]) -> bytes:
+        """Return a thumbnail of an image; its orientation tag is not applied, since boxes refer to the stored pixels.
 
-        Only this member of its archive is read. Raises BoxlineError saying why there is none.
+        Args:
+            image: a row of schema.IMAGES with a value sha256. Only this member of the archive is read.
+
+        Returns:
+            A JPEG of at most MAX_SIDE pixels per side.
+
+        Raises:
+            BoxlineError: if the archive is missing or damaged, or contains another file than the tables describe.
+
         """
         content = self._archive(image["archive"])[image["member"]].read(MAX_IMAGE_BYTES)
         if image["sha256"] not in (None, hashlib.sha256(content).hexdigest()):
             raise BoxlineError(f"{image['archive']} of {self._version.name} has another file of that name now.")
-        with open_image(content, image["file_name"], "") as picture:
-            picture.draft("RGB", (MAX_SIDE, MAX_SIDE))  # large JPEGs are decoded at a fraction of their size
-            small = to_uint8(picture).convert("RGB")
-            small.thumbnail((MAX_SIDE, MAX_SIDE))
+        with open_image(content, image["file_name"], "") as original:
+            original.draft("RGB", (MAX_SIDE, MAX_SIDE))  # decodes large JPEGs at reduced resolution, which is faster
+            thumbnail = to_uint8(original).convert("RGB")
+            thumbnail.thumbnail((MAX_SIDE, MAX_SIDE))
         jpeg = io.BytesIO()
-        small.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+        thumbnail.save(jpeg, "JPEG", quality=JPEG_QUALITY)
         return jpeg.getvalue()
 
     def _archive(self, name: str) -> Archive:

@@ -33,12 +33,12 @@ def complaint(before: str, after: str | None, dataset: list[str], out: Path = Pa
 def test_two_folders_are_told_in_short_and_on_a_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert diff("old/validate", "new/validate", [], Path("reports/mine.html")) == 0
     said = capsys.readouterr().out.splitlines()
-    assert said[:4] == ["old/validate -> new/validate", "", "new", "             before  after  came  went"]
+    assert said[:4] == ["old/validate -> new/validate", "", "new", "             before  after  added  removed"]
     assert said[-2:] == ["", "Page: reports/mine.html"]
     page = Parts((folder / "reports" / "mine.html").read_text(encoding="utf-8")).data()
     assert (page["before"], page["after"], page["remarks"]) == ("old/validate", "new/validate", [])
     [shown] = page["datasets"]
-    assert (shown["name"], shown["images_changed"], len(shown["pictures"])) == ("new", 5, 5)
+    assert (shown["name"], shown["images_changed"], len(shown["previews"])) == ("new", 5, 5)
 
 
 def test_a_folder_does_not_differ_from_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a difference counts, and what holds for any two versions."""
+"""Counts, leaks and errors of a comparison, and properties that hold for any two snapshots."""
 
 import math
 from collections import Counter
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.difference import Difference, Leak, Side, compare
+from pipeline.diff.difference import Difference, Leak, Snapshot, compare
 from pipeline.diff.revisions import folder_of_tables
-from tests.support.diff_snapshots import kinds, pairs, side
+from tests.support.diff_snapshots import kinds, pairs, snapshot
 from tests.support.scenes import box, image, tables
 
 A, B, C = image(7, "train"), image(3, "val", width=100, height=80), image(9, "test")
@@ -23,8 +23,10 @@ CAT, DOG = 2, 5
 
 
 def test_boxes_are_counted_per_class_and_split() -> None:
-    before = side([A, B], [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, DOG, (5, 6, 7, 8)), box(3, 3, DOG, (1, 2, 3, 4))])
-    after = side(
+    before = snapshot(
+        [A, B], [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, DOG, (5, 6, 7, 8)), box(3, 3, DOG, (1, 2, 3, 4))]
+    )
+    after = snapshot(
         [{**A, "split": "val"}, C],
         [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, CAT, (5, 6, 7, 8)), box(4, 9, DOG, (1, 2, 3, 4))],
     )
@@ -33,18 +35,18 @@ def test_boxes_are_counted_per_class_and_split() -> None:
     assert (counts.classes, counts.splits) == (["cat", "dog"], ["train", "val", "test"])
     assert counts.before.tolist() == [[1, 0, 0], [1, 1, 0]]
     assert counts.after.tolist() == [[0, 2, 0], [0, 0, 1]]
-    assert kinds(difference.images) == {"split": 1, "came": 1, "went": 1}
-    assert kinds(difference.boxes) == {"label": 1, "came": 1, "went": 1}
+    assert kinds(difference.images) == {"split": 1, "added": 1, "removed": 1}
+    assert kinds(difference.boxes) == {"label": 1, "added": 1, "removed": 1}
 
 
-def test_a_split_of_another_name_stands_before_test_as_it_does_in_the_checks() -> None:
-    before, after = side([image(1, "test"), image(2, "train")]), side([image(1, "more"), image(2, "train")])
+def test_split_of_other_name_comes_before_test() -> None:
+    before, after = snapshot([image(1, "test"), image(2, "train")]), snapshot([image(1, "more"), image(2, "train")])
     assert compare(before, after).counts.splits == ["train", "more", "test"]
 
 
-def test_one_file_in_two_splits_is_a_leak() -> None:
-    before = side([A, B, C], digests={7: "z", 3: "x", 9: "x"})
-    after = side([A, B, C, image(11, "val"), image(12, "val")], digests={7: "z", 3: "x", 9: "x", 11: "z", 12: "z"})
+def test_file_in_two_splits_is_a_leak() -> None:
+    before = snapshot([A, B, C], digests={7: "z", 3: "x", 9: "x"})
+    after = snapshot([A, B, C, image(11, "val"), image(12, "val")], digests={7: "z", 3: "x", 9: "x", 11: "z", 12: "z"})
     names = {row["image_id"]: row["file_name"] for row in after.images.to_pylist()}
     assert compare(before, after).leaks == [
         Leak([("train", names[7]), ("val", names[11]), ("val", names[12])], is_new=True),
@@ -54,41 +56,41 @@ def test_one_file_in_two_splits_is_a_leak() -> None:
 
 
 @pytest.mark.parametrize("digest", ["x", None])
-def test_the_same_file_twice_in_one_split_and_unknown_files_are_no_leak(digest: str | None) -> None:
-    twice = side([A, {**A, "image_id": 8, "file_name": "8.jpg"}], digests={7: digest, 8: digest})
+def test_duplicates_in_one_split_and_missing_digests_are_no_leak(digest: str | None) -> None:
+    twice = snapshot([A, {**A, "image_id": 8, "file_name": "8.jpg"}], digests={7: digest, 8: digest})
     assert compare(twice, twice).leaks == []
-    unknown = side([A, B], digests={7: None, 3: None})
+    unknown = snapshot([A, B], digests={7: None, 3: None})
     assert compare(unknown, unknown).leaks == []
 
 
-def test_images_that_moved_into_train_are_named() -> None:
-    before = side([A, B, C, image(11, "val")])
-    after = side(
+def test_images_that_moved_into_train_are_found() -> None:
+    before = snapshot([A, B, C, image(11, "val")])
+    after = snapshot(
         [{**A, "split": "val"}, {**B, "split": "train"}, {**C, "split": "val"}, image(11, "train")],
         digests={7: "digest of 000000000007.jpg", 3: "digest of 000000000003.jpg", 9: None, 11: "another file"},
     )
     difference = compare(before, after)
     assert kinds(difference.images) == {"split": 4, "pixels": 1}
-    assert difference.images.before[difference.into_train].tolist() == [1]
+    assert difference.images.before[difference.moved_into_train].tolist() == [1]
 
 
 def test_quarantine_alone_is_a_difference() -> None:
-    before, after = side([A], reasons=["a", "b", "a"]), side([A], reasons=["b", "a"])
+    before, after = snapshot([A], reasons=["a", "b", "a"]), snapshot([A], reasons=["b", "a"])
     assert compare(before, before).is_empty
     assert not compare(before, after).is_empty
     assert (before.quarantined, after.quarantined) == ({"a": 2, "b": 1}, {"a": 1, "b": 1})
 
 
 @pytest.mark.parametrize(
-    ("made", "fault"),
+    ("given", "violation"),
     [
         (
             tables([A], [box(1, 8, CAT, (1, 2, 3, 4))]),
-            "boxes.parquet names image_id 8, which images.parquet does not have",
+            "boxes.parquet has image_id 8, which images.parquet does not have",
         ),
         (
             tables([A], [box(1, 7, 4, (1, 2, 3, 4))]),
-            "boxes.parquet names category_id 4, which categories.parquet does not have",
+            "boxes.parquet has category_id 4, which categories.parquet does not have",
         ),
         (tables([A, A, B], []), "images.parquet has image_id 7 more than once"),
         (
@@ -101,14 +103,14 @@ def test_quarantine_alone_is_a_difference() -> None:
         ),
     ],
 )
-def test_tables_that_were_never_checked_are_refused(tmp_path: Path, made: Tables, fault: str) -> None:
-    made.write(tmp_path / "mine")
+def test_inconsistent_tables_are_rejected(tmp_path: Path, given: Tables, violation: str) -> None:
+    given.write(tmp_path / "mine")
     with pytest.raises(BoxlineError) as raised:
-        Side.read(folder_of_tables(tmp_path / "mine"), "mine")
-    assert str(raised.value) == f"mine of {tmp_path}/mine: {fault}. Compare tables that `validate` has checked."
+        Snapshot.read(folder_of_tables(tmp_path / "mine"), "mine")
+    assert str(raised.value) == f"mine of {tmp_path}/mine: {violation}. Compare tables that `validate` has checked."
 
 
-# --- what holds for any two versions ------------------------------------------------------------------------------
+# --- properties of any two snapshots ------------------------------------------------------------------------------
 
 NUMBERS = st.integers(0, 6)
 CLASSES = st.dictionaries(st.integers(1, 4), st.sampled_from(["ant", "bee", "cat", "dog"]), min_size=1)
@@ -133,8 +135,8 @@ BOX_EDITS: list[dict[str, Any]] = [
 
 
 @st.composite
-def sides(draw: st.DrawFn) -> Side:
-    """Few names, digests and coordinates, so that two of them have much in common."""
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Draw from few names, digests and coordinates, so that two snapshots have much in common."""
     classes = dict(sorted(draw(CLASSES).items()))
     keys = draw(st.lists(st.tuples(st.sampled_from(["train", "val"]), NUMBERS), max_size=4, unique=True))
     images, boxes, digests = [], [], {}
@@ -146,23 +148,23 @@ def sides(draw: st.DrawFn) -> Side:
             xywh = draw(NUMBERS), draw(st.integers(0, 2)), 5 + draw(NUMBERS), 5 + draw(st.integers(0, 1))
             made = box(len(boxes) + 1, image_id, draw(st.sampled_from(list(classes))), xywh)
             boxes.append({**made, "is_crowd": draw(st.booleans()), "area": float(draw(st.integers(1, 2)))})
-    return side(
+    return snapshot(
         images, boxes, digests=digests, classes=classes, reasons=draw(st.lists(st.sampled_from("ab"), max_size=2))
     )
 
 
 @st.composite
-def pairs_of_sides(draw: st.DrawFn) -> tuple[Side, Side]:
-    """Two of them, or one and what two edits of it make of it."""
-    before = draw(sides())
+def pairs_of_snapshots(draw: st.DrawFn) -> tuple[Snapshot, Snapshot]:
+    """Draw two snapshots, or one and a copy with up to two edits."""
+    before = draw(snapshots())
     if draw(st.booleans()):
-        return before, draw(sides())
+        return before, draw(snapshots())
     images, boxes = before.images.to_pylist(), before.boxes.to_pylist()
     for _ in range(draw(st.integers(0, 2))):
         rows, edits = draw(st.sampled_from([(images, IMAGE_EDITS), (boxes, BOX_EDITS)]))
         if rows:
             rows[draw(st.integers(0, len(rows) - 1))] |= draw(st.sampled_from(edits))
-    after = side(
+    after = snapshot(
         images,
         boxes,
         digests={row["image_id"]: row["sha256"] for row in images},
@@ -172,11 +174,11 @@ def pairs_of_sides(draw: st.DrawFn) -> tuple[Side, Side]:
     return before, after
 
 
-def content(given: Side) -> Any:
-    """All that a version says, without order and the ids of images and boxes: an oracle in plain Python."""
-    names = {row["category_id"]: row["name"] for row in given.categories.to_pylist()}
-    boxes: dict[int, list[Any]] = {row["image_id"]: [] for row in given.images.to_pylist()}
-    for row in given.boxes.to_pylist():
+def content(snapshot: Snapshot) -> Any:
+    """Return a snapshot's content without order and ids, as a reference implementation in plain Python."""
+    names = {row["category_id"]: row["name"] for row in snapshot.categories.to_pylist()}
+    boxes: dict[int, list[Any]] = {row["image_id"]: [] for row in snapshot.images.to_pylist()}
+    for row in snapshot.boxes.to_pylist():
         place = [row[key] for key in ("x", "y", "width", "height", "area", "is_crowd")]
         boxes[row["image_id"]].append((row["category_id"], *place))
     images = Counter(
@@ -184,19 +186,19 @@ def content(given: Side) -> Any:
             *(row[key] for key in ("split", "file_name", "sha256", "width", "height")),
             tuple(sorted(boxes[row["image_id"]])),
         )
-        for row in given.images.to_pylist()
+        for row in snapshot.images.to_pylist()
     )
-    return images, names, given.quarantined
+    return images, names, snapshot.quarantined
 
 
 @pytest.mark.slow
-@given(sides(), st.randoms())
-def test_a_version_does_not_differ_from_itself_under_other_ids_and_in_another_order(version: Side, random: Any) -> None:
+@given(snapshots(), st.randoms())
+def test_other_ids_and_other_order_are_no_difference(version: Snapshot, random: Any) -> None:
     images, boxes = version.images.to_pylist(), version.boxes.to_pylist()
     for rows in (images, boxes):
         random.shuffle(rows)
     ids = {row["image_id"]: 1000 - place for place, row in enumerate(images)}
-    renumbered = side(
+    renumbered = snapshot(
         [{**row, "image_id": ids[row["image_id"]]} for row in images],
         [{**row, "box_id": place + 5, "image_id": ids[row["image_id"]]} for place, row in enumerate(boxes)],
         digests={ids[row["image_id"]]: row["sha256"] for row in images},
@@ -209,26 +211,26 @@ def test_a_version_does_not_differ_from_itself_under_other_ids_and_in_another_or
 
 
 @pytest.mark.slow
-@given(pairs_of_sides())
-def test_two_versions_differ_where_their_content_does(versions: tuple[Side, Side]) -> None:
+@given(pairs_of_snapshots())
+def test_difference_is_empty_if_and_only_if_content_is_equal(versions: tuple[Snapshot, Snapshot]) -> None:
     assert compare(*versions).is_empty == (content(versions[0]) == content(versions[1]))
 
 
 @pytest.mark.slow
-@given(pairs_of_sides())
-def test_the_other_way_round_everything_is_mirrored(versions: tuple[Side, Side]) -> None:
+@given(pairs_of_snapshots())
+def test_exchanged_snapshots_give_mirrored_changes(versions: tuple[Snapshot, Snapshot]) -> None:
     before, after = versions
     there, back = compare(before, after), compare(after, before)
     for one, other in ((there.images, back.images), (there.boxes, back.boxes), (there.classes, back.classes)):
-        for kind, mirrored in {**{kind: kind for kind in one.kinds}, "came": "went", "went": "came"}.items():
+        for kind, mirrored in {**{kind: kind for kind in one.kinds}, "added": "removed", "removed": "added"}.items():
             assert pairs(one, kind) == {(b, a) for a, b in pairs(other, mirrored)}
     assert there.counts.classes == back.counts.classes or any(there.classes.kinds["renamed"])
     assert there.counts.before.tolist() == back.counts.after.tolist()
 
 
 @pytest.mark.slow
-@given(pairs_of_sides(), st.randoms())
-def test_the_order_of_boxes_changes_no_match(versions: tuple[Side, Side], random: Any) -> None:
+@given(pairs_of_snapshots(), st.randoms())
+def test_matches_do_not_depend_on_order_of_boxes(versions: tuple[Snapshot, Snapshot], random: Any) -> None:
     shuffled = []
     for version in versions:
         rows = list(range(version.boxes.num_rows))
@@ -237,8 +239,8 @@ def test_the_order_of_boxes_changes_no_match(versions: tuple[Side, Side], random
     assert matched_boxes(*shuffled) == matched_boxes(*versions)
 
 
-def matched_boxes(before: Side, after: Side) -> Counter[tuple[str, str]]:
-    """How often a box with that content, ids aside, was matched with one with that, of an image of that name."""
+def matched_boxes(before: Snapshot, after: Snapshot) -> Counter[tuple[str, str]]:
+    """Count the matched pairs of boxes by content, with the image's name in place of ids."""
     contents = []
     for version in (before, after):
         names = {row["image_id"]: (row["split"], row["file_name"]) for row in version.images.to_pylist()}
@@ -249,8 +251,8 @@ def matched_boxes(before: Side, after: Side) -> Counter[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@given(pairs_of_sides())
-def test_before_and_what_came_less_what_went_is_after(versions: tuple[Side, Side]) -> None:
+@given(pairs_of_snapshots())
+def test_before_plus_added_minus_removed_is_after(versions: tuple[Snapshot, Snapshot]) -> None:
     before, after = versions
     difference = compare(before, after)
     for changes, rows_before, rows_after in (
@@ -259,7 +261,7 @@ def test_before_and_what_came_less_what_went_is_after(versions: tuple[Side, Side
         (difference.classes, before.categories.num_rows, after.categories.num_rows),
     ):
         counts = changes.counts()
-        assert rows_before + counts["came"] - counts["went"] == rows_after
+        assert rows_before + counts["added"] - counts["removed"] == rows_after
         assert sorted(changes.before[changes.before >= 0].tolist()) == list(range(rows_before))
         assert sorted(changes.after[changes.after >= 0].tolist()) == list(range(rows_after))
     assert int(difference.counts.before.sum()) == before.boxes.num_rows
@@ -267,15 +269,15 @@ def test_before_and_what_came_less_what_went_is_after(versions: tuple[Side, Side
 
 
 def per_class(difference: Difference) -> list[int]:
-    """The counts before, with each box that came, went or changed its label booked one by one."""
-    place_before, place_after = difference.classes.places()
+    """Update the counts before with each box that was added, removed or got another label."""
+    index_before, index_after = difference.classes.indices()
     row_before = {row["category_id"]: place for place, row in enumerate(difference.before.categories.to_pylist())}
     row_after = {row["category_id"]: place for place, row in enumerate(difference.after.categories.to_pylist())}
     totals = difference.counts.before.sum(axis=1)
     boxes = difference.boxes
-    for row, other in pairs(boxes, "came") | pairs(boxes, "went") | pairs(boxes, "label"):
+    for row, other in pairs(boxes, "added") | pairs(boxes, "removed") | pairs(boxes, "label"):
         if row >= 0:
-            totals[place_before[row_before[difference.before.boxes["category_id"][row].as_py()]]] -= 1
+            totals[index_before[row_before[difference.before.boxes["category_id"][row].as_py()]]] -= 1
         if other >= 0:
-            totals[place_after[row_after[difference.after.boxes["category_id"][other].as_py()]]] += 1
+            totals[index_after[row_after[difference.after.boxes["category_id"][other].as_py()]]] += 1
     return totals.tolist()

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page
 
-from pipeline.diff.difference import Side, compare
+from pipeline.diff.difference import Snapshot, compare
 from pipeline.diff.html_report import section, write_diff_page
-from pipeline.diff.previews import choose, draw, kinds_of_images
+from pipeline.diff.previews import image_change_kinds, make_previews, select_images
 from pipeline.diff.revisions import DatasetVersion
-from pipeline.diff.thumbnails import Pixels
+from pipeline.diff.thumbnails import ThumbnailReader
 from tests.support import diff_scene as scene
 from tests.support.pages import Parts, watch
 
@@ -21,16 +21,17 @@ pytestmark = pytest.mark.slow
 
 MINUS = "\N{MINUS SIGN}"
 EVERY = [scene.QUOTED, "000000000003.jpg", "000000000013.jpg", "000000000009.jpg", "000000000012.jpg"]
-EDITED, OTHER_PIXELS, MOVED, WENT, CAME = EVERY
+EDITED, OTHER_PIXELS, MOVED, REMOVED, ADDED = EVERY
 
 
-def write(path: Path, before: DatasetVersion, after: DatasetVersion, num_pictures: int = 9) -> None:
+def write(path: Path, before: DatasetVersion, after: DatasetVersion, max_previews: int = 9) -> None:
     """Two datasets: the scene, and one without differences."""
-    sides = Side.read(before, "old"), Side.read(after, "new")
-    difference, none = compare(*sides), compare(sides[0], sides[0])
-    places = choose(kinds_of_images(difference), num_pictures)
-    pictures = list(draw(difference, places, Pixels(before, "old"), Pixels(after, "new")))
-    sections = [section("shapes", difference, pictures), section("<i>other", none, [])]
+    snapshots = Snapshot.read(before, "old"), Snapshot.read(after, "new")
+    difference, none = compare(*snapshots), compare(snapshots[0], snapshots[0])
+    indices = select_images(image_change_kinds(difference), max_previews)
+    thumbnails = ThumbnailReader(before, "old"), ThumbnailReader(after, "new")
+    previews = list(make_previews(difference, indices, *thumbnails))
+    sections = [section("shapes", difference, previews), section("<i>other", none, [])]
     write_diff_page(path, "v1 (1234567)", "working <b>tree", sections, ["digits is only in v1."])
 
 
@@ -86,7 +87,7 @@ def test_it_opens_with_totals_notes_and_every_picture(page: Page) -> None:
     assert page.locator(".versions").inner_text() == "v1 (1234567) → working <b>tree"
     assert page.get_by_text("digits is only in v1.").is_visible()
     assert page.get_by_role("region", name="images", exact=True).inner_text().split() == [
-        *("images", "6", "→", "6", "+1", "came", f"{MINUS}1", "went"),
+        *("images", "6", "→", "6", "+1", "added", f"{MINUS}1", "removed"),
         *("2", "changed:", "1", "other", "pixels,", "1", "other", "size,", "1", "other", "split"),
     ]
     assert page.get_by_role("listitem").all_inner_texts() == [
@@ -96,20 +97,20 @@ def test_it_opens_with_totals_notes_and_every_picture(page: Page) -> None:
     ]
     assert rows(page, "Rows in quarantine") == [f"a 1 0 {MINUS}1", "b 1 2 +1"]
     assert shown(page) == EVERY
-    assert page.get_by_role("status").inner_text() == "5 of 5 pictures."
+    assert page.get_by_role("status").inner_text() == "5 of 5 previews."
 
 
 def test_boxes_before_and_after_are_drawn_where_they_were(page: Page) -> None:
     edited = card(page, EDITED)
-    moved_before, label, crowd, went = (
+    moved_before, label, crowd, removed = (
         (0.25, 0.25, 0.5625, 0.5),
         (0, 0.5, 0.25, 1),
         (0.625, 0.75, 0.75, 1),
         (0.5, 0.75, 0.5625, 1),
     )
-    moved_after, came = (0.25, 0.25, 0.5, 0.5), (0.125, 0.75, 0.1875, 1)
-    assert drawn(edited, "before") == [moved_before, label, crowd, went]
-    assert drawn(edited, "after") == [moved_after, label, crowd, came]
+    moved_after, added = (0.25, 0.25, 0.5, 0.5), (0.125, 0.75, 0.1875, 1)
+    assert drawn(edited, "before") == [moved_before, label, crowd, removed]
+    assert drawn(edited, "after") == [moved_after, label, crowd, added]
     assert captions(edited) == [
         f"{scene.SCRIPT} · IoU 0.80",
         f"dog → {scene.SCRIPT}",
@@ -119,8 +120,8 @@ def test_boxes_before_and_after_are_drawn_where_they_were(page: Page) -> None:
     ]
     assert edited.locator(".status").inner_text() == "5 of 5 changed boxes"
     assert edited.locator(".chip").all_inner_texts() == [
-        "box: came",
-        "box: went",
+        "box: added",
+        "box: removed",
         "box: moved",
         "box: other class",
         "box: other crowd flag",
@@ -152,7 +153,7 @@ def test_unchanged_boxes_are_shown_on_demand(page: Page) -> None:
     assert (drawn(before, "same"), drawn(after, "same")) == ([(0.25, 0.25, 0.75, 0.75)], [(0.1667, 0.375, 0.5, 1.125)])
 
 
-def test_an_image_with_other_pixels_has_two_pictures(page: Page) -> None:
+def test_image_with_other_pixels_has_two_frames(page: Page) -> None:
     sizes = page.evaluate(
         "name => [...document.querySelectorAll(`figure[aria-label='${name}'] img`)]"
         ".map(one => [one.alt, one.naturalWidth, one.naturalHeight])",
@@ -176,7 +177,7 @@ def test_an_image_with_other_pixels_has_two_pictures(page: Page) -> None:
 def test_kinds_of_change_are_chosen(page: Page, words: list[str], images: list[str], boxes: int) -> None:
     page.get_by_role("button", name="None", exact=True).click()
     assert shown(page) == []
-    assert page.get_by_role("status").inner_text() == "0 of 5 pictures."
+    assert page.get_by_role("status").inner_text() == "0 of 5 previews."
     for word in words:
         page.locator("#kinds").get_by_text(word, exact=True).click()
     assert shown(page) == images
@@ -185,25 +186,25 @@ def test_kinds_of_change_are_chosen(page: Page, words: list[str], images: list[s
     assert shown(page) == EVERY
 
 
-def test_images_that_came_or_went_follow_their_own_choice_and_keep_their_boxes(page: Page) -> None:
-    images, boxes = (page.locator(f"#kinds input[value='{kind} came']") for kind in ("image", "box"))
+def test_added_and_removed_images_have_own_filter_and_keep_their_boxes(page: Page) -> None:
+    images, boxes = (page.locator(f"#kinds input[value='{kind} added']") for kind in ("image", "box"))
     boxes.uncheck()
-    assert captions(card(page, CAME)) == ["+ owl", "+ dog"]
+    assert captions(card(page, ADDED)) == ["+ owl", "+ dog"]
     assert "+ dog" not in captions(card(page, EDITED))
     boxes.check()
     images.uncheck()
-    assert shown(page) == [EDITED, OTHER_PIXELS, MOVED, WENT]
+    assert shown(page) == [EDITED, OTHER_PIXELS, MOVED, REMOVED]
 
 
 def test_a_class_is_chosen(page: Page) -> None:
     choice = page.get_by_label("Class", exact=True)
     assert choice.locator("option").all_inner_texts() == ["all classes", scene.SCRIPT, "dog", "owl"]
     choice.select_option(label="owl")
-    assert shown(page) == [EDITED, CAME]
+    assert shown(page) == [EDITED, ADDED]
     assert captions(card(page, EDITED)) == ["owl · now a crowd"]
-    assert captions(card(page, CAME)) == ["+ owl"]
+    assert captions(card(page, ADDED)) == ["+ owl"]
     choice.select_option(label=scene.SCRIPT)
-    assert shown(page) == [EDITED, WENT]
+    assert shown(page) == [EDITED, REMOVED]
     assert captions(card(page, EDITED)) == [f"{scene.SCRIPT} · IoU 0.80", f"dog → {scene.SCRIPT}"]
     choice.select_option(label="all classes")
     assert shown(page) == EVERY
@@ -217,7 +218,7 @@ def test_counts_per_class_follow_the_split(page: Page) -> None:
     page.get_by_label("Split", exact=True).select_option(label="train")
     assert rows(page, "Boxes per class") == [f"{scene.SCRIPT} 1 2 +1", "owl 1 2 +1"]
     page.get_by_role("button", name="owl", exact=True).click()
-    assert shown(page) == [EDITED, CAME]
+    assert shown(page) == [EDITED, ADDED]
 
 
 def test_a_picture_grows_on_demand(page: Page) -> None:
@@ -276,21 +277,21 @@ def test_pixels_that_are_not_here_leave_outlines_and_a_reason(browser: Browser, 
     write(tmp_path / "diff.html", before, after)
     page = browser.new_page()
     page.goto((tmp_path / "diff.html").as_uri())
-    came = card(page, CAME)
-    assert came.locator("img").count() == 0
-    assert came.get_by_text(f"zips/all.zip of {tmp_path}/new/validate is not on this machine.").is_visible()
-    assert drawn(came, "after") == [(0.1, 0.1, 0.6, 0.6), (0, 0, 0.1, 0.1)]
-    ground = came.get_by_role("img", name=f"{CAME}, after: outlines only").bounding_box()
+    added = card(page, ADDED)
+    assert added.locator("img").count() == 0
+    assert added.get_by_text(f"zips/all.zip of {tmp_path}/new/validate is not on this machine.").is_visible()
+    assert drawn(added, "after") == [(0.1, 0.1, 0.6, 0.6), (0, 0, 0.1, 0.1)]
+    ground = added.get_by_role("img", name=f"{ADDED}, after: outlines only").bounding_box()
     assert ground is not None
     assert ground["width"] / ground["height"] == pytest.approx(60 / 40, abs=0.01)
     page.close()
 
 
-def test_pictures_that_are_left_out_are_counted(browser: Browser, tmp_path: Path) -> None:
-    write(tmp_path / "diff.html", *scene.versions(tmp_path), num_pictures=3)
+def test_images_without_preview_are_counted(browser: Browser, tmp_path: Path) -> None:
+    write(tmp_path / "diff.html", *scene.versions(tmp_path), max_previews=3)
     page = browser.new_page()
     page.goto((tmp_path / "diff.html").as_uri())
-    assert page.get_by_role("status").inner_text() == "3 of 3 pictures. 2 more changed images have none here."
+    assert page.get_by_role("status").inner_text() == "3 of 3 previews. 2 more changed images have no preview."
     page.close()
 
 

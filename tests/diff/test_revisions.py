@@ -1,4 +1,4 @@
-"""Tables in folders, in the working tree, and at revisions of real Git repositories with real DVC."""
+"""Tables in folders, in the working tree, and at revisions, with real Git and DVC."""
 
 import os
 import shutil
@@ -21,17 +21,17 @@ from tests.support.tiny_project import run_dvc
 FIRST = tables([image(7), image(3, "train", width=100, height=80)], [box(1, 7, 5, (10.5, 20, 30, 40))])
 SECOND = tables([image(7)], [box(1, 7, 2, (10.5, 20, 30, 40)), box(2, 7, 5, (1, 2, 3, 4))])
 ZSTD = b"\x28\xb5\x2f\xfd"
-"""What a piece of a Parquet file begins with that zstd has made smaller."""
+"""First bytes of a zstd frame in a Parquet file."""
 
 GIT = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
 
 
-def git(folder: Path, *words: str) -> str:
-    return subprocess.run([*GIT, *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+def git(folder: Path, *args: str) -> str:
+    return subprocess.run([*GIT, *args], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def record(project: Path, given: Tables, message: str) -> None:
-    """Write the dataset `shapes`, hand it to DVC and commit."""
+    """Write the dataset `shapes`, add it to DVC and commit."""
     folder = project / "data" / "shapes"
     given.write(folder / "validate")
     write_table(folder / "validate" / "files.parquet", files_of(given.images), schema.FILES)
@@ -44,7 +44,7 @@ def record(project: Path, given: Tables, message: str) -> None:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose tables are `FIRST` at the tag `one` and `SECOND` at `two`; before them at `empty`, none."""
+    """Return a project with tags: `empty` without tables, then `one` with the tables FIRST and `two` with SECOND."""
     project = tmp_path_factory.mktemp("recorded") / "project"
     project.mkdir()
     git(project, "init", "--quiet", "--initial-branch", "main")
@@ -59,54 +59,54 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of it, which is the current folder. DVC's index of the site is its own, so that none remembers another."""
+    """Return a copy, which is the current folder. It has its own site cache of DVC, so that tests are independent."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     copy = Path(shutil.copytree(recorded, tmp_path / "project", symlinks=True))
     monkeypatch.chdir(copy)
     return copy
 
 
-def same(given: Tables, expected: Tables) -> bool:
+def are_equal(given: Tables, expected: Tables) -> bool:
     pairs = zip(vars(given).values(), vars(expected).values(), strict=True)
     return all(one.equals(other) for one, other in pairs)
 
 
-def complaint(word: str) -> str:
-    with pytest.raises(BoxlineError) as raised, open_revision(word) as version:
+def error_of(name: str) -> str:
+    with pytest.raises(BoxlineError) as raised, open_revision(name) as version:
         version.tables("shapes")
     return str(raised.value)
 
 
-def run_python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """In a process of its own, because DVC leaves connections to remotes open until it ends."""
+def run_python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a subprocess, because DVC leaves connections to remotes open until the process ends."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.run(
-        [sys.executable, "-c", code, *words], check=False, capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code, *args], check=False, capture_output=True, text=True, env=environment
     )
 
 
 @pytest.mark.slow
-def test_a_revision_has_the_tables_of_its_time_and_the_working_tree_stays(project: Path) -> None:
+def test_revisions_are_read_without_changing_the_working_tree(project: Path) -> None:
     changed = tables([image(7)], [])
     changed.write(project / "data" / "shapes" / "validate")
-    for word, expected in (("one", FIRST), ("two", SECOND), ("HEAD", SECOND), ("main", SECOND), ("HEAD~1", FIRST)):
-        with at_revision(word) as version:
+    for name, expected in (("one", FIRST), ("two", SECOND), ("HEAD", SECOND), ("main", SECOND), ("HEAD~1", FIRST)):
+        with at_revision(name) as version:
             assert version.datasets == ["shapes"]
-            assert same(version.tables("shapes"), expected)
-    assert same(working_tree().tables("shapes"), changed)
+            assert are_equal(version.tables("shapes"), expected)
+    assert are_equal(working_tree().tables("shapes"), changed)
     assert git(project, "status", "--porcelain") == ""
 
 
 @pytest.mark.slow
-def test_a_revision_is_called_by_its_name_and_its_commit(project: Path) -> None:
+def test_name_of_revision_contains_its_commit(project: Path) -> None:
     commit = git(project, "rev-parse", "one")
-    for word, name in (("one", f"one ({commit[:7]})"), (commit[:9], commit[:9]), (commit, commit)):
-        with at_revision(word) as version:
+    for revision, name in (("one", f"one ({commit[:7]})"), (commit[:9], commit[:9]), (commit, commit)):
+        with at_revision(revision) as version:
             assert version.name == name
 
 
 @pytest.mark.slow
-def test_other_tables_of_a_revision_are_read_by_the_columns_that_are_asked_for(project: Path) -> None:
+def test_optional_tables_are_read_by_column(project: Path) -> None:
     with at_revision("one") as version:
         files = version.table("shapes", "files.parquet", pa.schema([schema.FILES.field("sha256")]))
         assert files is not None
@@ -115,7 +115,7 @@ def test_other_tables_of_a_revision_are_read_by_the_columns_that_are_asked_for(p
 
 
 @pytest.mark.slow
-def test_archives_of_a_revision_are_files_of_the_cache(project: Path) -> None:
+def test_archives_of_revision_are_files_in_cache(project: Path) -> None:
     with at_revision("one") as version:
         archive = version.archive("shapes", "zips/val2017.zip")
         assert archive is not None
@@ -125,19 +125,17 @@ def test_archives_of_a_revision_are_files_of_the_cache(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_clone_reads_from_the_remote_without_pulling(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The remote is named today, in a file that Git does not have: older revisions know nothing of it."""
+def test_clone_reads_from_remote_without_pull(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The remote is configured in a file that Git does not track, so older revisions lack it."""
     run_dvc(project, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
     run_dvc(project, "push", "--quiet", "--all-commits")
     git(tmp_path, "clone", "--quiet", str(project), "clone")
     clone = tmp_path / "clone"
     run_dvc(clone, "remote", "add", "--local", "--default", "store", "../remote")
     monkeypatch.chdir(clone)
-    for word, expected in (("one", FIRST), ("two", SECOND)):
-        with at_revision(word) as version:
-            assert same(version.tables("shapes"), expected)
+    for name, expected in (("one", FIRST), ("two", SECOND)):
+        with at_revision(name) as version:
+            assert are_equal(version.tables("shapes"), expected)
             archive = version.archive("shapes", "zips/val2017.zip")
             assert archive is not None
             assert archive.is_relative_to(tmp_path / "remote")
@@ -145,7 +143,7 @@ def test_a_clone_reads_from_the_remote_without_pulling(
 
 
 @pytest.mark.slow
-def test_of_a_remote_elsewhere_tables_are_kept_and_archives_are_not_fetched(project: Path, tmp_path: Path) -> None:
+def test_tables_of_http_remote_are_cached_and_archives_not_downloaded(project: Path, tmp_path: Path) -> None:
     run_dvc(project, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
     run_dvc(project, "push", "--quiet", "--all-commits")
     shutil.rmtree(project / ".dvc" / "cache")
@@ -158,30 +156,30 @@ def test_of_a_remote_elsewhere_tables_are_kept_and_archives_are_not_fetched(proj
             "    print(version.archive('shapes', 'zips/val2017.zip'))"
         )
         assert (result.stdout, result.stderr) == ("None\n", "")
-    kept = [path.read_bytes() for path in (project / ".dvc" / "cache" / "files").rglob("*") if path.is_file()]
-    assert sum(content.startswith(b"PAR1") for content in kept) == 3
-    assert b"one" not in kept
-    with at_revision("one") as version:  # the remote is gone
-        assert same(version.tables("shapes"), FIRST)
+    cached = [path.read_bytes() for path in (project / ".dvc" / "cache" / "files").rglob("*") if path.is_file()]
+    assert sum(content.startswith(b"PAR1") for content in cached) == 3
+    assert b"one" not in cached
+    with at_revision("one") as version:  # the server is stopped
+        assert are_equal(version.tables("shapes"), FIRST)
 
 
 @pytest.mark.slow
-def test_what_neither_cache_nor_remote_has_is_said_with_the_way_out(project: Path) -> None:
+def test_missing_objects_raise_error_with_advice(project: Path) -> None:
     run_dvc(project, "gc", "--workspace", "--force", "--quiet")
     commit = git(project, "rev-parse", "--short=7", "one")
-    assert complaint("one") == (
+    assert error_of("one") == (
         f"data/shapes/validate/images.parquet of one ({commit}) is neither in DVC's cache nor in its remote. Run "
-        f"`dvc push` at that commit where it was built, or build it again: git checkout {commit} && "
-        "dvc repro validate@shapes"
+        f"`dvc push` at that commit on the machine that built it, or build it again: git checkout {commit} && dvc "
+        "repro validate@shapes"
     )
     with at_revision("one") as version:
         assert version.archive("shapes", "zips/val2017.zip") is None
     with at_revision("two") as version:
-        assert same(version.tables("shapes"), SECOND)
+        assert are_equal(version.tables("shapes"), SECOND)
 
 
 @pytest.mark.slow
-def test_a_remote_that_does_not_answer_is_named(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_remote_raises_error(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -189,47 +187,47 @@ def test_a_remote_that_does_not_answer_is_named(project: Path, monkeypatch: pyte
     run_dvc(project, "remote", "modify", "store", "endpointurl", "http://127.0.0.1:9")
     shutil.rmtree(project / ".dvc" / "cache")
     commit = git(project, "rev-parse", "--short=7", "two")
-    [said] = run_python("from pipeline.cli.main import main; main()", "diff", "two").stderr.splitlines()
-    assert said.startswith(
+    [message] = run_python("from pipeline.cli.main import main; main()", "diff", "two").stderr.splitlines()
+    assert message.startswith(
         f"Error: data/shapes/validate/images.parquet of two ({commit}) could not be read from DVC's remote (Could not "
         "connect to the endpoint"
     )
-    assert said.endswith("). Check `dvc remote list` and the remote's credentials.")
+    assert message.endswith("). Check `dvc remote list` and the remote's credentials.")
 
 
 @pytest.mark.slow
-def test_a_revision_without_data_is_told_from_none(project: Path) -> None:
+def test_revision_without_tables_and_unknown_revision_have_own_errors(project: Path) -> None:
     commit = git(project, "rev-parse", "--short=7", "empty")
-    assert complaint("empty") == (
-        f"empty ({commit}) has no tables: its dvc.lock is missing or names no data/<dataset>/validate. After "
-        "`dvc repro`, commit what belongs to a revision: git add dvc.lock && git commit"
+    assert error_of("empty") == (
+        f"empty ({commit}) has no tables: its dvc.lock is missing or has no data/<dataset>/validate. After "
+        "`dvc repro`, commit dvc.lock: git add dvc.lock && git commit"
     )
-    assert complaint("three") == (
-        "'three' is no folder with images.parquet, boxes.parquet, categories.parquet, and 'three' is no Git revision. "
-        "`git log --oneline` lists them."
+    assert error_of("three") == (
+        "'three' is not a folder with images.parquet, boxes.parquet, categories.parquet, and 'three' is not a Git "
+        "revision. `git log --oneline` lists them."
     )
     with pytest.raises(BoxlineError) as raised, at_revision("three"):
         pass
-    assert str(raised.value) == "'three' is no Git revision. `git log --oneline` lists them."
+    assert str(raised.value) == "'three' is not a Git revision. `git log --oneline` lists them."
 
 
 @pytest.mark.slow
-def test_a_project_without_git_has_no_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_without_git_has_no_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    no_folder = "'HEAD' is no folder with images.parquet, boxes.parquet, categories.parquet, and"
-    assert complaint("HEAD") == (
-        f"{no_folder} 'HEAD' is no Git revision, since the current folder is no DVC project. Run this from the "
-        "project's root folder."
+    no_folder = "'HEAD' is not a folder with images.parquet, boxes.parquet, categories.parquet, and"
+    assert error_of("HEAD") == (
+        f"{no_folder} 'HEAD' is not a Git revision, since the current folder is not a DVC project. Run this from "
+        "the project's root folder."
     )
     run_dvc(tmp_path, "init", "--quiet", "--no-scm")
-    assert complaint("HEAD") == f"{no_folder} 'HEAD' is no Git revision. `git log --oneline` lists them."
+    assert error_of("HEAD") == f"{no_folder} 'HEAD' is not a Git revision. `git log --oneline` lists them."
 
 
-def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
+def test_folder_of_tables_is_one_dataset(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "shapes" / "validate")
     version = folder_of_tables(tmp_path / "shapes" / "validate")
     assert (version.name, version.datasets) == (f"{tmp_path}/shapes/validate", ["shapes"])
-    assert same(version.tables("shapes"), FIRST)
+    assert are_equal(version.tables("shapes"), FIRST)
     assert version.table("shapes", "files.parquet", schema.FILES) is None
     assert version.archive("shapes", "zips/val2017.zip") is None
     (tmp_path / "shapes" / "download" / "zips").mkdir(parents=True)
@@ -243,18 +241,18 @@ def test_a_folder_of_tables_is_a_dataset(tmp_path: Path) -> None:
     assert folder_of_tables(tmp_path / "shapes" / "tables").datasets == ["shapes"]
 
 
-def test_a_folder_is_told_from_a_revision_by_what_it_holds(tmp_path: Path) -> None:
+def test_folder_with_images_parquet_is_not_a_revision(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "mine")
     with open_revision(str(tmp_path / "mine")) as version:
         assert (version.datasets, version.is_folder) == (["mine"], True)
     (tmp_path / "mine" / "boxes.parquet").unlink()
-    assert complaint(str(tmp_path / "mine")) == (
-        f"{tmp_path}/mine is no folder of tables: boxes.parquet not found, expected images.parquet, boxes.parquet, "
+    assert error_of(str(tmp_path / "mine")) == (
+        f"{tmp_path}/mine is not a folder of tables: boxes.parquet not found, expected images.parquet, boxes.parquet, "
         "categories.parquet."
     )
 
 
-def test_the_working_tree_has_the_datasets_that_were_validated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_working_tree_has_validated_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BoxlineError) as raised:
         working_tree()
@@ -271,17 +269,17 @@ def test_the_working_tree_has_the_datasets_that_were_validated(tmp_path: Path, m
     with pytest.raises(BoxlineError) as raised:
         version.tables("digits")
     assert (
-        str(raised.value) == "digits of working tree has no categories.parquet. `dvc repro validate@digits` makes it."
+        str(raised.value) == "digits of working tree has no categories.parquet. `dvc repro validate@digits` creates it."
     )
 
 
-def test_columns_of_another_version_of_boxline_are_left_out_or_named(tmp_path: Path) -> None:
+def test_unknown_columns_are_ignored_and_other_types_rejected(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "mine")
     more = FIRST.images.append_column("sha256", pa.array(["a", "b"]))
     write_table(tmp_path / "mine" / "images.parquet", more.select(more.column_names[::-1]), more.schema)
     version = folder_of_tables(tmp_path / "mine")
-    assert same(version.tables("mine"), FIRST)
-    for columns, fault in (
+    assert are_equal(version.tables("mine"), FIRST)
+    for columns, violation in (
         (FIRST.images.drop_columns("height"), "column height is missing, expected int32 in px"),
         (FIRST.images.set_column(3, "width", pa.array([1.5, 2])), "column width is double, expected int32 in px"),
         (
@@ -293,12 +291,12 @@ def test_columns_of_another_version_of_boxline_are_left_out_or_named(tmp_path: P
         with pytest.raises(BoxlineError) as raised:
             version.tables("mine")
         assert str(raised.value) == (
-            f"images.parquet of mine, {tmp_path}/mine: {fault}. Another version of Boxline wrote it, which this one "
-            "cannot read; `dvc repro` builds it again."
+            f"images.parquet of mine, {tmp_path}/mine: {violation}. The table was written by another version of "
+            "Boxline; `dvc repro` builds it again."
         )
 
 
-def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
+def test_file_that_is_not_parquet_is_rejected(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "mine")
     (tmp_path / "mine" / "boxes.parquet").write_text("boxes")
     with pytest.raises(BoxlineError) as raised:
@@ -307,7 +305,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
     assert str(raised.value).endswith("). `dvc repro` builds it again.")
 
 
-def test_a_table_whose_content_is_damaged_is_named(tmp_path: Path) -> None:
+def test_corrupt_table_is_rejected(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "mine")
     path = tmp_path / "mine" / "boxes.parquet"
     content = path.read_bytes()
@@ -320,12 +318,12 @@ def test_a_table_whose_content_is_damaged_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_what_may_be_null_is_not_compared_and_nulls_are_named(tmp_path: Path) -> None:
+def test_nullability_is_not_compared_but_nulls_are_rejected(tmp_path: Path) -> None:
     FIRST.write(tmp_path / "mine")
     loose = pa.schema([field.with_nullable(True) for field in schema.IMAGES])
     write_table(tmp_path / "mine" / "images.parquet", FIRST.images.cast(loose), loose)
     version = folder_of_tables(tmp_path / "mine")
-    assert same(version.tables("mine"), FIRST)
+    assert are_equal(version.tables("mine"), FIRST)
     without = FIRST.images.cast(loose).set_column(1, loose.field("split"), pa.array(["val", None]))
     write_table(tmp_path / "mine" / "images.parquet", without, loose)
     with pytest.raises(BoxlineError) as raised:
@@ -336,7 +334,7 @@ def test_what_may_be_null_is_not_compared_and_nulls_are_named(tmp_path: Path) ->
     )
 
 
-def test_folders_and_the_working_tree_do_without_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_and_working_tree_do_not_import_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FIRST.write(tmp_path / "data" / "shapes" / "validate")
     monkeypatch.chdir(tmp_path)
     result = run_python(

@@ -125,7 +125,7 @@ def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
 def test_a_revision_that_does_not_exist_is_a_mistake(built: Path) -> None:
     result = check(built, "digits", "--against", "yesterday")
     assert result.returncode == 1
-    assert result.stderr == "Error: 'yesterday' is no Git revision. `git log --oneline` lists them.\n"
+    assert result.stderr == "Error: 'yesterday' is not a Git revision. `git log --oneline` lists them.\n"
 
 
 def cloned(project: Path, folder: Path) -> Path:

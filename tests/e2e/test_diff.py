@@ -112,9 +112,9 @@ def expected(project: Path) -> list[str]:
     assert (images, gone > 0) == (48, True)
     return [
         "coco",
-        "        before  after  came  went",
-        "images      48     47     0     1",
-        f"boxes      {boxes}    {boxes - gone}     0     {gone}  2 changed: 1 moved (IoU 0.80 to 0.80), 1 other class",
+        "        before  after  added  removed",
+        "images      48     47      0        1",
+        f"boxes      {boxes}    {boxes - gone}      0        {gone}  2 changed: 1 moved (IoU 0.80 to 0.80), 1 other class",
     ]
 
 
@@ -122,14 +122,14 @@ def named(project: Path, tag: str) -> str:
     return f"{tag} ({git(project, 'rev-parse', '--short=7', tag)})"
 
 
-def test_two_revisions_are_compared_with_pictures_of_each(project: Path) -> None:
+def test_two_revisions_are_compared_with_previews(project: Path) -> None:
     lines = boxline_diff(project, "drawn", "edited").stdout.splitlines()
     assert lines[0] == f"{named(project, 'drawn')} -> {named(project, 'edited')}"
     assert lines[2:6] == expected(project)
     assert lines[-1] == "Page: diff.html"
     [coco] = page_of(project)["datasets"]
-    frames = {frame["side"]: frame for one in coco["pictures"] for frame in one["frames"]}
-    assert (len(coco["pictures"]), coco["images_changed"], set(frames)) == (3, 3, {"before", "both"})
+    frames = {frame["side"]: frame for one in coco["previews"] for frame in one["frames"]}
+    assert (len(coco["previews"]), coco["images_changed"], set(frames)) == (3, 3, {"before", "both"})
     assert all(frame["source"].startswith("data:image/jpeg;base64,") for frame in frames.values())
 
 
@@ -153,7 +153,7 @@ def test_another_parameter_is_another_version(project: Path) -> None:
     images, boxes = coco["totals"]
     assert (images["before"], images["after"]) == (48, 51)
     for total in (images, boxes):
-        assert total["before"] + total["came"] - total["went"] == total["after"]
+        assert total["before"] + total["added"] - total["removed"] == total["after"]
 
 
 def test_data_that_was_cleaned_up_is_named_with_the_way_to_get_it(project: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_clone_compares_what_only_the_remote_has(project: Path, tmp_path: Path
     lines = boxline_diff(clone, "drawn", "edited").stdout.splitlines()
     assert lines[2:6] == expected(project)
     [coco] = page_of(clone)["datasets"]
-    assert all(frame["source"] for one in coco["pictures"] for frame in one["frames"])
+    assert all(frame["source"] for one in coco["previews"] for frame in one["frames"])
     assert not (clone / "data" / "coco").exists()
     result = boxline_diff(clone, "drawn", check=False)
     assert result.stderr == (

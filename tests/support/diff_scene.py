@@ -1,4 +1,4 @@
-"""Two versions of a small dataset on disk, with archives, in which everything happens once; names are hostile."""
+"""Two versions of a small dataset on disk with archives: each kind of change occurs once, and names are hostile."""
 
 import hashlib
 import io
@@ -22,13 +22,13 @@ CAT, DOG, OWL = 2, 5, 6
 SCRIPT = "<script>alert(1)</script>"
 QUOTED = 'it\'s "quoted" & <b>.png'
 
-EDITED, OTHER_PIXELS, WENT, CAME, TWICE, MOVED, SAME = 7, 3, 9, 12, 11, 13, 14
+EDITED, OTHER_PIXELS, REMOVED, ADDED, TWICE, MOVED, SAME = 7, 3, 9, 12, 11, 13, 14
 
 Row = dict[str, Any]
 
 
-def picture(width: int, height: int, color: tuple[int, int, int], kind: str = "PNG", **options: Any) -> bytes:
-    """One colour, with a white corner at the top left."""
+def encoded_image(width: int, height: int, color: tuple[int, int, int], kind: str = "PNG", **options: Any) -> bytes:
+    """Encode an image of one color with a white corner at the top left."""
     pixels = np.full((height, width, 3), color, np.uint8)
     pixels[: height // 4, : width // 4] = 255
     buffer = io.BytesIO()
@@ -36,7 +36,11 @@ def picture(width: int, height: int, color: tuple[int, int, int], kind: str = "P
     return buffer.getvalue()
 
 
-RED, GREEN, BLUE = picture(64, 48, (200, 30, 30)), picture(40, 60, (20, 160, 40)), picture(60, 40, (20, 40, 200))
+RED, GREEN, BLUE = (
+    encoded_image(64, 48, (200, 30, 30)),
+    encoded_image(40, 60, (20, 160, 40)),
+    encoded_image(60, 40, (20, 40, 200)),
+)
 
 
 def row(image_id: int, split: str, width: int, height: int, file_name: str | None = None) -> Row:
@@ -48,7 +52,7 @@ def row(image_id: int, split: str, width: int, height: int, file_name: str | Non
 BEFORE = [
     row(EDITED, "train", 64, 48, QUOTED),
     row(OTHER_PIXELS, "val", 40, 60),
-    row(WENT, "test", 64, 48),
+    row(REMOVED, "test", 64, 48),
     row(TWICE, "val", 60, 40),
     row(MOVED, "val", 64, 48),
     row(SAME, "val", 64, 48),
@@ -60,7 +64,7 @@ BOXES_BEFORE = [
     box(4, EDITED, OWL, (40, 36, 8, 12)),
     box(5, EDITED, DOG, (32, 36, 4, 12)),
     box(6, OTHER_PIXELS, DOG, (10, 15, 20, 30)),
-    box(7, WENT, CAT, (8, 12, 16, 24)),
+    box(7, REMOVED, CAT, (8, 12, 16, 24)),
     box(8, SAME, CAT, (8, 12, 16, 24)),
 ]
 AFTER = [
@@ -69,22 +73,22 @@ AFTER = [
     row(TWICE, "val", 60, 40),
     {**row(MOVED, "train", 64, 48)},
     row(SAME, "val", 64, 48),
-    row(CAME, "train", 60, 40),
+    row(ADDED, "train", 60, 40),
 ]
 BOXES_AFTER = [
     box(21, EDITED, CAT, (16, 12, 16, 12)),  # 16 of 20 columns are left: IoU 0.8
     box(22, EDITED, CAT, (0, 24, 16, 24)),  # was a dog
     box(23, EDITED, DOG, (48, 0, 16, 6)),  # the same
     box(24, EDITED, OWL, (40, 36, 8, 12), is_crowd=True),
-    box(25, EDITED, DOG, (8, 36, 4, 12)),  # elsewhere: one went, one came
+    box(25, EDITED, DOG, (8, 36, 4, 12)),  # elsewhere: one removed, one added
     box(26, OTHER_PIXELS, DOG, (10, 15, 20, 30)),
     box(28, SAME, CAT, (8, 12, 16, 24)),
-    box(29, CAME, OWL, (6, 4, 30, 20)),
-    box(30, CAME, DOG, (0, 0, 6, 4)),
+    box(29, ADDED, OWL, (6, 4, 30, 20)),
+    box(30, ADDED, DOG, (0, 0, 6, 4)),
 ]
-PIXELS_BEFORE = {EDITED: RED, OTHER_PIXELS: GREEN, WENT: picture(64, 48, (90, 90, 90)), TWICE: BLUE}
-PIXELS_BEFORE |= {MOVED: picture(64, 48, (1, 2, 3)), SAME: picture(64, 48, (9, 9, 9))}
-PIXELS_AFTER = {**PIXELS_BEFORE, OTHER_PIXELS: picture(60, 40, (200, 200, 20)), CAME: BLUE}
+PIXELS_BEFORE = {EDITED: RED, OTHER_PIXELS: GREEN, REMOVED: encoded_image(64, 48, (90, 90, 90)), TWICE: BLUE}
+PIXELS_BEFORE |= {MOVED: encoded_image(64, 48, (1, 2, 3)), SAME: encoded_image(64, 48, (9, 9, 9))}
+PIXELS_AFTER = {**PIXELS_BEFORE, OTHER_PIXELS: encoded_image(60, 40, (200, 200, 20)), ADDED: BLUE}
 
 
 def write_version(
@@ -95,7 +99,7 @@ def write_version(
     classes: Mapping[int, str],
     reasons: Sequence[str] = (),
 ) -> Path:
-    """Tables in folder/validate and the archive in folder/download; returns the folder of tables."""
+    """Write tables to folder/validate and an archive to folder/download; return the folder of tables."""
     tables = folder / "validate"
     Tables(
         pa.Table.from_pylist(list(images), schema.IMAGES),
@@ -105,8 +109,8 @@ def write_version(
     files = [{"image_id": one["image_id"], "sha256": digest(pixels[one["image_id"]])} for one in images]
     write_table(tables / "files.parquet", pa.Table.from_pylist(files, schema.FILES), schema.FILES)
     row = {"table": "boxes", "row_number": 1, "row_id": 99, "image_id": 7, "values": "{}", "row": "{}"}
-    refused = [{**row, "reason": reason} for reason in reasons]
-    write_table(tables / "quarantine.parquet", pa.Table.from_pylist(refused, schema.QUARANTINE), schema.QUARANTINE)
+    quarantined = [{**row, "reason": reason} for reason in reasons]
+    write_table(tables / "quarantine.parquet", pa.Table.from_pylist(quarantined, schema.QUARANTINE), schema.QUARANTINE)
     members = [(one["member"], pixels[one["image_id"]]) for one in images]
     write_archive(folder / "download" / "zips" / "all.zip", members)
     return tables
@@ -125,5 +129,5 @@ def write_after(folder: Path) -> Path:
 
 
 def versions(folder: Path) -> tuple[DatasetVersion, DatasetVersion]:
-    """Both, written below `folder`; each calls its dataset after its folder, "old" and "new"."""
+    """Write both versions to `folder`; their datasets are named like their folders, "old" and "new"."""
     return folder_of_tables(write_before(folder / "old")), folder_of_tables(write_after(folder / "new"))

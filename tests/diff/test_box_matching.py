@@ -1,14 +1,14 @@
-"""Boxes of one image of 640 x 427, by hand; category 2 is a cat and 5 a dog."""
+"""Matching of boxes in an image of 640 x 427; category 2 is a cat and 5 a dog."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.diff import boxes as module
+from pipeline.diff import box_matching as module
 from pipeline.diff.difference import compare
-from pipeline.diff.matching import Changes
-from tests.support.diff_snapshots import kinds, pairs, side
+from pipeline.diff.row_matching import Changes
+from tests.support.diff_snapshots import kinds, pairs, snapshot
 from tests.support.scenes import box, image
 
 CAT, DOG = 2, 5
@@ -18,10 +18,10 @@ AWAY = (400, 300, 20, 10)
 
 def changes(before: list[dict[str, Any]], after: list[dict[str, Any]], images: tuple[int, ...] = (7,)) -> Changes:
     rows = [image(image_id) for image_id in images]
-    return compare(side(rows, before), side(rows, after)).boxes
+    return compare(snapshot(rows, before), snapshot(rows, after)).boxes
 
 
-def test_other_ids_and_another_order_are_no_change() -> None:
+def test_other_ids_and_other_order_are_no_change() -> None:
     before = [box(1, 7, CAT, AT), box(2, 7, DOG, AWAY), box(3, 7, CAT, AT)]
     after = [box(9, 7, DOG, AWAY), box(3, 7, CAT, AT), box(8, 7, CAT, AT)]
     found = changes(before, after)
@@ -29,10 +29,10 @@ def test_other_ids_and_another_order_are_no_change() -> None:
     assert (found.before.tolist(), found.after.tolist()) == ([0, 1, 2], [1, 0, 2])
 
 
-def test_of_equal_boxes_one_more_came() -> None:
+def test_one_of_equal_boxes_may_be_added() -> None:
     one, two = [box(1, 7, CAT, AT)], [box(1, 7, CAT, AT), box(2, 7, CAT, AT)]
-    assert kinds(changes(one, two)) == {"came": 1}
-    assert kinds(changes(two, one)) == {"went": 1}
+    assert kinds(changes(one, two)) == {"added": 1}
+    assert kinds(changes(two, one)) == {"removed": 1}
 
 
 @pytest.mark.parametrize(
@@ -42,86 +42,86 @@ def test_of_equal_boxes_one_more_came() -> None:
         pytest.param(box(4, 7, CAT, AT, is_crowd=True), {"crowd": 1}, id="a crowd"),
         pytest.param({**box(4, 7, CAT, AT), "area": 900.0}, {"area": 1}, id="another outline in the same box"),
         # 25 of 30 columns are shared: 25 / (30 + 30 - 25) = 0.714
-        pytest.param(box(4, 7, CAT, (15.5, 20, 30, 40)), {"moved": 1}, id="moved; the area follows and is no news"),
+        pytest.param(box(4, 7, CAT, (15.5, 20, 30, 40)), {"moved": 1}, id="moved; the changed area is implied"),
         pytest.param(box(4, 7, CAT, (10.5, 20, 30, 40.001)), {"moved": 1}, id="a thousandth of a pixel is a change"),
-        pytest.param(box(4, 7, DOG, (15.5, 20, 30, 40)), {"moved": 1, "label": 1}, id="moved and relabelled"),
+        pytest.param(box(4, 7, DOG, (15.5, 20, 30, 40)), {"moved": 1, "label": 1}, id="moved and relabeled"),
         # half of it is left: IoU 0.5
         pytest.param(box(4, 7, CAT, (10.5, 20, 15, 40)), {"moved": 1}, id="an IoU of 0.5 is enough"),
         # 14.9 / 30
-        pytest.param(box(4, 7, CAT, (10.5, 20, 14.9, 40)), {"came": 1, "went": 1}, id="less is another box"),
-        pytest.param(box(4, 7, CAT, (0.0, -0.0, 1, 1)), {"came": 1, "went": 1}, id="elsewhere"),
+        pytest.param(box(4, 7, CAT, (10.5, 20, 14.9, 40)), {"added": 1, "removed": 1}, id="less is another box"),
+        pytest.param(box(4, 7, CAT, (0.0, -0.0, 1, 1)), {"added": 1, "removed": 1}, id="elsewhere"),
     ],
 )
-def test_a_box_is_found_again(after: dict[str, Any], expected: dict[str, int]) -> None:
+def test_changed_box_is_matched(after: dict[str, Any], expected: dict[str, int]) -> None:
     found = changes([box(1, 7, CAT, AT)], [after])
     assert kinds(found) == expected
     assert kinds(changes([after], [box(1, 7, CAT, AT)])) == expected
 
 
-def test_zero_has_no_sign() -> None:
+def test_negative_zero_equals_zero() -> None:
     assert kinds(changes([box(1, 7, CAT, (0.0, 0.0, 3, 4))], [box(1, 7, CAT, (-0.0, 0.0, 3, 4))])) == {}
 
 
-def test_boxes_are_matched_within_their_image() -> None:
-    assert kinds(changes([box(1, 7, CAT, AT)], [box(1, 8, CAT, AT)], images=(7, 8))) == {"came": 1, "went": 1}
+def test_boxes_are_matched_within_an_image() -> None:
+    assert kinds(changes([box(1, 7, CAT, AT)], [box(1, 8, CAT, AT)], images=(7, 8))) == {"added": 1, "removed": 1}
 
 
-def test_the_same_place_comes_before_the_same_class() -> None:
-    """A cat became a dog; the cat that came beside it overlaps it by 0.714 and is not that cat moved."""
+def test_equal_coordinates_take_precedence_over_equal_class() -> None:
+    """A cat became a dog; the cat that was added next to it has an IoU of 0.714 but is not the same cat, moved."""
     found = changes([box(1, 7, CAT, AT)], [box(2, 7, CAT, (15.5, 20, 30, 40)), box(3, 7, DOG, AT)])
     assert pairs(found, "label") == {(0, 1)}
-    assert pairs(found, "came") == {(-1, 0)}
+    assert pairs(found, "added") == {(-1, 0)}
 
 
-def test_of_boxes_at_one_place_those_of_one_class_belong_together() -> None:
+def test_boxes_with_equal_coordinates_are_matched_by_class() -> None:
     found = changes([box(1, 7, DOG, AT)], [box(2, 7, CAT, AT), box(3, 7, DOG, AT, is_crowd=True)])
     assert pairs(found, "crowd") == {(0, 1)}
-    assert kinds(found) == {"crowd": 1, "came": 1}
+    assert kinds(found) == {"crowd": 1, "added": 1}
 
 
-def test_where_nothing_else_decides_names_do() -> None:
+def test_class_names_break_ties() -> None:
     rows, classes = [image(7)], {2: "cat", 5: "dog", 9: "owl"}
     cat, dog, owl = box(1, 7, CAT, AT), box(2, 7, DOG, AT), box(3, 7, 9, AT)
-    one, other = side(rows, [cat, dog], classes=classes), side(rows, [dog, cat], classes=classes)
-    after = side(rows, [owl], classes=classes)
+    one, other = snapshot(rows, [cat, dog], classes=classes), snapshot(rows, [dog, cat], classes=classes)
+    after = snapshot(rows, [owl], classes=classes)
     assert pairs(compare(one, after).boxes, "label") == {(0, 0)}
     assert pairs(compare(other, after).boxes, "label") == {(1, 0)}
     assert pairs(compare(after, other).boxes, "label") == {(0, 1)}
 
 
-def test_the_same_class_comes_before_the_higher_overlap() -> None:
+def test_equal_class_takes_precedence_over_higher_iou() -> None:
     # With the cat it shares 25 of 35 columns, with the dog 29 of 31.
     found = changes([box(1, 7, CAT, AT)], [box(2, 7, DOG, (11.5, 20, 30, 40)), box(3, 7, CAT, (15.5, 20, 30, 40))])
     assert pairs(found, "moved") == {(0, 1)}
-    assert pairs(found, "came") == {(-1, 0)}
+    assert pairs(found, "added") == {(-1, 0)}
 
 
-def test_the_highest_overlap_comes_first_and_no_box_is_taken_twice() -> None:
+def test_highest_iou_is_matched_first_and_each_box_once() -> None:
     before = [box(1, 7, CAT, (0, 0, 10, 30)), box(2, 7, CAT, (2, 0, 10, 30))]
     after = [box(3, 7, CAT, (1.5, 0, 10, 30)), box(4, 7, CAT, (4, 0, 10, 30))]
     # 0 with 0: 8.5 / 11.5 = 0.739, 1 with 0: 9.5 / 10.5 = 0.905, 0 with 1: 6 / 14 = 0.43, 1 with 1: 8 / 12
     found = changes(before, after)
     assert pairs(found, "moved") == {(1, 0)}
-    assert (pairs(found, "went"), pairs(found, "came")) == ({(0, -1)}, {(-1, 1)})
+    assert (pairs(found, "removed"), pairs(found, "added")) == ({(0, -1)}, {(-1, 1)})
 
 
-def test_a_renumbered_class_changes_no_box_and_a_renamed_one_neither() -> None:
+def test_renumbered_and_renamed_classes_change_no_box() -> None:
     rows = [image(7)]
-    before = side(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "cat", 5: "dog"})
-    after = side(rows, [box(1, 7, 1, AT), box(2, 7, 5, AWAY)], classes={1: "cat", 5: "hound"})
+    before = snapshot(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "cat", 5: "dog"})
+    after = snapshot(rows, [box(1, 7, 1, AT), box(2, 7, 5, AWAY)], classes={1: "cat", 5: "hound"})
     difference = compare(before, after)
     assert kinds(difference.boxes) == {}
     assert kinds(difference.classes) == {"renumbered": 1, "renamed": 1}
 
 
-def test_classes_that_exchanged_their_names_change_the_label_of_every_box() -> None:
+def test_exchanged_class_names_change_labels_of_boxes() -> None:
     rows = [image(7)]
-    before = side(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "cat", 5: "dog"})
-    after = side(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "dog", 5: "cat"})
+    before = snapshot(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "cat", 5: "dog"})
+    after = snapshot(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "dog", 5: "cat"})
     assert kinds(compare(before, after).boxes) == {"label": 2}
 
 
-def test_overlaps_are_the_same_however_many_are_worked_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_matches_do_not_depend_on_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(2017)
     places = random.integers([0, 0, 25, 25], [30, 30, 55, 55], (60, 4))
     before = [box(i, 7 + i % 3, CAT, xywh.tolist()) for i, xywh in enumerate(places)]
