@@ -1,59 +1,70 @@
+"""Scores of detectors: scenes computed by hand, and pycocotools on random scenes."""
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
 from pipeline.datasets.annotations import Tables
-from pipeline.evaluation.detection import constant_baseline, score
+from pipeline.evaluation.detection import DetectionTask
 from tests.support.coco_reference import pycocotools_evaluation, scenes
 from tests.support.scenes import box, detections, image, tables
 
-TRUTH = tables(
+TASK = DetectionTask()
+GROUND_TRUTH = tables(
     [image(7), image(3, width=100, height=80), image(12)],
     [box(1, 7, 5, (10, 20, 30, 40)), box(4, 3, 2, (0, 0, 50, 20)), box(9, 7, 2, (600, 400, 40, 27))],
 )
 
 
-def test_the_truth_itself_scores_one() -> None:
-    found = detections([(7, 5, (10, 20, 30, 40), 0.9), (3, 2, (0, 0, 50, 20), 0.8), (7, 2, (600, 400, 40, 27), 0.7)])
-    assert score(TRUTH, found) == {name: pytest.approx(1) for name in ("AP", "AP50", "AP75")}
+def test_ground_truth_as_detections_scores_one() -> None:
+    predicted = detections(
+        [(7, 5, (10, 20, 30, 40), 0.9), (3, 2, (0, 0, 50, 20), 0.8), (7, 2, (600, 400, 40, 27), 0.7)]
+    )
+    assert TASK.score(GROUND_TRUTH, predicted) == {name: pytest.approx(1) for name in ("AP", "AP50", "AP75")}
 
 
-def test_nothing_found_scores_zero() -> None:
-    assert score(TRUTH, detections([])) == {"AP": 0, "AP50": 0, "AP75": 0}
+def test_no_detections_score_zero() -> None:
+    assert TASK.score(GROUND_TRUTH, detections([])) == {"AP": 0, "AP50": 0, "AP75": 0}
 
 
-def test_no_box_to_find_scores_zero_and_not_minus_one() -> None:
-    assert score(tables([image(7)], []), detections([(7, 5, (1, 2, 3, 4), 1.0)])) == {"AP": 0, "AP50": 0, "AP75": 0}
+def test_score_without_any_box_is_zero_and_not_minus_one() -> None:
+    assert TASK.score(tables([image(7)], []), detections([(7, 5, (1, 2, 3, 4), 1.0)])) == {
+        "AP": 0,
+        "AP50": 0,
+        "AP75": 0,
+    }
 
 
-def test_two_images_worked_by_hand() -> None:
-    # Category 5: the only box found with IoU 30 x 30 / (30 x 40) = 0.75: right at thresholds 0.50 to 0.75, 6 of 10.
-    # Category 2: one of two boxes found exactly; precision 1 up to recall 0.5: 51 of COCO's 101 recall points.
-    found = detections([(7, 5, (10, 20, 30, 30), 0.9), (3, 2, (0, 0, 50, 20), 0.8)])
-    assert score(TRUTH, found) == {
+def test_scores_of_two_images_computed_by_hand() -> None:
+    # Category 5: its only box is detected with IoU 30 x 30 / (30 x 40) = 0.75, a match at IoU 0.50 to 0.75, 6 of 10.
+    # Category 2: one of two boxes is detected exactly; precision 1 up to recall 0.5: 51 of COCO's 101 recall points.
+    predicted = detections([(7, 5, (10, 20, 30, 30), 0.9), (3, 2, (0, 0, 50, 20), 0.8)])
+    assert TASK.score(GROUND_TRUTH, predicted) == {
         "AP": pytest.approx((0.6 + 51 / 101) / 2),
         "AP50": pytest.approx((1 + 51 / 101) / 2),
         "AP75": pytest.approx((1 + 51 / 101) / 2),
     }
 
 
-def test_a_detection_in_a_crowd_is_neither_right_nor_wrong() -> None:
+def test_detection_in_crowd_region_is_ignored() -> None:
     crowd = box(5, 3, 2, (60, 10, 30, 60), is_crowd=True)
-    truth = tables([image(3, width=100, height=80)], [box(4, 3, 2, (0, 0, 50, 20)), crowd])
-    found = detections([(3, 2, (62, 12, 10, 10), 0.9), (3, 2, (0, 0, 50, 20), 0.8)])
-    assert score(truth, found)["AP"] == pytest.approx(1)
+    ground_truth = tables([image(3, width=100, height=80)], [box(4, 3, 2, (0, 0, 50, 20)), crowd])
+    predicted = detections([(3, 2, (62, 12, 10, 10), 0.9), (3, 2, (0, 0, 50, 20), 0.8)])
+    assert TASK.score(ground_truth, predicted)["AP"] == pytest.approx(1)
 
 
 @settings(max_examples=60)
 @given(scenes())
-def test_scores_are_those_of_pycocotools(scene: tuple[Tables, pa.Table]) -> None:
-    truth, found = scene
-    expected = zip(("AP", "AP50", "AP75"), pycocotools_evaluation(truth, found).stats, strict=False)
-    assert score(truth, found) == {name: pytest.approx(max(0, value), abs=1e-9) for name, value in expected}
+def test_scores_equal_those_of_pycocotools(scene: tuple[Tables, pa.Table]) -> None:
+    ground_truth, predicted = scene
+    expected = zip(("AP", "AP50", "AP75"), pycocotools_evaluation(ground_truth, predicted).stats, strict=False)
+    assert TASK.score(ground_truth, predicted) == {
+        name: pytest.approx(max(0, value), abs=1e-9) for name, value in expected
+    }
 
 
-def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None:
+def test_constant_baseline_is_median_box_of_each_category_ranked_by_frequency() -> None:
     train = tables(
         [image(1, "train", 100, 200), image(2, "train", 50, 50), image(8, "train", 10, 10)],
         [
@@ -63,8 +74,8 @@ def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None
             box(4, 2, 2, (5, 0, 25, 50)),  # 0.1, 0.0, 0.5, 1.0
         ],
     )
-    truth = tables([image(7, width=640, height=400), image(3, width=100, height=80)], [])
-    rows = constant_baseline(train, truth).to_pylist()
+    ground_truth = tables([image(7, width=640, height=400), image(3, width=100, height=80)], [])
+    rows = TASK.constant_baseline(train, ground_truth).to_pylist()
     assert [(row["image_id"], row["category_id"]) for row in rows] == [(7, 5), (7, 2), (3, 5), (3, 2)]
     # category 5 is in two of three training images, category 2 in one
     assert [row["score"] for row in rows] == pytest.approx([2 / 3, 1 / 3] * 2)
@@ -72,9 +83,9 @@ def test_the_constant_answer_is_each_categorys_median_box_by_frequency() -> None
     assert [rows[3][name] for name in ("x", "y", "width", "height")] == pytest.approx([10, 0, 50, 80])
 
 
-def test_the_constant_answer_keeps_to_the_hundred_that_coco_counts() -> None:
+def test_constant_baseline_has_at_most_the_hundred_detections_that_coco_scores() -> None:
     boxes = [box(i, 1, i, (1, 1, 5, 5)) for i in range(1, 131)]
     train = tables([image(1, "train")], boxes)
-    found = constant_baseline(train, tables([image(7)], []))
-    assert found.num_rows == 100
-    assert len(np.unique(found["category_id"].to_numpy())) == 100
+    predicted = TASK.constant_baseline(train, tables([image(7)], []))
+    assert predicted.num_rows == 100
+    assert len(np.unique(predicted["category_id"].to_numpy())) == 100

@@ -1,4 +1,4 @@
-"""Errors of localizers: a scene worked by hand, borders, and what has to add up to the scores."""
+"""Errors of localizers: a scene computed by hand, limits of ranges, and parts that add up to the scores."""
 
 import json
 from typing import Any
@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.localization import score
+from pipeline.evaluation.localization import LocalizationTask
 from pipeline.evaluation.localization_errors import analyze_errors
 from tests.support.scenes import box, detections, image, tables
 
 CAT, DOG = 2, 5
-TRUTH = tables(
+GROUND_TRUTH = tables(
     [image(7), image(3, width=100, height=80), image(12), image(5), image(9), image(20)],
     [
         box(1, 7, DOG, (10, 20, 30, 40)),  # of 640 x 427 px 0.4 %
@@ -23,10 +23,10 @@ TRUTH = tables(
         box(6, 9, CAT, (0, 0, 600, 400)),  # 88 %
     ],
 )
-FOUND = detections(
+PREDICTED = detections(
     [
-        (5, CAT, (100, 100, 160, 100), 0.5),  # right for the cat; for the dog IoU 0.5, which is wrong, and the class is
-        (7, DOG, (10, 20, 30, 40), 0.9),  # right
+        (5, CAT, (100, 100, 160, 100), 0.5),  # correct for the cat; for the dog IoU 0.5 and the wrong class
+        (7, DOG, (10, 20, 30, 40), 0.9),  # correct
         (3, DOG, (0, 0, 50, 16), 0.8),  # IoU 0.8, class wrong
         (12, DOG, (140, 140, -40, -40), 0.95),  # inverted: overlaps nothing
     ]
@@ -37,8 +37,8 @@ def row(boxes: int, accuracy: float, mean_iou: float) -> dict[str, Any]:
     return {"boxes": boxes, "accuracy": pytest.approx(accuracy), "mean_iou": pytest.approx(mean_iou)}
 
 
-def test_classes_and_sizes_worked_by_hand() -> None:
-    report = analyze_errors(TRUTH, FOUND).report
+def test_classes_and_sizes_computed_by_hand() -> None:
+    report = analyze_errors(GROUND_TRUTH, PREDICTED).report
     assert report["classes"] == [
         {"category_id": CAT, "name": "cat", **row(3, 1 / 3, (0.8 + 1 + 0) / 3)},
         {"category_id": DOG, "name": "dog", **row(3, 2 / 3, (1 + 0 + 0.5) / 3)},
@@ -51,14 +51,20 @@ def test_classes_and_sizes_worked_by_hand() -> None:
     ]
 
 
-def test_kinds_worked_by_hand() -> None:
-    kinds = {one["kind"]: one["share"] for one in analyze_errors(TRUTH, FOUND).report["kinds"]}
-    assert kinds == pytest.approx({"right": 2 / 6, "class wrong": 1 / 6, "box wrong": 1 / 6, "both wrong": 2 / 6})
+def fractions(report: dict[str, Any]) -> dict[str, float]:
+    return {one["error_type"]: one["fraction"] for one in report["error_types"]}
 
 
-def test_cut_offs_worked_by_hand() -> None:
-    rows = {one.pop("threshold"): one for one in analyze_errors(TRUTH, FOUND).report["thresholds"]}
-    for threshold, found in rows.items():
+def test_error_types_computed_by_hand() -> None:
+    report = analyze_errors(GROUND_TRUTH, PREDICTED).report
+    assert fractions(report) == pytest.approx(
+        {"correct": 2 / 6, "class wrong": 1 / 6, "box wrong": 1 / 6, "both wrong": 2 / 6}
+    )
+
+
+def test_thresholds_computed_by_hand() -> None:
+    rows = {one.pop("threshold"): one for one in analyze_errors(GROUND_TRUTH, PREDICTED).report["thresholds"]}
+    for threshold, row in rows.items():
         if threshold <= 0.5:
             expected = (5 / 6, 3 / 5, (1 + 0.8 + 0 + 1 + 0.5) / 5)
         elif threshold <= 0.8:
@@ -67,46 +73,56 @@ def test_cut_offs_worked_by_hand() -> None:
             expected = (2 / 6, 1, 0.5)
         else:
             expected = (1 / 6, 1, 0)
-        assert found == pytest.approx(dict(zip(("answered", "accuracy", "mean_iou"), expected, strict=True)))
+        assert row == pytest.approx(dict(zip(("predicted_fraction", "accuracy", "mean_iou"), expected, strict=True)))
 
 
-def test_the_worst_images_have_the_lowest_iou_and_those_without_a_box_are_none() -> None:
-    analysis = analyze_errors(TRUTH, FOUND)
-    assert analysis.worst_image_ids.tolist() == [12, 9, 5, 3, 7]  # IoU 0 twice: the sure answer before none
+def test_worst_images_have_lowest_iou_and_at_least_one_box() -> None:
+    analysis = analyze_errors(GROUND_TRUTH, PREDICTED)
+    assert analysis.worst_image_ids.tolist() == [
+        12,
+        9,
+        5,
+        3,
+        7,
+    ]  # IoU 0 twice: the confident prediction before the missing one
     assert analysis.report["worst_images"][2:4] == [
         {"image_id": 5, "file_name": "000000000005.jpg", "mean_iou": pytest.approx(0.75)},
         {"image_id": 3, "file_name": "000000000003.jpg", "mean_iou": pytest.approx(0.8)},
     ]
-    assert analysis.threshold == 0  # every answer is shown
+    assert analysis.threshold == 0  # every prediction is plotted
 
 
 @pytest.mark.parametrize(
     ("sides", "size"),
     [((10, 7.9), 0), ((10, 8), 1), ((25, 31), 1), ((25, 32), 2), ((50, 79), 2), ((50, 80), 3), ((100, 80), 3)],
 )
-def test_a_size_begins_with_its_first_share(sides: tuple[float, float], size: int) -> None:
-    truth = tables([image(3, width=100, height=80)], [box(1, 3, CAT, (0, 0, *sides))])
-    boxes = [one["boxes"] for one in analyze_errors(truth, detections([])).report["sizes"]]
+def test_size_range_includes_its_lower_limit(sides: tuple[float, float], size: int) -> None:
+    ground_truth = tables([image(3, width=100, height=80)], [box(1, 3, CAT, (0, 0, *sides))])
+    boxes = [one["boxes"] for one in analyze_errors(ground_truth, detections([])).report["sizes"]]
     assert boxes == [index == size for index in range(4)]
 
 
 @pytest.mark.parametrize(
-    ("boxes", "found", "share", "classes"),
+    ("boxes", "predicted", "fraction", "classes"),
     [
-        pytest.param([], [], None, {"cat": (0, None, None), "dog": (0, None, None)}, id="nothing at all"),
+        pytest.param(
+            [], [], None, {"cat": (0, None, None), "dog": (0, None, None)}, id="neither boxes nor predictions"
+        ),
         pytest.param(
             [], [(7, DOG, (1, 2, 3, 4), 0.5)], None, {"cat": (0, None, None), "dog": (0, None, None)}, id="no box"
         ),
-        pytest.param([box(1, 7, DOG, (1, 2, 3, 4))], [], 1, {"cat": (0, None, None), "dog": (1, 0, 0)}, id="no answer"),
+        pytest.param(
+            [box(1, 7, DOG, (1, 2, 3, 4))], [], 1, {"cat": (0, None, None), "dog": (1, 0, 0)}, id="no prediction"
+        ),
     ],
 )
-def test_what_nothing_asks_for_is_none(boxes: Any, found: Any, share: Any, classes: Any) -> None:
-    report = analyze_errors(tables([image(7)], boxes), detections(found)).report
+def test_values_without_denominator_are_none(boxes: Any, predicted: Any, fraction: Any, classes: Any) -> None:
+    report = analyze_errors(tables([image(7)], boxes), detections(predicted)).report
     assert {one["name"]: (one["boxes"], one["accuracy"], one["mean_iou"]) for one in report["classes"]} == classes
-    assert report["kinds"][3] == {"kind": "both wrong", "share": share}
+    assert report["error_types"][3] == {"error_type": "both wrong", "fraction": fraction}
     assert report["thresholds"][0] == {
         "threshold": 0.05,
-        "answered": None if share is None else 0,
+        "predicted_fraction": None if fraction is None else 0,
         "accuracy": None,
         "mean_iou": None,
     }
@@ -119,18 +135,18 @@ ROWS = st.lists(st.tuples(st.sampled_from([CAT, DOG]), SIDES, st.sampled_from([C
 
 
 @given(ROWS)
-def test_parts_add_up_to_the_scores(rows: list[Any]) -> None:
-    truth = tables(
+def test_parts_add_up_to_scores(rows: list[Any]) -> None:
+    ground_truth = tables(
         [image(i) for i in range(1, len(rows) + 1)],
         [box(i, i, category, xywh) for i, (category, xywh, _, _) in enumerate(rows, 1)],
     )
-    found = detections([(i, answer, xywh, 0.5) for i, (_, _, answer, xywh) in enumerate(rows, 1) if answer])
-    report, scores = analyze_errors(truth, found).report, score(truth, found)
+    predicted = detections([(i, label, xywh, 0.5) for i, (_, _, label, xywh) in enumerate(rows, 1) if label])
+    report, scores = analyze_errors(ground_truth, predicted).report, LocalizationTask().score(ground_truth, predicted)
     for part in (report["classes"], report["sizes"]):
         assert sum(one["boxes"] for one in part) == len(rows)
         for name in ("accuracy", "mean_iou"):
             assert sum(one["boxes"] * (one[name] or 0) for one in part) / len(rows) == pytest.approx(scores[name])
-    kinds = {one["kind"]: one["share"] for one in report["kinds"]}
-    assert sum(kinds.values()) == pytest.approx(1)
-    assert kinds["right"] + kinds["box wrong"] == pytest.approx(scores["accuracy"])
-    assert kinds["right"] + kinds["class wrong"] == pytest.approx(scores["iou_50"])
+    error_types = fractions(report)
+    assert sum(error_types.values()) == pytest.approx(1)
+    assert error_types["correct"] + error_types["box wrong"] == pytest.approx(scores["accuracy"])
+    assert error_types["correct"] + error_types["class wrong"] == pytest.approx(scores["iou_50"])

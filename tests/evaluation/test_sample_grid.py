@@ -1,4 +1,4 @@
-"""The pixel-alignment picture: a painted rectangle has to lie inside the box that is drawn for it."""
+"""The plot of training samples: a painted rectangle must lie inside the box that is drawn for it."""
 
 import io
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.evaluation.sample_grid import with_boxes, write_samples
+from pipeline.evaluation.sample_grid import select_samples, write_samples
 from pipeline.packing.config import PackConfig
 from pipeline.packing.packer import pack_images
 from pipeline.plots.colors import class_color
@@ -23,8 +23,8 @@ WIDTH, HEIGHT = 200, 100
 RED = (1, 0, 0)
 
 
-def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
-    """The only tile of a scene with a red rectangle at (10, 20), 60 wide and 50 high, and a box that says so."""
+def plot_sample(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
+    """The only tile of a scene with a red rectangle at (10, 20), 60 wide and 50 high, and its box."""
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[20:70, 10:70] = [255, 0, 0]
     content = io.BytesIO()
@@ -38,7 +38,7 @@ def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
             files_of(rows.images),
             ArchiveFolder(folder),
             pack,
-            folder / "former",
+            folder / "previous",
             folder / "pack",
             executor,
         )
@@ -48,8 +48,8 @@ def packed(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarray:
     return shown
 
 
-def test_boxes_fit_the_pixels(tmp_path: Path) -> None:
-    shown = packed(tmp_path, "letterbox")
+def test_boxes_fit_letterboxed_pixels(tmp_path: Path) -> None:
+    shown = plot_sample(tmp_path, "letterbox")
     # Half the size, 25 px of padding above: 0.05, 0.35 to 0.35, 0.60. Category 5 is the second: class index 1.
     assert extent_in(shown, RED) == pytest.approx([0.05, 0.35, 0.35, 0.60], abs=0.02)
     drawn = extent_in(shown, class_color(1))
@@ -57,23 +57,23 @@ def test_boxes_fit_the_pixels(tmp_path: Path) -> None:
     assert drawn[2:] == pytest.approx([0.35, 0.60], abs=0.02)
 
 
-def test_boxes_miss_cropped_pixels(tmp_path: Path) -> None:
-    """The published mistake: the picture is what shows it."""
-    shown = packed(tmp_path, "crop")
-    # Full size, 50 px cut off at the left: 0, 0.20 to 0.20, 0.70. The box stays where the letterbox had it.
+def test_plot_shows_that_boxes_do_not_fit_cropped_pixels(tmp_path: Path) -> None:
+    """The published code has this mistake."""
+    shown = plot_sample(tmp_path, "crop")
+    # Full size, cropped by 50 px at the left: 0, 0.20 to 0.20, 0.70. The box is where the letterbox has it.
     left, top, right, bottom = extent_in(shown, RED)
     assert (left, top, right, bottom) == pytest.approx((0, 0.20, 0.20, 0.70), abs=0.03)
     assert extent_in(shown, class_color(1))[2:] == pytest.approx([0.35, 0.60], abs=0.02)
 
 
-def test_nine_images_are_spread_over_those_with_boxes() -> None:
+def test_nine_samples_are_evenly_spaced_over_images_having_boxes() -> None:
     ids = np.arange(100, 200)
-    assert with_boxes(ids, np.arange(90, 150)).tolist() == [100, 106, 112, 118, 124, 131, 137, 143, 149]
-    assert with_boxes(ids[:4], ids).tolist() == [100, 101, 102, 103]
-    assert with_boxes(ids[:2], np.empty(0, int)).tolist() == [100, 101]
+    assert select_samples(ids, np.arange(90, 150)).tolist() == [100, 106, 112, 118, 124, 131, 137, 143, 149]
+    assert select_samples(ids[:4], ids).tolist() == [100, 101, 102, 103]
+    assert select_samples(ids[:2], np.empty(0, int)).tolist() == [100, 101]
 
 
-def test_a_pack_without_training_images(tmp_path: Path) -> None:
+def test_pack_without_training_images_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
         write_samples(tmp_path / "samples.png", tmp_path, tables([], []))
     assert str(raised.value) == f"{tmp_path} holds no images of split 'train'. Check `split` in params.yaml."
