@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes of files and folders: readers see the old content or the new one, never a part of it."""
 
 import contextlib
 import json
@@ -12,9 +12,9 @@ from pipeline.core.errors import BoxlineError
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """A folder to fill. It takes the place of `path` when the block ends well and vanishes when it does not."""
-    path = path.resolve()  # it may be a link to another disk
-    partial = _beside(path, "partial")
+    """Yield an empty folder that replaces `path` when the block ends, and is deleted when it raises."""
+    path = path.resolve()  # a link to another disk must stay one
+    partial = _sibling(path, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     restore_directory(path)
@@ -26,9 +26,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def replace_directory(path: Path, new: Path) -> None:
-    """Put `new` in the place of `path`. At every moment one of the two is whole; see `restore_directory`."""
+    """Replace the folder `path` by `new`. A complete folder exists at every moment; see `restore_directory`."""
     path = path.resolve()
-    previous = _beside(path, "former")
+    previous = _sibling(path, "previous")
     _remove(previous)
     if path.exists():
         path.rename(previous)
@@ -37,27 +37,27 @@ def replace_directory(path: Path, new: Path) -> None:
 
 
 def restore_directory(path: Path) -> None:
-    """Put right what a process leaves that was killed between the two renames of `replace_directory`."""
+    """Undo the first of the two renames of `replace_directory` if a process was killed between them."""
     path = path.resolve()
-    previous = _beside(path, "former")
+    previous = _sibling(path, "previous")
     if previous.exists() and not path.exists():
         previous.rename(path)
 
 
 @contextlib.contextmanager
 def resumable_directory(path: Path) -> Iterator[Path]:
-    """A folder to fill, with the whole files that a stopped run left in it; the caller drops what it has no use for.
+    """Yield a folder with the complete files of an interrupted run; the caller deletes those that it cannot reuse.
 
-    It takes the place of `path` when the block ends well. When it does not, it waits for the next run where there are
-    files in it.
+    The folder replaces `path` when the block ends. If the block raises, the folder stays for the next run, unless it
+    holds no files.
     """
     path = path.resolve()
-    partial = _beside(path, "partial")
+    partial = _sibling(path, "partial")
     partial.mkdir(parents=True, exist_ok=True)
     restore_directory(path)
     try:
-        for threshold in list(partial.rglob(".*.partial*")):
-            threshold.unlink()
+        for unfinished in list(partial.rglob(".*.partial*")):
+            unfinished.unlink()
         yield partial
         replace_directory(path, partial)
     finally:
@@ -67,7 +67,7 @@ def resumable_directory(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A file to write. It takes the place of `path` when the block ends well and vanishes when it does not."""
+    """Yield the path of a new file that replaces `path` when the block ends, and is deleted when it raises."""
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -78,22 +78,33 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Indented JSON, whole or not at all. NaN is refused: a score that is not a number has no place in a report."""
+    """Write indented JSON atomically.
+
+    Raises:
+        ValueError: if a number is NaN or infinite, which JSON does not have.
+
+    """
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """What `write_json` wrote. Raises BoxlineError where the file holds something else."""
+    """Read a file of `write_json`.
+
+    Raises:
+        BoxlineError: if it is not JSON.
+        FileNotFoundError: if there is no such file.
+
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise BoxlineError(f"{path} is not valid JSON ({error}). Delete it and make it anew.") from None
+        raise BoxlineError(f"{path} is not valid JSON ({error}). Delete it and create it again.") from None
     return content
 
 
 def _remove(previous: Path) -> None:
-    """Under another name, since what has the name of a former folder is taken for a whole one."""
+    """Delete a folder under another name: under its own, a half-deleted one would be restored as a complete one."""
     waste = previous.with_suffix(".waste")
     shutil.rmtree(waste, ignore_errors=True)
     if previous.exists():
@@ -101,5 +112,5 @@ def _remove(previous: Path) -> None:
         shutil.rmtree(waste, ignore_errors=True)
 
 
-def _beside(path: Path, what: str) -> Path:
-    return path.with_name(f".{path.name}.{what}")
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{suffix}")

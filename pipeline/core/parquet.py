@@ -1,4 +1,4 @@
-"""Parquet tables: one writer that casts to the schema and one reader that checks it."""
+"""Parquet tables: a writer that casts to a schema and a reader that checks it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,20 +11,30 @@ from pipeline.core.atomic_files import atomic_write
 from pipeline.core.errors import BoxlineError
 
 FILES = "files.parquet"
-"""What `inspect` found, and of that what `validate` lets pass."""
+"""Table of image files: of `inspect` for all images, of `validate` for the accepted ones."""
 
 QUARANTINE = "quarantine.parquet"
-"""What `validate` does not let pass."""
+"""Table of the rows that `validate` rejects."""
 
 
 def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
-    """Parquet with zstd: the columns of `schema`, cast to its types. A null where none may be is an error."""
+    """Write the columns of `schema`, cast to its types, compressed with zstd.
+
+    Raises:
+        ValueError: if a column that is not nullable has nulls.
+
+    """
     with atomic_write(path) as partial:
         pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd")
 
 
 def read_table(path: Path, schema: pa.Schema) -> pa.Table:
-    """A table that has exactly `schema`: names, types and units. Raises BoxlineError naming the columns that differ."""
+    """Read a table.
+
+    Raises:
+        BoxlineError: if names, types or units of its columns differ from `schema`, or the file is missing or corrupt.
+
+    """
     with as_corrupt_table_error(str(path), "Delete it and run `dvc repro`."):
         try:
             table = pq.read_table(path)
@@ -40,17 +50,28 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
 
 @contextlib.contextmanager
 def as_corrupt_table_error(where: str, remedy: str) -> Iterator[None]:
-    """What Arrow says while it reads a damaged file, as a BoxlineError about the table `where`."""
+    """Convert Arrow's errors about a corrupt file.
+
+    Args:
+        where: name of the table, for the message.
+        remedy: sentence with what to do next.
+
+    Raises:
+        BoxlineError: if Arrow cannot read the file. Errors of the machine, such as a full disk, are left alone.
+
+    """
     try:
         yield
     except (pa.ArrowInvalid, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # the machine's own; Arrow's about a damaged file have none
+        if (
+            getattr(error, "errno", None) is not None
+        ):  # an error of the machine; Arrow's own about a corrupt file have none
             raise
         raise BoxlineError(f"{where} is not a Parquet table ({error}). {remedy}") from None
 
 
 def type_and_unit(field: pa.Field) -> str:
-    """What a column holds, as messages say it: double in px."""
+    """Type and unit of a column for messages, such as "double in px"."""
     unit = (field.metadata or {}).get(b"unit", b"").decode(errors="replace")
     return f"{field.type}{' or null' if field.nullable else ''}{f' in {unit}' if unit else ''}"
 

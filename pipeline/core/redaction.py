@@ -1,4 +1,4 @@
-"""Addresses and error messages without the secrets that they may hold."""
+"""Removes secrets from addresses and error messages."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -7,10 +7,10 @@ from pipeline.core.errors import BoxlineError
 
 
 def split_address(address: str) -> SplitResult:
-    """The parts of an address.
+    """Split an address into its parts.
 
     Raises:
-        BoxlineError: if they cannot be told apart. The message shows nothing of the address but its scheme.
+        BoxlineError: if it is malformed. The message shows nothing of the address but its scheme.
 
     """
     try:
@@ -19,13 +19,13 @@ def split_address(address: str) -> SplitResult:
     except ValueError:  # its message may quote half a password
         raise BoxlineError(
             f"The address that begins with {address.partition('://')[0]}:// cannot be read. "
-            "Write special characters in a user's name or password by their codes, such as %2F for a slash."
+            "Percent-encode special characters of user name and password, such as %2F for a slash."
         ) from None
     return parts
 
 
 def redact_url(address: str) -> str:
-    """An address without user, password, query and fragment; a path as it is.
+    """Remove user, password, query and fragment of an address; a path stays as it is.
 
     >>> redact_url("https://me:secret@example.org:8443/coco/a.zip?token=abc")
     'https://example.org:8443/coco/a.zip'
@@ -37,7 +37,7 @@ def redact_url(address: str) -> str:
 
 
 def redact_message(error: BaseException | str) -> str:
-    """An error message without the secrets of the addresses in it.
+    """Remove user, password and query of every address in an error message.
 
     >>> redact_message(ValueError("Failed to parse: http://me:secret@host/a?token=abc"))
     'Failed to parse: http://host/a'

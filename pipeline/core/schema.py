@@ -1,7 +1,7 @@
-"""Arrow schemas of every table. The metadata of a field hold its `meaning` and its `unit`; readers check the unit.
+"""Arrow schemas of all tables. The metadata of each field has its `meaning` and its `unit`; readers check the unit.
 
-`category_id` is the dataset's own id, gaps kept; `class_index` counts the categories from 0 without gaps. Ids start
-at 1, since COCO tools take 0 for "no match".
+`category_id` is the dataset's own id, with gaps; `class_index` numbers the categories from 0 without gaps. Ids start at
+1, since COCO tools use 0 for "no match".
 """
 
 import pyarrow as pa
@@ -11,9 +11,11 @@ SQUARE_PIXELS = "px^2"
 BYTES = "B"
 
 
-def _field(name: str, kind: pa.DataType, meaning: str, *, unit: str | None = None, nullable: bool = False) -> pa.Field:
+def _field(
+    name: str, data_type: pa.DataType, meaning: str, *, unit: str | None = None, nullable: bool = False
+) -> pa.Field:
     metadata = {"meaning": meaning} | ({"unit": unit} if unit else {})
-    return pa.field(name, kind, nullable=nullable, metadata=metadata)
+    return pa.field(name, data_type, nullable=nullable, metadata=metadata)
 
 
 IMAGES = pa.schema(

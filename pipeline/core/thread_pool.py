@@ -1,4 +1,4 @@
-"""Several things at once that wait for others, such as servers."""
+"""Runs functions that wait for servers in several threads."""
 
 import queue
 import threading
@@ -13,28 +13,39 @@ JOIN_TIMEOUT_SECONDS = 1
 
 
 class CancelledError(Exception):
-    """Another thread asked this one to end."""
+    """Raised by a function whose stop event was set."""
 
 
 def map_threaded(
     function: Callable[[Item, threading.Event], Result], items: Sequence[Item], threads: int
 ) -> list[Result]:
-    """`function` of each item and of an event that asks it to end soon, by CancelledError. Results in the items' order.
+    """Call a function for each item in several threads.
 
-    An exception, Ctrl-C included, ends all of them and is raised; of several exceptions that of the first item.
-    Not a ThreadPoolExecutor: Python waits for its threads before it exits, so that Ctrl-C would take as long as a
-    server keeps silent. A thread that hangs so is left behind here.
+    Python waits for the threads of a ThreadPoolExecutor before it exits, so that Ctrl-C would take as long as an
+    unresponsive server. Here a hanging thread is abandoned after JOIN_TIMEOUT_SECONDS.
+
+    Args:
+        function: receives an item, and an event after which it should soon raise CancelledError.
+        items: arguments.
+        threads: largest number of threads.
+
+    Returns:
+        The results in the order of the items.
+
+    Raises:
+        BaseException: the first item's exception, if any call raises; Ctrl-C included. All other calls are canceled.
+
     """
     futures: list[Future[Result]] = [Future() for _ in items]
-    todo: queue.SimpleQueue[tuple[Item, Future[Result]]] = queue.SimpleQueue()
+    pending: queue.SimpleQueue[tuple[Item, Future[Result]]] = queue.SimpleQueue()
     stop = threading.Event()
     for pair in zip(items, futures, strict=True):
-        todo.put(pair)
+        pending.put(pair)
 
     def work() -> None:
         while not stop.is_set():
             try:
-                item, future = todo.get_nowait()
+                item, future = pending.get_nowait()
             except queue.Empty:
                 return
             try:

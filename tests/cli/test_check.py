@@ -80,7 +80,7 @@ def test_quarantined_rows_are_listed_and_too_many_give_exit_code_1(capsys: pytes
     place = "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
     assert f"box_size_not_positive error quarantined 1 {place}" in unpadded(output)
     reasons = f"(box_size_not_positive 1; first: {place})"
-    assert f"\nFAILS: 1 of 7 rows (14.3 %) are in quarantine, allowed are 0.1 % {reasons}\n" in output
+    assert f"\nFAILS: 1 of 7 rows (14.3 %) are in quarantine, the limit is 0.1 % {reasons}\n" in output
     assert output.endswith("\n1 of 2 datasets pass. Failing: coco. Warnings: 2.\n")
 
 
@@ -162,7 +162,7 @@ def test_github_annotations_and_step_summary(
     commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::")]
     place = "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
     assert commands == [
-        "::error title=coco fails::1 of 7 rows (14.3 %25) are in quarantine, allowed are 0.1 %25 "
+        "::error title=coco fails::1 of 7 rows (14.3 %25) are in quarantine, the limit is 0.1 %25 "
         f"(box_size_not_positive 1; first: {place})",
         f"::warning title=coco%3A box_size_not_positive::1 found. {place}",
         "::warning title=coco%3A class_rare::2 found. cat has 1 box in train",

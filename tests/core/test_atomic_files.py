@@ -22,7 +22,7 @@ def interrupted_write(path: Path) -> None:
         raise KeyboardInterrupt
 
 
-def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+def test_new_folder_replaces_old_one(tmp_path: Path) -> None:
     out = tmp_path / "out"
     for content in ("first", "second"):
         with atomic_directory(out) as folder:
@@ -31,7 +31,7 @@ def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
-def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+def test_failure_keeps_old_folder(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with atomic_directory(out) as folder:
         (folder / "good").touch()
@@ -41,7 +41,7 @@ def test_a_failure_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> Non
     assert names(out) == ["good"]
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+def test_remains_of_killed_process_are_deleted(tmp_path: Path) -> None:
     (tmp_path / ".out.partial").mkdir()
     (tmp_path / ".out.partial" / "stale").touch()
     with atomic_directory(tmp_path / "out") as folder:
@@ -49,7 +49,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     assert names(tmp_path) == ["out"]
 
 
-def test_a_link_to_another_disk_stays_one(tmp_path: Path) -> None:
+def test_link_to_another_disk_is_kept(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk" / "data")
     for fill, content in ((atomic_directory, "first"), (resumable_directory, "second"), (atomic_directory, "third")):
@@ -60,10 +60,8 @@ def test_a_link_to_another_disk_stays_one(tmp_path: Path) -> None:
     assert names(tmp_path / "disk") == ["data"]
 
 
-def test_what_a_kill_leaves_of_the_former_folder_never_comes_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed while it was removed, the new folder taken away after that, and the next run a failure."""
+def test_half_deleted_previous_folder_is_never_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill during its deletion, then a deleted new folder, then a failing run."""
     out = tmp_path / "out"
     with atomic_directory(out) as folder:
         (folder / "a").touch()
@@ -92,7 +90,7 @@ def interrupted_work(out: Path, name: str | None) -> None:
         raise KeyboardInterrupt
 
 
-def test_what_was_finished_waits_for_the_next_run(tmp_path: Path) -> None:
+def test_finished_files_are_kept_for_next_run(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with resumable_directory(out) as folder:
         (folder / "first").touch()
@@ -108,7 +106,7 @@ def test_what_was_finished_waits_for_the_next_run(tmp_path: Path) -> None:
     assert names(out) == ["deep"]
 
 
-def test_what_was_half_written_goes(tmp_path: Path) -> None:
+def test_half_written_files_are_deleted(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         interrupted_work(out, ".half.partial.arrow")
@@ -116,13 +114,13 @@ def test_what_was_half_written_goes(tmp_path: Path) -> None:
         assert not any(path.is_file() for path in folder.rglob("*"))
 
 
-def test_where_nothing_was_finished_nothing_waits(tmp_path: Path) -> None:
+def test_empty_partial_folder_is_deleted(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted_work(tmp_path / "out", None)
     assert names(tmp_path) == []
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_failure_keeps_old_file(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file.json"
     write_json(path, {"score": 1})
     with pytest.raises(KeyboardInterrupt):
@@ -131,7 +129,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert read_json(path) == {"score": 1}
 
 
-def test_a_score_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
+def test_nan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"AP": float("nan")})
     assert names(tmp_path) == []

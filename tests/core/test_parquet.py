@@ -15,7 +15,7 @@ from pipeline.core.parquet import read_table, write_table
 ROWS = [{"category_id": 7, "class_index": 0, "name": "star", "supercategory": "angular"}]
 
 
-def test_values_schema_and_units_come_back(tmp_path: Path) -> None:
+def test_values_schema_and_units_are_kept(tmp_path: Path) -> None:
     table = pa.Table.from_pylist(ROWS, schema.CATEGORIES)
     write_table(tmp_path / "categories.parquet", table, schema.CATEGORIES)
     back = read_table(tmp_path / "categories.parquet", schema.CATEGORIES)
@@ -23,7 +23,7 @@ def test_values_schema_and_units_come_back(tmp_path: Path) -> None:
     assert back.schema.field("class_index").metadata[b"meaning"].startswith(b"from 0, without gaps")
 
 
-def test_another_schema_is_refused_by_column(tmp_path: Path) -> None:
+def test_schema_mismatch_names_columns(tmp_path: Path) -> None:
     path = tmp_path / "categories.parquet"
     required = [schema.CATEGORIES.field(name) for name in ("category_id", "name")]
     columns = [pa.array([7], pa.int32()), pa.array(["star"]), pa.array([7]), pa.array([""])]
@@ -42,7 +42,7 @@ def test_another_schema_is_refused_by_column(tmp_path: Path) -> None:
     [({"unit": "share of the image"}, "double in share of the image"), (None, "double")],
     ids=["another unit", "no unit"],
 )
-def test_a_column_in_another_unit_is_refused(tmp_path: Path, metadata: dict[str, str] | None, received: str) -> None:
+def test_column_in_another_unit_is_refused(tmp_path: Path, metadata: dict[str, str] | None, received: str) -> None:
     path = tmp_path / "boxes.parquet"
     x = schema.BOXES.get_field_index("x")
     pq.write_table(schema.BOXES.set(x, schema.BOXES.field("x").with_metadata(metadata)).empty_table(), path)
@@ -64,8 +64,8 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 10_000))
-def test_a_damaged_table_is_read_or_refused(changes: list[tuple[int, int]], length: int) -> None:
-    """Never a crash: what Arrow cannot read becomes a sentence."""
+def test_corrupt_table_is_read_or_refused(changes: list[tuple[int, int]], length: int) -> None:
+    """Errors of Arrow become a BoxlineError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "categories.parquet"
         write_table(path, pa.Table.from_pylist(ROWS * 50, schema.CATEGORIES), schema.CATEGORIES)
@@ -77,13 +77,13 @@ def test_a_damaged_table_is_read_or_refused(changes: list[tuple[int, int]], leng
             read_table(path, schema.CATEGORIES)
 
 
-def test_a_missing_table_says_how_to_build_it(tmp_path: Path) -> None:
+def test_missing_table_is_reported_with_command(tmp_path: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
         read_table(tmp_path / "boxes.parquet", schema.BOXES)
     assert str(raised.value) == f"{tmp_path}/boxes.parquet not found. `dvc repro` builds it."
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "boxes.parquet"
     path.write_text("<html>")
     with pytest.raises(BoxlineError) as raised:
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     assert str(raised.value).startswith(f"{path} is not a Parquet table (")
 
 
-def test_a_table_with_nulls_where_none_may_be_is_not_written(tmp_path: Path) -> None:
+def test_null_in_required_column_is_not_written(tmp_path: Path) -> None:
     table = pa.table({field.name: pa.array([None], field.type) for field in schema.BOXES})
     with pytest.raises(ValueError, match="Casting field 'box_id' with null values to non-nullable"):
         write_table(tmp_path / "boxes.parquet", table, schema.BOXES)

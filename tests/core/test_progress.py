@@ -1,4 +1,4 @@
-"""The file by which a stage tells how far it is."""
+"""The progress file of a stage."""
 
 import json
 from collections.abc import Iterator
@@ -26,25 +26,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     monkeypatch.undo()
 
 
-def told(file: Path) -> object:
+def content(file: Path) -> object:
     return json.loads(file.read_text())
 
 
-def test_what_is_done_and_of_how_much(file: Path) -> None:
+def test_file_has_description_count_and_total(file: Path) -> None:
     write_progress("pack (images)", 3, 12)
-    assert told(file) == {"what": "pack (images)", "done": 3, "total": 12}
+    assert content(file) == {"what": "pack (images)", "done": 3, "total": 12}
     write_progress("pack (images)", 4, 12)
-    assert told(file) == {"what": "pack (images)", "done": 4, "total": 12}
+    assert content(file) == {"what": "pack (images)", "done": 4, "total": 12}
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_reader_finds_it_whole_or_not_at_all(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written lies beside it until it is whole."""
+def test_file_is_written_atomically(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_progress("pack (images)", 3, 12)
     seen = []
 
     def replace(partial: Path, name: str) -> None:
-        seen.append((told(file), told(partial), name))
+        seen.append((content(file), content(partial), name))
 
     monkeypatch.setattr(Path, "replace", replace)
     write_progress("pack (images)", 4, 12)
@@ -52,24 +51,24 @@ def test_a_reader_finds_it_whole_or_not_at_all(file: Path, monkeypatch: pytest.M
     assert seen == [(before, after, str(file))]
 
 
-def test_a_bar_tells_at_most_once_a_second(file: Path, clock: list[float]) -> None:
+def test_bar_writes_at_most_once_per_second(file: Path, clock: list[float]) -> None:
     done = []
     with bar("pack", 1000, "image") as shown:
         for second in (0, 0.5, 0.9, 1.0, 1.5, 2.5):
             clock[0] = 100 + second
             file.unlink(missing_ok=True)
             shown.update(10)
-            done.append(told(file)["done"] if file.exists() else None)  # type: ignore[index]
+            done.append(content(file)["done"] if file.exists() else None)  # type: ignore[index]
     assert done == [10, None, None, 40, None, 60]
 
 
-def test_bytes_that_are_already_there_count(file: Path) -> None:
+def test_byte_bar_counts_bytes_that_exist(file: Path) -> None:
     with byte_bar("train.zip", 2048, 1024) as shown:
         shown.update(512)
-    assert told(file) == {"what": "train.zip (B)", "done": 1536, "total": 2048}
+    assert content(file) == {"what": "train.zip (B)", "done": 1536, "total": 2048}
 
 
-def test_where_nobody_watches_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_variable_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BOXLINE_PROGRESS", raising=False)
     with bar("pack", 3, "image") as shown:
@@ -77,20 +76,20 @@ def test_where_nobody_watches_nothing_is_written(tmp_path: Path, monkeypatch: py
     assert list(tmp_path.iterdir()) == []
 
 
-def test_threads_tell_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "told"))
+def test_threads_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "progress"))
 
-    def tell_often(number: int) -> None:
+    def write_often(number: int) -> None:
         for done in range(200):
             write_progress(f"thread {number}", done, 200)
 
     with ThreadPoolExecutor(4) as executor:
-        list(executor.map(tell_often, range(4)))
-    assert json.loads((tmp_path / "told").read_text())["done"] == 199
-    assert [path.name for path in tmp_path.iterdir()] == ["told"]
+        list(executor.map(write_often, range(4)))
+    assert json.loads((tmp_path / "progress").read_text())["done"] == 199
+    assert [path.name for path in tmp_path.iterdir()] == ["progress"]
 
 
-def test_a_folder_that_is_not_there_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "gone" / "told"))
+def test_missing_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOXLINE_PROGRESS", str(tmp_path / "gone" / "progress"))
     write_progress("work", 1, 2)
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from pipeline.core.thread_pool import CancelledError, map_threaded
 LIMIT_SECONDS = 60  # ends a test that would hang
 
 
-def test_answers_come_in_the_order_of_the_items() -> None:
+def test_results_have_order_of_items() -> None:
     second_is_done = threading.Event()
 
     def work(number: int, _: threading.Event) -> int:
@@ -21,7 +21,7 @@ def test_answers_come_in_the_order_of_the_items() -> None:
     assert map_threaded(work, [0, 1], 2) == [0, 10]
 
 
-def test_no_more_than_so_many_run_at_once() -> None:
+def test_number_of_threads_is_limited() -> None:
     meeting, lock = threading.Barrier(2), threading.Lock()
     running = most = 0
 
@@ -38,7 +38,7 @@ def test_no_more_than_so_many_run_at_once() -> None:
     assert most == 2
 
 
-def test_an_error_stops_the_others_and_is_raised() -> None:
+def test_error_stops_other_threads_and_is_raised() -> None:
     started = []
 
     def work(number: int, stop: threading.Event) -> None:
@@ -53,8 +53,8 @@ def test_an_error_stops_the_others_and_is_raised() -> None:
     assert started == [0, 1]
 
 
-def test_of_two_errors_that_of_the_first_item_is_raised() -> None:
-    """Whichever comes first, so that the same fault has the same message in every run."""
+def test_error_of_first_item_is_raised() -> None:
+    """Regardless of time, so that the same fault has the same message in every run."""
 
     def work(number: int, stop: threading.Event) -> None:
         if number == 0:
@@ -65,7 +65,7 @@ def test_of_two_errors_that_of_the_first_item_is_raised() -> None:
         map_threaded(work, [0, 1], 2)
 
 
-def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hanging_thread_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "JOIN_TIMEOUT_SECONDS", 0.01)
     release, hanging = threading.Event(), threading.Event()
 
@@ -81,5 +81,5 @@ def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
     release.set()
 
 
-def test_nothing_to_do() -> None:
+def test_no_items() -> None:
     assert map_threaded(lambda item, _: item, [], 4) == []
