@@ -1,39 +1,55 @@
-"""Pictures, judged by their pixels: a box has to be drawn where it is."""
+"""Images with boxes, checked by their pixels: a box must be drawn in its place."""
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
-from pipeline.plots.detection import save_predictions
-from pipeline.plots.image_grid import draw_labeled_boxes, draw_truth, save, show_image, tiles
-from pipeline.systems.coco_yolo.views import write_views
+from pipeline.plots.image_grid import (
+    DOTS_PER_INCH,
+    TILE_INCHES,
+    PredictedImages,
+    draw_ground_truth,
+    draw_labeled_boxes,
+    save,
+    save_detections,
+    save_samples,
+    show_image,
+    tiles,
+)
+from pipeline.systems.coco_yolo.views import write_grid_view
 from tests.support.drawn_pixels import extent_in, pixels_of
 
 BLACK = np.zeros((50, 50, 3), np.uint8)
+NOTHING = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
 
 
-def one_square():  # type: ignore[no-untyped-def]
+def one_tile() -> tuple[Figure, Any]:
+    """A figure with one axes that fills it and shows a black image."""
     figure, [ax] = tiles(1, columns=1)
     ax.set_position((0, 0, 1, 1))
     show_image(ax, BLACK)
     return figure, ax
 
 
-def test_a_true_box_is_drawn_where_it_is(tmp_path: Path) -> None:
-    figure, ax = one_square()
-    draw_truth(ax, LabeledBoxes(np.array([[0.2, 0.4, 0.5, 0.1]]), np.array([1])))
-    save(figure, tmp_path / "truth.png")
-    assert extent_in(pixels_of(tmp_path / "truth.png"), (1, 1, 1)) == pytest.approx([0.2, 0.4, 0.7, 0.5], abs=0.02)
+def test_ground_truth_is_drawn_in_place(tmp_path: Path) -> None:
+    figure, ax = one_tile()
+    draw_ground_truth(ax, LabeledBoxes(np.array([[0.2, 0.4, 0.5, 0.1]]), np.array([1])))
+    save(figure, tmp_path / "ground_truth.png")
+    assert extent_in(pixels_of(tmp_path / "ground_truth.png"), (1, 1, 1)) == pytest.approx(
+        [0.2, 0.4, 0.7, 0.5], abs=0.02
+    )
 
 
-def test_a_prediction_has_the_colour_of_its_class(tmp_path: Path) -> None:
-    figure, ax = one_square()
-    labeled_boxes = LabeledBoxes(np.array([[0.3, 0.2, 0.1, 0.6]]), np.array([2]), np.array([0.9]))
-    draw_labeled_boxes(ax, labeled_boxes, ["nothing", "cat", ""])
+def test_prediction_has_the_color_of_its_class(tmp_path: Path) -> None:
+    figure, ax = one_tile()
+    boxes = LabeledBoxes(np.array([[0.3, 0.2, 0.1, 0.6]]), np.array([2]), np.array([0.9]))
+    draw_labeled_boxes(ax, boxes, ["nothing", "cat", ""])
     [text], [_, background] = ax.texts, ax.patches
     assert text.get_text() == " 0.90"
     text.set_visible(False)
@@ -44,21 +60,21 @@ def test_a_prediction_has_the_colour_of_its_class(tmp_path: Path) -> None:
     )
 
 
-def test_neighbouring_labels_have_colours_far_apart() -> None:
+def test_colors_of_neighboring_labels_are_far_apart() -> None:
     colors = np.array([class_color(label) for label in range(12)])
     for one, other in itertools.pairwise(colors):
         assert np.abs(one - other).max() > 0.5
 
 
-def test_names_do_not_cover_each_other() -> None:
-    """Twelve boxes on top of each other: as many names as find room, none over another."""
-    _, ax = one_square()
+def test_names_do_not_overlap() -> None:
+    """Twelve overlapping boxes: names are drawn while there is space, none over another."""
+    _, ax = one_tile()
     boxes = np.array([[0.3 + 0.01 * i, 0.4 + 0.01 * i, 0.2, 0.2] for i in range(12)])
     draw_labeled_boxes(ax, LabeledBoxes(boxes, np.arange(12), np.linspace(0.9, 0.1, 12)), ["parking meter"] * 12)
     backgrounds = [patch.get_extents() for patch in ax.patches[12:]]
     assert 3 < len(backgrounds) < 12
     assert len(ax.texts) == len(backgrounds)
-    assert ax.texts[0].get_text() == "parking meter 0.90"  # the surest first
+    assert ax.texts[0].get_text() == "parking meter 0.90"  # the highest score first
     for one, other in itertools.combinations(backgrounds, 2):
         assert min(one.x1, other.x1) - max(one.x0, other.x0) <= 1e-6 or (
             min(one.y1, other.y1) - max(one.y0, other.y0) <= 1e-6
@@ -66,13 +82,13 @@ def test_names_do_not_cover_each_other() -> None:
 
 
 @pytest.mark.parametrize("box", [[0.9, 0.0, 0.1, 0.05], [-0.2, 0.95, 0.1, 0.1], [0.0, 0.0, 1.0, 1.0], [2, 2, 1, 1]])
-def test_a_name_stays_on_the_image_and_inside_its_background(box: list[float]) -> None:
-    figure, ax = one_square()
+def test_name_stays_on_the_image_and_inside_its_background(box: list[float]) -> None:
+    figure, ax = one_tile()
     draw_labeled_boxes(ax, LabeledBoxes(np.array([box]), np.array([0]), np.array([0.5])), [r"Wj$\formula$"])
     figure.draw_without_rendering()
-    written, background = ax.texts[0].get_window_extent(), ax.patches[1].get_window_extent()
-    assert background.x0 - 0.5 <= written.x0
-    assert written.x1 <= background.x1 + 0.5
+    text, background = ax.texts[0].get_window_extent(), ax.patches[1].get_window_extent()
+    assert background.x0 - 0.5 <= text.x0
+    assert text.x1 <= background.x1 + 0.5
     width, height = figure.get_size_inches() * figure.dpi
     assert background.x0 >= -0.5
     assert background.y0 >= -0.5
@@ -80,51 +96,65 @@ def test_a_name_stays_on_the_image_and_inside_its_background(box: list[float]) -
     assert background.y1 <= height + 0.5
 
 
-def test_letters_are_white_on_dark_classes_and_black_on_bright_ones() -> None:
-    _, ax = one_square()
-    labeled_boxes = LabeledBoxes(
+def test_letters_are_white_on_dark_colors_and_black_on_bright_colors() -> None:
+    _, ax = one_tile()
+    boxes = LabeledBoxes(
         np.array([[0.1, 0.1, 0.2, 0.2], [0.6, 0.6, 0.2, 0.2]]), np.array([14, 2]), np.array([0.9, 0.8])
     )
-    draw_labeled_boxes(ax, labeled_boxes, ["x"] * 30)
+    draw_labeled_boxes(ax, boxes, ["x"] * 30)
     blue, green = class_color(14), class_color(2)
     assert blue[2] > 2 * blue[1]
     assert green[1] > 0.9
     assert [text.get_color() for text in ax.texts] == ["white", "black"]
 
 
-def test_marks_above_a_threshold_include_the_threshold() -> None:
-    labeled_boxes = LabeledBoxes(np.arange(12.0).reshape(3, 4), np.array([1, 2, 3]), np.array([0.05, 0.1, 0.7]))
-    above = labeled_boxes.above(0.1)
+def test_boxes_above_a_threshold_include_the_threshold() -> None:
+    boxes = LabeledBoxes(np.arange(12.0).reshape(3, 4), np.array([1, 2, 3]), np.array([0.05, 0.1, 0.7]))
+    above = boxes.above(0.1)
     assert above.labels.tolist() == [2, 3]
     assert above.boxes_rel_xywh.tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_one_tile_per_image(tmp_path: Path, channels: int) -> None:
+def test_detections_have_one_tile_per_image(tmp_path: Path, channels: int) -> None:
     model_inputs = np.full((5, 20, 20, channels), 128, np.uint8)
-    nothing = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-    save_predictions(tmp_path / "tiles.png", model_inputs, [nothing] * 5, [nothing] * 5, [])
+    save_detections(tmp_path / "tiles.png", PredictedImages(model_inputs, [NOTHING] * 5, [NOTHING] * 5, []))
     pixels = pixels_of(tmp_path / "tiles.png")[..., 0]
     height, width = pixels.shape
-    assert width == 2 * height  # four to a row, two rows
-    centres = [
+    assert width == 2 * height  # four per row, two rows
+    centers = [
         pixels[height * (1 + 2 * row) // 4, width * (1 + 2 * column) // 8] for row in (0, 1) for column in range(4)
     ]
-    assert centres == pytest.approx([128 / 255] * 5 + [1] * 3)
+    assert centers == pytest.approx([128 / 255] * 5 + [1] * 3)
 
 
-def test_the_class_map_tints_the_cell_that_has_the_class(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 3])
+def test_samples_have_nine_tiles_with_boxes_in_class_colors(tmp_path: Path, channels: int) -> None:
+    model_inputs = np.full((9, 30, 30, channels), 40, np.uint8)
+    ground_truth = [LabeledBoxes(np.array([[0.2, 0.3, 0.5, 0.04 * i + 0.2]]), np.array([i])) for i in range(9)]
+    save_samples(tmp_path / "samples.png", model_inputs, ground_truth, [""] * 9)
+    pixels = pixels_of(tmp_path / "samples.png")
+    side = round(TILE_INCHES * DOTS_PER_INCH)
+    assert pixels.shape == (3 * side, 3 * side, 3)
+    for index in range(9):
+        row, column = divmod(index, 3)
+        shown = pixels[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        below_the_name = extent_in(shown, class_color(index))
+        assert below_the_name[::2] == pytest.approx([0.2, 0.7], abs=0.02)
+        assert below_the_name[3] == pytest.approx(0.5 + 0.04 * index, abs=0.02)
+
+
+def test_class_map_tints_the_cell_with_the_class(tmp_path: Path) -> None:
     classes = np.zeros((1, 2, 2, 3))
     classes[0, :, :, 0] = 1
     classes[0, 1, 0] = [0, 0, 1]  # second row, first column: label 2
-    nothing = LabeledBoxes(np.empty((0, 4)), np.empty(0, int), np.empty(0))
-    write_views(tmp_path, BLACK[None], {"class": classes}, [nothing], [nothing], ["nothing", "cat", "dog"], 0.1)
+    write_grid_view(tmp_path, BLACK[None], {"class": classes}, [NOTHING], [NOTHING], ["nothing", "cat", "dog"], 0.1)
     pixels = pixels_of(tmp_path / "grid.png")
     height, width = pixels.shape[:2]
     tint = 0.45 * np.array(class_color(2))
 
     def cell(column: float, row: float) -> np.ndarray:
-        """The colour at that fraction of the first of three panels."""
+        """The color at a fraction of the first of three panels."""
         return pixels[int(height * row), int(width / 3 * column)]
 
     np.testing.assert_allclose(cell(0.15, 0.85), tint, atol=0.03)

@@ -1,4 +1,4 @@
-"""The pictures of localizers, judged by their pixels and their words."""
+"""Plots of localizers, checked by their pixels and captions."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES
+from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES, PredictedImages
 from pipeline.plots.localization import (
     CAPTION_INCHES,
     HEADER_INCHES,
-    MISTAKE_COLOR,
     OTHER_CLASS_COLOR,
     PREDICTED_BOX_COLOR,
     TRUE_BOX_COLOR,
+    WRONG_CLASS_COLOR,
     localization_caption,
     save_localizations,
     save_probabilities,
@@ -34,20 +34,20 @@ def predicted(label: int, box: list[float], score: float) -> LabeledBoxes:
 
 
 def tile(path: Path, index: int, columns: int) -> np.ndarray:
-    """The pixels of one tile of a picture with captions and a header."""
+    """The pixels of one tile of a plot with captions and a header."""
     row, column = divmod(index, columns)
     top = round((HEADER_INCHES + row * (TILE_INCHES + CAPTION_INCHES) + CAPTION_INCHES) * DOTS_PER_INCH)
     left, side = round(column * TILE_INCHES * DOTS_PER_INCH), round(TILE_INCHES * DOTS_PER_INCH)
     return pixels_of(path)[top : top + side, left : left + side]
 
 
-def test_nine_images_with_a_yellow_true_box_and_a_green_answer(tmp_path: Path) -> None:
+def test_true_boxes_are_yellow_and_predicted_boxes_green(tmp_path: Path) -> None:
     model_inputs = np.zeros((9, 40, 40, 1), np.uint8)
-    truth = [true(1, [0.1, 0.2 + 0.05 * i, 0.3, 0.2]) for i in range(9)]
-    answers = [predicted(1, [0.5, 0.1, 0.4, 0.3 + 0.05 * i], 0.8) for i in range(9)]
-    answers[4] = NOTHING
+    ground_truth = [true(1, [0.1, 0.2 + 0.05 * i, 0.3, 0.2]) for i in range(9)]
+    predictions = [predicted(1, [0.5, 0.1, 0.4, 0.3 + 0.05 * i], 0.8) for i in range(9)]
+    predictions[4] = NOTHING
     path = tmp_path / "predictions.png"
-    save_localizations(path, model_inputs, truth, answers, NAMES)
+    save_localizations(path, PredictedImages(model_inputs, ground_truth, predictions, NAMES))
     height, width = pixels_of(path).shape[:2]
     assert width == round(3 * TILE_INCHES * DOTS_PER_INCH)
     assert height == int((3 * (TILE_INCHES + CAPTION_INCHES) + HEADER_INCHES) * DOTS_PER_INCH)
@@ -62,22 +62,21 @@ def test_nine_images_with_a_yellow_true_box_and_a_green_answer(tmp_path: Path) -
             assert extent_in(shown, PREDICTED_BOX_COLOR) == pytest.approx([0.5, 0.1, 0.9, bottom], abs=0.025)
 
 
-def test_a_caption_tells_class_score_and_iou_of_that_image() -> None:
+def test_caption_has_class_score_and_iou() -> None:
     # 0.4 x 0.2 and 0.4 x 0.2, half of each shared: 1 / 3
-    here, beside = [0.1, 0.1, 0.4, 0.2], [0.3, 0.1, 0.4, 0.2]
-    assert localization_caption(true(2, here), predicted(2, beside, 0.834), NAMES) == "cake (0.83), IoU 0.33"
-    assert (
-        localization_caption(true(2, here), predicted(6, here, 0.5), NAMES) == "doughnut (0.50), true: cake, IoU 1.00"
-    )
-    assert localization_caption(true(2, here), NOTHING, NAMES) == "no answer, true: cake"
+    box, shifted = [0.1, 0.1, 0.4, 0.2], [0.3, 0.1, 0.4, 0.2]
+    assert localization_caption(true(2, box), predicted(2, shifted, 0.834), NAMES) == "cake (0.83), IoU 0.33"
+    assert localization_caption(true(2, box), predicted(6, box, 0.5), NAMES) == "doughnut (0.50), true: cake, IoU 1.00"
+    assert localization_caption(true(2, box), NOTHING, NAMES) == "no prediction, true: cake"
 
 
-@pytest.mark.parametrize(("label", "mistaken"), [(2, False), (3, True)])
-def test_a_caption_is_red_where_the_class_is_wrong(tmp_path: Path, label: int, mistaken: bool) -> None:
+@pytest.mark.parametrize(("label", "is_wrong"), [(2, False), (3, True)])
+def test_caption_is_red_if_the_class_is_wrong(tmp_path: Path, label: int, is_wrong: bool) -> None:
     path = tmp_path / "one.png"
     box = [0.1, 0.1, 0.4, 0.2]
-    save_localizations(path, np.zeros((1, 8, 8, 3), np.uint8), [true(2, box)], [predicted(label, box, 1)], NAMES)
-    assert shows(pixels_of(path), MISTAKE_COLOR) is mistaken
+    images = PredictedImages(np.zeros((1, 8, 8, 3), np.uint8), [true(2, box)], [predicted(label, box, 1)], NAMES)
+    save_localizations(path, images)
+    assert shows(pixels_of(path), WRONG_CLASS_COLOR) is is_wrong
 
 
 def test_bars_are_as_long_as_the_five_largest_probabilities(tmp_path: Path) -> None:
@@ -85,19 +84,19 @@ def test_bars_are_as_long_as_the_five_largest_probabilities(tmp_path: Path) -> N
     path = tmp_path / "probabilities.png"
     save_probabilities(path, np.zeros((1, 8, 8, 1), np.uint8), [1], probabilities, NAMES)
     bars = tile(path, 1, columns=2)
-    # Five rows, a bar around 0.68 of each, from 0.04 on, 0.78 long for probability 1; label 1 is second and true.
+    # Five rows with a bar around 0.68 of each, from 0.04, 0.78 long for probability 1; label 1 is second and true.
     left, top, right, bottom = extent_in(bars, TRUE_BOX_COLOR)
     assert (left, right) == pytest.approx((0.04, 0.04 + 0.78 * 0.3), abs=0.02)
     assert (top + bottom) / 2 == pytest.approx((1 + 0.68) / 5, abs=0.02)
     for row, value in ((0, 0.5), (2, 0.08), (3, 0.05), (4, 0.04)):
         middle = np.abs(bars[round((row + 0.68) / 5 * len(bars))] - to_rgb(OTHER_CLASS_COLOR)).max(axis=1) < 0.1
         assert middle[:130].sum() / len(bars) == pytest.approx(0.78 * value, abs=0.02)
-    assert shows(pixels_of(path), MISTAKE_COLOR)  # another class is surer
+    assert shows(pixels_of(path), WRONG_CLASS_COLOR)  # another class is more probable
 
 
-def test_a_true_class_beyond_the_five_best_still_has_its_caption(tmp_path: Path) -> None:
+def test_true_class_without_a_bar_has_a_caption(tmp_path: Path) -> None:
     probabilities = np.array([[0.2, 0.3, 0.2, 0.1, 0.1, 0.1, 0.0]])
     path = tmp_path / "probabilities.png"
     save_probabilities(path, np.zeros((1, 8, 8, 1), np.uint8), [6], probabilities, NAMES)
     assert not shows(tile(path, 1, columns=2), TRUE_BOX_COLOR)
-    assert shows(pixels_of(path), MISTAKE_COLOR)
+    assert shows(pixels_of(path), WRONG_CLASS_COLOR)

@@ -1,4 +1,4 @@
-"""Panels of numbers, judged by where their colours are."""
+"""Panels of numbers, checked by the positions of their colors."""
 
 from pathlib import Path
 from typing import Any
@@ -24,30 +24,30 @@ PANEL_WIDTH, PANEL_HEIGHT = (round(inches * DOTS_PER_INCH) for inches in PANEL_I
 
 
 def near(pixels: np.ndarray, color: str) -> np.ndarray:
-    """[height, width], whether a pixel has that colour."""
+    """Whether each pixel has the color, bool [height, width]."""
     return np.abs(pixels - [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]).max(axis=2) < 0.1
 
 
 def bar_lengths(pixels: np.ndarray) -> list[int]:
-    """Pixels of each bar from top to bottom."""
+    """Length of each bar in pixels, from top to bottom."""
     lengths = near(pixels, BAR_COLOR).sum(axis=1)
     starts = np.flatnonzero((lengths[1:] > 0) & (lengths[:-1] == 0)) + 1
     return [int(lengths[start + 3]) for start in starts]
 
 
 def axis_length(pixels: np.ndarray) -> int:
-    """Pixels of the horizontal axis, the longest dark line."""
+    """Length of the horizontal axis in pixels: the longest dark line."""
     return int((pixels.max(axis=2) < 0.2).sum(axis=1).max())
 
 
-def test_bars_are_as_long_as_their_values_on_an_axis_to_one(tmp_path: Path) -> None:
+def test_bars_have_lengths_of_their_values_on_an_axis_to_one(tmp_path: Path) -> None:
     save_panels(tmp_path / "a.png", [Bars("title", ["a", "b", "c", "d"], [0.5, None, 0.25, 1.0])])
     pixels = pixels_of(tmp_path / "a.png")
     whole = axis_length(pixels) / 1.13
     assert [length / whole for length in bar_lengths(pixels)] == pytest.approx([0.5, 0.25, 1.0], abs=0.01)
 
 
-def test_small_bars_fill_an_axis_to_the_largest(tmp_path: Path) -> None:
+def test_axis_ends_at_largest_value_if_requested(tmp_path: Path) -> None:
     save_panels(tmp_path / "a.png", [Bars("title", ["a", "b"], [0.01, 0.04], to_largest=True)])
     pixels = pixels_of(tmp_path / "a.png")
     whole = axis_length(pixels) / 1.13
@@ -55,26 +55,26 @@ def test_small_bars_fill_an_axis_to_the_largest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.0], [None, None], []])
-def test_bars_of_nothing(tmp_path: Path, values: list[float | None]) -> None:
+def test_bars_without_values_are_empty(tmp_path: Path, values: list[float | None]) -> None:
     save_panels(tmp_path / "a.png", [Bars("title", ["a", "b"][: len(values)], values, to_largest=True)])
     assert bar_lengths(pixels_of(tmp_path / "a.png")) == []
 
 
-def test_a_missing_value_is_a_gap_in_its_line_alone(tmp_path: Path) -> None:
+def test_missing_value_is_a_gap_in_its_own_line(tmp_path: Path) -> None:
     x = [0.1, 0.3, 0.5, 0.7, 0.9]
     rising: list[float | None] = [0.1, None, None, None, 0.2]
-    save_panels(tmp_path / "a.png", [Lines("title", "cut-off", x, {"one": rising, "two": [0.4] * 5})])
+    save_panels(tmp_path / "a.png", [Lines("title", "threshold", x, {"one": rising, "two": [0.4] * 5})])
     pixels = pixels_of(tmp_path / "a.png")
     lower = pixels[len(pixels) // 2 :]  # the legend is above
     one, two = (np.flatnonzero(near(lower, color).any(axis=0)) for color in LINE_COLORS[:2])
     assert (np.ptp(one), np.ptp(two)) == pytest.approx((np.ptp(two), np.ptp(one)), abs=4)
     assert np.diff(two).max() == 1
-    assert np.diff(one).max() == pytest.approx(np.ptp(two), abs=10)  # the two ends have a marker each
+    assert np.diff(one).max() == pytest.approx(np.ptp(two), abs=10)  # both ends have a marker
 
 
-def test_a_marked_place_is_a_dashed_line_from_bottom_to_top(tmp_path: Path) -> None:
+def test_marked_position_is_a_vertical_line(tmp_path: Path) -> None:
     def dark_columns(marked: float | None) -> np.ndarray:
-        save_panels(tmp_path / "a.png", [Lines("title", "cut-off", [0, 1], {"one": [0.5, 0.5]}, marked)])
+        save_panels(tmp_path / "a.png", [Lines("title", "threshold", [0, 1], {"one": [0.5, 0.5]}, marked)])
         return np.flatnonzero((pixels_of(tmp_path / "a.png").max(axis=2) < 0.2).mean(axis=0) > 0.35)
 
     left, right = dark_columns(None)[[0, -1]]
@@ -82,7 +82,7 @@ def test_a_marked_place_is_a_dashed_line_from_bottom_to_top(tmp_path: Path) -> N
     assert (marked - left) / (right - left) == pytest.approx(0.35, abs=0.01)
 
 
-def test_panels_stand_two_to_a_row(tmp_path: Path) -> None:
+def test_there_are_two_panels_per_row(tmp_path: Path) -> None:
     bars = Bars("title", ["a"], [0.5])
     save_panels(tmp_path / "a.png", [bars, bars, bars])
     pixels = pixels_of(tmp_path / "a.png")
@@ -95,27 +95,27 @@ def row(name: str, boxes: int, score: float | None) -> dict[str, Any]:
     return {"name": name, "boxes": boxes, "AP": score}
 
 
-def test_classes_are_shown_from_the_worst_on_and_those_without_boxes_are_left_out() -> None:
+def test_classes_are_sorted_worst_first_without_those_that_have_no_boxes() -> None:
     classes = [row("cat", 1234, 0.5), row("dog", 0, None), row("bird", 3, 0.25), row("cow", 4, 0.25)]
     assert classes_panel(classes, "AP", "AP") == Bars(
         "AP of each class (boxes)", ["cow (4)", "bird (3)", "cat (1,234)"], [0.25, 0.25, 0.5]
     )
 
 
-def test_of_many_classes_the_worst_fifteen_are_shown_and_the_title_says_so() -> None:
+def test_only_the_worst_fifteen_classes_are_shown_and_named_in_the_title() -> None:
     classes = [row(f"class {number}", 1, number / 100) for number in range(80, 0, -1)] + [row("none", 0, None)]
     panel = classes_panel(classes, "AP", "Mean IoU")
     assert panel.title == "Mean IoU of the worst 15 of 80 classes (boxes)"
     assert list(panel.values) == [number / 100 for number in range(1, MAX_CLASSES + 1)]
 
 
-def test_long_names_are_cut_off_and_dollars_are_no_formulas(tmp_path: Path) -> None:
+def test_long_names_are_truncated_and_dollar_signs_are_literal(tmp_path: Path) -> None:
     panel = classes_panel([row("a name that has far too many letters", 1, 0.1), row("$x_{y$ $", 2, 0.2)], "AP", "AP")
     assert panel.names == ["a name that has far too… (1)", "$x_{y$ $ (2)"]
     save_panels(tmp_path / "a.png", [panel])
     assert len(bar_lengths(pixels_of(tmp_path / "a.png"))) == 2
 
 
-def test_sizes_keep_their_order_and_those_without_boxes() -> None:
+def test_sizes_keep_their_order_including_those_without_boxes() -> None:
     sizes = [{"size": "small", "boxes": 0, "AP": None}, {"size": "large", "boxes": 1200, "AP": 0.5}]
     assert sizes_panel(sizes, "AP", "title") == Bars("title", ["small (0)", "large (1,200)"], [None, 0.5])
