@@ -567,13 +567,13 @@ def test_few_tasks_are_queued_and_hold_no_pixels(tmp_path: Path, monkeypatch: py
 def test_shard_of_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = [make_photo(i, value=10 * i) for i in range(1, 8)]
     one = replace_pack(PACK, shard_images=8)
-    whole = Shards(pack_photos(tmp_path / "whole", photos, one), "train").take("image", np.arange(7))
+    expected = Shards(pack_photos(tmp_path / "one_batch", photos, one), "train").take("image", np.arange(7))
     monkeypatch.setattr(packed_shard, "BATCH_BYTES", 3 * 32 * 32 * 3 + 1)  # three images and not four
     [shard] = (pack_photos(tmp_path, photos, one) / "train").iterdir()
     with pa.OSFile(str(shard)) as file:
         reader = pa.ipc.open_file(file)
         assert [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)] == [3, 3, 1]
-    np.testing.assert_array_equal(Shards(tmp_path / "pack", "train").take("image", np.arange(7)), whole)
+    np.testing.assert_array_equal(Shards(tmp_path / "pack", "train").take("image", np.arange(7)), expected)
     # Copied pixels do not depend on the batches either.
     six = [*unreadable(photos[:3]), *unreadable(photos[4:])]
     assert contents(pack_photos(tmp_path, six, one)) == pack_from_scratch(tmp_path, six, one)
