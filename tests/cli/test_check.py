@@ -118,8 +118,8 @@ def test_dataset_given_as_revision_is_reported(project: Path) -> None:
     with pytest.raises(BoxlineError) as raised:
         check(["coco"], against="../tables")
     assert str(raised.value) == (
-        "'../tables' is not a Git revision, since the current folder is not a DVC project. Run this from the project's root "
-        "folder."
+        "'../tables' is not a Git revision, since the current folder is not a DVC project. Run this from the "
+        "project's root folder."
     )
 
 

@@ -23,15 +23,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def complaint(before: str, after: str | None, dataset: list[str], out: Path = Path("diff.html")) -> str:
+def error_message(before: str, after: str | None, dataset: list[str], out: Path = Path("diff.html")) -> str:
     with pytest.raises(BoxlineError) as raised:
-        diff(before, after, dataset, out)
+        diff(before, after, dataset=dataset, out=out)
     assert not Path("diff.html").exists()
     return str(raised.value)
 
 
-def test_two_folders_are_told_in_short_and_on_a_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert diff("old/validate", "new/validate", [], Path("reports/mine.html")) == 0
+def test_two_folders_are_compared_in_print_and_on_page(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff("old/validate", "new/validate", out=Path("reports/mine.html")) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[:4] == ["old/validate -> new/validate", "", "new", "             before  after  added  removed"]
     assert said[-2:] == ["", "Page: reports/mine.html"]
@@ -41,39 +41,39 @@ def test_two_folders_are_told_in_short_and_on_a_page(folder: Path, capsys: pytes
     assert (shown["name"], shown["images_changed"], len(shown["previews"])) == ("new", 5, 5)
 
 
-def test_a_folder_does_not_differ_from_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert diff("old/validate", "old/validate", [], Path("diff.html")) == 0
+def test_folder_does_not_differ_from_itself(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff("old/validate", "old/validate") == 0
     assert capsys.readouterr().out == ("old/validate -> old/validate\n\nold: no differences\n\nPage: diff.html\n")
 
 
-def test_the_other_side_is_the_working_tree_unless_given(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_second_revision_defaults_to_working_tree(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree("new", "data/shapes")
-    assert diff("old/validate", None, [], Path("diff.html")) == 0
+    assert diff("old/validate", None) == 0
     assert capsys.readouterr().out.startswith("old/validate -> working tree\n\nshapes\n")
 
 
-def test_a_page_of_before_is_replaced_and_no_other_file(folder: Path) -> None:
+def test_only_pages_of_boxline_are_replaced(folder: Path) -> None:
     for _ in range(2):
-        assert diff("old/validate", "new/validate", [], Path("diff.html")) == 0
+        assert diff("old/validate", "new/validate") == 0
     Path("diff.html").unlink()
     Path("mine.html").write_text("<!DOCTYPE html><title>My notes</title>")
-    assert complaint("old/validate", "new/validate", [], Path("mine.html")) == (
+    assert error_message("old/validate", "new/validate", [], Path("mine.html")) == (
         "mine.html exists and is not a page of Boxline. Choose another path for --out."
     )
     assert Path("mine.html").read_text() == "<!DOCTYPE html><title>My notes</title>"
 
 
-def test_a_page_needs_a_place(folder: Path) -> None:
+def test_unwritable_page_is_reported(folder: Path) -> None:
     Path("notes").touch()
-    assert complaint("old/validate", "new/validate", [], Path("old")) == (
+    assert error_message("old/validate", "new/validate", [], Path("old")) == (
         "--out is old, a folder; expected a file. Name one in it: old/NAME"
     )
-    assert complaint("old/validate", "new/validate", [], Path("notes/more/mine.html")) == (
-        "--out is notes/more/mine.html, but notes is no folder. Name a file in a folder."
+    assert error_message("old/validate", "new/validate", [], Path("notes/more/mine.html")) == (
+        "--out is notes/more/mine.html, but notes is not a folder. Name a file in a folder."
     )
 
 
-def test_datasets_of_the_project_are_compared_by_name(folder: Path) -> None:
+def test_project_datasets_are_paired_by_name(folder: Path) -> None:
     one, other = project("one", "coco", "digits", "snacks"), project("other", "coco", "rectangles", "snacks")
     assert paired_datasets(one, other, []) == (
         [("coco", "coco"), ("snacks", "snacks")],
@@ -82,7 +82,7 @@ def test_datasets_of_the_project_are_compared_by_name(folder: Path) -> None:
     assert paired_datasets(one, other, ["snacks"]) == ([("snacks", "snacks")], [])
 
 
-def test_a_folder_is_compared_with_the_dataset_of_its_name_or_the_only_one(folder: Path) -> None:
+def test_folder_is_paired_by_name_or_with_the_only_dataset(folder: Path) -> None:
     mine = folder_of_tables(Path("old/validate"))
     assert paired_datasets(mine, project("tree", "coco"), [])[0] == [("old", "coco")]
     assert paired_datasets(project("tree", "coco", "old"), mine, [])[0] == [("old", "old")]
@@ -138,7 +138,7 @@ def project(name: str, *datasets: str) -> DatasetVersion:
         ),
     ],
 )
-def test_what_cannot_be_compared_is_said(
+def test_incomparable_versions_are_reported(
     folder: Path, before: tuple[str, ...] | None, after: tuple[str, ...] | None, names: list[str], message: str
 ) -> None:
     versions = [project(*words) if words else folder_of_tables(Path("old/validate")) for words in (before, after)]
@@ -147,7 +147,7 @@ def test_what_cannot_be_compared_is_said(
     assert str(raised.value) == message
 
 
-def test_the_command_ends_with_one_line_where_it_cannot_compare(folder: Path) -> None:
+def test_command_fails_with_one_line(folder: Path) -> None:
     words = [sys.executable, "-m", "pipeline.cli.main", "diff", "old/validate"]
     environment = {"PYTHONPATH": str(PROJECT)}
     result = subprocess.run(words, check=False, capture_output=True, text=True, env=environment)
@@ -161,13 +161,14 @@ def test_the_command_ends_with_one_line_where_it_cannot_compare(folder: Path) ->
     assert result.stdout.endswith("\nPage: diff.html\n")
 
 
-def test_its_help_names_the_order_of_its_words() -> None:
+def test_help_lists_arguments_in_order() -> None:
     words = [sys.executable, "-m", "pipeline.cli.main", "diff", "--help"]
     result = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT)
-    assert result.stdout.startswith("usage: boxline diff REV [REV] [--dataset NAME ...] [--out PAGE]\n")
-    assert "The exit code is 0 whether or not there are differences." in " ".join(result.stdout.split())
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert [line.partition(":")[0] for line in lines if line.startswith(("BEFORE:", "AFTER:"))] == ["BEFORE", "AFTER"]
+    assert "The exit code is 0 with and without differences." in " ".join(result.stdout.split())
 
 
-def test_the_working_tree_is_read_where_it_lies(folder: Path) -> None:
+def test_working_tree_is_read_in_place(folder: Path) -> None:
     shutil.copytree("new", "data/shapes")
     assert working_tree().archive("shapes", "zips/all.zip") == Path("data/shapes/download/zips/all.zip")

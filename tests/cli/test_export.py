@@ -1,4 +1,4 @@
-"""boxline export, read by the reference's own tools."""
+"""boxline export, read by pycocotools."""
 
 import json
 from pathlib import Path
@@ -24,14 +24,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tables"
 
 
-def export(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
-    monkeypatch.setattr("sys.argv", ["boxline", "export", *map(str, words)])
+def export(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
+    monkeypatch.setattr("sys.argv", ["boxline", "export", *map(str, args)])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     return int(ended.value.code or 0)
 
 
-def test_one_split_as_coco_reads_it(
+def test_pycocotools_reads_exported_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = folder / "val.json"
@@ -47,22 +47,24 @@ def test_one_split_as_coco_reads_it(
     assert [c["name"] for c in json.loads(out.read_text())["categories"]] == ["cat", "dog"]
 
 
-def test_its_help_says_what_does_not_come_back(
+def test_help_says_that_outlines_are_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export(monkeypatch, "--help") == 0
     assert (
-        "the same ids and numbers, images and boxes in their order, categories by id. Outlines are not in tables, and "
-        "so not in the file."
+        "Ids and numbers are kept, images and boxes keep their order, and categories are sorted by id. Outlines are "
+        "not in the tables and therefore not in the file."
     ) in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_file_needs_a_place(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_unwritable_file_is_reported(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     images = folder / "images.parquet"
     before = images.read_bytes()
     for out, message in (
         (folder, f"FILE is {folder}, a folder; expected a file. Name one in it: {folder}/NAME"),
-        (images / "x.json", f"FILE is {images}/x.json, but {images} is no folder. Name a file in a folder."),
+        (images / "x.json", f"FILE is {images}/x.json, but {images} is not a folder. Name a file in a folder."),
     ):
         caplog.clear()
         assert export(monkeypatch, folder, out, "--split", "val") == 1
@@ -70,7 +72,7 @@ def test_a_file_needs_a_place(folder: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert images.read_bytes() == before
 
 
-def test_a_split_that_is_not_there(
+def test_missing_split_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert export(monkeypatch, folder, folder / "out.json", "--split", "test") == 1

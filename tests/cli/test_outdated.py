@@ -21,7 +21,7 @@ Downloaded = Callable[[str], None]
 
 @pytest.fixture
 def downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Downloaded:
-    """Digits from that source; the other datasets are drawn, and nothing of them is here."""
+    """Downloads the digits from a source; the other datasets have samples as sources, and no files."""
     monkeypatch.chdir(tmp_path)
 
     def download(source: str) -> None:
@@ -43,15 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What it prints of those datasets."""
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The output for those datasets."""
 
-    def tell(*datasets: str) -> str:
+    def run(*datasets: str) -> str:
         capsys.readouterr()
         assert outdated(list(datasets)) == 0
         return capsys.readouterr().out
 
-    return tell
+    return run
 
 
 def touch_later(path: Path) -> None:
@@ -66,31 +66,31 @@ def touch_later(path: Path) -> None:
         pytest.param(touch_later, id="time"),
     ],
 )
-def test_a_folder_tells_by_size_and_time(
-    downloaded: Downloaded, folder: Path, told: Callable[..., str], change: Callable[[Path], object]
+def test_folder_changes_by_size_or_time(
+    downloaded: Downloaded, folder: Path, printed: Callable[..., str], change: Callable[[Path], object]
 ) -> None:
     downloaded(str(folder))
-    assert told() == ""
+    assert printed() == ""
     change(folder / CHANGED)
-    assert told() == "digits\n"
-    assert told("digits", "coco") == "digits\n"
-    assert told("coco") == ""
+    assert printed() == "digits\n"
+    assert printed("digits", "coco") == "digits\n"
+    assert printed("coco") == ""
     downloaded(str(folder))
-    assert told() == ""
+    assert printed() == ""
 
 
-def test_a_server_tells_by_etag_and_nothing_is_transferred(downloaded: Downloaded, told: Callable[..., str]) -> None:
+def test_server_changes_by_etag_without_transfer(downloaded: Downloaded, printed: Callable[..., str]) -> None:
     server = FaultyServer(FILES)
     with server.running() as address:
         downloaded(address)
         server.requests.clear()
-        assert told() == ""
+        assert printed() == ""
         server.files[CHANGED] = FILES[CHANGED].swapcase()  # as long as before
-        assert told() == "digits\n"
+        assert printed() == "digits\n"
     assert sorted(server.requests) == sorted(("HEAD", path, None) for path in [*FILES, *FILES])
 
 
-def test_a_server_that_does_not_answer_names_itself(downloaded: Downloaded) -> None:
+def test_failing_server_is_named(downloaded: Downloaded) -> None:
     server = FaultyServer(FILES)
     with server.running() as address:
         downloaded(address)
@@ -100,36 +100,34 @@ def test_a_server_that_does_not_answer_names_itself(downloaded: Downloaded) -> N
             outdated(["digits"])
 
 
-def test_another_source_than_that_of_the_download_is_a_change(
-    downloaded: Downloaded, folder: Path, told: Callable[..., str]
-) -> None:
+def test_new_source_is_a_change(downloaded: Downloaded, folder: Path, printed: Callable[..., str]) -> None:
     downloaded(str(folder))
     params = tiny_params()
     moved = folder.rename(folder.with_name("moved"))
     params["datasets"]["digits"]["source"] = str(moved)
     write_params(Path(), params)
-    assert told() == "digits\n"
+    assert printed() == "digits\n"
 
 
-def test_what_is_drawn_is_never_outdated(downloaded: Downloaded, told: Callable[..., str]) -> None:
+def test_sample_is_never_outdated(downloaded: Downloaded, printed: Callable[..., str]) -> None:
     write_params(Path(), tiny_params())
     run_stage("sample", "digits")
     downloaded("sample")
     (Path("data/digits/sample") / CHANGED).write_bytes(b"new")
-    assert told() == ""
+    assert printed() == ""
 
 
-def test_what_was_never_downloaded_is_not_outdated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, told: Callable[..., str]
+def test_dataset_without_download_is_not_outdated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path, printed: Callable[..., str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     params = tiny_params()
     params["datasets"]["digits"]["source"] = str(folder)
     write_params(tmp_path, params)
-    assert told() == ""
+    assert printed() == ""
 
 
-def test_an_unknown_dataset_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_dataset_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path, tiny_params())
     with pytest.raises(BoxlineError) as raised:

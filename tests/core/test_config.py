@@ -252,9 +252,9 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
         ),
         pytest.param(
             "      batch_size: 32",
-            "      batch_size: 32\n      augment: {flips_share: 0.5, max_translate_fraction: 0, scale: [1, 1], "
+            "      batch_size: 32\n      augment: {flip_probabilty: 0.5, max_translate_fraction: 0, scale: [1, 1], "
             "rotate_degrees: 0, color: null}",
-            "params.yaml: systems.digits_localizer.train.augment: unknown key 'flips_share', expected one of "
+            "params.yaml: systems.digits_localizer.train.augment: unknown key 'flip_probabilty', expected one of "
             "flip_probability, max_translate_fraction, scale, rotate_degrees, color. Did you mean flip_probability?",
             id="unknown key in an optional section",
         ),

@@ -65,7 +65,7 @@ def test_a_built_project_passes_and_nothing_is_written(built: Path) -> None:
 
 
 def test_the_stage_and_the_command_find_the_same(built: Path) -> None:
-    output = check(built, "coco").stdout
+    output = check(built, "coco", "--verbose").stdout
     for line in (built / "reports" / "coco" / "validate.md").read_text().splitlines():
         if line.startswith("| ") and "---" not in line and not line.startswith("| check"):
             name, severity, status, *_ = (cell.strip() for cell in line.strip("|").split(" | "))
@@ -95,18 +95,18 @@ def test_without_tables_one_line_says_what_to_type(copy: Path) -> None:
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "Error: data/ has no tables of coco. `dvc repro tables@coco inspect@coco` makes them; `dvc pull tables@coco "
-        "inspect@coco` fetches those of this commit, once `dvc push` has stored them.\n"
+        "Error: data/ has no tables of coco. Build them with `dvc repro tables@coco inspect@coco`, or fetch those of this "
+        "commit with `dvc pull tables@coco inspect@coco` if they were pushed.\n"
     )
     run_dvc(copy, "repro", "tables@coco", "inspect@coco")
     assert check(copy).returncode == 0
 
 
 def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
-    status = statuses(check(copy, "digits", "--against").stdout)["drift_of_image_count"]
+    status = statuses(check(copy, "digits", "--against", "HEAD", "--verbose").stdout)["drift_of_image_count"]
     assert re.fullmatch(r"warning not run HEAD \([0-9a-f]{7}\) has no tables of digits", status)
     commit(copy)
-    same = statuses(check(copy, "digits", "--against").stdout)
+    same = statuses(check(copy, "digits", "--against", "HEAD", "--verbose").stdout)
     assert same["drift_of_image_count"] == "warning passed 0 56 → 56"
     assert same["drift_of_class_frequencies"] == "warning passed 0 0.000"
     change_params(copy, datasets__digits__sample__train_images=96)

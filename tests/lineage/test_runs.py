@@ -32,7 +32,7 @@ def run_record(
     captured: Captured, started: datetime | None = None, flow: str | None = None, push: str | None = None
 ) -> str:
     """Return the printed commit."""
-    assert record(started, flow, push) == 0
+    assert record(started=started, flow_run_id=flow, push=push) == 0
     branch, commit = captured.readouterr().out.split()
     assert branch == "runs"
     return str(commit)
@@ -40,7 +40,7 @@ def run_record(
 
 def record_error() -> str:
     with pytest.raises(BoxlineError) as raised:
-        record(None, None, None)
+        record()
     return str(raised.value)
 
 
@@ -199,7 +199,7 @@ def test_push_retries_same_commit_after_network_error(
     git(project, "remote", "add", "origin", f"{kind}://127.0.0.1:{free_port()}/runs.git")
     for _ in range(2):
         with pytest.raises(NetworkError) as raised:
-            record(None, "flow-7", "origin")
+            record(flow_run_id="flow-7", push="origin")
     kept = git(project, "rev-parse", "runs")
     assert str(raised.value).startswith(f"The run is recorded here as {kept[:7]} on `runs`, but was not pushed: `git p")
     assert git(project, "rev-list", "--first-parent", "main..runs") == kept
@@ -224,7 +224,7 @@ def test_first_run_of_clone_follows_published_runs(
 def test_errors_of_record_have_clear_messages(project: Path, tmp_path: Path, capsys: Captured) -> None:
     head = run_record(capsys)[:7]
     with pytest.raises(BoxlineError) as raised:
-        record(None, None, "nowhere")
+        record(push="nowhere")
     assert raised.type is BoxlineError  # a retry does not help
     message = str(raised.value)
     unpushed = git(project, "rev-parse", "--short=7", "runs")
@@ -257,7 +257,7 @@ def test_errors_of_record_have_clear_messages(project: Path, tmp_path: Path, cap
 def test_invalid_start_time_is_rejected(project: Path) -> None:
     result = boxline(project, "record", "--started", "yesterday", check=False)
     assert result.returncode == 2
-    assert result.stderr.endswith("argument --started: received 'yesterday', expected a time as 2026-11-21T18:45:02Z\n")
+    assert "--started: received 'yesterday', expected a time such as 2026-11-21T18:45:02Z." in result.stderr
 
 
 def test_run_metadata_and_message_contain_no_secrets(project: Path, capsys: Captured) -> None:

@@ -50,7 +50,7 @@ def copied_metrics(project: Path, tmp_path: Path) -> Path:
 
 
 def run_record(captured: Captured, flow: str | None = None) -> str:
-    record(None, flow, None)
+    record(flow_run_id=flow)
     return captured.readouterr().out.split()[1]
 
 
@@ -159,5 +159,5 @@ def test_unknown_content_raises_error(project: Path, copied_metrics: Path, capsy
     with pytest.raises(BoxlineError) as raised:
         trace(Path("metrics.json"))
     assert str(raised.value) == (
-        "There is no file metrics.json. Expected one that a run made, such as reports/NAME/metrics.json."
+        "There is no file metrics.json. Expected one that a run produced, such as reports/NAME/metrics.json."
     )

@@ -1,4 +1,4 @@
-"""`boxline verify` on a local remote with missing and damaged objects."""
+"""`boxline verify` on a local remote with missing and corrupt objects."""
 
 import shutil
 from pathlib import Path
@@ -17,20 +17,20 @@ Captured = pytest.CaptureFixture[str]
 
 def run_verify(captured: Captured) -> tuple[int, list[str]]:
     """Return the exit code and the printed lines."""
-    code = verify(None)
+    code = verify()
     return code, captured.readouterr().out.splitlines()
 
 
 def verify_error(name: str | None = None) -> str:
     with pytest.raises(BoxlineError) as raised:
-        verify(name)
+        verify(remote=name)
     return str(raised.value)
 
 
 def incomplete(number: int, remote: Path) -> str:
     return (
-        f"{number} of 6 objects of dvc.lock are missing or damaged in the remote 'store' ({remote}). `boxline repair` "
-        "mends what it can."
+        f"{number} of 6 objects of dvc.lock are missing or corrupt in the remote 'store' ({remote}). `boxline repair` "
+        "restores what it can."
     )
 
 
@@ -95,7 +95,7 @@ def test_files_of_directory_without_listing_are_unknown(remote: Path, cache: Pat
     stored(remote, DRAW).unlink()
     code, printed = run_verify(capsys)
     assert (code, printed[0]) == (1, f"data/draw of draw ({DRAW}): missing, and so is the list of its files")
-    assert printed[1].startswith("1 of 3 objects of dvc.lock are missing or damaged")
+    assert printed[1].startswith("1 of 3 objects of dvc.lock are missing or corrupt")
 
 
 def test_truncated_objects_are_detected_by_size(remote: Path, capsys: Captured) -> None:
@@ -115,7 +115,7 @@ def test_truncated_objects_are_detected_by_size(remote: Path, capsys: Captured) 
     )
 
 
-def test_damaged_listing_in_cache_is_ignored(remote: Path, cache: Path, capsys: Captured) -> None:
+def test_corrupt_listing_in_cache_is_ignored(remote: Path, cache: Path, capsys: Captured) -> None:
     path = stored(cache, DRAW)
     path.chmod(0o644)
     path.write_text("[]")

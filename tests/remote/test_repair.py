@@ -17,7 +17,7 @@ Captured = pytest.CaptureFixture[str]
 
 def run_repair(captured: Captured) -> tuple[int, list[str]]:
     """Return the exit code and the printed lines."""
-    code = repair(None)
+    code = repair()
     return code, captured.readouterr().out.splitlines()
 
 
@@ -25,7 +25,7 @@ def complete(remote: Path) -> str:
     return f"All 6 objects of dvc.lock are in the remote 'store' ({remote}): 0.0 MB."
 
 
-def damage(path: Path) -> None:
+def corrupt(path: Path) -> None:
     """Change the bytes of a file but not its size and time, so that DVC does not notice, as a bad disk may do."""
     path.chmod(0o644)
     path.write_bytes(path.read_bytes().swapcase())
@@ -49,7 +49,7 @@ def test_missing_object_is_uploaded_from_cache(
     assert stored(remote, oid).stat().st_mode & 0o777 == 0o444
 
 
-def test_damaged_object_in_remote_is_replaced(remote: Path, capfd: Captured) -> None:
+def test_corrupt_object_in_remote_is_replaced(remote: Path, capfd: Captured) -> None:
     stored(remote, THIRD).chmod(0o644)
     stored(remote, THIRD).write_text("number")
     assert run_repair(capfd) == (
@@ -59,15 +59,15 @@ def test_damaged_object_in_remote_is_replaced(remote: Path, capfd: Captured) -> 
     assert stored(remote, THIRD).read_text() == "number 2\n" * 3
 
 
-def test_damaged_cache_file_is_removed_and_not_uploaded(
+def test_corrupt_cache_file_is_removed_and_not_uploaded(
     project: Path, remote: Path, cache: Path, capfd: Captured
 ) -> None:
     stored(remote, TOTAL).unlink()
-    damage(stored(cache, TOTAL))
+    corrupt(stored(cache, TOTAL))
     assert run_repair(capfd) == (
         0,
         [
-            f"data/total.txt of total ({TOTAL}): the cache's copy is damaged; removed",
+            f"data/total.txt of total ({TOTAL}): the cache's copy is corrupt; removed",
             f"data/total.txt of total ({TOTAL}) missing: uploaded from the workspace",
             complete(remote),
         ],
@@ -165,8 +165,8 @@ def test_failed_stage_is_reported_with_advice(project: Path, remote: Path, cache
             f"reports/metrics.json of score ({METRICS}) is still missing. Once its stage works again: dvc repro score "
             "&& dvc push",
             f"reports/metrics.json of score ({METRICS}): missing",
-            f"1 of 6 objects of dvc.lock are missing or damaged in the remote 'store' ({remote}). `boxline repair` "
-            "mends what it can.",
+            f"1 of 6 objects of dvc.lock are missing or corrupt in the remote 'store' ({remote}). `boxline repair` "
+            "restores what it can.",
         ],
     )
 
