@@ -17,8 +17,8 @@ from pipeline.core.config import load_params
 from pipeline.core.parquet import FILES, read_table, write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.coco.reader import CocoReader
-from pipeline.validation.config import checks_of
-from pipeline.validation.run import Validation, validate
+from pipeline.validation.config import parse_checks
+from pipeline.validation.run import ValidationResult, run_checks
 
 ROUNDS = 3
 COARSE_SIDE, SIDE = 4, 16
@@ -53,12 +53,12 @@ def check_invalid_tables(folder: Path) -> None:
     """The same with every box in quarantine, which stores each row as JSON."""
     validation = _validated(folder, "invalid")
     if validation.accepted.boxes.num_rows:
-        raise ValueError(f"synthetic rows were accepted: {validation.overview.counts()}")
+        raise ValueError(f"synthetic rows were accepted: {validation.statistics.format_counts()}")
 
 
-def _validated(folder: Path, tables: str) -> Validation:
-    limits, checks = checks_of(load_params(), "coco")
-    return validate(Tables.read(folder / tables), read_table(folder / FILES, schema.FILES), limits, checks)
+def _validated(folder: Path, tables: str) -> ValidationResult:
+    limits, checks = parse_checks(load_params(), "coco")
+    return run_checks(Tables.read(folder / tables), read_table(folder / FILES, schema.FILES), limits, checks)
 
 
 def loop_over_rows(folder: Path) -> None:

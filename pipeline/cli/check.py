@@ -15,10 +15,10 @@ from pipeline.core.formatting import format_table
 from pipeline.core.parquet import FILES, read_table
 from pipeline.datasets.annotations import Tables
 from pipeline.diff.revisions import DatasetVersion, NoRevisionError, at_revision
-from pipeline.validation.config import checks_of
+from pipeline.validation.base import CheckResult
+from pipeline.validation.config import parse_checks
 from pipeline.validation.markdown_report import as_markdown
-from pipeline.validation.outcome import Outcome
-from pipeline.validation.run import Validation, drift, validate
+from pipeline.validation.run import ValidationResult, run_checks, run_drift_checks
 from pipeline.validation.statistics import DatasetStatistics
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def check(
     return 1 if failing else 0
 
 
-def annotations(validations: dict[str, Validation]) -> list[str]:
+def annotations(validations: dict[str, ValidationResult]) -> list[str]:
     """Workflow commands that GitHub shows next to a pull request: why datasets fail, and their warnings."""
     errors = [
         ("error", f"{name} fails", failure)
@@ -79,10 +79,10 @@ def annotations(validations: dict[str, Validation]) -> list[str]:
         for failure in validation.failures()
     ]
     warnings = [
-        ("warning", f"{name}: {outcome.name}", f"{outcome.count} found. {outcome.examples[0]}")
+        ("warning", f"{name}: {result.name}", f"{result.count} found. {result.examples[0]}")
         for name, validation in validations.items()
-        for outcome in validation.outcomes
-        if outcome.status in ("quarantined", "warned")
+        for result in validation.results
+        if result.status in ("quarantined", "warned")
     ]
     return [_workflow_command(*entry) for entries in (errors, warnings) for entry in _limit(entries)]
 
@@ -117,12 +117,12 @@ def _open_revision(revision: str, params: Params) -> Iterator[DatasetVersion]:
         ) from None
 
 
-def _validate(params: Params, name: str, before: DatasetVersion | None) -> Validation:
-    limits, checks = checks_of(params, name)
+def _validate(params: Params, name: str, before: DatasetVersion | None) -> ValidationResult:
+    limits, checks = parse_checks(params, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
-    validation = validate(Tables.read(DATA / name / "tables"), files, limits, checks)
-    drift_outcomes = drift(checks, _statistics(before, name), validation.overview)
-    return replace(validation, outcomes=[*validation.outcomes, *drift_outcomes])
+    validation = run_checks(Tables.read(DATA / name / "tables"), files, limits, checks)
+    drift_results = run_drift_checks(checks, _statistics(before, name), validation.statistics)
+    return replace(validation, results=[*validation.results, *drift_results])
 
 
 def _statistics(version: DatasetVersion | None, name: str) -> DatasetStatistics | BoxlineError | str:
@@ -137,32 +137,32 @@ def _statistics(version: DatasetVersion | None, name: str) -> DatasetStatistics 
         return error
 
 
-def _format(name: str, validation: Validation, *, verbose: bool) -> str:
+def _format(name: str, validation: ValidationResult, *, verbose: bool) -> str:
     failures = validation.failures()
-    findings = [outcome for outcome in validation.outcomes if _needs_attention(outcome)]
+    findings = [result for result in validation.results if _needs_attention(result)]
     verdict = "fails" if failures else "passes with findings" if findings else "passes"
-    lines = [f"{name}: {validation.overview.counts()}: {verdict}"]
-    listed = validation.outcomes if verbose else findings
+    lines = [f"{name}: {validation.statistics.format_counts()}: {verdict}"]
+    listed = validation.results if verbose else findings
     if listed:
-        rows = [HEADER, *(_row(outcome) for outcome in listed)]
+        rows = [HEADER, *(_row(result) for result in listed)]
         lines += ["", *format_table(rows, "<" * len(HEADER), ruled=True), ""]
     return "\n".join([*lines, *(f"FAILS: {failure}\n" for failure in failures)])
 
 
-def _needs_attention(outcome: Outcome) -> bool:
-    if outcome.status == "not run":
-        return outcome.measured != WITHOUT_REVISION
-    return outcome.status not in ("passed", "off")
+def _needs_attention(result: CheckResult) -> bool:
+    if result.status == "not run":
+        return result.measured != WITHOUT_REVISION
+    return result.status not in ("passed", "off")
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
-    was_run = outcome.status not in ("off", "not run")
-    example = outcome.examples[0] if outcome.examples else outcome.measured
-    return outcome.name, outcome.severity, outcome.status, f"{outcome.count:,}" if was_run else "", example
+def _row(result: CheckResult) -> tuple[str, ...]:
+    was_run = result.status not in ("off", "not run")
+    example = result.examples[0] if result.examples else result.measured
+    return result.name, result.severity, result.status, f"{result.count:,}" if was_run else "", example
 
 
-def _conclusion(validations: dict[str, Validation], failing: list[str]) -> str:
-    warnings = sum(outcome.status == "warned" for validation in validations.values() for outcome in validation.outcomes)
+def _conclusion(validations: dict[str, ValidationResult], failing: list[str]) -> str:
+    warnings = sum(result.status == "warned" for validation in validations.values() for result in validation.results)
     passing = f"{len(validations) - len(failing)} of {len(validations)} datasets pass."
     return " ".join([passing, *([f"Failing: {join_items(failing)}."] if failing else []), f"Warnings: {warnings}."])
 
@@ -192,7 +192,7 @@ def _escape(text: str, separators: str = "") -> str:
     return text
 
 
-def _append_step_summary(validations: dict[str, Validation]) -> None:
+def _append_step_summary(validations: dict[str, ValidationResult]) -> None:
     path = os.environ.get(SUMMARY_VARIABLE)
     if not path:
         logger.info("%s is not set, so the report was not written to a file.", SUMMARY_VARIABLE)

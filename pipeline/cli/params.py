@@ -11,7 +11,7 @@ from pipeline.packing.config import PackConfig
 from pipeline.pretrained.config import parse_pretrained
 from pipeline.systems.registry import get_system
 from pipeline.training.config import TrainConfig
-from pipeline.validation.config import checks_of
+from pipeline.validation.config import parse_checks
 
 
 def params() -> int:
@@ -38,7 +38,7 @@ def check_params(params: Params) -> None:
         where = f"datasets.{name}"
         sample_writer = get_dataset(dataset.module, where=f"{PARAMS_FILE}: {where}.module").sample_writer()
         parse_config(dataset.sample, sample_writer.config_class, f"{where}.sample")
-        checks_of(params, name)
+        parse_checks(params, name)
     for name, section in params.systems.items():
         where = f"systems.{name}"
         system = get_system(section.module, where=f"{PARAMS_FILE}: {where}.module")

@@ -1,4 +1,4 @@
-"""validate: the tables, checked. Good rows go on, bad ones to quarantine, too many of them fail the stage."""
+"""Stage `validate`: checks the tables, and quarantines the rows that violate an error."""
 
 import logging
 from pathlib import Path
@@ -11,29 +11,35 @@ from pipeline.core.formatting import pluralize
 from pipeline.core.parquet import FILES, QUARANTINE, read_table, write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.stages.runner import run_stage
-from pipeline.validation.config import checks_of
-from pipeline.validation.html_report import write_page
+from pipeline.validation.config import parse_checks
+from pipeline.validation.html_report import write_validation_page
 from pipeline.validation.json_report import as_json
 from pipeline.validation.markdown_report import as_markdown
-from pipeline.validation.run import validate as run_checks
+from pipeline.validation.run import run_checks
 
 logger = logging.getLogger(__name__)
 
 
 def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, summary: Path, page: Path) -> None:
-    """Check `tables`, and `files`, what `inspect` found of their images.
+    """Run the checks. If the dataset as a whole fails, only the reports and the quarantine are written.
 
-    `out` gets the accepted rows and quarantine.parquet. What was found is in `report` for machines, in `summary` for
-    pull requests and in `page` for people. Where the dataset as a whole does not pass, these and quarantine.parquet
-    are written all the same, since they say what to correct, and nothing else.
+    Args:
+        dataset: a key of `datasets` in params.yaml.
+        tables: the folder of the tables as published.
+        files: the table that `inspect` wrote.
+        out: the folder to replace; it gets the accepted rows and the quarantine.
+        report: the JSON report, for programs.
+        summary: the Markdown report, for pull requests.
+        page: the HTML report, for people.
+
     """
-    limits, checks = checks_of(load_params(), dataset)
+    config, checks = parse_checks(load_params(), dataset)
     inspected = read_table(files, schema.FILES)
-    validation = run_checks(Tables.read(tables), inspected, limits, checks)
+    validation = run_checks(Tables.read(tables), inspected, config, checks)
     write_json(report, as_json(validation))
     with atomic_write(summary) as partial:
         partial.write_text(as_markdown(dataset, validation), encoding="utf-8")
-    write_page(page, dataset, validation, inspected)
+    write_validation_page(page, dataset, validation, inspected)
     failures = validation.failures()
     with atomic_directory(out) as folder:
         write_table(folder / QUARANTINE, validation.quarantine, schema.QUARANTINE)
@@ -42,17 +48,17 @@ def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, s
             write_table(folder / FILES, validation.files, schema.FILES)
     if failures:
         raise BoxlineError(
-            f"{dataset} does not pass: {'; '.join(failures)}. {page} and {out / QUARANTINE} show more. Correct the "
-            f"data, or change `checks` or datasets.{dataset}.validate in params.yaml."
+            f"{dataset} fails validation: {'; '.join(failures)}. For details see {page} and {out / QUARANTINE}. "
+            f"Correct the data, or change `checks` or datasets.{dataset}.validate in params.yaml."
         )
-    warned = sum(outcome.status == "warned" for outcome in validation.outcomes)
+    num_warnings = sum(result.status == "warned" for result in validation.results)
     logger.info(
         "accepted %s and %s of %s, %s quarantined, %s",
         pluralize(validation.accepted.images.num_rows, "image", "images"),
         pluralize(validation.accepted.boxes.num_rows, "box", "boxes"),
         dataset,
         pluralize(validation.quarantine.num_rows, "row", "rows"),
-        pluralize(warned, "warning", "warnings"),
+        pluralize(num_warnings, "warning", "warnings"),
     )
 
 

@@ -1,4 +1,4 @@
-"""The checks of boxes."""
+"""The checks of single boxes."""
 
 from functools import reduce
 from typing import Literal
@@ -8,120 +8,119 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.config import Fraction, NonNegativeFloat
-from pipeline.validation.base import BoxCheck, Faults, marked
-from pipeline.validation.joins import first_equal, repeated
+from pipeline.validation.base import BoxCheck, Violations, violations_where
+from pipeline.validation.joins import first_equal_row, is_repeated
 
 XYWH = ("x", "y", "width", "height")
 
 
 class ImageQuarantined(BoxCheck):
-    """The box of a refused image, which goes with it.
+    """A box of a quarantined image.
 
-    No check that params.yaml could switch: what belongs to nothing cannot stay.
+    It is not in params.yaml and cannot be switched off: a box without an image is of no use.
     """
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes of refused images."""
-        return marked(table, table["image_refused"], "image_id")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, table["image_rejected"], "image_id")
 
 
 class BoxIdBelowOne(BoxCheck):
-    """An id of 0 or less; COCO tools take 0 for "no match"."""
+    """An id of 0 or less; COCO tools treat 0 as "no match"."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Ids below 1."""
-        return marked(table, pc.less(table["box_id"], 1), "box_id")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.less(table["box_id"], 1), "box_id")
 
 
 class BoxIdDuplicated(BoxCheck):
-    """An id that several rows have: which of them is right, nobody can tell, so all go. An error always, as a key."""
+    """An id that several rows have. All of them violate the check, because the correct one is unknown.
+
+    Always an error, because the id is a key.
+    """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """All rows whose id occurs more than once."""
-        return marked(table, repeated(table["box_id"]), "box_id")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, is_repeated(table["box_id"]), "box_id")
 
 
 class ImageUnknown(BoxCheck):
-    """An image_id that no image has. An error always: nothing later knows what to do with such a box."""
+    """An image_id that no image has.
+
+    Always an error, because the box belongs to nothing.
+    """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes without an image."""
-        return marked(table, pc.is_null(table["file_name"]), "image_id")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.is_null(table["file_name"]), "image_id")
 
 
 class CategoryUnknown(BoxCheck):
-    """A category_id that no category has. An error always: nothing later knows what to do with such a box."""
+    """A category_id that no category has.
+
+    Always an error, because the box has no class.
+    """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes without a category."""
-        return marked(table, pc.is_null(table["class_index"]), "category_id")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.is_null(table["class_index"]), "category_id")
 
 
 class BoxNotFinite(BoxCheck):
     """A coordinate, size or area that is NaN or infinite."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes with a number that is none."""
+    def find_violations(self, table: pa.Table) -> Violations:
         finite = reduce(pc.and_, [pc.is_finite(table[name]) for name in (*XYWH, "area")])
-        return marked(table, pc.invert(finite), *XYWH, "area")
+        return violations_where(table, pc.invert(finite), *XYWH, "area")
 
 
 class BoxSizeNotPositive(BoxCheck):
     """A width or height of 0 or less."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes without a size."""
-        return marked(table, pc.less_equal(pc.min_element_wise(table["width"], table["height"]), 0), "width", "height")
+    def find_violations(self, table: pa.Table) -> Violations:
+        shorter = pc.min_element_wise(table["width"], table["height"])
+        return violations_where(table, pc.less_equal(shorter, 0), "width", "height")
 
 
 class BoxOutsideImage(BoxCheck):
-    """Past an edge of its image by more than tolerance_pixels: published boxes are rounded."""
+    """A box that exceeds its image by more than tolerance_pixels; published boxes are rounded."""
 
     tolerance_pixels: NonNegativeFloat
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes that reach too far."""
-        past = pc.less(pc.min_element_wise(table["x"], table["y"]), -self.tolerance_pixels)
+    def find_violations(self, table: pa.Table) -> Violations:
+        outside = pc.less(pc.min_element_wise(table["x"], table["y"]), -self.tolerance_pixels)
         for start, extent in (("x", "width"), ("y", "height")):
             limit = pc.add(table[f"image_{extent}"].cast(pa.float64()), self.tolerance_pixels)
-            past = pc.or_kleene(past, pc.greater(pc.add(table[start], table[extent]), limit))
-        return marked(table, past, *XYWH, "image_width", "image_height")
+            outside = pc.or_kleene(outside, pc.greater(pc.add(table[start], table[extent]), limit))
+        return violations_where(table, outside, *XYWH, "image_width", "image_height")
 
 
 class BoxAreaNotPositive(BoxCheck):
-    """An area of 0 or less, while the box has a size: the outline is lost."""
+    """An area of 0 or less although the box has a positive size; the outline is lost."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes without an area."""
-        return marked(table, pc.less_equal(table["area"], 0), "area", "width", "height")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.less_equal(table["area"], 0), "area", "width", "height")
 
 
 class BoxAreaExceedsBox(BoxCheck):
     """An area above width x height by more than tolerance_fraction of it.
 
-    The area is the outline's, which lies in the box; that of a crowd is the area of all its objects, which do too.
+    The area is that of the object's outline, or of all objects of a crowd region, and these are inside the box.
     """
 
     tolerance_fraction: Fraction
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes smaller than what is in them."""
+    def find_violations(self, table: pa.Table) -> Violations:
         box_area = pc.multiply(table["width"], table["height"])
         too_large = pc.greater(table["area"], pc.multiply(box_area, 1 + self.tolerance_fraction))
-        return marked(table, too_large, "area", "width", "height", "is_crowd")
+        return violations_where(table, too_large, "area", "width", "height", "is_crowd")
 
 
 class BoxDuplicated(BoxCheck):
-    """The same image, category and numbers as a box before it. The first one is none; the later ones are."""
+    """The same image, category and coordinates as an earlier box. The first box passes; the later ones do not."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Boxes that an earlier row has drawn already."""
-        first = first_equal(table, ["image_id", "category_id", *XYWH])
+    def find_violations(self, table: pa.Table) -> Violations:
+        first = first_equal_row(table, ["image_id", "category_id", *XYWH])
         table = table.append_column("same_as_box", table["box_id"].take(pa.array(first)))
-        return marked(table, pa.array(first != np.arange(len(first))), "same_as_box", "category_id", *XYWH)
+        return violations_where(table, pa.array(first != np.arange(len(first))), "same_as_box", "category_id", *XYWH)

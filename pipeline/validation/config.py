@@ -1,4 +1,4 @@
-"""All checks by name, and which of them a dataset has."""
+"""The checks by name, and the checks of one dataset."""
 
 from typing import Any
 
@@ -12,8 +12,10 @@ from pipeline.validation import image_checks as images
 
 
 class Checks(Config):
-    """`checks` in params.yaml. Rows are checked in this order, images first: a row that is refused meets no further
-    check, so that each may rely on those before it.
+    """The section `checks` of params.yaml.
+
+    Rows are checked in this order, images first. A rejected row is not checked any further, so that each check can rely
+    on the earlier ones.
     """
 
     image_id_below_one: images.ImageIdBelowOne
@@ -55,23 +57,28 @@ class Checks(Config):
 
 
 class ValidateConfig(Config):
-    """`validate` of a dataset.
+    """The section `validate` of a dataset.
 
-    max_quarantined_fraction: of the rows of images and boxes together, 0..1; more of them in quarantine is a failure.
-    checks: what of `checks` is different for this dataset, by name and key.
+    Attributes:
+        max_quarantined_fraction: fraction of images and boxes together that may be quarantined, 0..1. If there are
+            more, the dataset fails.
+        checks: severities and thresholds that differ from `checks` for this dataset.
+
     """
 
     max_quarantined_fraction: Fraction
     checks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-def checks_of(loaded: Params, dataset: str) -> tuple[ValidateConfig, Checks]:
-    """The dataset's own section, and all checks with what it says of them.
+def parse_checks(params: Params, dataset: str) -> tuple[ValidateConfig, Checks]:
+    """The `validate` section of the dataset, and all checks with the dataset's own severities and thresholds.
 
-    Raises BoxlineError naming the first name, key or value that is wrong, in `checks` or in the dataset's.
+    Raises:
+        BoxlineError: naming the first invalid name, key or value in `checks` or in the dataset's section.
+
     """
     where = f"datasets.{dataset}.validate"
-    validate = parse_config(loaded.dataset(dataset).validation, ValidateConfig, where)
-    parse_config(loaded.checks, Checks, "checks")
-    own = {name: loaded.checks.get(name, {}) | keys for name, keys in validate.checks.items()}
-    return validate, parse_config(loaded.checks | own, Checks, f"{where}.checks")
+    config = parse_config(params.dataset(dataset).validation, ValidateConfig, where)
+    parse_config(params.checks, Checks, "checks")
+    overrides = {name: params.checks.get(name, {}) | keys for name, keys in config.checks.items()}
+    return config, parse_config(params.checks | overrides, Checks, f"{where}.checks")

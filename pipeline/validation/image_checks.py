@@ -1,4 +1,4 @@
-"""The checks of images."""
+"""The checks of single images."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,93 +12,88 @@ from pydantic import Field
 
 from pipeline.core.config import NonNegativeFloat, PositiveInt
 from pipeline.core.formatting import pluralize
-from pipeline.validation.base import Faults, ImageCheck, marked
-from pipeline.validation.joins import repeated, split_names
-from pipeline.validation.similarity import edges, most_similar, thumbnails_of
+from pipeline.validation.base import ImageCheck, Violations, violations_where
+from pipeline.validation.joins import is_repeated, split_names
+from pipeline.validation.similarity import edge_vectors, most_similar, thumbnails_of
 
-SIMILAR = ("split", "similar_to", "similar_to_id", "similar_to_split", "similarity")
+SIMILARITY_COLUMNS = ("split", "similar_to", "similar_to_id", "similar_to_split", "similarity")
 
 
 class ImageIdBelowOne(ImageCheck):
-    """An id of 0 or less; COCO tools take 0 for "nothing".
+    """An id of 0 or less; COCO tools treat 0 as "nothing".
 
-    An error always: packed images lie in ranges of ids.
+    Always an error, because packed images are stored by ranges of ids.
     """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Ids below 1."""
-        return marked(table, pc.less(table["image_id"], 1), "image_id")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.less(table["image_id"], 1), "image_id")
 
 
 class ImageIdDuplicated(ImageCheck):
-    """An id that several rows have, in any splits: which of them is right, nobody can tell, so all go.
+    """An id that several rows have, in any splits. All of them violate the check, because the correct one is unknown.
 
-    An error always: it is the key that boxes, files and packed images are joined by.
+    Always an error, because boxes, files and packed images are joined by this key.
     """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """All rows whose id occurs more than once."""
-        return marked(table, repeated(table["image_id"]), "image_id", "split")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, is_repeated(table["image_id"]), "image_id", "split")
 
 
 class ImageFileMissing(ImageCheck):
     """No file of that name in the archive, or one that cannot be read from it.
 
-    An error always: there is nothing to pack.
+    Always an error, because there is nothing to pack.
     """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images without a file."""
-        return marked(table, pc.is_null(table["sha256"]), "archive", "member", "problem")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.is_null(table["sha256"]), "archive", "member", "problem")
 
 
 class ImageNotDecodable(ImageCheck):
-    """A file that is no image, a damaged one, or one of more pixels than is safe to decode.
+    """A file that is not an image, is corrupt, or has more pixels than are safe to decode.
 
-    An error always: there is nothing to pack.
+    Always an error, because there is nothing to pack.
     """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images whose file has a problem."""
-        return marked(table, pc.and_(pc.is_valid(table["sha256"]), pc.is_valid(table["problem"])), "problem")
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.and_(pc.is_valid(table["sha256"]), pc.is_valid(table["problem"])), "problem")
 
 
 class ImageSizeNotPositive(ImageCheck):
     """A stated width or height of 0 or less.
 
-    An error always: every box is placed by it.
+    Always an error, because every box is scaled by it.
     """
 
     severity: Literal["error"]
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images without a size."""
-        return marked(table, pc.less(pc.min_element_wise(table["width"], table["height"]), 1), "width", "height")
+    def find_violations(self, table: pa.Table) -> Violations:
+        shorter = pc.min_element_wise(table["width"], table["height"])
+        return violations_where(table, pc.less(shorter, 1), "width", "height")
 
 
 class ImageSizeDiffers(ImageCheck):
-    """Another size than the file's, in pixels as stored, before a viewer turns them."""
+    """A stated size that differs from the size of the file, in pixels as stored, before any rotation by a viewer."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images whose stated size is not the file's."""
+    def find_violations(self, table: pa.Table) -> Violations:
         differs = [pc.not_equal(table[name], table[f"file_{name}"]) for name in ("width", "height")]
-        return marked(table, pc.or_(*differs), "width", "height", "file_width", "file_height", "orientation")
+        return violations_where(table, pc.or_(*differs), "width", "height", "file_width", "file_height", "orientation")
 
 
 class ImageExifRotated(ImageCheck):
-    """An EXIF orientation tag: viewers turn or mirror the image, while its boxes refer to the pixels as stored."""
+    """An EXIF orientation tag. Viewers rotate or mirror the image, but its boxes refer to the pixels as stored."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images with a tag other than 1, upright."""
-        return marked(table, pc.not_equal(table["orientation"], 1), "orientation")
+    def find_violations(self, table: pa.Table) -> Violations:
+        upright = 1
+        return violations_where(table, pc.not_equal(table["orientation"], upright), "orientation")
 
 
 class ImageTiny(ImageCheck):
@@ -106,58 +101,56 @@ class ImageTiny(ImageCheck):
 
     min_side_pixels: PositiveInt
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images below that size."""
+    def find_violations(self, table: pa.Table) -> Violations:
         shorter = pc.min_element_wise(table["width"], table["height"])
-        return marked(table, pc.less(shorter, self.min_side_pixels), "width", "height")
+        return violations_where(table, pc.less(shorter, self.min_side_pixels), "width", "height")
 
 
 class ImageDuplicatedWithinSplit(ImageCheck):
-    """The same bytes as an image before it in its split. The first one is none; the later ones are."""
+    """The same bytes as an earlier image of its split. The first image passes; the later ones do not."""
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images whose file an earlier row of the split has too."""
+    def find_violations(self, table: pa.Table) -> Violations:
         keys = pc.binary_join_element_wise(table["split"], table["sha256"], " ").combine_chunks()
         first = pc.index_in(keys, value_set=keys, skip_nulls=True)
         table = table.append_column("same_as", table["file_name"].take(first))
-        return marked(table, pc.not_equal(first, pa.array(np.arange(len(keys)))), "same_as")
+        return violations_where(table, pc.not_equal(first, pa.array(np.arange(len(keys)))), "same_as")
 
 
 class ImageDuplicatedAcrossSplits(ImageCheck):
-    """The same bytes as an image of a later split, in the order train, val, test: what is scored was trained on.
+    """The same bytes as an image of a later split, in the order train, val, test.
 
-    The earlier split's image is the fault: the held-out images stay those that everybody scores.
+    A model would be evaluated on an image that it was trained on. The image of the earlier split violates the check, so
+    that the held-out images remain those of published scores.
     """
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images whose file a later split has too."""
+    def find_violations(self, table: pa.Table) -> Violations:
         twins = pa.nulls(table.num_rows, pa.int32())
         for earlier, later in split_pairs(table):
             rows = np.flatnonzero(later)
-            found = pc.index_in(table["sha256"], value_set=table["sha256"].take(rows).combine_chunks(), skip_nulls=True)
-            twins = pc.if_else(pa.array(earlier), pa.array(rows, pa.int32()).take(found.combine_chunks()), twins)
+            later_files = table["sha256"].take(rows).combine_chunks()
+            matches = pc.index_in(table["sha256"], value_set=later_files, skip_nulls=True)
+            twins = pc.if_else(pa.array(earlier), pa.array(rows, pa.int32()).take(matches.combine_chunks()), twins)
         table = table.append_column("same_as", table["file_name"].take(twins))
         table = table.append_column("same_as_split", table["split"].take(twins))
-        return marked(table, pc.is_valid(twins), "split", "same_as", "same_as_split")
+        return violations_where(table, pc.is_valid(twins), "split", "same_as", "same_as_split")
 
 
 class ImageSimilarAcrossSplits(ImageCheck):
-    """Nearly an image of a later split, in another size, compression or brightness.
+    """Almost identical to an image of a later split, apart from size, compression or brightness.
 
-    Similarity is explained in `similarity`. Each image is compared with all of the later splits and reported with the
-    most similar one, if that has at least min_similarity. An image whose neighbouring thumbnail pixels differ
-    by less than min_contrast grey levels is too plain to compare. Identical files are left to
+    The module `similarity` defines similarity. Each image is compared with all images of the later splits, and reported
+    with the most similar one if their similarity is at least min_similarity. An image whose thumbnail has less than
+    min_contrast gray levels between neighboring pixels is too plain to compare. Identical files are the subject of
     image_duplicated_across_splits.
     """
 
     min_similarity: Annotated[float, Field(gt=0, lt=1)]
     min_contrast: NonNegativeFloat
 
-    def faults(self, table: pa.Table) -> Faults:
-        """Images that look like one of a later split."""
-        vectors, contrasts = edges(thumbnails_of(table["thumbnail"]))
+    def find_violations(self, table: pa.Table) -> Violations:
+        vectors, contrasts = edge_vectors(thumbnails_of(table["thumbnail"]))
         plain = contrasts < self.min_contrast
-        vectors[plain] = 0  # similar to nothing
+        vectors[plain] = 0  # a similarity of 0 with every image
         twins, similarities = np.full(len(vectors), -1), np.zeros(len(vectors), np.float32)
         for earlier, later in split_pairs(table):
             rows, others = np.flatnonzero(earlier), np.flatnonzero(later)
@@ -171,14 +164,14 @@ class ImageSimilarAcrossSplits(ImageCheck):
             .append_column("similarity", pa.array(similarities.astype(np.float64).round(4)))
         )
         another_file = pc.not_equal(table["sha256"], table["sha256"].take(twin_rows))
-        faults = marked(table, another_file, *SIMILAR)
+        violations = violations_where(table, another_file, *SIMILARITY_COLUMNS)
         too_plain = pluralize(int(plain.sum()), "image is", "images are")
-        return replace(faults, note=f"{too_plain} too plain to compare" if plain.any() else "")
+        return replace(violations, note=f"{too_plain} too plain to compare" if plain.any() else "")
 
 
 def split_pairs(table: pa.Table) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Which rows are of one split and which of the splits after it, for each but the last."""
+    """For each split but the last: which rows belong to it, and which to any later split; bool [rows] each."""
     names = split_names(table)
     order = pc.index_in(table["split"], value_set=pa.array(names, pa.string())).to_numpy()
-    for number in range(len(names) - 1):
-        yield order == number, order > number
+    for index in range(len(names) - 1):
+        yield order == index, order > index

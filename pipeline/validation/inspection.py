@@ -1,4 +1,4 @@
-"""What the image files are, whatever the annotations say of them: one look at each, whatever is checked later."""
+"""Inspects image files independently of their annotations and of the checks. Each file is read once."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,67 +17,77 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.progress import bar
 
 CHUNK_IMAGES = 64
-"""Images of one task: enough that handing out tasks costs nothing, few enough that every core has some."""
+"""Images per task: enough to make the overhead of tasks negligible, and few enough to keep every core busy."""
 
-FINDINGS = pa.schema([field for field in schema.FILES if field.name != "image_id"])
+FILE_COLUMNS = pa.schema([field for field in schema.FILES if field.name != "image_id"])
 
 THUMBNAIL_SIDE = 16
 ORIENTATION_TAG = 0x0112
 
 
 def inspect_images(images: pa.Table, archives: ArchiveFolder, executor: Executor) -> pa.Table:
-    """One row of schema.FILES per row of `images`, in that order. Memory does not grow with the size of the files."""
+    """Inspect the file of each image. Memory does not grow with the size of the files.
+
+    Args:
+        images: schema.IMAGES.
+        archives: the archives of the images.
+        executor: runs the tasks; threads or processes.
+
+    Returns:
+        schema.FILES, one row per image in the same order.
+
+    """
     members = [
         archives[archive].get(member)
         for archive, member in zip(images["archive"].to_pylist(), images["member"].to_pylist(), strict=True)
     ]
     chunks = [members[start : start + CHUNK_IMAGES] for start in range(0, len(members), CHUNK_IMAGES)]
-    findings = [FINDINGS.empty_table()]
+    tables = [FILE_COLUMNS.empty_table()]
     with bar("inspecting", len(members), "image") as progress:
-        for found in executor.map(_inspect, chunks):
-            findings.append(found)
-            progress.update(found.num_rows)
-    table = pa.concat_tables(findings)
+        for table in executor.map(_inspect, chunks):
+            tables.append(table)
+            progress.update(table.num_rows)
+    table = pa.concat_tables(tables)
     return pa.table([images["image_id"], *table.columns], schema.FILES)
 
 
 def _inspect(members: Sequence[Member | None]) -> pa.Table:
-    rows = [_facts(member) if member else {"problem": "not in its archive"} for member in members]
-    return pa.Table.from_pylist(rows, FINDINGS)
+    rows = [_inspect_file(member) if member else {"problem": "not in its archive"} for member in members]
+    return pa.Table.from_pylist(rows, FILE_COLUMNS)
 
 
-def _facts(member: Member) -> dict[str, Any]:
+def _inspect_file(member: Member) -> dict[str, Any]:
     try:
         content = member.read(MAX_IMAGE_BYTES)
     except BoxlineError as error:
         return {"problem": str(error)}
-    facts: dict[str, Any] = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    columns: dict[str, Any] = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
     if not content:
-        return facts | {"problem": "the file is empty"}
+        return columns | {"problem": "the file is empty"}
     try:
         with open_image(content, "the file", "") as image:
-            facts |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
-            facts |= {"thumbnail": _thumbnail(image), "orientation": _orientation(image)}
+            columns |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
+            columns |= {"thumbnail": _thumbnail(image), "orientation": _orientation(image)}
     except BoxlineError as error:
-        facts["problem"] = str(error).strip()
-    except MemoryError:  # says nothing about the image
+        columns["problem"] = str(error).strip()
+    except MemoryError:  # not a property of the image
         raise
-    # Decoders have many ways to fail at bytes that nobody meant; one file must not stop the look at all others.
+    # Decoders raise many kinds of errors for malformed files; one file must not stop the inspection of all others.
     except Exception as error:
-        facts["problem"] = f"the file does not decode ({type(error).__name__}: {error})."
-    return facts
+        columns["problem"] = f"the file does not decode ({type(error).__name__}: {error})."
+    return columns
 
 
 def _thumbnail(image: Image.Image) -> bytes:
-    """All pixels decoded, averaged to a small grey square; row by row."""
-    # JPEG keeps grey and colours apart: without the colours it decodes faster, and reads every byte all the same.
+    """Decode all pixels and average them to a small gray square, stored row by row."""
+    # JPEG stores luminance and color separately. Decoding the luminance only is faster and still reads every byte.
     image.draft("L", image.size)
-    grey = np.asarray(to_uint8(image).convert("L"))
-    return cv2.resize(grey, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes()
+    gray = np.asarray(to_uint8(image).convert("L"))
+    return cv2.resize(gray, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes()
 
 
 def _orientation(image: Image.Image) -> int | None:
-    """The EXIF tag, 1 to 8: 1, upright, where there is none that viewers know, and None where EXIF is damaged."""
+    """The EXIF orientation, 1 to 8: 1 (upright) if there is no valid tag, and None if the EXIF data are corrupt."""
     try:
         tag = image.getexif().get(ORIENTATION_TAG)
     except SyntaxError:

@@ -1,64 +1,83 @@
-"""What the checks found, for pull requests: short, in Markdown as GitHub reads it."""
+"""The report for pull requests: short, in GitHub's Markdown."""
 
 import html
 import re
 
+import jinja2
+
 from pipeline.core.formatting import format_percent, pluralize
-from pipeline.validation.outcome import Outcome
-from pipeline.validation.run import Validation
+from pipeline.validation.run import ValidationResult
 
-QUIET = ("passed", "off", "not run")
+COLLAPSED_STATUSES = ("passed", "off", "not run")
+"""The results of these statuses are collapsed."""
+
+# Markdown recognizes tables and lists only after an empty line.
+TEMPLATE = """\
+## {{ dataset }}: {{ "fails" if failures else "passes" }}
+
+{% for failure in failures %}
+- **{{ failure }}**
+{% endfor %}
+
+{{ counts }}; {{ quarantined_rows }} in quarantine ({{ quarantined }}, the limit is {{ limit }}).
+
+{% if findings %}
+| check | severity | status | found | first |
+| --- | --- | --- | --- | --- |
+{% for result in findings %}
+| {{ result.name }} | {{ result.severity }} | {{ result.status }} | {{ "{:,}".format(result.count) }} |\
+ {{ result.examples[0] }} |
+{% endfor %}
+
+{% endif %}
+<details><summary>{{ collapsed_counts }}</summary>
+
+| check | severity | status | thresholds | measured |
+| --- | --- | --- | --- | --- |
+{% for result in collapsed %}
+| {{ result.name }} | {{ result.severity }} | {{ result.status }} | {{ result.thresholds | thresholds }} |\
+ {{ result.measured }} |
+{% endfor %}
+
+</details>
+"""
 
 
-def as_markdown(dataset: str, validation: Validation) -> str:
-    """Verdict, counts, what was found, and the other checks folded away."""
-    failures = validation.failures()
-    loud = [outcome for outcome in validation.outcomes if outcome.status not in QUIET]
-    quiet = [outcome for outcome in validation.outcomes if outcome.status in QUIET]
-    lines = [f"## {escaped(dataset)}: {'fails' if failures else 'passes'}", ""]
-    lines += [f"- **{escaped(failure)}**" for failure in failures]
-    lines += [
-        "",
-        f"{validation.overview.counts()}; {pluralize(validation.quarantine.num_rows, 'row', 'rows')} in quarantine "
-        f"({format_percent(validation.quarantined_fraction)}, allowed are {format_percent(validation.max_quarantined_fraction)}).",
-        "",
-    ]
-    if loud:
-        lines += _table(("check", "severity", "status", "found", "first"), [_loud(outcome) for outcome in loud])
-    counts = ", ".join(
-        f"{number} {status}"
-        for status in QUIET
-        if (number := sum(outcome.status == status for outcome in validation.outcomes))
+def as_markdown(dataset: str, validation: ValidationResult) -> str:
+    """The verdict, the counts and the findings; the other checks are collapsed."""
+    collapsed = [result for result in validation.results if result.status in COLLAPSED_STATUSES]
+    numbers = {status: sum(result.status == status for result in collapsed) for status in COLLAPSED_STATUSES}
+    return _template().render(
+        dataset=dataset,
+        failures=validation.failures(),
+        counts=validation.statistics.format_counts(),
+        quarantined_rows=pluralize(validation.quarantine.num_rows, "row", "rows"),
+        quarantined=format_percent(validation.quarantined_fraction),
+        limit=format_percent(validation.max_quarantined_fraction),
+        findings=[result for result in validation.results if result.status not in COLLAPSED_STATUSES],
+        collapsed=collapsed,
+        collapsed_counts=", ".join(f"{number} {status}" for status, number in numbers.items() if number),
     )
-    lines += [f"<details><summary>{counts}</summary>", ""]
-    lines += _table(("check", "severity", "status", "thresholds", "measured"), [_quiet(outcome) for outcome in quiet])
-    return "\n".join([*lines, "</details>", ""])
 
 
-def escaped(text: str) -> str:
-    r"""Text that stays text, in a table too, whatever a file is called.
+def escape_markdown(text: object) -> str:
+    r"""Text on one line without any markup, in tables too, whatever the name of a file is.
 
-    >>> escaped("a|b\n<c> *d*")
+    >>> escape_markdown("a|b\n<c> *d*")
     'a\\|b &lt;c&gt; \\*d\\*'
     """
-    words = html.escape(" ".join(text.split()), quote=False)
-    return re.sub(r"[\\`*\[\]|~]|\b_|_\b", r"\\\g<0>", words)
+    line = html.escape(" ".join(str(text).split()), quote=False)
+    return re.sub(r"[\\`*\[\]|~]|\b_|_\b", r"\\\g<0>", line)
 
 
-def thresholds_text(outcome: Outcome) -> str:
-    """`name value` of each threshold."""
-    return ", ".join(f"{name} {value:g}" for name, value in outcome.thresholds.items())
+def _template() -> jinja2.Template:
+    """The template; every value in it is escaped."""
+    environment = jinja2.Environment(
+        finalize=escape_markdown, undefined=jinja2.StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    environment.filters["thresholds"] = _format_thresholds
+    return environment.from_string(TEMPLATE)
 
 
-def _loud(outcome: Outcome) -> tuple[str, ...]:
-    return outcome.name, outcome.severity, outcome.status, f"{outcome.count:,}", outcome.examples[0]
-
-
-def _quiet(outcome: Outcome) -> tuple[str, ...]:
-    return outcome.name, outcome.severity, outcome.status, thresholds_text(outcome), outcome.measured
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    labeled_boxes = tuple("---" for _ in header)
-    cells = [tuple(map(escaped, row)) for row in rows]
-    return [*(f"| {' | '.join(row)} |" for row in (header, labeled_boxes, *cells)), ""]
+def _format_thresholds(thresholds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in thresholds.items())

@@ -1,4 +1,4 @@
-"""The tables, checked: what passes goes on, what fails goes to quarantine with its reason and its place."""
+"""Runs all checks of a dataset."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,121 +10,156 @@ from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_percent
 from pipeline.datasets.annotations import Tables
-from pipeline.validation.base import BoxCheck, Check, DatasetCheck, DriftCheck, ImageCheck
+from pipeline.validation.base import (
+    BoxCheck,
+    Check,
+    CheckResult,
+    DatasetCheck,
+    DriftCheck,
+    Findings,
+    ImageCheck,
+    Status,
+)
 from pipeline.validation.box_checks import ImageQuarantined
 from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.joins import boxes_with_images, images_with_files
-from pipeline.validation.outcome import Outcome, Status
 from pipeline.validation.row_checks import apply_row_checks
 from pipeline.validation.statistics import DatasetStatistics
 
 IMAGE_QUARANTINED = "image_quarantined"
-"""Reason of the boxes of a refused image, which go with it."""
+"""Reason for the quarantine of the boxes of a quarantined image."""
 
 
 @dataclass(frozen=True)
-class Validation:
-    """What passed, with its files (schema.FILES), what did not (schema.QUARANTINE), and what the checks found.
+class ValidationResult:
+    """The result of all checks of a dataset.
 
-    given_rows: images and boxes before the checks. max_quarantined_fraction: how many of them may be in quarantine, 0..1.
+    Attributes:
+        accepted: the rows that passed.
+        files: the files of the accepted images, schema.FILES.
+        quarantine: the rejected rows, schema.QUARANTINE.
+        statistics: of the accepted rows.
+        results: one result per check.
+        num_input_rows: number of images and boxes before the checks.
+        max_quarantined_fraction: the fraction of them that may be quarantined, 0..1.
+
     """
 
     accepted: Tables
     files: pa.Table
     quarantine: pa.Table
-    overview: DatasetStatistics
-    outcomes: list[Outcome]
-    given_rows: int
+    statistics: DatasetStatistics
+    results: list[CheckResult]
+    num_input_rows: int
     max_quarantined_fraction: float
 
     @property
     def quarantined_fraction(self) -> float:
-        """Of the rows of images and boxes together, 0..1."""
-        return self.quarantine.num_rows / max(1, self.given_rows)
+        """Fraction of images and boxes together that are quarantined, 0..1."""
+        return self.quarantine.num_rows / max(1, self.num_input_rows)
 
     def failures(self) -> list[str]:
-        """Why the dataset as a whole does not pass; empty where it does."""
-        found = []
+        """Why the dataset as a whole fails; empty if it passes."""
+        failures = []
         if not self.accepted.boxes.num_rows:
-            found.append(f"no {'boxes' if self.accepted.images.num_rows else 'images'} passed the checks")
+            failures.append(f"no {'boxes' if self.accepted.images.num_rows else 'images'} passed the checks")
         if self.quarantined_fraction > self.max_quarantined_fraction:
-            refusing = [outcome for outcome in self.outcomes if outcome.status == "quarantined"]
-            found.append(
-                f"{self.quarantine.num_rows} of {self.given_rows} rows ({format_percent(self.quarantined_fraction)}) are in "
-                f"quarantine, allowed are {format_percent(self.max_quarantined_fraction)} "
-                f"({', '.join(f'{outcome.name} {outcome.count}' for outcome in refusing)}; "
-                f"first: {refusing[0].examples[0]})"
+            rejecting = [result for result in self.results if result.status == "quarantined"]
+            failures.append(
+                f"{self.quarantine.num_rows} of {self.num_input_rows} rows "
+                f"({format_percent(self.quarantined_fraction)}) are in quarantine, the limit is "
+                f"{format_percent(self.max_quarantined_fraction)} "
+                f"({', '.join(f'{result.name} {result.count}' for result in rejecting)}; "
+                f"first: {rejecting[0].examples[0]})"
             )
-        return found + [
-            f"{outcome.name} found {outcome.count}, first: {outcome.examples[0]}"
-            for outcome in self.outcomes
-            if outcome.status == "failed"
+        return failures + [
+            f"{result.name} found {result.count}, first: {result.examples[0]}"
+            for result in self.results
+            if result.status == "failed"
         ]
 
 
-def validate(tables: Tables, files: pa.Table, limits: ValidateConfig, checks: Checks) -> Validation:
-    """Run all checks but those of drift; `files` (schema.FILES) says what `inspect` found.
+def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: Checks) -> ValidationResult:
+    """Run all checks but those of drift.
 
-    A row is refused by the first check with severity "error" that it breaks; a refused image takes its boxes with it.
+    A row is rejected by the first check of severity "error" that it violates. The boxes of a rejected image are
+    rejected too.
+
+    Args:
+        tables: the dataset as published.
+        files: the result of the stage `inspect`, schema.FILES.
+        config: the dataset's `validate` section.
+        checks: all checks, with the dataset's own thresholds.
+
     """
     images = apply_row_checks(
-        "images", images_with_files(tables.images, files), schema.IMAGES, of_kind(checks, ImageCheck)
+        "images", images_with_files(tables.images, files), schema.IMAGES, checks_of_type(checks, ImageCheck)
     )
-    accepted_images = images.table.select(schema.IMAGES.names)
+    accepted_images = images.accepted.select(schema.IMAGES.names)
     boxes = apply_row_checks(
         "boxes",
         boxes_with_images(tables, accepted_images),
         schema.BOXES,
-        {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **of_kind(checks, BoxCheck)},
+        {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **checks_of_type(checks, BoxCheck)},
     )
-    accepted = Tables(accepted_images, boxes.table.select(schema.BOXES.names), tables.categories)
-    overview = DatasetStatistics.of(accepted)
-    return Validation(
+    accepted = Tables(accepted_images, boxes.accepted.select(schema.BOXES.names), tables.categories)
+    statistics = DatasetStatistics.of(accepted)
+    dataset_results = [
+        _dataset_result(name, check, check.measure(statistics) if check.severity != "off" else None)
+        for name, check in checks_of_type(checks, DatasetCheck).items()
+    ]
+    return ValidationResult(
         accepted=accepted,
         files=files.filter(pc.is_in(files["image_id"], value_set=accepted_images["image_id"].combine_chunks())),
         quarantine=pa.concat_tables([images.quarantine, boxes.quarantine]),
-        overview=overview,
-        outcomes=[
-            *images.outcomes,
-            *boxes.outcomes,
-            *(judged(name, check, overview) for name, check in of_kind(checks, DatasetCheck).items()),
-        ],
-        given_rows=tables.images.num_rows + tables.boxes.num_rows,
-        max_quarantined_fraction=limits.max_quarantined_fraction,
+        statistics=statistics,
+        results=[*images.results, *boxes.results, *dataset_results],
+        num_input_rows=tables.images.num_rows + tables.boxes.num_rows,
+        max_quarantined_fraction=config.max_quarantined_fraction,
     )
 
 
-def drift(checks: Checks, before: DatasetStatistics | BoxlineError | str, now: DatasetStatistics) -> list[Outcome]:
-    """The checks against an earlier version. Where there is none, `before` says why, and no check is run.
+def run_drift_checks(
+    checks: Checks, before: DatasetStatistics | BoxlineError | str, now: DatasetStatistics
+) -> list[CheckResult]:
+    """Run the checks against an earlier version.
 
-    Where there is one that cannot be read, `before` is what went wrong, and a check of severity "error" fails: nobody
-    knows then whether the data has moved.
+    Args:
+        checks: all checks.
+        before: statistics of the earlier version; a text if there is none, which says why; or the error if it cannot
+            be read. With an error, the checks of severity "error" fail, because the drift is unknown.
+        now: statistics of the current version.
+
     """
-    found = of_kind(checks, DriftCheck).items()
+    drift_checks = checks_of_type(checks, DriftCheck).items()
     if isinstance(before, DatasetStatistics):
-        return [judged(name, check, before, now) for name, check in found]
-    return [_not_run(name, check, str(before), is_fault=isinstance(before, BoxlineError)) for name, check in found]
+        return [
+            _dataset_result(name, check, check.measure(before, now) if check.severity != "off" else None)
+            for name, check in drift_checks
+        ]
+    return [
+        _not_run(name, check, str(before), is_error=isinstance(before, BoxlineError)) for name, check in drift_checks
+    ]
 
 
-def _not_run(name: str, check: DriftCheck, reason: str, *, is_fault: bool) -> Outcome:
-    if is_fault and check.severity == "error":
-        return Outcome.of(name, check, "failed", 1, reason, [reason])
-    return Outcome.of(name, check, "off" if check.severity == "off" else "not run", measured=reason)
+CheckT = TypeVar("CheckT", bound=Check)
 
 
-Kind = TypeVar("Kind", bound=Check)
+def checks_of_type(checks: Checks, check_type: type[CheckT]) -> dict[str, CheckT]:
+    """The checks that are instances of `check_type`, by name, in the order of `Checks`."""
+    return {name: check for name, check in checks if isinstance(check, check_type)}
 
 
-def of_kind(checks: Checks, kind: type[Kind]) -> dict[str, Kind]:
-    """The checks of that kind by name, in order."""
-    return {name: check for name, check in checks if isinstance(check, kind)}
-
-
-def judged(name: str, check: DatasetCheck | DriftCheck, *overviews: DatasetStatistics) -> Outcome:
-    """The outcome of a check of whole datasets."""
-    if check.severity == "off":
-        return Outcome.of(name, check, "off")
-    findings = check.findings(*overviews)
-    count = len(findings.broken)
+def _dataset_result(name: str, check: Check, findings: Findings | None) -> CheckResult:
+    """The result of a check of whole datasets; `findings` is None if it is off."""
+    if findings is None:
+        return CheckResult.of(name, check, "off")
+    count = len(findings.violations)
     status: Status = "passed" if not count else "failed" if check.severity == "error" else "warned"
-    return Outcome.of(name, check, status, count, findings.measured, findings.broken)
+    return CheckResult.of(name, check, status, count, findings.measured, findings.violations)
+
+
+def _not_run(name: str, check: DriftCheck, reason: str, *, is_error: bool) -> CheckResult:
+    if is_error and check.severity == "error":
+        return CheckResult.of(name, check, "failed", 1, reason, [reason])
+    return CheckResult.of(name, check, "off" if check.severity == "off" else "not run", measured=reason)

@@ -1,4 +1,4 @@
-"""What is in the tables, as numbers: the ground of the checks of whole datasets, and of the report."""
+"""Statistics of a dataset, for the checks of whole datasets and for the reports."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,24 @@ from pipeline.validation.joins import split_names
 
 @dataclass(frozen=True)
 class DatasetStatistics:
-    """Counts and sizes. S splits, training first; C classes in the order of class_index; N objects.
+    """Counts and sizes of S splits, training first; C classes in the order of class_index; N objects.
 
-    A crowd is a region to ignore and no object; it counts as a box all the same.
-    images, images_without_boxes, boxes: by split, [S].
-    crowds: how many of the boxes are crowds.
-    objects: by class and split, [C, S].
-    shorter_sides: of each object, pixels, [N].
-    relative_sides: the square root of each object's share of its image, [N]: the side of a square that large.
-    boxes_per_image: of each image, [images].
+    A crowd region is a box, but not an object.
+
+    Attributes:
+        splits: names of the splits, [S].
+        category_ids: ids of the classes, [C].
+        names: names of the classes, [C].
+        images: number of images of each split, [S].
+        images_without_boxes: the same of images without boxes, [S].
+        boxes: number of boxes of each split, [S].
+        crowds: number of boxes that are crowd regions.
+        objects: number of objects of each class and split, [C, S].
+        shorter_sides: shorter side of each object in pixels, [N].
+        relative_sides: square root of the fraction of its image that each object covers, [N]; the relative side of a
+            square of that area.
+        boxes_per_image: number of boxes of each image, [images].
+
     """
 
     splits: list[str]
@@ -37,18 +46,21 @@ class DatasetStatistics:
     relative_sides: NDArray[np.float64]
     boxes_per_image: NDArray[np.int64]
 
-    def counts(self) -> str:
-        """How many images, boxes and categories there are, in words."""
-        numbers = [
+    def format_counts(self) -> str:
+        """The numbers of images, boxes and categories as text."""
+        counts = [
             pluralize(int(self.images.sum()), "image", "images"),
             pluralize(int(self.boxes.sum()), "box", "boxes"),
             pluralize(len(self.names), "category", "categories"),
         ]
-        return ", ".join(numbers)
+        return ", ".join(counts)
 
     @classmethod
     def of(cls, tables: Tables) -> "DatasetStatistics":
-        """Of tables that passed the checks of rows. Sizes that are none, where such rows may stay, are left out."""
+        """Compute the statistics of tables that passed the checks of rows.
+
+        Boxes without a valid size, which those checks may permit, are counted but have no sides.
+        """
         splits = split_names(tables.images)
         split_of_image = _index(tables.images["split"], pa.array(splits, pa.string()))
         image_rows = _index(tables.boxes["image_id"], tables.images["image_id"].combine_chunks())

@@ -290,7 +290,7 @@ def run_stages(folder: Path) -> Kept | str:
     tables = {path.stem: pq.read_table(path) for path in (folder / "validate").iterdir()}
     refused = tuple((row["table"], row["row_id"], row["reason"]) for row in tables["quarantine"].to_pylist())
     if failure:
-        assert failure.startswith(f"{folder.name} does not pass: no boxes passed the checks. ")
+        assert failure.startswith(f"{folder.name} fails validation: no boxes passed the checks. ")
         assert list(tables) == ["quarantine"]
         return Kept(0, 0, refused)
     images = tables["images"].filter(pc.not_equal(tables["images"]["file_name"], OTHER))

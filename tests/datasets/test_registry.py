@@ -1,6 +1,5 @@
 """Every dataset has all parts, and each part is imported only on request."""
 
-import itertools
 import subprocess
 import sys
 

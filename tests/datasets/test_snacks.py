@@ -15,8 +15,8 @@ from pipeline.core.errors import BoxlineError
 from pipeline.datasets.snacks.reader import SnacksReader
 from pipeline.datasets.snacks.sample import SampleConfig, SnacksSampleWriter, draw_scene
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
-from pipeline.validation.config import checks_of
-from pipeline.validation.run import validate
+from pipeline.validation.config import parse_checks
+from pipeline.validation.run import run_checks
 from tests.support.scenes import files_of
 from tests.support.stages import run_stage
 from tests.support.tiny_project import PROJECT
@@ -213,8 +213,8 @@ def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinate
     """As the checks refuse such boxes of every dataset."""
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
     tables = SnacksReader().read(tmp_path)
-    refused = validate(
-        tables, files_of(tables.images), *checks_of(load_params(PROJECT / "params.yaml"), "snacks")
+    refused = run_checks(
+        tables, files_of(tables.images), *parse_checks(load_params(PROJECT / "params.yaml"), "snacks")
     ).quarantine
     assert [(row["table"], row["row_id"], row["image_id"], row["reason"]) for row in refused.to_pylist()] == [
         ("boxes", 4, 4, reason)
@@ -280,7 +280,7 @@ def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> N
     sizes = {(row["width"], row["height"]) for row in tables.images.to_pylist()}
     assert {min(size) for size in sizes} == {256}
     assert {width > height for width, height in sizes} == {True, False}
-    checked = validate(tables, files_of(tables.images), *checks_of(load_params(PROJECT / "params.yaml"), "snacks"))
+    checked = run_checks(tables, files_of(tables.images), *parse_checks(load_params(PROJECT / "params.yaml"), "snacks"))
     assert checked.quarantine.num_rows == 0
 
 

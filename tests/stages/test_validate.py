@@ -61,10 +61,10 @@ def test_too_many_bad_rows_leave_the_reports_and_the_quarantine_and_nothing_half
     with pytest.raises(BoxlineError) as raised:
         run([*BOXES, NEGATIVE], allowed=0.1)
     assert str(raised.value) == (
-        "coco does not pass: 1 of 7 rows (14.3 %) are in quarantine, allowed are 10 % (box_size_not_positive 1; "
-        "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4). reports/validate.html and "
-        "out/quarantine.parquet show more. Correct the data, or change `checks` or datasets.coco.validate in "
-        "params.yaml."
+        "coco fails validation: 1 of 7 rows (14.3 %) are in quarantine, the limit is 10 % (box_size_not_positive 1; "
+        "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4). For details see "
+        "reports/validate.html and out/quarantine.parquet. Correct the data, or change `checks` or "
+        "datasets.coco.validate in params.yaml."
     )
     assert written() == ["out/quarantine.parquet", *REPORTS]
     assert read_table(Path("out/quarantine.parquet"), schema.QUARANTINE)["reason"].to_pylist() == [

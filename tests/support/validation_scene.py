@@ -1,4 +1,4 @@
-"""Tables that pass every check, to be broken in one place. Two images, two classes, one box of each in each image."""
+"""Tables that pass every check, for tests that change one thing. Two images, two classes, a box of each per image."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import pyarrow as pa
 from pipeline.core import schema
 from pipeline.core.config import load_params, parse_config
 from pipeline.datasets.annotations import Tables, categories_table
+from pipeline.validation.base import CheckResult
 from pipeline.validation.config import Checks, ValidateConfig
-from pipeline.validation.outcome import Outcome
-from pipeline.validation.run import Validation, validate
+from pipeline.validation.run import ValidationResult, run_checks
 from tests.support.scenes import box, files_of, image
 from tests.support.tiny_project import PROJECT
 
@@ -25,10 +25,10 @@ BOXES = [
     box(6, 3, 5, (5, 7, 30, 21)),
 ]
 
-SHARED = load_params(PROJECT / "params.yaml").checks
+CHECK_PARAMS = load_params(PROJECT / "params.yaml").checks
 
-# What would speak up in every small scene. The tests of these checks set their own.
-SMALL_SCENE = {
+# Thresholds that every small scene would violate. The tests of these checks set their own.
+SMALL_SCENE_THRESHOLDS = {
     "class_rare": {"min_boxes": 1},
     "too_many_images_without_boxes": {"max_fraction": 0.75},
     "too_many_small_boxes": {"max_fraction": 0.5},
@@ -37,9 +37,13 @@ SMALL_SCENE = {
 
 
 def checks(**changed: Row) -> Checks:
-    """Those of params.yaml, with keys changed by name."""
-    changed = {name: SMALL_SCENE.get(name, {}) | changed.get(name, {}) for name in SMALL_SCENE | changed}
-    return parse_config(SHARED | {name: SHARED[name] | keys for name, keys in changed.items()}, Checks, "checks")
+    """The checks of params.yaml, with keys changed by the name of the check."""
+    changed = {
+        name: SMALL_SCENE_THRESHOLDS.get(name, {}) | changed.get(name, {}) for name in SMALL_SCENE_THRESHOLDS | changed
+    }
+    return parse_config(
+        CHECK_PARAMS | {name: CHECK_PARAMS[name] | keys for name, keys in changed.items()}, Checks, "checks"
+    )
 
 
 def checked(
@@ -48,23 +52,23 @@ def checked(
     *,
     categories: tuple[str, ...] = ("cat", "dog"),
     files: Sequence[Row] = (),
-    allowed: float = 1.0,
+    max_quarantined_fraction: float = 1.0,
     **changed: Row,
-) -> Validation:
-    """The checks over that scene. `files` changes what `inspect` found of so many last images."""
+) -> ValidationResult:
+    """Run the checks on the scene. `files` changes the files of the last images."""
     images, boxes = IMAGES if images is None else images, BOXES if boxes is None else boxes
     tables = tables_of(images, boxes, categories)
-    facts = files_of(tables.images).to_pylist()
-    for row, changes in zip(facts[len(facts) - len(files) :], files, strict=True):
+    file_rows = files_of(tables.images).to_pylist()
+    for row, changes in zip(file_rows[len(file_rows) - len(files) :], files, strict=True):
         row |= changes
-    limits = ValidateConfig(max_quarantined_fraction=allowed)
-    return validate(tables, pa.Table.from_pylist(facts, schema.FILES), limits, checks(**changed))
+    config = ValidateConfig(max_quarantined_fraction=max_quarantined_fraction)
+    return run_checks(tables, pa.Table.from_pylist(file_rows, schema.FILES), config, checks(**changed))
 
 
-def validated(tables: Tables, allowed: float = 1.0) -> Validation:
-    """The checks of params.yaml over any tables whose files are as the rows say."""
-    limits = ValidateConfig(max_quarantined_fraction=allowed)
-    return validate(tables, files_of(tables.images), limits, parse_config(SHARED, Checks, "checks"))
+def validated(tables: Tables, max_quarantined_fraction: float = 1.0) -> ValidationResult:
+    """Run the checks of params.yaml on any tables, with files that agree with the rows."""
+    config = ValidateConfig(max_quarantined_fraction=max_quarantined_fraction)
+    return run_checks(tables, files_of(tables.images), config, parse_config(CHECK_PARAMS, Checks, "checks"))
 
 
 def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = ("cat", "dog")) -> Tables:
@@ -76,11 +80,11 @@ def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = (
     )
 
 
-def found(validation: Validation) -> dict[str, int]:
-    """By check how much it found, where it found something."""
-    return {outcome.name: outcome.count for outcome in validation.outcomes if outcome.count}
+def violation_counts(validation: ValidationResult) -> dict[str, int]:
+    """The number of violations of each check that has any."""
+    return {result.name: result.count for result in validation.results if result.count}
 
 
-def outcome(validation: Validation, name: str) -> Outcome:
-    [one] = [one for one in validation.outcomes if one.name == name]
-    return one
+def result_of(validation: ValidationResult, name: str) -> CheckResult:
+    [result] = [result for result in validation.results if result.name == name]
+    return result

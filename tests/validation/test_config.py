@@ -8,7 +8,7 @@ from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.validation.base import Check
 from pipeline.validation.box_checks import BoxOutsideImage
-from pipeline.validation.config import Checks, checks_of
+from pipeline.validation.config import Checks, parse_checks
 from tests.support.tiny_project import PROJECT
 
 PROJECTS = load_params(PROJECT / "params.yaml")
@@ -25,7 +25,7 @@ def loaded(shared: dict[str, Any] | None = None, **own: Any) -> Params:
 
 
 def test_a_dataset_has_the_shared_checks() -> None:
-    validate, checks = checks_of(
+    validate, checks = parse_checks(
         loaded({"box_outside_image": {"severity": "warning", "tolerance_pixels": 2.5}}), "coco"
     )
     assert validate.max_quarantined_fraction == 0.25
@@ -34,10 +34,10 @@ def test_a_dataset_has_the_shared_checks() -> None:
 
 def test_a_dataset_says_only_what_is_different() -> None:
     changed = loaded(box_outside_image={"tolerance_pixels": 4}, image_tiny={"severity": "off"})
-    _, checks = checks_of(changed, "coco")
+    _, checks = parse_checks(changed, "coco")
     assert checks.box_outside_image == BoxOutsideImage(severity="error", tolerance_pixels=4)
     assert (checks.image_tiny.severity, checks.image_tiny.min_side_pixels) == ("off", 32)
-    assert checks_of(changed, "snacks")[1].box_outside_image.tolerance_pixels == 1
+    assert parse_checks(changed, "snacks")[1].box_outside_image.tolerance_pixels == 1
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,9 @@ def test_a_dataset_says_only_what_is_different() -> None:
         ),
         pytest.param(
             lambda: loaded(class_dominant={"max_fraction": 50}),
-            "params.yaml: datasets.coco.validate.checks.class_dominant.max_fraction: received 50, expected a number <= 1.",
-            id="a share that is none",
+            "params.yaml: datasets.coco.validate.checks.class_dominant.max_fraction: received 50, "
+            "expected a number <= 1.",
+            id="fraction above 1",
         ),
         pytest.param(
             lambda: loaded(image_tiny="off"),
@@ -80,27 +81,26 @@ def test_a_dataset_says_only_what_is_different() -> None:
         ),
         pytest.param(
             lambda: loaded(image_unknown={"severity": "warning"}),
-            "params.yaml: datasets.coco.validate.checks.image_unknown.severity: received 'warning', "
-            "expected 'error'.",
+            "params.yaml: datasets.coco.validate.checks.image_unknown.severity: received 'warning', expected 'error'.",
             id="a key is an error always",
         ),
     ],
 )
 def test_a_mistake_is_named_with_its_path(parameters: Any, message: str) -> None:
     with pytest.raises(BoxlineError) as raised:
-        checks_of(parameters(), "coco")
+        parse_checks(parameters(), "coco")
     assert str(raised.value) == message
 
 
 def test_a_check_that_is_missing_is_named() -> None:
     shared = {name: keys for name, keys in PROJECTS.checks.items() if name != "box_duplicated"}
     with pytest.raises(BoxlineError) as raised:
-        checks_of(PROJECTS.model_copy(update={"checks": shared}), "coco")
+        parse_checks(PROJECTS.model_copy(update={"checks": shared}), "coco")
     assert str(raised.value) == "params.yaml: checks: the key 'box_duplicated' is missing."
 
 
 def test_every_check_says_what_it_means_in_a_short_sentence() -> None:
-    for name, check in checks_of(PROJECTS, "coco")[1]:
+    for name, check in parse_checks(PROJECTS, "coco")[1]:
         assert isinstance(check, Check)
         meaning = check.meaning()
         assert 20 < len(meaning) < 200, name

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from pipeline.validation.base import DatasetCheck
-from pipeline.validation.run import of_kind
+from pipeline.validation.run import checks_of_type
 from tests.support.scenes import box, image
-from tests.support.validation_scene import BOXES, IMAGES, checked, checks, found, outcome
+from tests.support.validation_scene import BOXES, IMAGES, checked, checks, result_of, violation_counts
 
 CAT, DOG = 2, 5
 
@@ -78,36 +78,36 @@ def test_a_check_finds_its_own_fault_and_no_other(
     name: str, broken: dict[str, Any], findings: list[str], fine: dict[str, Any]
 ) -> None:
     validation = checked(**broken)
-    assert found(validation) == {name: len(findings)}
-    assert list(outcome(validation, name).examples) == findings
-    assert found(checked(**fine)) == {}
+    assert violation_counts(validation) == {name: len(findings)}
+    assert list(result_of(validation, name).examples) == findings
+    assert violation_counts(checked(**fine)) == {}
 
 
 def test_every_check_of_datasets_is_tested_here() -> None:
-    assert {case[0] for case in CASES} == set(of_kind(checks(), DatasetCheck))
+    assert {case[0] for case in CASES} == set(checks_of_type(checks(), DatasetCheck))
 
 
 def test_a_class_that_is_nowhere_is_no_rare_one_too() -> None:
     validation = checked(boxes=boxes((4, 0), (1, 0)), class_rare={"min_boxes": 3}, class_dominant={"max_fraction": 1.0})
-    assert found(validation) == {"class_without_boxes": 2}
+    assert violation_counts(validation) == {"class_without_boxes": 2}
 
 
 def test_crowds_are_no_objects() -> None:
     crowd = box(20, 7, DOG, (1, 2, 30, 40), is_crowd=True)
-    assert found(checked(boxes=[*boxes((2, 1), (1, 0)), crowd])) == {"class_without_boxes": 1}
-    assert found(checked(boxes=[*BOXES, crowd | {"width": 1.0}], too_many_small_boxes={"max_fraction": 0.0})) == {
-        "box_area_exceeds_box": 1
-    }
+    assert violation_counts(checked(boxes=[*boxes((2, 1), (1, 0)), crowd])) == {"class_without_boxes": 1}
+    assert violation_counts(
+        checked(boxes=[*BOXES, crowd | {"width": 1.0}], too_many_small_boxes={"max_fraction": 0.0})
+    ) == {"box_area_exceeds_box": 1}
 
 
 def test_one_class_alone_dominates_nobody() -> None:
     only_cats = [one | {"category_id": CAT} for one in BOXES]
-    assert found(checked(boxes=only_cats, categories=("cat",))) == {}
+    assert violation_counts(checked(boxes=only_cats, categories=("cat",))) == {}
 
 
 def test_what_was_measured_is_told_where_all_is_well() -> None:
     validation = checked(boxes=boxes((5, 1), (3, 1)))
-    measured = {name: outcome(validation, name).measured for name in of_kind(checks(), DatasetCheck)}
+    measured = {name: result_of(validation, name).measured for name in checks_of_type(checks(), DatasetCheck)}
     assert measured == {
         "category_name_empty": "2 categories",
         "category_name_duplicated": "2 categories",
@@ -122,10 +122,10 @@ def test_what_was_measured_is_told_where_all_is_well() -> None:
 def test_an_error_of_a_whole_dataset_fails_it_and_refuses_no_row() -> None:
     broken = {"boxes": boxes((2, 1), (1, 0))}
     validation = checked(**broken, class_without_boxes={"severity": "error"})
-    assert outcome(validation, "class_without_boxes").status == "failed"
+    assert result_of(validation, "class_without_boxes").status == "failed"
     assert validation.quarantine.num_rows == 0
     assert validation.failures() == ["class_without_boxes found 1, first: dog has no box in val"]
     assert checked(**broken).failures() == []
-    assert outcome(checked(**broken), "class_without_boxes").status == "warned"
+    assert result_of(checked(**broken), "class_without_boxes").status == "warned"
     off = checked(**broken, class_without_boxes={"severity": "off"})
-    assert (outcome(off, "class_without_boxes").status, found(off)) == ("off", {})
+    assert (result_of(off, "class_without_boxes").status, violation_counts(off)) == ("off", {})

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.validation.base import DriftCheck
-from pipeline.validation.drift_checks import largest_gap
-from pipeline.validation.outcome import Outcome
-from pipeline.validation.run import drift, of_kind
+from pipeline.validation.base import CheckResult, DriftCheck
+from pipeline.validation.drift_checks import kolmogorov_smirnov_distance
+from pipeline.validation.run import checks_of_type, run_drift_checks
 from tests.support.scenes import box, image
 from tests.support.validation_scene import IMAGES, checked, checks
 from tests.validation.test_dataset_checks import CAT, DOG, boxes
@@ -19,8 +18,8 @@ from tests.validation.test_dataset_checks import CAT, DOG, boxes
 BEFORE: dict[str, Any] = {"boxes": boxes((4, 2), (2, 2))}
 
 
-def drifted(name: str, now: dict[str, Any], before: dict[str, Any] | None = None, **changed: Any) -> Outcome:
-    found = drift(checks(**changed), checked(**(before or BEFORE)).overview, checked(**now).overview)
+def drifted(name: str, now: dict[str, Any], before: dict[str, Any] | None = None, **changed: Any) -> CheckResult:
+    found = run_drift_checks(checks(**changed), checked(**(before or BEFORE)).statistics, checked(**now).statistics)
     [one] = [one for one in found if one.name == name]
     return one
 
@@ -56,16 +55,16 @@ def test_the_limit_is_the_distance_by_hand(
 
 
 def test_every_check_of_drift_is_tested_here() -> None:
-    assert {case[0] for case in CASES} == set(of_kind(checks(), DriftCheck))
+    assert {case[0] for case in CASES} == set(checks_of_type(checks(), DriftCheck))
 
 
 def test_the_same_data_has_not_moved() -> None:
-    for name in of_kind(checks(), DriftCheck):
+    for name in checks_of_type(checks(), DriftCheck):
         assert drifted(name, BEFORE, **{name: {next(iter(checks_keys(name))): 0.0}}).status == "passed"
 
 
 def checks_keys(name: str) -> dict[str, float]:
-    return of_kind(checks(), DriftCheck)[name].thresholds()
+    return checks_of_type(checks(), DriftCheck)[name].thresholds()
 
 
 def test_classes_are_matched_by_name_whatever_their_ids() -> None:
@@ -83,10 +82,10 @@ def test_a_class_that_came_takes_its_share() -> None:
 
 
 def test_without_an_earlier_version_nothing_is_run_and_the_reason_is_told() -> None:
-    found = drift(checks(drift_of_box_count={"severity": "off"}), "no tables at HEAD", checked().overview)
+    found = run_drift_checks(checks(drift_of_box_count={"severity": "off"}), "no tables at HEAD", checked().statistics)
     assert {one.name: (one.status, one.measured) for one in found} == {
         name: ("off" if name == "drift_of_box_count" else "not run", "no tables at HEAD")
-        for name in of_kind(checks(), DriftCheck)
+        for name in checks_of_type(checks(), DriftCheck)
     }
 
 
@@ -100,13 +99,13 @@ values = st.lists(st.floats(0, 1, width=16), min_size=1, max_size=20).map(np.arr
 
 
 @given(values, values)
-def test_the_largest_gap_is_that_of_the_two_staircases(one: np.ndarray, other: np.ndarray) -> None:
+def test_the_kolmogorov_smirnov_distance_is_that_of_the_two_staircases(one: np.ndarray, other: np.ndarray) -> None:
     places = [*one, *other]
     expected = max(abs(np.mean(one <= place) - np.mean(other <= place)) for place in places)
-    assert largest_gap(one, other) == pytest.approx(expected)
-    assert largest_gap(other, one) == pytest.approx(expected)
+    assert kolmogorov_smirnov_distance(one, other) == pytest.approx(expected)
+    assert kolmogorov_smirnov_distance(other, one) == pytest.approx(expected)
 
 
 def test_nothing_and_something_are_as_far_apart_as_can_be() -> None:
-    assert largest_gap(np.zeros(0), np.ones(3)) == 1
-    assert largest_gap(np.zeros(0), np.zeros(0)) == 0
+    assert kolmogorov_smirnov_distance(np.zeros(0), np.ones(3)) == 1
+    assert kolmogorov_smirnov_distance(np.zeros(0), np.zeros(0)) == 0

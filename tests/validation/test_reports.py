@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from pipeline.validation.html_report import write_page
+from pipeline.validation.html_report import write_validation_page
 from pipeline.validation.json_report import as_json
-from pipeline.validation.markdown_report import as_markdown, escaped
-from pipeline.validation.run import Validation, drift
+from pipeline.validation.markdown_report import as_markdown, escape_markdown
+from pipeline.validation.run import ValidationResult, run_drift_checks
 from tests.support.pages import watch
 from tests.support.scenes import box, image
 from tests.support.validation_scene import BOXES, IMAGES, checked, checks
@@ -25,14 +25,14 @@ STEPS = np.uint8(np.add.outer(np.arange(16), np.arange(16)) * 7 + 3).tobytes()
 
 
 @pytest.fixture(scope="module")
-def validation() -> Validation:
+def validation() -> ValidationResult:
     """One row refused, a crowd, an image without boxes, and two images of different splits that look alike."""
     images = [*IMAGES, image(5, "train") | {"file_name": NAME}, image(8)]
     boxes = [*BOXES, box(2, 7, 5, (1, 2, -3, 4)), box(3, 5, 2, (1, 2, 200, 150), is_crowd=True)]
     return checked(images, boxes, files=[{"thumbnail": RINGS}, {"thumbnail": STEPS}])
 
 
-def test_the_report_for_machines(validation: Validation) -> None:
+def test_the_report_for_machines(validation: ValidationResult) -> None:
     report = as_json(validation)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     found = {name: check for name, check in report.pop("checks").items() if check["count"]}
@@ -111,10 +111,10 @@ def test_the_report_for_machines(validation: Validation) -> None:
     }
 
 
-def test_the_report_for_pull_requests(validation: Validation) -> None:
+def test_the_report_for_pull_requests(validation: ValidationResult) -> None:
     lines = as_markdown("coco", validation).splitlines()
     assert lines[0] == "## coco: passes"
-    assert "4 images, 5 boxes, 2 categories; 1 row in quarantine (10 %, allowed are 100 %)." in lines
+    assert "4 images, 5 boxes, 2 categories; 1 row in quarantine (10 %, the limit is 100 %)." in lines
     table = [line for line in lines if line.startswith("| ")]
     assert table[0] == "| check | severity | status | found | first |"
     assert table[2] == (
@@ -135,16 +135,16 @@ def test_the_report_for_pull_requests(validation: Validation) -> None:
 
 
 def test_failures_come_first_in_a_pull_request() -> None:
-    text = as_markdown("coco", checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], allowed=0.1))
+    text = as_markdown("coco", checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], max_quarantined_fraction=0.1))
     assert text.startswith(
-        "## coco: fails\n\n- **1 of 7 rows (14.3 %) are in quarantine, allowed are 10 % (box_size_not_positive 1; "
+        "## coco: fails\n\n- **1 of 7 rows (14.3 %) are in quarantine, the limit is 10 % (box_size_not_positive 1; "
         "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4)**\n\n"
     )
 
 
 def test_checks_that_did_not_run_are_counted() -> None:
     validation = checked(image_tiny={"severity": "off"})
-    validation.outcomes.extend(drift(checks(), "no tables at HEAD", validation.overview))
+    validation.results.extend(run_drift_checks(checks(), "no tables at HEAD", validation.statistics))
     assert "<details><summary>28 passed, 1 off, 5 not run</summary>" in as_markdown("coco", validation)
 
 
@@ -158,20 +158,20 @@ def test_checks_that_did_not_run_are_counted() -> None:
     ],
 )
 def test_text_stays_text_in_markdown(text: str, expected: str) -> None:
-    assert escaped(text) == expected
+    assert escape_markdown(text) == expected
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def path(validation: Validation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def path(validation: ValidationResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = tmp_path_factory.mktemp("page") / "validate.html"
-    write_page(written, "coco", validation, validation.files)
+    write_validation_page(written, "coco", validation, validation.files)
     return written
 
 
-def test_the_page_holds_the_report_and_the_thumbnails(path: Path, validation: Validation) -> None:
+def test_the_page_holds_the_report_and_the_thumbnails(path: Path, validation: ValidationResult) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("</script") == 2
     [content] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
@@ -185,8 +185,8 @@ def test_the_page_holds_the_report_and_the_thumbnails(path: Path, validation: Va
     assert [row["reason"] for row in data["quarantine"]] == ["box_size_not_positive"]
 
 
-def test_the_same_findings_give_the_same_bytes(path: Path, validation: Validation, tmp_path: Path) -> None:
-    write_page(tmp_path / "again.html", "coco", validation, validation.files)
+def test_the_same_findings_give_the_same_bytes(path: Path, validation: ValidationResult, tmp_path: Path) -> None:
+    write_validation_page(tmp_path / "again.html", "coco", validation, validation.files)
     assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
 
 
@@ -245,8 +245,8 @@ def test_the_page_shows_similar_images_quarantine_and_balance(page: Page) -> Non
 
 @pytest.mark.slow
 def test_a_dataset_that_fails_says_why_at_the_top(browser: Browser, tmp_path: Path) -> None:
-    validation = checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], allowed=0.1)
-    write_page(tmp_path / "page.html", "coco", validation, validation.files)
+    validation = checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], max_quarantined_fraction=0.1)
+    write_validation_page(tmp_path / "page.html", "coco", validation, validation.files)
     opened = browser.new_page()
     opened.goto((tmp_path / "page.html").as_uri())
     assert opened.locator("h1").inner_text() == "Checks of coco: fails"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pipeline.validation.base import BoxCheck, ImageCheck
-from pipeline.validation.run import of_kind
+from pipeline.validation.run import checks_of_type
 from tests.support.scenes import box, image
-from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, checked, checks, found, outcome
+from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, checked, checks, result_of, violation_counts
 
 FILE = f"{7:064x}"  # the digest of VAL's
 
@@ -75,29 +75,29 @@ CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
 def test_a_check_finds_its_own_fault_and_no_other(
     name: str, broken: dict[str, Any], count: int, fine: dict[str, Any]
 ) -> None:
-    assert found(checked(**broken)) == {name: count}
-    assert found(checked(**fine)) == {}
+    assert violation_counts(checked(**broken)) == {name: count}
+    assert violation_counts(checked(**fine)) == {}
 
 
 def test_every_check_of_rows_is_tested_here() -> None:
-    known = of_kind(checks(), ImageCheck) | of_kind(checks(), BoxCheck)
+    known = checks_of_type(checks(), ImageCheck) | checks_of_type(checks(), BoxCheck)
     assert {case[0] for case in CASES} | {"image_id_duplicated", "image_similar_across_splits"} == set(known)
 
 
 def test_of_images_with_one_id_none_is_taken_for_the_right_one() -> None:
     validation = checked([*IMAGES, image(9), image(9, "train")], BOXES)
-    assert found(validation) == {"image_id_duplicated": 2}
+    assert violation_counts(validation) == {"image_id_duplicated": 2}
     assert validation.accepted.images["image_id"].to_pylist() == [7, 3]
 
 
 def test_a_refused_image_takes_its_boxes_with_it() -> None:
     validation = checked([VAL, TRAIN | {"width": 0}], files=[{"width": 0}])
-    assert found(validation) == {"image_size_not_positive": 1, "image_quarantined": 2}
+    assert violation_counts(validation) == {"image_size_not_positive": 1, "image_quarantined": 2}
     assert validation.accepted.boxes["box_id"].to_pylist() == [1, 9]
 
 
 def test_a_row_is_refused_once_by_the_first_check_that_it_breaks() -> None:
-    assert found(checked(boxes=[*BOXES, box(0, 8, 4, (math.nan, 2, -3, 4))])) == {"box_id_below_one": 1}
+    assert violation_counts(checked(boxes=[*BOXES, box(0, 8, 4, (math.nan, 2, -3, 4))])) == {"box_id_below_one": 1}
 
 
 def test_of_equal_boxes_the_later_ones_go_and_the_first_stays() -> None:
@@ -105,18 +105,20 @@ def test_of_equal_boxes_the_later_ones_go_and_the_first_stays() -> None:
     assert checked(boxes=copies).accepted.boxes.num_rows == 6
     validation = checked(boxes=copies, box_duplicated={"severity": "error"})
     assert validation.accepted.boxes["box_id"].to_pylist() == [1, 4, 9, 6]
-    assert [row["values"]["same_as_box"] for row in outcome(validation, "box_duplicated").found.to_pylist()] == [9, 9]
+    assert [row["values"]["same_as_box"] for row in result_of(validation, "box_duplicated").violations.to_pylist()] == [9, 9]
 
 
 def test_minus_zero_is_zero() -> None:
     one, other = box(1, 3, 2, (0.0, 0.0, 9, 8)), box(2, 3, 2, (-0.0, 0.0, 9, 8))
-    assert found(checked(boxes=[*BOXES[2:], one, other]))["box_duplicated"] == 1
+    assert violation_counts(checked(boxes=[*BOXES[2:], one, other]))["box_duplicated"] == 1
 
 
 def test_a_crowd_is_measured_like_any_box() -> None:
     """Its area is that of its objects together, which lie in the box too."""
-    assert found(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1100))) == {}
-    assert found(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1300))) == {"box_area_exceeds_box": 1}
+    assert violation_counts(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1100))) == {}
+    assert violation_counts(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1300))) == {
+        "box_area_exceeds_box": 1
+    }
 
 
 def test_an_identical_image_in_a_later_split_condemns_the_one_to_train_on() -> None:
@@ -131,4 +133,4 @@ def test_an_identical_image_in_a_later_split_condemns_the_one_to_train_on() -> N
 def test_files_that_cannot_be_read_are_no_duplicates_of_each_other() -> None:
     nothing = {"sha256": None, "thumbnail": None, "problem": "not in its archive"}
     images = [*IMAGES, image(8), image(9), image(10, "train")]
-    assert set(found(checked(images, files=[nothing] * 3))) == {"image_file_missing"}
+    assert set(violation_counts(checked(images, files=[nothing] * 3))) == {"image_file_missing"}

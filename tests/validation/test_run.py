@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
-from pipeline.validation import row_checks as sifting
+from pipeline.validation import row_checks
 from pipeline.validation.joins import images_with_files
 from tests.support.scenes import box, files_of, image
-from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, found, outcome
+from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, result_of, violation_counts
 
 NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
 
@@ -27,7 +27,7 @@ def test_good_tables_pass_unchanged() -> None:
     assert validation.files.equals(files_of(validation.accepted.images))
     assert validation.quarantine.num_rows == 0
     assert validation.failures() == []
-    assert {one.status for one in validation.outcomes} == {"passed"}
+    assert {one.status for one in validation.results} == {"passed"}
 
 
 def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
@@ -47,14 +47,14 @@ def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
     # JSON has no word for NaN
     assert values == {"x": 600.0, "y": "nan", "width": 41.5, "height": 4.0, "area": 166.0}
     assert content == bad | {"y": "nan"}
-    assert outcome(validation, "box_not_finite").examples == (
+    assert result_of(validation, "box_not_finite").examples == (
         "boxes row 4, box 2 of 000000000007.jpg: x 600, y nan, width 41.5, height 4, area 166",
     )
 
 
 def test_rows_of_several_slices_are_kept_each_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """Quarantine is made some rows at a time; line breaks, nulls and what is no number may be in any of them."""
-    monkeypatch.setattr(sifting, "SLICE_ROWS", 2)
+    monkeypatch.setattr(row_checks, "CHUNK_ROWS", 2)
     bad = [box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(3)]
     bad.append(box(23, 7, 5, (-math.inf, 2, math.inf, math.nan)))
     images = [image(40 + number) | {"file_name": f"{number}\n\u2028é.jpg"} for number in range(3)]
@@ -96,7 +96,7 @@ def test_the_row_number_is_that_of_the_published_table_whatever_was_refused_befo
 def test_a_box_of_an_image_that_is_not_there_has_no_file_name() -> None:
     validation = checked(boxes=[*BOXES, box(2, 999, 5, (1, 2, 3, 4))])
     assert validation.quarantine["file_name"].to_pylist() == [None]
-    assert outcome(validation, "image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
+    assert result_of(validation, "image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_severity_decides_what_becomes_of_a_row(
 ) -> None:
     rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
     validation = checked(boxes=rows, box_outside_image={"severity": severity})
-    one = outcome(validation, "box_outside_image")
+    one = result_of(validation, "box_outside_image")
     assert (one.status, one.count) == (status, int(severity != "off"))
     assert len(one.examples) == one.count
     assert (validation.accepted.boxes.num_rows, validation.quarantine.num_rows) == (accepted, quarantined)
@@ -116,22 +116,24 @@ def test_the_severity_decides_what_becomes_of_a_row(
 
 def test_thresholds_decide_what_breaks_a_check() -> None:
     rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
-    assert found(checked(boxes=rows, box_outside_image={"tolerance_pixels": 8.9})) == {"box_outside_image": 1}
-    assert found(checked(boxes=rows, box_outside_image={"tolerance_pixels": 9})) == {}
+    assert violation_counts(checked(boxes=rows, box_outside_image={"tolerance_pixels": 8.9})) == {
+        "box_outside_image": 1
+    }
+    assert violation_counts(checked(boxes=rows, box_outside_image={"tolerance_pixels": 9})) == {}
 
 
 def test_examples_are_the_first_ones_and_the_count_is_of_all() -> None:
     rows = [*BOXES, *(box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(9))]
-    one = outcome(checked(boxes=rows), "box_size_not_positive")
+    one = result_of(checked(boxes=rows), "box_size_not_positive")
     assert one.count == 9
     assert [example.partition(",")[0] for example in one.examples] == [f"boxes row {number}" for number in range(5, 10)]
 
 
 def test_too_much_in_quarantine_fails_with_the_reasons_and_the_first_place() -> None:
     rows = [*BOXES, NEGATIVE, box(0, 7, 5, (1, 2, 3, 4))]
-    assert checked(boxes=rows, allowed=0.25).failures() == []
-    assert checked(boxes=rows, allowed=0.24).failures() == [
-        "2 of 8 rows (25 %) are in quarantine, allowed are 24 % (box_id_below_one 1, box_size_not_positive 1; "
+    assert checked(boxes=rows, max_quarantined_fraction=0.25).failures() == []
+    assert checked(boxes=rows, max_quarantined_fraction=0.24).failures() == [
+        "2 of 8 rows (25 %) are in quarantine, the limit is 24 % (box_id_below_one 1, box_size_not_positive 1; "
         "first: boxes row 6, box 0 of 000000000007.jpg: box_id 0)"
     ]
 
@@ -148,8 +150,7 @@ def test_findings_of_other_images_are_refused() -> None:
     with pytest.raises(BoxlineError) as raised:
         images_with_files(pa.Table.from_pylist([VAL, TRAIN], schema.IMAGES), files)
     assert str(raised.value) == (
-        "files.parquet describes 2 images, and not the 2 of images.parquet. Run `dvc repro inspect`, which looks at "
-        "them anew."
+        "files.parquet describes other images (2) than images.parquet (2). Run `dvc repro inspect` to inspect these."
     )
 
 

@@ -17,11 +17,11 @@ from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.datasets.coco.reader import CocoReader
 from pipeline.datasets.coco.sample import CocoSampleWriter, SampleConfig
 from pipeline.validation import similarity
-from pipeline.validation.run import Validation
-from pipeline.validation.similarity import edges, most_similar, thumbnails_of
+from pipeline.validation.run import ValidationResult
+from pipeline.validation.similarity import edge_vectors, most_similar, thumbnails_of
 from tests.support.scenes import image
 from tests.support.tiny_project import PROJECT
-from tests.support.validation_scene import BOXES, IMAGES, checked, found, outcome
+from tests.support.validation_scene import BOXES, IMAGES, checked, result_of, violation_counts
 
 REAL_COCO = PROJECT.parent / "shared" / "data" / "coco"
 MIN_SIMILARITY = 0.9  # as in params.yaml
@@ -45,7 +45,7 @@ def noise(seed: int, count: int) -> np.ndarray:
 
 def test_similarity_is_the_correlation_of_the_differences_between_neighbours() -> None:
     thumbnails = noise(1, 12)
-    vectors, contrasts = edges(thumbnails)
+    vectors, contrasts = edge_vectors(thumbnails)
     expected = [[neighbour_correlation(one, other) for other in thumbnails] for one in thumbnails]
     np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-5)
     steps = np.diff(thumbnails[3].astype(float), axis=1).ravel(), np.diff(thumbnails[3].astype(float), axis=0).ravel()
@@ -55,14 +55,16 @@ def test_similarity_is_the_correlation_of_the_differences_between_neighbours() -
 def test_a_staircase_by_hand() -> None:
     """Columns 0, 10, 20, ...: 240 differences of 10 to the right and 240 of 0 down."""
     staircase = np.tile(np.arange(0, 160, 10, dtype=np.uint8), (16, 1))
-    vectors, contrasts = edges(np.stack([staircase, staircase.T, 200 - staircase, np.full((16, 16), 90, np.uint8)]))
+    vectors, contrasts = edge_vectors(
+        np.stack([staircase, staircase.T, 200 - staircase, np.full((16, 16), 90, np.uint8)])
+    )
     assert contrasts.tolist() == pytest.approx([np.sqrt(50), np.sqrt(50), np.sqrt(50), 0], abs=1e-4)
     assert (vectors @ vectors[0]).tolist() == pytest.approx([1, 0, -1, 0], abs=1e-5)
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 0.99))
 def test_the_coarse_pass_loses_nothing(seed: int, at_least: float) -> None:
-    images, others = edges(noise(seed, 30))[0], edges(noise(seed + 1, 20))[0]
+    images, others = edge_vectors(noise(seed, 30))[0], edge_vectors(noise(seed + 1, 20))[0]
     others[3] = images[7]
     best, similarities = most_similar(images, others, at_least)
     exact = images @ others.T
@@ -75,7 +77,7 @@ def test_the_coarse_pass_loses_nothing(seed: int, at_least: float) -> None:
 
 
 def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, others = edges(noise(3, 50))[0], edges(noise(4, 7))[0]
+    images, others = edge_vectors(noise(3, 50))[0], edge_vectors(noise(4, 7))[0]
     whole = most_similar(images, others, 0.1)
     monkeypatch.setattr(similarity, "TILE_PAIRS", 20)
     tiled = most_similar(images, others, 0.1)
@@ -85,7 +87,7 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_to_compare_with() -> None:
-    best, _ = most_similar(edges(noise(3, 4))[0], edges(np.zeros((0, 16, 16), np.uint8))[0], 0.1)
+    best, _ = most_similar(edge_vectors(noise(3, 4))[0], edge_vectors(np.zeros((0, 16, 16), np.uint8))[0], 0.1)
     assert best.tolist() == [-1] * 4
 
 
@@ -107,7 +109,7 @@ def thumbnail(seed: int, contrast: float = 1.0) -> bytes:
     return np.uint8(128 + contrast * (noise(seed, 1)[0].astype(float) - 128)).tobytes()
 
 
-def with_thumbnails(splits: list[str], *files: dict[str, Any], **changed: Any) -> Validation:
+def with_thumbnails(splits: list[str], *files: dict[str, Any], **changed: Any) -> ValidationResult:
     """A scene and, after its own two images, one in each of those splits."""
     images = [*IMAGES, *(image(20 + number, split) for number, split in enumerate(splits))]
     limit = {"too_many_images_without_boxes": {"max_fraction": 1.0}}
@@ -117,8 +119,8 @@ def with_thumbnails(splits: list[str], *files: dict[str, Any], **changed: Any) -
 def test_a_brighter_image_of_a_later_split_is_found_and_named() -> None:
     original, brighter = {"thumbnail": thumbnail(1)}, {"thumbnail": thumbnail(1, contrast=0.8)}
     validation = with_thumbnails(["val", "train", "val"], {"thumbnail": thumbnail(2)}, original, brighter)
-    assert found(validation) == {"image_similar_across_splits": 1}
-    [row] = outcome(validation, "image_similar_across_splits").found.to_pylist()
+    assert violation_counts(validation) == {"image_similar_across_splits": 1}
+    [row] = result_of(validation, "image_similar_across_splits").violations.to_pylist()
     assert (row["row_number"], row["file_name"]) == (4, "000000000021.jpg")
     assert {**row["values"], "similarity": round(row["values"]["similarity"], 2)} == {
         "split": "train",
@@ -137,28 +139,29 @@ def test_the_threshold_is_the_limit() -> None:
     for limit, count in ((exact - 1e-4, 1), (exact + 1e-4, 0)):
         changed = {"image_similar_across_splits": {"min_similarity": limit}}
         assert (
-            outcome(with_thumbnails(["train", "val"], *files, **changed), "image_similar_across_splits").count == count
+            result_of(with_thumbnails(["train", "val"], *files, **changed), "image_similar_across_splits").count
+            == count
         )
 
 
 def test_images_of_one_split_may_look_alike() -> None:
     """Frames of one film make a poor training set, and no leak."""
     files = {"thumbnail": thumbnail(1)}, {"thumbnail": thumbnail(1, contrast=0.8)}
-    assert found(with_thumbnails(["train", "train"], *files)) == {}
+    assert violation_counts(with_thumbnails(["train", "train"], *files)) == {}
 
 
 def test_identical_files_are_left_to_their_own_check() -> None:
     file = {"thumbnail": thumbnail(1), "sha256": f"{99:064x}"}
-    assert found(with_thumbnails(["train", "val"], file, file)) == {"image_duplicated_across_splits": 1}
+    assert violation_counts(with_thumbnails(["train", "val"], file, file)) == {"image_duplicated_across_splits": 1}
 
 
 def test_plain_images_are_alike_and_say_nothing() -> None:
     faint = np.frombuffer(thumbnail(1, contrast=0.02), np.uint8)
     files = {"thumbnail": faint.tobytes()}, {"thumbnail": (faint + 1).tobytes()}
     validation = with_thumbnails(["train", "val"], *files)
-    assert found(validation) == {}
+    assert violation_counts(validation) == {}
     # and the two images of the scene, which are all black
-    assert outcome(validation, "image_similar_across_splits").measured == "4 images are too plain to compare"
+    assert result_of(validation, "image_similar_across_splits").measured == "4 images are too plain to compare"
 
 
 def test_as_an_error_the_image_to_train_on_goes_to_quarantine() -> None:
@@ -194,7 +197,7 @@ def small(picture: Image.Image) -> np.ndarray:
 
 def vectors_of(pictures: list[Image.Image]) -> np.ndarray:
     """Of those that are not too plain."""
-    vectors, contrasts = edges(np.stack([small(picture) for picture in pictures]))
+    vectors, contrasts = edge_vectors(np.stack([small(picture) for picture in pictures]))
     return vectors[contrasts >= 4]
 
 
@@ -212,7 +215,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
 
 
 def require_alike_only_to_themselves(pictures: list[Image.Image]) -> None:
-    contrasts = edges(np.stack([small(picture) for picture in pictures]))[1]
+    contrasts = edge_vectors(np.stack([small(picture) for picture in pictures]))[1]
     # A little more contrast than the check asks for, so that what is altered stays above its limit.
     pictures = [picture for picture, contrast in zip(pictures, contrasts, strict=True) if contrast >= 6]
     originals = vectors_of(pictures)
