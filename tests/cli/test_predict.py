@@ -1,4 +1,4 @@
-"""`boxline predict` from its words to its files, with models whose answers are worked out by hand."""
+"""`boxline predict` from its arguments to its files, with models whose predictions are computed by hand."""
 
 import contextlib
 import io
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from pipeline.prediction import images as prediction_images
 from pycocotools.coco import COCO
 
 from pipeline.cli import main as cli
+from pipeline.inference import predict_images
 from pipeline.plots.colors import class_color
+from pipeline.systems.digits_localizer.system import DigitsLocalizer
 from tests.support.drawn_pixels import extent_in, pixels_of, shows
 from tests.support.servers import serving
 from tests.support.trained_models import write_detector, write_localizer
@@ -39,19 +40,19 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Run:
-    """The command in an empty folder; gives its exit code and its lines."""
+    """Runs the command in an empty folder and returns its exit code and log lines."""
     monkeypatch.chdir(tmp_path)
 
-    def run_words(*words: str) -> tuple[int, list[str]]:
-        monkeypatch.setattr("sys.argv", ["boxline", "predict", *words])
+    def run_command(*arguments: str) -> tuple[int, list[str]]:
+        monkeypatch.setattr("sys.argv", ["boxline", "predict", *arguments])
         caplog.clear()
         with caplog.at_level("INFO"), pytest.raises(SystemExit) as ended:
             cli.main()
-        # TensorFlow says how often it has traced a model, which depends on the tests before.
+        # TensorFlow logs how often it has traced a model, which depends on other tests.
         lines = [record.getMessage() for record in caplog.records if record.name.startswith("pipeline")]
         return int(ended.value.code or 0), lines
 
-    return run_words
+    return run_command
 
 
 def paint(path: str, color: tuple[int, int, int] = RED, width: int = 200, height: int = 100) -> None:
@@ -68,11 +69,11 @@ def files(out: str = "predictions") -> list[str]:
     return sorted(path.relative_to(out).as_posix() for path in Path(out).rglob("*") if path.is_file())
 
 
-def test_a_wide_image_has_its_box_in_its_own_pixels(run: Run, localizer: str) -> None:
+def test_box_is_in_pixels_of_the_original_image(run: Run, localizer: str) -> None:
     paint("photo.png")
     code, lines = run(localizer, "photo.png")
-    assert (code, lines) == (0, ["Pictures and predictions.json are in predictions.", "1 image done"])
-    # 200 x 100 becomes 40 x 20 with 10 px above. The answer 0.25, 0.4, 0.75, 0.6 of 40 px is 10, 16, 30, 24; less
+    assert (code, lines) == (0, ["Annotated images and predictions.json are in predictions.", "1 image done"])
+    # 200 x 100 becomes 40 x 20 with 10 px above. The prediction 0.25, 0.4, 0.75, 0.6 of 40 px is 10, 16, 30, 24; minus
     # the padding 10, 6, 30, 14; times 5: 50, 30, 150, 70.
     content = written()
     [annotation] = content["annotations"]
@@ -87,7 +88,7 @@ def test_a_wide_image_has_its_box_in_its_own_pixels(run: Run, localizer: str) ->
 
 
 @pytest.mark.parametrize(("name", "color", "label"), [("photo.png", RED, 0), ("photo.jpg", BLUE, 2)])
-def test_the_picture_shows_the_box_in_the_colour_of_its_class(
+def test_annotated_image_shows_the_box_in_the_color_of_its_class(
     run: Run, localizer: str, name: str, color: tuple[int, int, int], label: int
 ) -> None:
     paint(name, color, width=800, height=400)
@@ -95,24 +96,24 @@ def test_the_picture_shows_the_box_in_the_colour_of_its_class(
     pixels = pixels_of(Path("predictions") / name)
     assert pixels.shape == (400, 800, 3)
     left, top, right, bottom = extent_in(pixels, class_color(label))
-    if label:  # the colour of label 0 is too much like red
+    if label:  # the color of label 0 is too similar to red
         assert (left, right, bottom) == pytest.approx((0.25, 0.75, 0.7), abs=0.01)
-        assert 0.2 < top < 0.3  # the name stands above the box, which begins at 0.3
+        assert 0.2 < top < 0.3  # the name is above the box, whose top is at 0.3
 
 
-def test_pycocotools_reads_the_predictions(run: Run, localizer: str) -> None:
+def test_pycocotools_reads_predictions(run: Run, localizer: str) -> None:
     paint("a.png")
     paint("b.png", BLUE, width=100, height=200)
     run(localizer, "a.png", "b.png")
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO("predictions/predictions.json")
-        again = coco.loadRes(written()["annotations"])
+        results = coco.loadRes(written()["annotations"])
     assert coco.getImgIds() == [1, 2]
     assert [coco.loadAnns(coco.getAnnIds(imgIds=i))[0]["category_id"] for i in (1, 2)] == [3, 9]
-    assert len(again.getAnnIds()) == 2
+    assert len(results.getAnnIds()) == 2
 
 
-def test_each_image_keeps_its_own_answer_over_several_batches(run: Run, localizer: str) -> None:
+def test_images_of_several_batches_keep_their_own_predictions(run: Run, localizer: str) -> None:
     colors = [(RED, 3), (GREEN, 5), (BLUE, 9)]
     for number in range(11):
         paint(f"photos/{number:02d}.png", colors[number % 3][0], width=100 + number)
@@ -124,26 +125,26 @@ def test_each_image_keeps_its_own_answer_over_several_batches(run: Run, localize
     assert [entry["id"] for entry in content["annotations"]] == list(range(1, 12))
 
 
-def test_orientation_tags_turn_image_picture_and_box(run: Run, localizer: str) -> None:
+def test_exif_orientation_applies_to_image_and_box(run: Run, localizer: str) -> None:
     upright = np.zeros((100, 200, 3), np.uint8)
     upright[:, :100] = RED
     exif = Image.Exif()
-    exif[0x0112] = 6  # viewers turn it clockwise
-    Image.fromarray(np.rot90(upright).copy()).save("turned.png", exif=exif)
-    with Image.open("turned.png") as stored:
+    exif[0x0112] = 6  # viewers rotate it clockwise
+    Image.fromarray(np.rot90(upright).copy()).save("rotated.png", exif=exif)
+    with Image.open("rotated.png") as stored:
         assert stored.size == (100, 200)
-    run(localizer, "turned.png")
+    run(localizer, "rotated.png")
     [image] = written()["images"]
     assert (image["width"], image["height"]) == (200, 100)
     assert written()["annotations"][0]["bbox"] == pytest.approx([50, 30, 100, 40], abs=1e-4)
-    pixels = pixels_of(Path("predictions/turned.png"))
-    assert pixels.shape == (200, 400, 3)  # twice as large, to be legible
+    pixels = pixels_of(Path("predictions/rotated.png"))
+    assert pixels.shape == (200, 400, 3)  # enlarged twice for legible names
     assert pixels[10, 10].tolist() == [1, 0, 0]
     assert pixels[10, 390].tolist() == [0, 0, 0]
 
 
-def test_a_model_trained_on_crops_sees_crops_and_its_boxes_follow_the_letterbox(run: Run, tmp_path: Path) -> None:
-    """The published mistake stays the same mistake: the edges of a wide image are not seen."""
+def test_model_trained_on_crops_gets_crops_and_its_boxes_follow_the_letterbox(run: Run, tmp_path: Path) -> None:
+    """The mistake of the published code is reproduced: the sides of a wide image are cropped."""
     model = write_localizer(tmp_path / "cropped", resize="crop")
     pixels = np.full((100, 200, 3), RED, np.uint8)
     pixels[:, 50:150] = GREEN
@@ -151,39 +152,39 @@ def test_a_model_trained_on_crops_sees_crops_and_its_boxes_follow_the_letterbox(
     run(str(model), "photo.png")
     [annotation] = written()["annotations"]
     assert annotation["category_id"] == 5
-    assert annotation["score"] == pytest.approx(64 / 66, abs=1e-4)  # twice the logit of a half-filled square
+    assert annotation["score"] == pytest.approx(64 / 66, abs=1e-4)  # twice the logit of a half-filled model input
     assert annotation["bbox"] == pytest.approx([50, 30, 100, 40], abs=1e-4)
 
 
-def test_sixteen_bits_of_grey_for_a_model_of_one_channel(run: Run, tmp_path: Path) -> None:
-    model = write_localizer(tmp_path / "grey", channels=1)
-    Image.fromarray(np.full((60, 60), 102 * 257, np.uint16)).save("grey.png")
-    run(str(model), "grey.png")
+def test_sixteen_bit_gray_image_for_a_model_with_one_channel(run: Run, tmp_path: Path) -> None:
+    model = write_localizer(tmp_path / "gray", channels=1)
+    Image.fromarray(np.full((60, 60), 102 * 257, np.uint16)).save("gray.png")
+    run(str(model), "gray.png")
     [annotation] = written()["annotations"]
-    likely = 8 ** (102 / 255 / 0.5)
-    assert annotation["score"] == pytest.approx(likely / (likely + 2), abs=1e-4)
+    odds = 8 ** (102 / 255 / 0.5)
+    assert annotation["score"] == pytest.approx(odds / (odds + 2), abs=1e-4)
 
 
-def test_folders_and_patterns_hold_images_in_order_each_once(run: Run, localizer: str) -> None:
+def test_folders_and_patterns_are_expanded_in_order_without_duplicates(run: Run, localizer: str) -> None:
     for name in ("b.png", "sub/a.JPG", "sub/deep/c.webp", ".hidden.png"):
         paint(f"photos/{name}")
     Path("photos/notes.txt").write_text("no image")
     run(localizer, "photos/b.png", "photos", "photos/*/*.JPG")
-    named = [image["file_name"] for image in written()["images"]]
-    assert named == ["photos/b.png", "photos/sub/a.JPG", "photos/sub/deep/c.webp"]
+    names = [image["file_name"] for image in written()["images"]]
+    assert names == ["photos/b.png", "photos/sub/a.JPG", "photos/sub/deep/c.webp"]
     assert files() == ["a.jpg", "b.png", "c.png", "predictions.json"]
     run(localizer, str(Path("photos/**/*.webp").absolute()))
     assert [Path(image["file_name"]).name for image in written()["images"]] == ["c.webp"]
 
 
-def test_former_pictures_below_a_folder_are_not_its_images(run: Run, localizer: str) -> None:
+def test_annotated_images_of_a_previous_run_are_not_inputs(run: Run, localizer: str) -> None:
     paint("a.png")
     for _ in range(2):
         run(localizer, ".")
         assert [image["file_name"] for image in written()["images"]] == ["a.png"]
 
 
-def test_pictures_of_equal_names_do_not_collide_nor_leave_the_folder(run: Run, localizer: str) -> None:
+def test_annotated_images_with_equal_names_neither_collide_nor_leave_the_folder(run: Run, localizer: str) -> None:
     names = ["one/a.png", "two/a.png", "two/A.jpg", "_-_.png", f"{'n' * 200}.png", "x y$z.png"]
     for name in names:
         paint(name)
@@ -201,7 +202,7 @@ def test_pictures_of_equal_names_do_not_collide_nor_leave_the_folder(run: Run, l
     assert sorted(path.name for path in Path().iterdir() if path.is_dir()) == ["one", "predictions", "two"]
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run: Run, localizer: str) -> None:
+def test_unreadable_images_are_reported_and_the_others_predicted(run: Run, localizer: str) -> None:
     paint("good.png")
     paint("last.png", BLUE)
     noise = np.random.default_rng(1).integers(0, 256, (40, 40, 3)).astype(np.uint8)
@@ -213,22 +214,22 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_on(run: Run, localizer: 
     assert lines[0].startswith("cut.png does not decode (")
     assert lines[1:] == [
         "page.jpg does not decode (no known image format). Give another image.",
-        "Pictures and predictions.json are in predictions.",
+        "Annotated images and predictions.json are in predictions.",
         "2 images done, 2 could not be read",
     ]
     assert [entry["image_id"] for entry in written()["annotations"]] == [1, 2]
     assert [entry["file_name"] for entry in written()["images"]] == ["good.png", "last.png"]
 
 
-def test_a_file_that_is_too_large(run: Run, localizer: str) -> None:
+def test_file_that_is_too_large_is_reported(run: Run, localizer: str) -> None:
     with Path("large.jpg").open("wb") as file:
         file.truncate((64 << 20) + 1)
     code, lines = run(localizer, "large.jpg")
     assert code == 1
-    assert lines[0] == "large.jpg has 67108865 bytes, more than 67108864 allowed."
+    assert lines[0] == "large.jpg has 67108865 bytes, expected at most 67108864."
 
 
-def test_nothing_that_can_be_read_leaves_the_former_run(run: Run, localizer: str) -> None:
+def test_previous_run_is_kept_if_no_image_can_be_read(run: Run, localizer: str) -> None:
     paint("good.png")
     run(localizer, "good.png")
     Path("bad.png").write_bytes(b"")
@@ -244,27 +245,27 @@ def test_nothing_that_can_be_read_leaves_the_former_run(run: Run, localizer: str
         (
             "nowhere.jpg",
             "nowhere.jpg not found. "
-            "An input is an image, a folder, a pattern such as 'photos/*.jpg', or an http(s) address.",
+            "An input is an image, a folder, a pattern such as 'photos/*.jpg', or an http(s) URL.",
         ),
         (
             "photos/*.jpg",
             "photos/*.jpg not found. "
-            "An input is an image, a folder, a pattern such as 'photos/*.jpg', or an http(s) address.",
+            "An input is an image, a folder, a pattern such as 'photos/*.jpg', or an http(s) URL.",
         ),
         (
             "photos",
-            "photos holds no images; known are names that end in "
+            "photos holds no images, expected names that end in "
             ".bmp, .gif, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp.",
         ),
     ],
 )
-def test_an_input_without_an_image(run: Run, localizer: str, text: str, message: str) -> None:
+def test_input_without_an_image_is_reported(run: Run, localizer: str, text: str, message: str) -> None:
     Path("photos").mkdir()
     assert run(localizer, text) == (1, [f"Error: {message}"])
 
 
 class Handler(BaseHTTPRequestHandler):
-    """/photo.png is an image, /page is HTML, /huge announces 1 GB, /endless never says how much; others are missing."""
+    """/photo.png is an image, /page is HTML, /huge has a length of 1 GB, /endless has none; other paths are missing."""
 
     def do_GET(self) -> None:
         content = io.BytesIO()
@@ -284,7 +285,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(bytes(1 << 20))
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -293,16 +294,16 @@ def server() -> Iterator[str]:
         yield address
 
 
-def test_addresses(run: Run, localizer: str, server: str) -> None:
+def test_urls_are_downloaded_and_credentials_are_redacted(run: Run, localizer: str, server: str) -> None:
     good = f"{server}/album/photo.png"
-    secret = good.replace("://", "://me:password@") + "?token=abc"
-    code, lines = run(localizer, secret, f"{server}/page", f"{server}/gone.jpg", f"{server}/huge")
+    with_secrets = good.replace("://", "://me:password@") + "?token=abc"
+    code, lines = run(localizer, with_secrets, f"{server}/page", f"{server}/gone.jpg", f"{server}/huge")
     assert code == 1
     assert lines == [
-        f"{server}/page is a web page, not a file. Give the address of an image.",
-        f"{server}/gone.jpg answered 404 Not Found. Give the address of an image.",
+        f"{server}/page is a web page, not a file. Give the URL of an image.",
+        f"{server}/gone.jpg returned 404 Not Found. Give the URL of an image.",
         f"{server}/huge has 1073741824 bytes, more than 67108864 allowed.",
-        "Pictures and predictions.json are in predictions.",
+        "Annotated images and predictions.json are in predictions.",
         "1 image done, 3 could not be read",
     ]
     [image] = written()["images"]
@@ -310,19 +311,21 @@ def test_addresses(run: Run, localizer: str, server: str) -> None:
     assert written()["annotations"][0]["bbox"] == pytest.approx([50, 30, 100, 40], abs=1e-4)
 
 
-def test_an_address_that_never_ends(run: Run, localizer: str, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_that_never_ends_is_stopped(
+    run: Run, localizer: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.inference.inputs.MAX_IMAGE_BYTES", 3 << 20)
     _, lines = run(localizer, f"{server}/endless")
-    assert lines[0] == f"{server}/endless sent more than {3 << 20} bytes, which are all that is taken."
+    assert lines[0] == f"{server}/endless sent more than the {3 << 20} bytes allowed."
 
 
-def test_a_detector_answers_any_number_of_boxes_surest_first(run: Run, detector: str) -> None:
+def test_detector_predicts_several_boxes_highest_score_first(run: Run, detector: str) -> None:
     paint("photo.png")
     run(detector, "photo.png", "--score-threshold", "0.05")
     first, second = written()["annotations"]
-    # The cell of the second row's first column has its middle at 0.25, 0.75 of the square: 10, 30 of 40 px. The box is
-    # 10 x 5 px: 5, 27.5 to 15, 32.5; less 10 px of padding and times 5: 25, 87.5, 50 wide, 25 high. It sticks out by
-    # 12.5 px below and is not clipped.
+    # The first cell of the second row has its center at 0.25, 0.75 of the model input: 10, 30 of 40 px. The box is
+    # 10 x 5 px: 5, 27.5 to 15, 32.5; minus 10 px of padding and times 5: 25, 87.5, 50 wide, 25 high. It exceeds the
+    # image by 12.5 px below and is not clipped.
     assert first["bbox"] == pytest.approx([25, 87.5, 50, 25], abs=1e-3)
     assert (first["category_id"], second["category_id"]) == (5, 3)
     assert [first["score"], second["score"]] == pytest.approx([0.6, 0.1])
@@ -330,50 +333,50 @@ def test_a_detector_answers_any_number_of_boxes_surest_first(run: Run, detector:
 
 
 @pytest.mark.parametrize(("threshold", "boxes"), [("0.6001", 0), ("0.3", 1), ("0.05", 2)])
-def test_boxes_below_the_threshold_are_left_out(run: Run, detector: str, threshold: str, boxes: int) -> None:
+def test_boxes_below_the_threshold_are_omitted(run: Run, detector: str, threshold: str, boxes: int) -> None:
     paint("photo.png", (0, 0, 0))
     _, lines = run(detector, "photo.png", "--score-threshold", threshold)
     assert len(written()["annotations"]) == boxes
-    picture = pixels_of(Path("predictions/photo.png"))
-    assert [shows(picture, class_color(label)) for label in (5, 3)] == [boxes > 0, boxes > 1]
+    pixels = pixels_of(Path("predictions/photo.png"))
+    assert [shows(pixels, class_color(label)) for label in (5, 3)] == [boxes > 0, boxes > 1]
     hint = "No box has a score of 0.6001 or more; the highest is 0.6. A lower --score-threshold shows more."
     assert (hint in lines) is (boxes == 0)
 
 
-def test_views_of_the_system_for_each_image(run: Run, detector: str) -> None:
+def test_views_are_written_for_each_image(run: Run, detector: str) -> None:
     paint("one/a.png")
     paint("two/a.png")
-    for _ in range(2):  # the second run replaces the first one's views as well
+    for _ in range(2):  # the second run replaces the views of the first
         code, _ = run(detector, "one", "two", "--views")
         assert code == 0
     assert files() == ["a-2.png", "a.png", "predictions.json", "views/a-2/grid.png", "views/a/grid.png"]
     assert written()["images"][1]["pictures"] == ["a-2.png", "views/a-2/grid.png"]
 
 
-def test_views_are_told_what_belongs_to_their_image(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = []
+def test_view_writer_receives_one_image_at_a_time(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
 
     def write_views(folder: Path, model_inputs: Any, outputs: Any, truth: Any, predictions: Any, *_: object) -> None:
-        told.append((folder.name, model_inputs[0, 20, 20].tolist(), outputs["label"].argmax(axis=1).tolist()))
+        calls.append((folder.name, model_inputs[0, 20, 20].tolist(), outputs["label"].argmax(axis=1).tolist()))
         assert (len(model_inputs), len(truth[0].labels), len(predictions)) == (1, 0, 1)
-        assert predictions[0].labels.tolist() == told[-1][2]
+        assert predictions[0].labels.tolist() == calls[-1][2]
 
-    monkeypatch.setattr(prediction_images.verbs, "write_views", lambda module: write_views)
+    monkeypatch.setattr(DigitsLocalizer, "view_writer", lambda _: write_views)
     paint("a.png", GREEN)
     paint("b.png", BLUE)
     run(localizer, "a.png", "b.png", "--views")
-    assert told == [("a", list(GREEN), [1]), ("b", list(BLUE), [2])]
+    assert calls == [("a", list(GREEN), [1]), ("b", list(BLUE), [2])]
 
 
-def test_a_system_without_views(run: Run, localizer: str) -> None:
+def test_system_without_views_is_reported(run: Run, localizer: str) -> None:
     paint("a.png")
     assert run(localizer, "a.png", "--views") == (
         1,
-        ["Error: digits_localizer has no views of its own. Leave out --views."],
+        ["Error: digits_localizer has no views of its own. Omit --views."],
     )
 
 
-def test_a_former_run_is_replaced_as_a_whole_and_nothing_else_ever(run: Run, localizer: str) -> None:
+def test_previous_run_is_replaced_and_other_files_never(run: Run, localizer: str) -> None:
     paint("a.png")
     paint("b.png")
     run(localizer, "a.png", "--out", "some/out")
@@ -381,54 +384,52 @@ def test_a_former_run_is_replaced_as_a_whole_and_nothing_else_ever(run: Run, loc
     assert files("some/out") == ["b.png", "predictions.json"]
     Path("some/out/mine.png").write_bytes(b"mine")
     message = (
-        "Error: --out: some/out holds files that are no former predictions (mine.png), "
-        "and all of it would be replaced. Give another folder."
+        "Error: --out: some/out holds files that no previous run wrote (mine.png), "
+        "and the whole folder would be replaced. Give another folder."
     )
     assert run(localizer, "a.png", "--out", "some/out") == (1, [message])
     assert files("some/out") == ["b.png", "mine.png", "predictions.json"]
     code, [line] = run(localizer, "a.png", "--out", ".")
     assert code == 1
-    assert line.startswith("Error: --out: . holds files that are no former predictions (a.png, b.png, some/out/b.png")
+    assert line.startswith("Error: --out: . holds files that no previous run wrote (a.png, b.png, some/out/b.png")
     assert run(localizer, "a.png", "--out", "a.png") == (1, ["Error: --out: a.png is a file, expected a folder."])
     assert run(localizer, "a.png", "--out", "a.png/x") == (1, ["Error: --out: a.png is a file, expected a folder."])
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"images": [{}]}', '{"images": 3}', '{"images": [{"pictures": 3}]}'])
-def test_a_foreign_predictions_file_is_not_replaced(run: Run, localizer: str, content: str) -> None:
+def test_predictions_file_of_another_program_is_not_replaced(run: Run, localizer: str, content: str) -> None:
     paint("a.png")
     Path("out").mkdir()
     Path("out/predictions.json").write_text(content)
     code, [line] = run(localizer, "a.png", "--out", "out")
     assert code == 1
-    assert line.startswith("Error: --out: out holds files that are no former predictions (predictions.json)")
+    assert line.startswith("Error: --out: out holds files that no previous run wrote (predictions.json)")
     assert Path("out/predictions.json").read_text() == content
 
 
-def test_an_interrupted_run_leaves_nothing(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_run_leaves_no_files(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     paint("a.png")
-    monkeypatch.setattr(prediction_images, "save_photograph", interrupt)
+    monkeypatch.setattr(predict_images, "save_annotated_image", interrupt)
     code, lines = run(localizer, "a.png")
     assert code == 130
-    assert lines == [
-        "Interrupted. No output was left half-written; the same command starts again, or goes on where it can."
-    ]
+    assert lines == ["Interrupted. No output is half-written; run the same command again to restart or resume."]
     assert [path.name for path in Path().iterdir()] == ["a.png"]
 
 
-def test_a_system_in_place_of_its_model_folder(run: Run, localizer: str) -> None:
+def test_name_of_a_system_suggests_its_model_folder(run: Run, localizer: str) -> None:
     paint("a.png")
     shutil.copytree(localizer, "data/coco_yolo/train")
     guess = "Error: {} is not a model folder; did you mean data/coco_yolo/train?"
     assert run("coco_yolo", "a.png") == (1, [guess.format("coco_yolo")])
     assert run("data/coco_yolo", "a.png") == (1, [guess.format("data/coco_yolo")])
-    Path("data/coco_yolo/train/system.json").unlink()
+    Path("data/coco_yolo/train/model_config.json").unlink()
     assert run("data/coco_yolo/train", "a.png") == (
         1,
         [
-            "Error: data/coco_yolo/train is not a model folder: it lacks system.json. "
+            "Error: data/coco_yolo/train is not a model folder: it lacks model_config.json. "
             "Give the folder that a train stage wrote, such as data/coco_yolo/train."
         ],
     )
@@ -437,25 +438,37 @@ def test_a_system_in_place_of_its_model_folder(run: Run, localizer: str) -> None
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("system.json", "{", "is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 "),
-        ("system.json", {"module": "verbs"}, ": module: received 'verbs', expected a folder of pipeline/systems."),
-        ("system.json", {"module": "os"}, ": module: received 'os', expected a folder of pipeline/systems."),
-        ("system.json", {"module": "../../evil"}, ": module: received '../../evil', expected "),
-        ("system.json", {"module": "a.b"}, ": module: received 'a.b', expected "),
-        ("system.json", {"image_size": 99999}, ": image_size: received 99999, expected int <= 4096."),
         (
-            "system.json",
-            {"resize": "squeeze"},
-            ": resize: received 'squeeze', expected one of letterbox, crop, stretch.",
+            "model_config.json",
+            "{",
+            "is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2 ",
         ),
-        ("system.json", {"image_size": 50}, "model.keras takes images of shape (None, 40, 40, 3), system.json says "),
+        (
+            "model_config.json",
+            {"module": "labels"},
+            ": module: received 'labels', expected one of anchor_free_detector, ",
+        ),
+        ("model_config.json", {"module": "os"}, ": module: received 'os', expected one of anchor_free_detector, "),
+        ("model_config.json", {"module": "../../evil"}, ": module: received '../../evil', expected "),
+        ("model_config.json", {"module": "a.b"}, ": module: received 'a.b', expected "),
+        ("model_config.json", {"image_size": 99999}, ": image_size: received 99999, expected an integer <= 4096."),
+        (
+            "model_config.json",
+            {"resize": "squeeze"},
+            ": resize: received 'squeeze', expected 'letterbox', 'crop' or 'stretch'.",
+        ),
+        (
+            "model_config.json",
+            {"image_size": 50},
+            "model.keras takes images of shape (None, 40, 40, 3), model_config.json says ",
+        ),
         ("labels.json", {"names": ["a"]}, ": received 3 category ids and 1 names, expected one of each per label."),
-        ("labels.json", {"category_ids": ["x"]}, ": category_ids.0: received 'x', expected int."),
-        ("labels.json", {"category_ids": [1], "names": ["a"]}, "model.keras answers label 2, labels.json names 1 "),
+        ("labels.json", {"category_ids": ["x"]}, ": category_ids.0: received 'x', expected an integer."),
+        ("labels.json", {"category_ids": [1], "names": ["a"]}, "model.keras predicts label 2, labels.json names 1 "),
         ("model.keras", "no model", "model.keras is not a model that can be loaded ("),
     ],
 )
-def test_a_model_folder_that_is_wrong(
+def test_corrupt_model_folder_is_reported(
     run: Run, localizer: str, name: str, content: str | dict[str, Any], message: str
 ) -> None:
     paint("a.png", BLUE)
@@ -470,25 +483,25 @@ def test_a_model_folder_that_is_wrong(
 
 
 @pytest.mark.parametrize("value", ["1.5", "nan", "-1", "much"])
-def test_a_threshold_that_is_no_share(run: Run, localizer: str, value: str) -> None:
+def test_threshold_outside_zero_to_one_is_refused(run: Run, localizer: str, value: str) -> None:
     assert run(localizer, "a.png", f"--score-threshold={value}")[0] == 2
 
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not BROKEN.is_dir(), reason="no broken images: ../shared/data is not there")
-def test_broken_images(run: Run, localizer: str) -> None:
+def test_corrupt_images_are_reported(run: Run, localizer: str) -> None:
     code, lines = run(localizer, str(BROKEN), "--score-threshold", "0")
     assert code == 1
     assert lines[-1] == "8 images done, 5 could not be read"
-    told = {Path(line.partition(" does not decode ")[0]).name: line for line in lines[:5]}
-    assert sorted(told) == [
+    lines_by_name = {Path(line.partition(" does not decode ")[0]).name: line for line in lines[:5]}
+    assert sorted(lines_by_name) == [
         "decompression_bomb.png",
         "header_only.jpg",
         "really_html.jpg",
         "truncated.jpg",
         "zero_bytes.jpg",
     ]
-    assert "(Image size (900000000 pixels) exceeds limit of " in told["decompression_bomb.png"]
+    assert "(Image size (900000000 pixels) exceeds limit of " in lines_by_name["decompression_bomb.png"]
     sizes = {Path(i["file_name"]).name: (i["width"], i["height"]) for i in written()["images"]}
     with Image.open(BROKEN / "exif_rotated.jpg") as stored:
         assert sizes["exif_rotated.jpg"] == stored.size[::-1]

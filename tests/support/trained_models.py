@@ -1,4 +1,4 @@
-"""Model folders made by hand: their answers can be worked out beside the number."""
+"""Model folders with fixed weights, whose predictions can be computed by hand."""
 
 import math
 from pathlib import Path
@@ -18,7 +18,7 @@ NAMES = ("red", "green", "blue")
 
 
 def constant(units: int, bias: Any, name: str, kernel: Any = None) -> Any:
-    """A dense layer with these weights; without a kernel it answers its bias, whatever it sees."""
+    """A dense layer with these weights; without a kernel its output is its bias for every input."""
     return layers.Dense(
         units,
         kernel_initializer="zeros" if kernel is None else keras.initializers.Constant(kernel),
@@ -30,20 +30,20 @@ def constant(units: int, bias: Any, name: str, kernel: Any = None) -> Any:
 def write_localizer(
     folder: Path, resize: Literal["letterbox", "crop"] = "letterbox", channels: Literal[1, 3] = 3
 ) -> Path:
-    """A digits_localizer that always answers BOX_REL_XYXY and names the colour that it sees most of.
+    """Write a digits_localizer that predicts the box BOX_REL_XYXY and the most frequent color of the image.
 
-    A square half filled with one full colour has that class with probability 8 / (8 + 1 + 1) = 0.8.
+    A model input half filled with one saturated color has that class with probability 8 / (8 + 1 + 1) = 0.8.
     """
     image = layers.Input((SIZE, SIZE, channels), name="image")
     mean = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image))
-    seen = np.eye(channels, 3, dtype=np.float32) * math.log(8) / 0.5
-    label = layers.Softmax(name="label")(constant(3, [0, 0, 0], "colours", seen)(mean))
+    kernel = np.eye(channels, 3, dtype=np.float32) * math.log(8) / 0.5
+    label = layers.Softmax(name="label")(constant(3, [0, 0, 0], "colors", kernel)(mean))
     outputs = {"label": label, "bbox": constant(4, BOX_REL_XYXY, "bbox")(mean)}
     return write_folder(folder, keras.Model(image, outputs), "digits_localizer", resize, channels)
 
 
 def write_detector(folder: Path) -> Path:
-    """A coco_yolo of 2 x 2 cells: in the second row, category 5 with score 0.6 and category 3 with score 0.1."""
+    """Write a coco_yolo with 2 x 2 cells that predicts, in the second row, category 5 with score 0.6 and 3 with 0.1."""
     image = layers.Input((SIZE, SIZE, 3), name="image")
     mean = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(image))
     box = np.zeros((2, 2, 5))
