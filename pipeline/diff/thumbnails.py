@@ -35,7 +35,7 @@ class ThumbnailReader:
             A JPEG of at most MAX_SIDE pixels per side.
 
         Raises:
-            BoxlineError: if the archive is missing or damaged, or contains another file than the tables describe.
+            BoxlineError: if the archive is missing or corrupt, or contains another file than the tables describe.
 
         """
         content = self._archive(image["archive"])[image["member"]].read(MAX_IMAGE_BYTES)

@@ -50,7 +50,7 @@ class RemoteAudit:
     Attributes:
         objects: every expected object by hash.
         stored_bytes: total size of those that are in the remote.
-        missing: those that are missing or damaged there.
+        missing: those that are missing or corrupt there.
 
     """
 
@@ -92,10 +92,10 @@ class RemoteStore:
             {md5 for directory in directories if _has_other_size(directory, sizes) for md5, _ in directory.files()}
         )
         are_intact = self._map_requests(self._has_hash, suspects)
-        damaged = {oid for oid, is_intact in zip(suspects, are_intact, strict=True) if not is_intact}
+        corrupt = {oid for oid, is_intact in zip(suspects, are_intact, strict=True) if not is_intact}
         missing = []
         for oid, expected in objects.items():
-            reason = _reason(expected, sizes[oid], is_unlisted=oid in unlisted, is_damaged=oid in damaged)
+            reason = _reason(expected, sizes[oid], is_unlisted=oid in unlisted, is_corrupt=oid in corrupt)
             if reason:
                 missing.append(MissingObject(expected, reason))
         return RemoteAudit(objects, sum(size for size in sizes.values() if size is not None), missing)
@@ -272,10 +272,10 @@ def _has_other_size(directory: Directory, sizes: dict[str, int | None]) -> bool:
     return bool(known) and len(known) == len(file_sizes) and expected is not None and sum(known) != expected
 
 
-def _reason(expected: ExpectedObject, size: int | None, *, is_unlisted: bool, is_damaged: bool) -> str | None:
+def _reason(expected: ExpectedObject, size: int | None, *, is_unlisted: bool, is_corrupt: bool) -> str | None:
     """Return what is wrong with an object that has that size in the remote, or None if it is intact."""
     if size is None:
         return f"missing{', and so is the list of its files' if is_unlisted else ''}"
     if expected.size_bytes is not None and size != expected.size_bytes:
         return f"has {size:,} bytes instead of {expected.size_bytes:,}"
-    return "has different content" if is_damaged or is_unlisted else None
+    return "has different content" if is_corrupt or is_unlisted else None

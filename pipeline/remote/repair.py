@@ -16,7 +16,7 @@ Report = Callable[[str], None]
 
 
 class Repair:
-    """Restores missing and damaged objects of a remote and reports each action in a line.
+    """Restores missing and corrupt objects of a remote and reports each action in a line.
 
     It handles one stage at a time in the pipeline's order, and repeats the audit after each: a restored listing may
     reveal further missing files, and one stage may restore several objects. Running a stage deletes its outputs first,
@@ -67,7 +67,7 @@ class Repair:
     def _upload(self, store: RemoteStore, expected: ExpectedObject) -> str | None:
         """Upload an object from the cache or the workspace and return which; None if neither has an intact copy.
 
-        A damaged file in the cache is removed, since DVC would keep using it.
+        A corrupt file in the cache is removed, since DVC would keep using it.
         """
         cached = store.cache_path(expected.oid)
         if cached.is_file():
@@ -75,7 +75,7 @@ class Repair:
                 store.upload(cached, expected.oid)
                 return "cache"
             cached.unlink()
-            self._report(f"{expected}: the cache's copy is damaged; removed")
+            self._report(f"{expected}: the cache's copy is corrupt; removed")
         if any(_upload_from(store, Path(location.path), expected.oid) for location in expected.locations):
             return "workspace"
         return None

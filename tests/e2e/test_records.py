@@ -80,8 +80,8 @@ def names_and_mends_what_was_lost(project: Path, remote: Remote, shown: str) -> 
         f"data/total.txt of total ({TOTAL}): missing\n"
         f"data/draw of draw ({DRAW}): missing\n"
         f"data/draw/1.txt of draw ({SECOND}): missing\n"
-        f"3 of 6 objects of dvc.lock are missing or damaged in the remote 'store' ({shown}). `boxline repair` mends "
-        "what it can.\n"
+        f"3 of 6 objects of dvc.lock are missing or corrupt in the remote 'store' ({shown}). `boxline repair` "
+        "restores what it can.\n"
     )
     assert boxline(project, "repair", **remote.variables).stdout == (
         f"data/total.txt of total ({TOTAL}) missing: uploaded from the cache\n"
