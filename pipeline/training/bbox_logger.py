@@ -14,7 +14,16 @@ from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.inference.predictor import Predictor
-from pipeline.training.progress_page import DECIMALS, Answer, Box, Epoch, name_of, png_data_url, true_boxes, write_page
+from pipeline.training.progress_page import (
+    DECIMALS,
+    Box,
+    Epoch,
+    ImagePredictions,
+    class_name,
+    ground_truth_boxes,
+    png_data_url,
+    write_progress_page,
+)
 from pipeline.training.wandb_run import log_images
 
 MAX_BOXES = 30
@@ -65,7 +74,7 @@ class BBoxLogger(keras.callbacks.Callback):
         self._page, self._title = page, title
         self._run, self._max_boxes = run, max_boxes
         self._ground_truth_xyxy = [xywh_to_xyxy(boxes.boxes_rel_xywh) for boxes in ground_truth]
-        self._ground_truth = [true_boxes(boxes) for boxes in ground_truth]
+        self._ground_truth = [ground_truth_boxes(boxes) for boxes in ground_truth]
         self._images = [png_data_url(model_input) for model_input in model_inputs]
         self._epochs: list[Epoch] = []
         self._run_id: str | None = None
@@ -89,7 +98,7 @@ class BBoxLogger(keras.callbacks.Callback):
 
         """
         restored = msgspec.convert(state, _State)
-        others = {len(epoch.answers) for epoch in restored.epochs} - {len(self._model_inputs)}
+        others = {len(epoch.predictions) for epoch in restored.epochs} - {len(self._model_inputs)}
         if others:
             raise BoxlineError(
                 f"The checkpoint holds predictions for {others.pop()} logged images, expected "
@@ -116,16 +125,16 @@ class BBoxLogger(keras.callbacks.Callback):
             log_images(self._run, number, scalars, self._model_inputs, self._box_sets(predictions))
 
     def _write_page(self) -> None:
-        write_page(self._page, self._title, self._images, self._names, self._ground_truth, self._epochs)
+        write_progress_page(self._page, self._title, self._images, self._names, self._ground_truth, self._epochs)
 
-    def _box_sets(self, predictions: Sequence[Answer]) -> list[dict[str, Any]]:
+    def _box_sets(self, predictions: Sequence[ImagePredictions]) -> list[dict[str, Any]]:
         return [
             {"predictions": box_set(predicted.boxes, self._names), "ground_truth": box_set(true, self._names)}
             for predicted, true in zip(predictions, self._ground_truth, strict=True)
         ]
 
 
-def logged_prediction(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> Answer:
+def logged_prediction(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int) -> ImagePredictions:
     """Select the predicted boxes of one image that are logged, and compare them with the ground truth.
 
     Boxes that extend beyond the image are kept as they are. Boxes that cannot be drawn are dropped and counted: those
@@ -153,10 +162,10 @@ def logged_prediction(predicted: LabeledBoxes, true_xyxy: Boxes, max_boxes: int)
         strict=True,
     )
     num_usable = int(usable.sum())
-    return Answer(
+    return ImagePredictions(
         [Box(left, top, right, bottom, label, score, iou) for (left, top, right, bottom), label, score, iou in rows],
-        beyond=num_usable - len(best),
-        unusable=len(usable) - num_usable,
+        omitted=num_usable - len(best),
+        invalid=len(usable) - num_usable,
     )
 
 
@@ -170,12 +179,12 @@ def box_set(boxes: Sequence[Box], names: Sequence[str]) -> dict[str, Any]:
     """The boxes of one image in wandb's format, without NumPy scalars, which wandb rejects."""
     return {
         "box_data": [_box_data(box, names) for box in boxes],
-        "class_labels": {label: name_of(label, names) for label in range(len(names))},
+        "class_labels": {label: class_name(label, names) for label in range(len(names))},
     }
 
 
 def _box_data(box: Box, names: Sequence[str]) -> dict[str, Any]:
-    name = name_of(box.label, names)
+    name = class_name(box.label, names)
     data: dict[str, Any] = {
         "position": {"minX": box.min_x, "maxX": box.max_x, "minY": box.min_y, "maxY": box.max_y},
         "class_id": box.label,

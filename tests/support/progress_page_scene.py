@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.training.progress_page import Answer, Box, Epoch, png_data_url
+from pipeline.training.progress_page import Box, Epoch, ImagePredictions, png_data_url
 
 TITLE = "a </title><i>title & more"
 CAT, DOG, NAMELESS = 1, 2, 4
@@ -16,22 +16,26 @@ EPOCHS = [
     Epoch(
         "head",
         {"loss": 2.5, "val_loss": 3.25, "accuracy": 0.125},
-        [Answer([Box(0.15, 0.25, 0.5, 0.6, CAT, 0.87, 0.71)]), Answer([])],
+        [ImagePredictions([Box(0.15, 0.25, 0.5, 0.6, CAT, 0.87, 0.71)]), ImagePredictions([])],
     ),
     Epoch(
         "head",
         {"loss": 1.75, "val_loss": None, "accuracy": 0.5},
         [
-            Answer([Box(0.12, 0.22, 0.41, 0.88, CAT, 0.91, 0.83), Box(0.5, 0.1, 0.95, 0.3, DOG, 0.4, 0.0)]),
-            Answer([Box(0.31, 0.07, 0.77, 0.24, DOG, 0.66, 0.74)], unusable=1),
+            ImagePredictions([Box(0.12, 0.22, 0.41, 0.88, CAT, 0.91, 0.83), Box(0.5, 0.1, 0.95, 0.3, DOG, 0.4, 0.0)]),
+            ImagePredictions([Box(0.31, 0.07, 0.77, 0.24, DOG, 0.66, 0.74)], invalid=1),
         ],
     ),
     Epoch(
         "all layers",
         {"loss": 0.625, "val_loss": 0.875, "accuracy": 0.75},
         [
-            Answer([Box(0.11, 0.21, 0.39, 0.89, CAT, 0.95, 0.92), Box(-0.2, 0.4, 0.3, 1.1, DOG, 0.05, 0.31)], beyond=7),
-            Answer([Box(0.29, 0.06, 0.81, 0.23, DOG, 0.75, 0.78), Box(0.61, 0.52, 0.69, 0.9, CAT, 0.35, 0.68)]),
+            ImagePredictions(
+                [Box(0.11, 0.21, 0.39, 0.89, CAT, 0.95, 0.92), Box(-0.2, 0.4, 0.3, 1.1, DOG, 0.05, 0.31)], omitted=7
+            ),
+            ImagePredictions(
+                [Box(0.29, 0.06, 0.81, 0.23, DOG, 0.75, 0.78), Box(0.61, 0.52, 0.69, 0.9, CAT, 0.35, 0.68)]
+            ),
         ],
     ),
 ]

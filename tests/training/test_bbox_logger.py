@@ -78,7 +78,7 @@ def test_the_best_scores_are_kept_and_the_rest_is_counted() -> None:
     scores = [0.1, 0.7, 0.3, 0.7, 0.2]
     answer = answer_of(labeled_boxes(*[(0.1 * i, 0, 0.5, 0.5, i, s) for i, s in enumerate(scores)]), TRUE_XYXY, 3)
     assert [(box.label, box.score) for box in answer.boxes] == [(1, 0.7), (3, 0.7), (2, 0.3)]
-    assert (answer.beyond, answer.unusable) == (2, 0)
+    assert (answer.omitted, answer.invalid) == (2, 0)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -88,7 +88,7 @@ def test_a_number_that_is_not_finite_leaves_its_box_out(bad: float, column: int)
     broken[column] = bad
     answer = answer_of(labeled_boxes(tuple(broken), (0.5, 0.25, 0.25, 0.5, 1, 0.5)), TRUE_XYXY, 1)  # type: ignore[arg-type]
     assert [box.label for box in answer.boxes] == [1]
-    assert (answer.beyond, answer.unusable) == (0, 1)
+    assert (answer.omitted, answer.invalid) == (0, 1)
 
 
 def test_a_model_that_answers_nothing_finite_still_has_its_page(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_model_that_answers_nothing_finite_still_has_its_page(tmp_path: Path) 
     watch.on_epoch_end(0, {"loss": math.inf})
     json.dumps(watch.state(), allow_nan=False)
     assert epochs_of(watch) == [
-        {"phase": None, "logs": {"loss": None}, "answers": [{"boxes": [], "beyond": 0, "unusable": 1}] * 2}
+        {"phase": None, "logs": {"loss": None}, "predictions": [{"boxes": [], "omitted": 0, "invalid": 1}] * 2}
     ]
     assert (tmp_path / "page.html").exists()
 
@@ -109,7 +109,7 @@ def test_boxes_without_area_are_left_out_and_boxes_over_the_edge_stay() -> None:
     answer = answer_of(labeled_boxes(*rows), TRUE_XYXY, MAX_BOXES)
     assert [box.score for box in answer.boxes] == [0.7]
     assert (answer.boxes[0].min_x, answer.boxes[0].max_x, answer.boxes[0].max_y) == (-0.25, 1.75, 1.25)
-    assert answer.unusable == 2
+    assert answer.invalid == 2
 
 
 def test_boxes_are_plain_numbers_as_the_published_system_says() -> None:
@@ -147,9 +147,9 @@ def test_an_epoch_is_one_question_to_the_model(tmp_path: Path) -> None:
         assert len(model.asked) == watch.epochs_logged == epoch + 1
     for asked in model.asked:
         np.testing.assert_array_equal(asked, SQUARES)
-    [left] = {tuple(epoch["answers"][1]["boxes"][0][1:]) for epoch in epochs_of(watch)[:1]}
+    [left] = {tuple(epoch["predictions"][1]["boxes"][0][1:]) for epoch in epochs_of(watch)[:1]}
     assert left == (0.0, 0.75, 0.25, 1, 0.5, 0.5)
-    assert [epoch["answers"][0]["boxes"][0][0] for epoch in epochs_of(watch)] == [0.3, 0.4, 0.5]
+    assert [epoch["predictions"][0]["boxes"][0][0] for epoch in epochs_of(watch)] == [0.3, 0.4, 0.5]
 
 
 def test_epochs_are_counted_on_through_phases(tmp_path: Path) -> None:
@@ -249,9 +249,9 @@ def test_the_whole_model_answers_while_its_head_is_trained(tmp_path: Path) -> No
     first, last = epochs_of(watch)
     assert set(last["logs"]) == {"loss", "val_loss"} | set(first["logs"])
     assert last["logs"]["loss"] < first["logs"]["loss"]
-    assert first["answers"] != last["answers"]
+    assert first["predictions"] != last["predictions"]
     x, y, width, height = np.asarray(whole.predict_on_batch(SQUARES)["bbox"], float)[1]
-    assert last["answers"][1]["boxes"][0][:4] == pytest.approx([x, y, x + width, y + height], abs=1e-5)
+    assert last["predictions"][1]["boxes"][0][:4] == pytest.approx([x, y, x + width, y + height], abs=1e-5)
     assert (tmp_path / "page.html").exists()
 
 
@@ -276,12 +276,12 @@ def test_a_page_has_an_upper_bound(tmp_path: Path) -> None:
     watch.on_epoch_end(0, {})
     before = (tmp_path / "page.html").stat().st_size
     watch.on_epoch_end(1, {})
-    assert len(epochs_of(watch)[1]["answers"][0]["boxes"]) == MAX_BOXES
-    assert epochs_of(watch)[1]["answers"][0]["beyond"] == 200 - MAX_BOXES
+    assert len(epochs_of(watch)[1]["predictions"][0]["boxes"]) == MAX_BOXES
+    assert epochs_of(watch)[1]["predictions"][0]["omitted"] == 200 - MAX_BOXES
     assert (tmp_path / "page.html").stat().st_size - before < len(SQUARES) * MAX_BOXES * 70
 
 
 def test_an_epoch_has_the_form_that_the_page_reads(tmp_path: Path) -> None:
     watch = logger(tmp_path / "page.html")
     watch.on_epoch_end(0, {"loss": 1.0})
-    assert set(epochs_of(watch)[0]) == set(Epoch.__struct_fields__) == {"phase", "logs", "answers"}
+    assert set(epochs_of(watch)[0]) == set(Epoch.__struct_fields__) == {"phase", "logs", "predictions"}

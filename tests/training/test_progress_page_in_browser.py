@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page
 
-from pipeline.training.progress_page import Answer, Box, Epoch, write_page
+from pipeline.training.progress_page import Box, Epoch, ImagePredictions, write_progress_page
 from tests.support import progress_page_scene as scene
 from tests.support.pages import watch
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = tmp_path_factory.mktemp("viewer") / "page.html"
-    write_page(written, scene.TITLE, scene.images(), scene.NAMES, scene.TRUTH, scene.EPOCHS)
+    write_progress_page(written, scene.TITLE, scene.images(), scene.NAMES, scene.TRUTH, scene.EPOCHS)
     return written
 
 
@@ -53,7 +53,7 @@ def logged(boxes: list[Box]) -> list[tuple[float, ...]]:
 
 def logged_predictions(epoch: int, number: int) -> list[tuple[float, ...]]:
     """Best score on top."""
-    return logged(list(reversed(scene.EPOCHS[epoch - 1].answers[number - 1].boxes)))
+    return logged(list(reversed(scene.EPOCHS[epoch - 1].predictions[number - 1].boxes)))
 
 
 def captions(page: Page, kind: str, number: int) -> list[str]:
@@ -64,22 +64,22 @@ def values(page: Page, metric: str) -> list[str]:
     return page.get_by_role("group", name=metric, exact=True).locator(".value").all_inner_texts()
 
 
-def test_it_opens_with_the_last_epoch_and_every_box(page: Page) -> None:
+def test_page_opens_with_last_epoch_and_all_boxes(page: Page) -> None:
     for number in (1, 2):
-        assert drawn(page, "truth", number) == logged(scene.TRUTH[number - 1])
+        assert drawn(page, "ground-truth", number) == logged(scene.TRUTH[number - 1])
         assert drawn(page, "prediction", number) == logged_predictions(3, number)
     assert page.locator("#epoch-text").inner_text() == "Epoch 3 of 3 · all layers"
-    assert captions(page, "truth", 2) == ["</script><b>dog", "label 4"]
+    assert captions(page, "ground-truth", 2) == ["</script><b>dog", "label 4"]
     assert captions(page, "prediction", 2) == ["cat 0.35 · IoU 0.68", "</script><b>dog 0.75 · IoU 0.78"]
     assert card(page, 1).locator(".status").inner_text() == (
-        "1 of 1 true box · 2 of 2 predictions · 7 more with lower scores not kept"
+        "1 of 1 ground truth box · 2 of 2 predictions · 7 more with lower scores omitted"
     )
 
 
 @pytest.mark.parametrize(
-    ("kind", "boxes"), [("truth", scene.TRUTH[1]), ("prediction", scene.EPOCHS[2].answers[1].boxes)]
+    ("kind", "boxes"), [("ground-truth", scene.TRUTH[1]), ("prediction", scene.EPOCHS[2].predictions[1].boxes)]
 )
-def test_a_box_is_painted_over_its_part_of_the_image(page: Page, kind: str, boxes: list[Box]) -> None:
+def test_box_is_drawn_at_its_position_in_the_image(page: Page, kind: str, boxes: list[Box]) -> None:
     [image] = card(page, 2).get_by_role("img", name="Image 2").all()
     outer = image.bounding_box()
     inner = card(page, 2).locator(f'rect.{kind}[data-label="{boxes[0].label}"]').bounding_box()
@@ -95,22 +95,22 @@ def test_a_box_is_painted_over_its_part_of_the_image(page: Page, kind: str, boxe
     assert edges == pytest.approx(logged(boxes)[0][:4], abs=0.01)
 
 
-def test_truth_and_predictions_are_switched_separately(page: Page) -> None:
+def test_ground_truth_and_predictions_are_toggled_separately(page: Page) -> None:
     page.get_by_label("Ground truth", exact=True).uncheck()
-    assert [drawn(page, "truth", number) for number in (1, 2)] == [[], []]
-    assert captions(page, "truth", 2) == []
+    assert [drawn(page, "ground-truth", number) for number in (1, 2)] == [[], []]
+    assert captions(page, "ground-truth", 2) == []
     assert drawn(page, "prediction", 1) == logged_predictions(3, 1)
     page.get_by_label("Ground truth", exact=True).check()
     page.get_by_label("Predictions", exact=True).uncheck()
-    assert drawn(page, "truth", 2) == logged(scene.TRUTH[1])
+    assert drawn(page, "ground-truth", 2) == logged(scene.TRUTH[1])
     assert [drawn(page, "prediction", number) for number in (1, 2)] == [[], []]
-    assert card(page, 2).locator(".status").inner_text() == "2 of 2 true boxes · 0 of 2 predictions"
+    assert card(page, 2).locator(".status").inner_text() == "2 of 2 ground truth boxes · 0 of 2 predictions"
 
 
-def test_a_hidden_class_is_gone_from_both_sets(page: Page) -> None:
+def test_hidden_class_disappears_from_ground_truth_and_predictions(page: Page) -> None:
     assert page.locator("#classes").get_by_role("checkbox").count() == 3
     page.get_by_role("checkbox", name="</script><b>dog").uncheck()
-    assert [box[4] for box in drawn(page, "truth", 2)] == [scene.NAMELESS]
+    assert [box[4] for box in drawn(page, "ground-truth", 2)] == [scene.NAMELESS]
     assert [box[4] for number in (1, 2) for box in drawn(page, "prediction", number)] == [scene.CAT, scene.CAT]
     page.get_by_role("button", name="Hide all").click()
     assert page.locator("rect").count() == 0
@@ -118,7 +118,7 @@ def test_a_hidden_class_is_gone_from_both_sets(page: Page) -> None:
     assert drawn(page, "prediction", 1) == logged_predictions(3, 1)
 
 
-def test_the_keyboard_moves_through_the_epochs(page: Page) -> None:
+def test_arrow_keys_change_the_epoch(page: Page) -> None:
     slider = page.get_by_role("slider", name="Epoch")
     slider.focus()
     page.keyboard.press("ArrowLeft")
@@ -126,7 +126,7 @@ def test_the_keyboard_moves_through_the_epochs(page: Page) -> None:
     assert [drawn(page, "prediction", number) for number in (1, 2)] == [logged_predictions(2, n) for n in (1, 2)]
     assert values(page, "loss") == ["1.75", "not a number"]
     assert card(page, 2).locator(".status").inner_text() == (
-        "2 of 2 true boxes · 1 of 1 prediction · 1 left out: not finite, or without area"
+        "2 of 2 ground truth boxes · 1 of 1 prediction · 1 invalid: not finite, or without area"
     )
     page.keyboard.press("Home")
     assert [drawn(page, "prediction", number) for number in (1, 2)] == [logged_predictions(1, 1), []]
@@ -138,7 +138,7 @@ def test_the_keyboard_moves_through_the_epochs(page: Page) -> None:
     assert page.locator("#epoch-text").inner_text() == "Epoch 2 of 3 · head"
 
 
-def test_it_plays_from_the_first_epoch_to_the_last(browser: Browser, path: Path) -> None:
+def test_play_shows_all_epochs(browser: Browser, path: Path) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         page.clock.install()
@@ -152,36 +152,36 @@ def test_it_plays_from_the_first_epoch_to_the_last(browser: Browser, path: Path)
         assert page.get_by_role("button", name="Play").is_visible()
 
 
-def test_the_score_hides_what_lies_below_it_and_no_true_box(page: Page) -> None:
+def test_score_threshold_hides_predictions_only(page: Page) -> None:
     page.get_by_label("Score from").fill("0.35")
-    assert page.locator("#cutoff-text").inner_text() == "0.35"
+    assert page.locator("#threshold-text").inner_text() == "0.35"
     assert drawn(page, "prediction", 1) == [(0.11, 0.21, 0.39, 0.89, scene.CAT)]
     assert drawn(page, "prediction", 2) == logged_predictions(3, 2)  # 0.35 itself stays
     page.get_by_label("Score from").fill("0.36")
     assert drawn(page, "prediction", 2) == [(0.29, 0.06, 0.81, 0.23, scene.DOG)]
-    assert drawn(page, "truth", 2) == logged(scene.TRUTH[1])
+    assert drawn(page, "ground-truth", 2) == logged(scene.TRUTH[1])
 
 
-def test_a_crowd_of_answers_opens_with_as_many_as_there_are_boxes(browser: Browser, tmp_path: Path) -> None:
+def test_initial_threshold_limits_number_of_predictions(browser: Browser, tmp_path: Path) -> None:
     """Three true boxes, ten answers: the third best score is 0.629, shown are those from 0.62 on."""
     scores = [0.9, 0.71, 0.629, 0.625, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01]
     boxes = [Box(0.1, 0.1, 0.3, 0.4, scene.CAT, score, 0.5) for score in scores]
-    crowd = Epoch(None, {"loss": 1.0}, [Answer(boxes), Answer([])])
-    write_page(tmp_path / "page.html", "crowd", scene.images(), scene.NAMES, scene.TRUTH, [crowd])
+    crowd = Epoch(None, {"loss": 1.0}, [ImagePredictions(boxes), ImagePredictions([])])
+    write_progress_page(tmp_path / "page.html", "crowd", scene.images(), scene.NAMES, scene.TRUTH, [crowd])
     opened = browser.new_page()
     opened.goto((tmp_path / "page.html").as_uri())
-    assert opened.locator("#cutoff-text").inner_text() == "0.62"
+    assert opened.locator("#threshold-text").inner_text() == "0.62"
     assert len(drawn(opened, "prediction", 1)) == 4
     opened.close()
 
 
-def test_captions_can_be_switched_off(page: Page) -> None:
+def test_captions_can_be_hidden(page: Page) -> None:
     page.get_by_label("Captions", exact=True).uncheck()
     assert page.locator(".caption").count() == 0
-    assert drawn(page, "truth", 1) == logged(scene.TRUTH[0])
+    assert drawn(page, "ground-truth", 1) == logged(scene.TRUTH[0])
 
 
-def test_curves_have_a_point_per_epoch_and_a_gap_where_there_is_no_number(page: Page) -> None:
+def test_curves_have_a_point_per_epoch_and_gaps_for_missing_numbers(page: Page) -> None:
     def curve(kind: str) -> str | None:
         curves = page.get_by_role("group", name="loss", exact=True)
         return curves.locator(f"path.{kind}:not(.point)").get_attribute("d")
@@ -191,14 +191,14 @@ def test_curves_have_a_point_per_epoch_and_a_gap_where_there_is_no_number(page: 
     assert curve("held-out") == f"M0 2M100 {38 - 0.25 / 2.625 * 36}"
 
 
-def test_a_name_with_markup_is_shown_as_text(page: Page) -> None:
+def test_markup_in_name_is_shown_as_text(page: Page) -> None:
     assert page.locator("b, i").count() == 0
     assert page.get_by_role("heading", level=1).inner_text() == scene.TITLE
     assert page.title() == scene.TITLE
     assert page.get_by_text("</script><b>dog", exact=True).first.is_visible()
 
 
-def test_no_script_but_its_own_may_run(browser: Browser, path: Path, tmp_path: Path) -> None:
+def test_injected_script_is_blocked(browser: Browser, path: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed.html"
     strange = "<script>document.title = 'taken over'</script><img src='https://example.invalid/a.png'></body>"
     changed.write_text(path.read_text(encoding="utf-8").replace("</body>", strange), encoding="utf-8")
@@ -212,6 +212,6 @@ def test_no_script_but_its_own_may_run(browser: Browser, path: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+def test_page_fits_the_window(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") == width
