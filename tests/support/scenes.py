@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from pipeline.core import schema
 from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.geometry.boxes import as_boxes
-from pipeline.systems.interfaces import Truth
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 
 
 def image(image_id: int, split: str = "val", width: int = 640, height: int = 427) -> dict[str, object]:
@@ -51,11 +51,13 @@ def tables(images: list[dict[str, object]], boxes: list[dict[str, object]]) -> T
     )
 
 
-def truth(boxes_rel_xywh: ArrayLike, labels: Sequence[int] | None = None, crowds: Sequence[int] = ()) -> Truth:
-    """The true boxes of an image; label 0 where none is given. `crowds` are the rows of crowd regions."""
+def ground_truth(
+    boxes_rel_xywh: ArrayLike, labels: Sequence[int] | None = None, crowds: Sequence[int] = ()
+) -> LabeledBoxes:
+    """The boxes of one image, with label 0 unless labels are given. `crowds` are the rows of crowd regions."""
     boxes = as_boxes(boxes_rel_xywh)
     is_crowd = np.isin(np.arange(len(boxes)), crowds)
-    return Truth(boxes, np.zeros(len(boxes), np.int64) if labels is None else np.array(labels, np.int64), is_crowd)
+    return LabeledBoxes(boxes, np.array([0] * len(boxes) if labels is None else labels, np.int64), is_crowd=is_crowd)
 
 
 def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:
