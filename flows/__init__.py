@@ -1,4 +1,5 @@
-"""Prefect arranges what DVC does: when, again after which faults, how long, and watched by whom.
+"""Prefect flows that decide when stages run, how often they are retried and for how long they may run.
 
-DVC alone decides what there is to do. Flows call the project's commands and import nothing of `pipeline`.
+DVC alone decides what has to run. Flows start `dvc` and `boxline` as processes and import nothing of `pipeline` but
+`pipeline.core`; nothing in `pipeline` imports flows.
 """

@@ -1,59 +1,64 @@
-"""What kind of failure ended a command, and how often it is worth another try.
+"""Classification of failed commands, and how often each kind of failure is retried.
 
-The kind follows from the exit code of our own stages and commands (pipeline/core/exit_codes.py), and where DVC itself fails,
-from what it is known to say.
+Boxline's own stages and commands are classified by their exit codes, failures of DVC and Git by their messages.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flows.processes import Ended
+from flows.processes import CommandResult
+from pipeline.core import exit_codes
 
 
-class Kind(StrEnum):
-    """Why a command failed, in words for the log and the run's page."""
+class FailureKind(StrEnum):
+    """Why a command failed. The values appear in logs and in the state messages of runs."""
 
-    NETWORK = "network or storage out of reach"
-    LOCKED = "another process works here"
+    NETWORK = "network or storage unreachable"
+    LOCKED = "locked by another process"
     OUT_OF_MEMORY = "out of memory"
     DISK_FULL = "disk full"
     DENIED = "access denied"
-    INPUT = "data or parameters"
-    TIME = "took too long"
+    INPUT = "invalid data or parameters"
+    TIMEOUT = "timed out"
     KILLED = "killed"
     CODE = "error in the code"
 
 
-RETRIES = {Kind.NETWORK: 5, Kind.LOCKED: 8, Kind.OUT_OF_MEMORY: 1}
-"""More tries after the first, by kind. Another one would end as the first did, or, killed, was somebody's will."""
+RETRY_LIMITS = {FailureKind.NETWORK: 5, FailureKind.LOCKED: 8}
+"""Retries by kind of failure. The other kinds would fail again in the same way, or were killed on purpose."""
 
-EXIT_CODES = {
-    1: Kind.INPUT,
-    12: Kind.OUT_OF_MEMORY,
-    28: Kind.DISK_FULL,
-    75: Kind.NETWORK,
-    **{code: Kind.KILLED for number in (2, 9, 15) for code in (-number, 128 + number)},
+TRAINING_RETRY_LIMITS = {**RETRY_LIMITS, FailureKind.OUT_OF_MEMORY: 1}
+"""Trainings are also retried when they run out of memory, with half the batch."""
+
+KIND_BY_EXIT_CODE = {
+    exit_codes.INPUT_ERROR: FailureKind.INPUT,
+    exit_codes.OUT_OF_MEMORY: FailureKind.OUT_OF_MEMORY,
+    exit_codes.DISK_FULL: FailureKind.DISK_FULL,
+    exit_codes.NETWORK_ERROR: FailureKind.NETWORK,
+    **{code: FailureKind.KILLED for signal in (2, 9, 15) for code in (-signal, 128 + signal)},
 }
-"""Of our stages and commands, see pipeline/core/exit_codes.py, and of processes that were killed, as Python and sh tell it."""
+"""Exit codes of Boxline's stages and commands, and of killed processes as Python (-9) and sh (137) report them."""
 
-GIT_FAILED = 128
+GIT_FATAL = 128
+"""Exit code of Git for fatal errors."""
 
-OUR_ERROR = re.compile(r"^Error: ", re.MULTILINE)
+BOXLINE_ERROR = re.compile(r"^Error: ", re.MULTILINE)
 STAGE_FAILED = re.compile(r"failed to run: .*, exited with (-?\d+)", re.DOTALL)
 
-SAYINGS = [
-    (r"Unable to acquire lock|it is being blocked by:", Kind.LOCKED),
+MESSAGE_PATTERNS = [
+    (r"Unable to acquire lock|it is being blocked by:", FailureKind.LOCKED),
     (
         r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error",
-        Kind.DISK_FULL,
+        FailureKind.DISK_FULL,
     ),
     (
         r"Unable to locate credentials|InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|Access Denied|Forbidden"
         r"|Unauthorized|ExpiredToken|Permission denied|PermissionDenied|\(40[13]\)|NoSuchBucket|bucket does not exist"
         r"|config profile \(.*\) could not be found|Host key (?:is not trusted|verification failed)"
         r"|Authentication failed|could not read Username|returned error: 40[13]",
-        Kind.DENIED,
+        FailureKind.DENIED,
     ),
     (
         r"Could not (?:connect|resolve)|(?:Cannot|unable to|Failed to) connect|Connect call failed"
@@ -63,59 +68,93 @@ SAYINGS = [
         r"|Internal Server Error|Service ?Unavailable|Bad Gateway|\(50[0234]\)|IncompleteRead|Broken pipe"
         r"|hung up unexpectedly|early EOF|returned error: (?:429|5\d\d)"
         r"|failed to transfer|files failed to (?:up|down)load",
-        Kind.NETWORK,
+        FailureKind.NETWORK,
     ),
     (
         r"does not appear to be a git repository"
         r"|config(?:uration)? (?:file )?error|Checkout failed for following targets|missing data 'source'"
         r"|dependency '.*' does not exist|not found inside '|dvc\.yaml' is invalid",
-        Kind.INPUT,
+        FailureKind.INPUT,
     ),
 ]
-"""What DVC, Git and the clients of their remotes say. The first that is found counts."""
+"""Messages of DVC, Git and the clients of their remotes, in order of precedence."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A command that failed: its kind, and its last words."""
+    """The kind of a failure, and the line of output that explains it."""
 
-    kind: Kind
+    kind: FailureKind
     reason: str
 
 
-def failure_of(ended: Ended) -> Failure | None:
-    """None for a command that did what it should."""
-    if ended.timed_out:
-        return Failure(Kind.TIME, "It was ended with everything that it had started")
-    if ended.return_code == 0:
+class RetryState:
+    """Failures of one task over its attempts.
+
+    The task records each failure, and Prefect calls `should_retry` after each failed attempt.
+    """
+
+    def __init__(self, limits: Mapping[FailureKind, int]) -> None:
+        """`limits` is the number of retries for each kind of failure; other kinds are never retried."""
+        self._limits = limits
+        self._kinds: list[FailureKind] = []
+
+    def record(self, kind: FailureKind) -> None:
+        """Record that a command of the current attempt failed."""
+        self._kinds.append(kind)
+
+    def clear(self) -> None:
+        """Forget all failures, after which nothing is retried until another one is recorded."""
+        self._kinds.clear()
+
+    @property
+    def last_kind(self) -> FailureKind | None:
+        """The kind of the last failure; None without one."""
+        return self._kinds[-1] if self._kinds else None
+
+    def should_retry(self, *_: object) -> bool:
+        """Return whether the last failure allows another attempt (a `retry_condition_fn` of Prefect)."""
+        if self.last_kind is None:
+            return False
+        return self._kinds.count(self.last_kind) <= self._limits.get(self.last_kind, 0)
+
+
+def classify_failure(result: CommandResult) -> Failure | None:
+    """Return why a command failed, or None if it succeeded."""
+    if result.timed_out:
+        return Failure(FailureKind.TIMEOUT, "The command and all its child processes were terminated")
+    if result.return_code == 0:
         return None
-    return Failure(_kind(ended), _last_words(ended.tail))
+    return Failure(_kind(result), _error_summary(result.tail))
 
 
-def _kind(ended: Ended) -> Kind:
-    said = ended.tail if ended.return_code == GIT_FAILED else _said_by_dvc(ended.tail)
-    stage = STAGE_FAILED.search(said)
-    code = int(stage[1]) if stage else ended.return_code
-    kind = EXIT_CODES.get(code, Kind.CODE)
-    if kind is Kind.KILLED:
-        return Kind.OUT_OF_MEMORY if ended.oom_kills else kind
-    if stage or not said:
-        # Python itself ends with 1 where not even the first lines of a command could run.
-        return Kind.CODE if kind is Kind.INPUT and not OUR_ERROR.search(ended.tail) else kind
-    return next((kind for pattern, kind in SAYINGS if re.search(pattern, said)), Kind.CODE)
+def _kind(result: CommandResult) -> FailureKind:
+    output = result.tail if result.return_code == GIT_FATAL else _dvc_output(result.tail)
+    stage = STAGE_FAILED.search(output)
+    exit_code = int(stage[1]) if stage else result.return_code
+    kind = KIND_BY_EXIT_CODE.get(exit_code, FailureKind.CODE)
+    if kind is FailureKind.KILLED:
+        return FailureKind.OUT_OF_MEMORY if result.oom_kills else kind
+    if stage or not output:
+        # Python also exits with 1 after a traceback, as when a module cannot be imported.
+        return FailureKind.CODE if kind is FailureKind.INPUT and not BOXLINE_ERROR.search(result.tail) else kind
+    return next((kind for pattern, kind in MESSAGE_PATTERNS if re.search(pattern, output)), FailureKind.CODE)
 
 
-def _said_by_dvc(tail: str) -> str:
-    """From its last line on a stage to the end, or else from its first error; what a stage prints says nothing here."""
+def _dvc_output(tail: str) -> str:
+    """Return the output from DVC's last message about a stage on, or else from its first error on.
+
+    The output of the stage itself must not be matched against patterns of DVC's messages.
+    """
     text = f"\n{tail}"
     starts = [text.rfind("\nERROR: failed to reproduce"), text.find("\nERROR: ")]
     return next((text[start:] for start in starts if start >= 0), "")
 
 
-def _last_words(tail: str) -> str:
-    """The line that says why: the last error of ours or of a traceback, DVC's or Git's first one, or the last line."""
+def _error_summary(tail: str) -> str:
+    """Return Boxline's or Python's last error line, else DVC's or Git's first one, else the last line."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    ours = [line for line in lines if re.match(r"[\w.]*Error: ", line)]
-    of_dvc = [line for line in lines if line.startswith("ERROR: ")]
-    of_git = [line for line in lines if re.match(r"(?:ssh|fatal): ", line)]
-    return (ours[-1:] or of_dvc[:1] or of_git[:1] or lines[-1:] or ["it said nothing"])[0]
+    python_errors = [line for line in lines if re.match(r"[\w.]*Error: ", line)]
+    dvc_errors = [line for line in lines if line.startswith("ERROR: ")]
+    git_errors = [line for line in lines if re.match(r"(?:ssh|fatal): ", line)]
+    return (python_errors[-1:] or dvc_errors[:1] or git_errors[:1] or lines[-1:] or ["no output"])[0]

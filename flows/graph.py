@@ -1,4 +1,4 @@
-"""DVC's own graph of stages."""
+"""The graph of stages, as DVC derives it from dvc.yaml."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,52 +10,61 @@ from dvc.stage import PipelineStage
 
 
 class UnknownTargetError(ValueError):
-    """A target that is no stage of dvc.yaml."""
+    """A name that matches no stage."""
 
 
-def stages_of(folder: Path, targets: Sequence[str]) -> dict[str, set[str]]:
-    """The stages that `targets` need, each with those right before it, in an order in which they can run.
+def plan_stages(folder: Path, targets: Sequence[str]) -> dict[str, set[str]]:
+    """Return the stages that bring the targets up to date, in an order in which they can run.
 
-    A target is a stage, such as train@coco_yolo, or all stages of a name, such as train; none stands for all.
+    Args:
+        folder: the project.
+        targets: stages such as train@coco_yolo, or names of several such as train; all stages if empty.
+
+    Returns:
+        For each stage, the stages that it directly depends on.
+
+    Raises:
+        UnknownTargetError: if a target matches no stage of dvc.yaml.
+
     """
     with Repo(str(folder)) as repo:
-        graph = repo.index.graph.subgraph(_named(repo.index.graph))
-        chosen = set(graph) if not targets else set().union(*(_of_name(graph, target) for target in targets))
-        wanted = chosen.union(*(networkx.descendants(graph, stage) for stage in chosen))
-        needed = graph.subgraph(wanted)
-        order = networkx.lexicographical_topological_sort(needed.reverse(copy=False), key=lambda stage: stage.name)
-        return {stage.name: {before.name for before in needed.successors(stage)} for stage in order}
+        # DVC points the edges from a stage to its dependencies.
+        graph = repo.index.graph.subgraph(_pipeline_stages(repo.index.graph))
+        selected = set(graph) if not targets else set().union(*(_matching(graph, target) for target in targets))
+        required = graph.subgraph(selected.union(*(networkx.descendants(graph, stage) for stage in selected)))
+        order = networkx.lexicographical_topological_sort(required.reverse(copy=False), key=lambda stage: stage.name)
+        return {stage.name: {dependency.name for dependency in required.successors(stage)} for stage in order}
 
 
-def _named(stages: Iterable[Any]) -> list[Any]:
-    """Those of dvc.yaml: files that `dvc add` watches over are made by nobody."""
+def _pipeline_stages(stages: Iterable[Any]) -> list[Any]:
+    """Drop the stages of .dvc files, which have no command."""
     return [stage for stage in stages if isinstance(stage, PipelineStage)]
 
 
-def _of_name(stages: Iterable[Any], target: str) -> set[Any]:
-    found = {stage for stage in stages if target in (stage.name, stage.name.partition("@")[0])}
-    if not found:
+def _matching(stages: Iterable[Any], target: str) -> set[Any]:
+    matches = {stage for stage in stages if target in (stage.name, stage.name.partition("@")[0])}
+    if not matches:
         names = sorted({stage.name.partition("@")[0] for stage in stages})
-        raise UnknownTargetError(f"targets: {target} is no stage of dvc.yaml; expected {', '.join(names)}.")
-    return found
+        raise UnknownTargetError(f"targets: {target} is not a stage of dvc.yaml; expected one of {', '.join(names)}.")
+    return matches
 
 
 def missing_outputs(folder: Path, stages: Iterable[str]) -> list[str]:
-    """The outputs of the stages that dvc.lock knows and that are not in the workspace, as paths below `folder`.
+    """Return the outputs of the stages that dvc.lock lists and the workspace lacks, as paths relative to `folder`.
 
-    Those alone can be pulled: of a stage that died between two outputs, DVC refuses to replace the one that lies here
-    and is in no cache yet.
+    `dvc pull` gets these paths, not stages: if a stage was killed between two outputs, DVC refuses to overwrite the
+    first one, which is not in the cache yet.
     """
     with Repo(str(folder)) as repo:
         names = set(stages)
-        outputs = [out for stage in _named(repo.index.stages) if stage.name in names for out in stage.outs]
+        outputs = [out for stage in _pipeline_stages(repo.index.stages) if stage.name in names for out in stage.outs]
         return sorted(
             str(repo.fs.relpath(out.fs_path, repo.root_dir)) for out in outputs if out.hash_info and not out.exists
         )
 
 
 def default_remote(folder: Path) -> str | None:
-    """The name of DVC's default remote."""
+    """Return the name of DVC's default remote, or None if none is configured."""
     with Repo(str(folder)) as repo:
         name: str | None = repo.config["core"].get("remote")
         return name

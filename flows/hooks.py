@@ -1,4 +1,4 @@
-"""Who is told of a run that failed: a Prefect block of the team's own choice."""
+"""Notifications about failed runs, through a Prefect block of the team's choice."""
 
 import asyncio
 import inspect
@@ -12,32 +12,32 @@ from prefect.logging import get_logger
 from prefect.variables import Variable
 
 NOTIFY_VARIABLE = "boxline_notify"
-"""The Prefect variable that names a block, such as slack-webhook/team or webhook/alerts. Without it nobody is told."""
+"""The Prefect variable that names a block, such as slack-webhook/team or webhook/alerts. Unset, nothing is sent."""
 
 
 def notify(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that has failed or crashed."""
-    tell(flow.name, flow_run, state)
+    """Send a notification about a failed or crashed run (a state hook of Prefect)."""
+    send_notification(flow.name, flow_run, state)
 
 
-def tell(flow_name: str, flow_run: FlowRun, state: State[Any]) -> None:
-    """Tell the block of the variable `boxline_notify`. A message that cannot be sent is logged and changes nothing."""
-    name = Variable.get(NOTIFY_VARIABLE)
-    if not name:
+def send_notification(flow_name: str, flow_run: FlowRun, state: State[Any]) -> None:
+    """Send the state of a run through the block that NOTIFY_VARIABLE names; log errors instead of raising them."""
+    block_name = Variable.get(NOTIFY_VARIABLE)
+    if not block_name:
         return
     subject = f"Boxline: {flow_name} {flow_run.name} {str(state.name).lower()}"
     body = f"{state.message}\nparameters: {flow_run.parameters}\nrun: {flow_run.id}"
     try:
-        block: Any = Block.load(str(name))
+        block: Any = Block.load(str(block_name))
         if hasattr(block, "notify"):
-            sent = block.notify(body, subject)
+            response = block.notify(body, subject)
         else:  # a plain webhook
-            sent = block.call({"subject": subject, "text": body})
-        if inspect.isawaitable(sent):
-            asyncio.run(_finish(sent))
-    except Exception as error:  # every kind of block has its own
-        get_logger("flows.hooks").error("nobody was told by %s: %s", name, error)
+            response = block.call({"subject": subject, "text": body})
+        if inspect.isawaitable(response):
+            asyncio.run(_await(response))
+    except Exception as error:  # each kind of block raises its own errors
+        get_logger("flows.hooks").error("notification through %s failed: %s", block_name, error)
 
 
-async def _finish(sent: Awaitable[object]) -> None:
-    await sent
+async def _await(response: Awaitable[object]) -> None:
+    await response

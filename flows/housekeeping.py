@@ -1,4 +1,4 @@
-"""Puts right what killed runs left behind, on the server and in the workspace, between the runs that would do so."""
+"""The flow `housekeeping`: cleans up after killed runs, on the server and in the workspace."""
 
 from pathlib import Path
 from typing import Any
@@ -8,26 +8,26 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.hooks import notify
-from flows.workspace import HeldError, Holder, Workspace
+from flows.workspace import LeaseOwner, Workspace, WorkspaceLockedError
 from flows.zombies import mark_crashed, mark_zombies
 
-FLOWS = ["pipeline", "upstream", "housekeeping"]
+FLOW_NAMES = ["pipeline", "watch_sources", "housekeeping"]
 
 
 @flow(name="housekeeping", on_failure=[notify], on_crashed=[notify])
 def housekeeping() -> State[Any]:
-    """Mark runs as crashed whose process is gone, end what they left running, and free what they held."""
-    found = mark_zombies(FLOWS, own_run_id=str(flow_run.id))
-    workspace = Workspace(Path.cwd())
+    """Mark killed runs as crashed, terminate the processes that they left running, and recover the workspace."""
+    crashed = mark_zombies(FLOW_NAMES, own_run_id=str(flow_run.id))
+    owner = LeaseOwner.current_process(str(flow_run.id), f"housekeeping {flow_run.name}", is_brief=True)
     try:
-        with workspace.held(Holder.here(str(flow_run.id), f"housekeeping {flow_run.name}", is_brief=True)) as killed:
+        with Workspace(Path.cwd()).acquire(owner) as killed:
             if killed:
                 mark_crashed(killed)
-                found.append(killed.name)
-    except HeldError as error:
-        return Completed(message=f"{_said(found)} The workspace is {error}.")
-    return Completed(message=f"{_said(found)} The workspace is free.")
+                crashed.append(killed.name)
+    except WorkspaceLockedError as error:
+        return Completed(message=f"{_summary(crashed)} The workspace is {error}.")
+    return Completed(message=f"{_summary(crashed)} The workspace is free.")
 
 
-def _said(found: list[str]) -> str:
-    return f"Runs that had been killed: {', '.join(sorted(set(found)))}." if found else "No run had been killed."
+def _summary(crashed: list[str]) -> str:
+    return f"Runs marked as crashed: {', '.join(sorted(set(crashed)))}." if crashed else "No killed runs found."

@@ -1,4 +1,4 @@
-"""Other values in params.yaml for one run, named and written as for `dvc exp run -S`."""
+"""Temporary values for params.yaml, in the syntax of `dvc exp run -S`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -8,18 +8,25 @@ from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-PARAMS = "params.yaml"
-
 
 class OverrideError(ValueError):
-    """An override that params.yaml has no place for."""
+    """An override with invalid syntax, or for a key that params.yaml does not have."""
 
 
-def overridden(params: Path, overrides: Sequence[str]) -> str:
-    """The text of params.yaml with values such as systems.coco_yolo.train.batch_size=8; comments stay."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / PARAMS
-        copy.write_text(params.read_text(encoding="utf-8"), encoding="utf-8")
+def override_text(params_file: Path, overrides: Sequence[str]) -> str:
+    """Return the text of params.yaml with some values replaced. Comments are kept, and the file is not changed.
+
+    Args:
+        params_file: the file to start from.
+        overrides: assignments such as systems.coco_yolo.train.batch_size=8; the last one for a key applies.
+
+    Raises:
+        OverrideError: if an override is invalid or its key does not exist.
+
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        copy = Path(temporary) / params_file.name
+        copy.write_text(params_file.read_text(encoding="utf-8"), encoding="utf-8")
         try:
             apply_overrides(copy, list(overrides))
         except DvcException as error:
@@ -28,8 +35,8 @@ def overridden(params: Path, overrides: Sequence[str]) -> str:
         return copy.read_text(encoding="utf-8")
 
 
-def halved_batch(params: Path, system: str) -> str | None:
-    """The override that halves the batch of a training; None for a batch of one image."""
-    values = YAML(typ="safe").load(params.read_text(encoding="utf-8"))
-    batch_size = values["systems"][system]["train"]["batch_size"]
+def halved_batch_override(params_file: Path, system: str) -> str | None:
+    """Return the override that halves the batch size of a training, or None if the batch is a single image."""
+    params = YAML(typ="safe").load(params_file.read_text(encoding="utf-8"))
+    batch_size = params["systems"][system]["train"]["batch_size"]
     return f"systems.{system}.train.batch_size={batch_size // 2}" if batch_size > 1 else None

@@ -1,4 +1,4 @@
-"""Commands in process groups of their own, which end with everything that they started."""
+"""Commands in process groups of their own, terminated together with all processes that they started."""
 
 import contextlib
 import os
@@ -15,15 +15,23 @@ from typing import Self
 import psutil
 
 GRACE_SECONDS = 5
-"""Between the request to end and the end. A training keeps its last epoch whatever the moment."""
+"""Between SIGTERM and SIGKILL. A training loses nothing: its checkpoint of the last epoch is complete at any time."""
 
 TAIL_LINES = 60
-"""What is kept of the output to tell kinds of failures by."""
+"""Lines at the end of the output that are kept to classify failures."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended. `tail` is the end of its output."""
+class CommandResult:
+    """How a command ended.
+
+    Attributes:
+        return_code: as in `subprocess`: negative for a signal.
+        tail: the last TAIL_LINES lines of the output.
+        timed_out: whether the command was terminated because it took too long.
+        oom_kills: processes that Linux killed for lack of memory, on the whole machine, while the command ran.
+
+    """
 
     return_code: int
     tail: str
@@ -31,64 +39,79 @@ class Ended:
     oom_kills: int = 0
 
 
-class Commands:
-    """The commands of one run, which its threads start. At the end of the block all of them end, and none begins."""
+class CommandRunner:
+    """Runs the commands of a flow run, from several threads.
+
+    As a context manager it terminates all commands on exit, and no command starts after that.
+    """
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
         self._lock = threading.Lock()
-        self._are_over = False
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end_all()
+        self.close()
 
     def run(
         self,
-        words: Sequence[str | Path],
+        argv: Sequence[str | Path],
         folder: Path,
-        log: Path,
-        tell: Callable[[str], None],
+        log_file: Path,
+        on_line: Callable[[str], None],
         timeout_seconds: float,
-        variables: Mapping[str, str] | None = None,
-    ) -> Ended:
-        """Run a command in `folder`, its output appended whole to the file `log` and told line by line.
+        env: Mapping[str, str] | None = None,
+    ) -> CommandResult:
+        """Run a command to its end and terminate whatever it leaves running.
 
-        Output and errors come in one stream, in their order. A command that takes longer is ended with all its
-        children. One that comes after `end_all` ends as if it had been among those, before it has begun.
+        Args:
+            argv: the program and its arguments.
+            folder: working directory.
+            log_file: the combined stdout and stderr are appended to it.
+            on_line: called with each line of the output, without its line break, while the command runs.
+            timeout_seconds: the command and its child processes are terminated after this time.
+            env: environment variables in addition to those of this process.
+
+        Returns:
+            The result; after `close` a result as of a terminated command, without starting one.
+
+        Raises:
+            OSError: if the program does not exist or the log cannot be written.
+
         """
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        kills_before = _oom_kills()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file, self._started(words, folder, variables) as process:
+        oom_kills_before = _oom_kills()
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("a", encoding="utf-8") as log, self._started(argv, folder, env) as process:
             if process is None:
-                return Ended(-signal.SIGTERM, "")
-            rest = threading.Thread(target=_end_rest, args=(process,))
-            timer = _Timer(timeout_seconds, process.pid)
+                return CommandResult(-signal.SIGTERM, "")
+            cleanup = threading.Thread(target=_terminate_leftovers, args=(process,))
+            timeout = _Timeout(timeout_seconds, process.pid)
             assert process.stdout is not None
-            with timer, process.stdout as output:
-                rest.start()
+            with timeout, process.stdout as output:
+                cleanup.start()
                 try:
                     for line in output:
-                        file.write(line)
-                        file.flush()
+                        log.write(line)
+                        log.flush()
                         tail.append(line)
-                        tell(line.rstrip("\n"))
-                except BaseException:  # nobody reads on, as where the disk of the log is full or the run is cancelled
-                    end_group(process.pid)
+                        on_line(line.rstrip("\n"))
+                except BaseException:  # the log's disk is full, or the run is cancelled: nothing reads the output
+                    terminate_group(process.pid)
                     raise
                 finally:
-                    rest.join()
-        return Ended(process.returncode, "".join(tail), timer.ran_out, _oom_kills() - kills_before)
+                    cleanup.join()
+        return CommandResult(process.returncode, "".join(tail), timeout.expired, _oom_kills() - oom_kills_before)
 
-    def end_all(self) -> None:
-        """End every command that runs, of all threads; those that come later do not begin."""
+    def close(self) -> None:
+        """Terminate the running commands of all threads, and start no others."""
         with self._lock:
-            self._are_over = True
+            self._is_closed = True
             groups = list(self._groups)
-        threads = [threading.Thread(target=end_group, args=(group,)) for group in groups]
+        threads = [threading.Thread(target=terminate_group, args=(group,)) for group in groups]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -96,11 +119,11 @@ class Commands:
 
     @contextlib.contextmanager
     def _started(
-        self, words: Sequence[str | Path], folder: Path, variables: Mapping[str, str] | None
+        self, argv: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None
     ) -> Iterator["subprocess.Popen[str] | None"]:
-        """A process whose group is known until the block ends; None after `end_all`."""
-        with self._lock:  # so that `end_all` comes before or after, never in between
-            process = None if self._are_over else _start(words, folder, variables)
+        """Start a process whose group is registered until the block ends; yield None after `close`."""
+        with self._lock:  # so that `close` sees the group, or no process starts
+            process = None if self._is_closed else _start(argv, folder, env)
             group = {process.pid} if process else set()
             self._groups |= group
         try:
@@ -110,60 +133,60 @@ class Commands:
                 self._groups -= group
 
 
-def end_group(group: int, grace_seconds: float = GRACE_SECONDS) -> None:
-    """Ask all processes of a group to end, wait, and kill what is left: a training may ignore the request."""
+def terminate_group(group: int, grace_seconds: float = GRACE_SECONDS) -> None:
+    """Send SIGTERM to a process group, then SIGKILL to processes that are still alive after `grace_seconds`."""
     members = _members(group)
     _signal_group(group, signal.SIGTERM)
-    wait_for(members, grace_seconds)
-    left = _members(group)
-    if left:
+    wait_until_dead(members, grace_seconds)
+    remaining = _members(group)
+    if remaining:
         _signal_group(group, signal.SIGKILL)
-        wait_for(left, grace_seconds)
+        wait_until_dead(remaining, grace_seconds)
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it still does something: a zombie only waits to be counted."""
+    """Return whether a process exists and is not a zombie."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
-def wait_for(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """Until none of them is alive, at most that long."""
-    # psutil.wait_procs would take the exit codes of our own children away from subprocess, which then tells a 0,
-    # and would wait for zombies.
-    deadline = time.monotonic() + seconds
+def wait_until_dead(processes: Sequence[psutil.Process], timeout_seconds: float) -> None:
+    """Return when no process is alive, or after the timeout."""
+    # psutil.wait_procs would reap our own children, for which subprocess then reports exit code 0, and would wait for
+    # zombies.
+    deadline = time.monotonic() + timeout_seconds
     while any(map(is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def _start(words: Sequence[str | Path], folder: Path, variables: Mapping[str, str] | None) -> "subprocess.Popen[str]":
+def _start(argv: Sequence[str | Path], folder: Path, env: Mapping[str, str] | None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [str(word) for word in words],
+        [str(arg) for arg in argv],
         cwd=folder,
-        env={**os.environ, **(variables or {})},
+        env={**os.environ, **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,  # its process id is that of its group
+        start_new_session=True,  # so that its process id is also the id of its group
     )
 
 
-def _end_rest(process: "subprocess.Popen[str]") -> None:
-    """End what a command leaves behind: it would keep the output open, and write into the next command's outputs."""
+def _terminate_leftovers(process: "subprocess.Popen[str]") -> None:
+    """Terminate processes that outlive the command: they hold its output open and may still write to its files."""
     process.wait()
-    end_group(process.pid)
+    terminate_group(process.pid)
 
 
-class _Timer:
-    """Ends a group after some seconds. `ran_out` tells whether it had to."""
+class _Timeout:
+    """Terminates a process group after some seconds. `expired` says whether it did."""
 
     def __init__(self, seconds: float, group: int) -> None:
-        self.ran_out = False
+        self.expired = False
         self._group = group
-        self._timer = threading.Timer(seconds, self._end)
+        self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
 
     def __enter__(self) -> None:
@@ -172,27 +195,27 @@ class _Timer:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
 
-    def _end(self) -> None:
-        self.ran_out = True
-        end_group(self._group)
+    def _expire(self) -> None:
+        self.expired = True
+        terminate_group(self._group)
 
 
 def _members(group: int) -> list[psutil.Process]:
-    found = []
+    members = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
             if os.getpgid(process.pid) == group and is_alive(process):
-                found.append(process)
-    return found
+                members.append(process)
+    return members
 
 
-def _signal_group(group: int, number: int) -> None:
+def _signal_group(group: int, signal_number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
+        os.killpg(group, signal_number)
 
 
 def _oom_kills() -> int:
-    """How many processes Linux has killed for lack of memory since its start; 0 where that is not told."""
+    """Return how many processes Linux has killed for lack of memory since boot; 0 if that is not available."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")

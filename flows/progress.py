@@ -1,4 +1,4 @@
-"""What a stage says and how far it is, as the run's page shows it."""
+"""The output and the progress of stages, on the page of the Prefect run."""
 
 import contextlib
 import contextvars
@@ -19,113 +19,117 @@ from prefect.exceptions import PrefectException
 Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 
 LINES_PER_SECOND = 20
-"""More would hide what matters, and the server keeps every line. The log file has all of them."""
+"""More would be unreadable, and the server stores every line. The log file has all of them."""
 
 PROGRESS_VARIABLE = "BOXLINE_PROGRESS"
-"""Names the file in which a stage says how far it is: pipeline/core/progress.py."""
 
-LONG_SECONDS = 10
-"""From when on a stage has a progress artifact."""
+ARTIFACT_DELAY_SECONDS = 10
+"""Stages that end earlier get no progress artifact."""
 
+ARTIFACT_INTERVAL_SECONDS = 2
 
 SERVER_ERRORS = (httpx.HTTPError, PrefectException)
-"""What Prefect raises where the server is away or does not take what is sent."""
+"""Raised by Prefect's client if the server is down or rejects a request."""
 
 
 @contextlib.contextmanager
-def shown_or_not(logger: Logger) -> Iterator[None]:
-    """A block that shows something: what was done stays done where the server is away, and a warning is all."""
+def best_effort(logger: Logger) -> Iterator[None]:
+    """Log server errors as warnings: without its artifacts, a stage is still done."""
     try:
         yield
     except SERVER_ERRORS as error:
-        logger.warning("not shown on the run's page, since the server did not take it: %s", error)
+        logger.warning("the Prefect server did not accept an artifact: %s", error)
 
 
-class Lines:
-    """Tells lines to a log, at most some per second; says in the end how many it left out, and where they are."""
+class RateLimitedLog:
+    """Logs lines at a limited rate, and in the end how many lines were dropped and where they are."""
 
     def __init__(
         self,
         logger: Logger,
-        log: Path,
-        per_second: float = LINES_PER_SECOND,
+        log_file: Path,
+        lines_per_second: float = LINES_PER_SECOND,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logger = logger
-        self._log = log
-        self._per_second = per_second
-        self._allowance = per_second
+        self._log_file = log_file
+        self._lines_per_second = lines_per_second
+        self._allowance = lines_per_second
         self._clock = clock
-        self._last = clock()
-        self._left_out = 0
+        self._last_line_at = clock()
+        self._dropped = 0
 
-    def tell(self, line: str) -> None:
-        """One line, or silence."""
+    def log_line(self, line: str) -> None:
+        """Log a line, unless it is blank or exceeds the rate."""
         if not line.strip():
             return
         now = self._clock()
-        self._allowance = min(self._allowance + (now - self._last) * self._per_second, self._per_second)
-        self._last = now
+        earned = (now - self._last_line_at) * self._lines_per_second
+        self._allowance = min(self._allowance + earned, self._lines_per_second)
+        self._last_line_at = now
         if self._allowance < 1:
-            self._left_out += 1
+            self._dropped += 1
             return
         self._allowance -= 1
         self._logger.info("%s", line)
 
     def close(self) -> None:
-        """Say what was left out."""
-        if self._left_out:
-            self._logger.info("%d more lines are in %s", self._left_out, self._log)
+        """Log how many lines were dropped."""
+        if self._dropped:
+            self._logger.info("%d more lines are in %s", self._dropped, self._log_file)
 
 
-class Progress:
-    """A progress artifact that follows the file in which a stage says how far it is, while the block runs."""
+class ProgressArtifact:
+    """A context manager that copies a stage's progress file to a progress artifact while the stage runs.
 
-    def __init__(self, stage: str, file: Path, logger: Logger) -> None:
+    The file is written by `pipeline.core.progress`.
+    """
+
+    def __init__(self, stage: str, progress_file: Path, logger: Logger) -> None:
         self._stage = stage
-        self._file = file
+        self._progress_file = progress_file
         self._logger = logger
-        self._end = threading.Event()
-        self._artifact: UUID | None = None
-        # In this thread's context, by which Prefect knows whose artifact it is.
+        self._stop = threading.Event()
+        self._artifact_id: UUID | None = None
+        # Prefect finds the task run that an artifact belongs to in the context.
         self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._follow,), daemon=True)
 
     def __enter__(self) -> None:
-        self._file.unlink(missing_ok=True)
+        self._progress_file.unlink(missing_ok=True)
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        self._end.set()
+        self._stop.set()
         self._thread.join()
-        if self._artifact:
-            with shown_or_not(self._logger):
-                update_progress_artifact(self._artifact, 100.0)
+        if self._artifact_id:
+            with best_effort(self._logger):
+                update_progress_artifact(self._artifact_id, 100.0)
 
     def _follow(self) -> None:
-        if self._end.wait(LONG_SECONDS):
+        if self._stop.wait(ARTIFACT_DELAY_SECONDS):
             return
-        while not self._end.wait(2):
-            with contextlib.suppress(*SERVER_ERRORS):  # it is shown again in a moment
-                self._show()
+        while not self._stop.wait(ARTIFACT_INTERVAL_SECONDS):
+            with contextlib.suppress(*SERVER_ERRORS):  # the next update follows soon
+                self._update()
 
-    def _show(self) -> None:
+    def _update(self) -> None:
         try:
-            told = json.loads(self._file.read_text(encoding="utf-8"))
+            progress = json.loads(self._progress_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return
-        percent = round(100 * told["done"] / max(told["total"], 1), 1)
-        description = f"{self._stage}: {told['what']}, {told['done']:,} of {told['total']:,}"
-        if self._artifact is None:
-            key = key_of("progress", self._stage)
-            self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=description))
+        percent = round(100 * progress["done"] / max(progress["total"], 1), 1)
+        description = f"{self._stage}: {progress['what']}, {progress['done']:,} of {progress['total']:,}"
+        if self._artifact_id is None:
+            key = artifact_key("progress", self._stage)
+            self._artifact_id = cast(UUID, create_progress_artifact(percent, key=key, description=description))
         else:
-            update_progress_artifact(self._artifact, percent, description=description)
+            update_progress_artifact(self._artifact_id, percent, description=description)
 
 
-def key_of(*words: str) -> str:
-    """The key of an artifact: lower-case letters of ASCII, digits and dashes.
+def artifact_key(*parts: str) -> str:
+    """Join the parts to a valid key of an artifact: lower-case ASCII letters, digits and dashes.
 
-    >>> key_of("metrics", "coco_yolo"), key_of("progress", "train@coco_yolo")
+    >>> artifact_key("metrics", "coco_yolo"), artifact_key("progress", "train@coco_yolo")
     ('metrics-coco-yolo', 'progress-train-coco-yolo')
     """
-    return re.sub("[^a-z0-9]", "-", "-".join(words).lower())
+    return re.sub("[^a-z0-9]", "-", "-".join(parts).lower())

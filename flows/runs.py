@@ -1,47 +1,35 @@
-"""The branch of recorded runs, as `boxline record` writes it."""
+"""Reads the last run that `boxline record` has recorded."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from flows.workspace import write_whole
+from pipeline.core.atomic_files import atomic_write
+from pipeline.core.dvc_lock import DVC_LOCK
+from pipeline.core.git import read_file
+from pipeline.core.recorded_runs import RUN_FILE, RUN_REVISIONS
 
-BRANCH = "runs"
-RECORD = "run.json"
 
-
-def adopt_lock(folder: Path, lock: Path) -> str | None:
-    """Give a workspace without dvc.lock that of the last recorded run; return which one. None where there is none."""
-    for revision in (BRANCH, f"origin/{BRANCH}"):
-        text = _file_of(folder, revision, lock.name)
+def restore_lockfile(folder: Path) -> str | None:
+    """Write the dvc.lock of the last recorded run, and return its revision; None without a recorded run."""
+    for revision in RUN_REVISIONS:
+        text = read_file(revision, DVC_LOCK, folder)
         if text is not None:
-            write_whole(lock, text)
+            with atomic_write(folder / DVC_LOCK) as partial:
+                partial.write_text(text, encoding="utf-8")
             return revision
     return None
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:
-    """The metrics of the last recorded run by path, but for those whose file it did not have; empty without a run."""
-    for revision in (BRANCH, f"origin/{BRANCH}"):
-        text = _file_of(folder, revision, RECORD)
+    """Return the contents of the metrics files of the last recorded run by path; empty without a recorded run.
+
+    Files that the run's workspace did not have are left out.
+    """
+    for revision in RUN_REVISIONS:
+        text = read_file(revision, RUN_FILE, folder)
         if text is not None:
             metrics = json.loads(text).get("metrics", {})
             contents = {path: entry.get("content") for path, entry in metrics.items()}
             return {path: content for path, content in contents.items() if content is not None}
     return {}
-
-
-def commit_of(folder: Path) -> str | None:
-    """The short name of the commit that is checked out; None outside of a Git repository."""
-    return _git(folder, "rev-parse", "--short", "HEAD")
-
-
-def _file_of(folder: Path, revision: str, name: str) -> str | None:
-    text = _git(folder, "show", f"{revision}:./{name}")
-    return None if text is None else text + "\n"
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    result = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
-    return result.stdout.rstrip("\n") if result.returncode == 0 else None

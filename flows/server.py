@@ -1,7 +1,7 @@
-"""A Prefect server, a work pool and a worker for one machine: python -m flows.server
+"""Prefect on one machine: a server, a work pool, a worker and the deployments. Run with python -m flows.server.
 
-Runs, logs and artifacts lie in .prefect/ (SQLite). A team's own server is told by PREFECT_API_URL: then only the
-deployments and the worker are started here.
+The server stores runs, logs and artifacts in .prefect/ (SQLite). If PREFECT_API_URL names a team's own server, only
+the deployments and a worker are started here.
 """
 
 import contextlib
@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 
 POOL = "boxline"
 PREFECT = Path(sys.executable).with_name("prefect")
-SETTINGS = {
+DEFAULT_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    # In memory, as they are otherwise, a server that is started again knows no run's claim to its deployment: it ends
-    # the runs that go on, and lets no other ones begin.
+    # The default storage is in memory: after a restart the server would have lost the leases of running runs on their
+    # deployments' concurrency slots, would end those runs and would start no others.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
-"""Of a server, in its environment, where nothing else is said."""
+"""Environment variables for a server, unless they are set already."""
 
-START_SECONDS = 120
-STOP_SECONDS = 20
+START_TIMEOUT_SECONDS = 120
+STOP_TIMEOUT_SECONDS = 20
 
 
 class ServerError(Exception):
@@ -39,25 +39,30 @@ class ServerError(Exception):
 
 
 def serve() -> int:
-    """Start everything and wait for Ctrl-C, or for a part to end; return the exit code."""
+    """Start server, work pool, deployments and worker; stop all of them on Ctrl-C or if one ends.
+
+    Returns:
+        The exit code.
+
+    """
     os.environ.setdefault("PREFECT_HOME", str(Path(".prefect").resolve()))
-    for name, value in SETTINGS.items():
+    for name, value in DEFAULT_SETTINGS.items():
         os.environ.setdefault(name, value)
-    parts = []
+    services = []
     try:
         if "PREFECT_API_URL" not in os.environ:
             port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
             _require_free(int(port))
             os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-            parts.append(_start("server", "start", "--host", "127.0.0.1", "--port", port))
-            _wait_for(parts[0], os.environ["PREFECT_API_URL"])
+            services.append(_start("server", "start", "--host", "127.0.0.1", "--port", port))
+            _wait_until_healthy(services[0], os.environ["PREFECT_API_URL"])
         if subprocess.run([PREFECT, "work-pool", "inspect", POOL], check=False, capture_output=True).returncode:
             _run("work-pool", "create", POOL, "--type", "process")
         _run("--no-prompt", "deploy", "--all")
-        parts.append(_start("worker", "start", "--pool", POOL))
-        address = os.environ["PREFECT_API_URL"].removesuffix("/api")
-        logger.info("Boxline runs by itself now: %s shows how. Ctrl-C ends it.", address)
-        return _wait_for_an_end(parts)
+        services.append(_start("worker", "start", "--pool", POOL))
+        url = os.environ["PREFECT_API_URL"].removesuffix("/api")
+        logger.info("Boxline is running; see %s. Press Ctrl-C to stop.", url)
+        return _wait_until_one_ends(services)
     except subprocess.CalledProcessError as error:
         logger.error("Error: `%s` failed:\n%s", " ".join(map(str, error.cmd)), error.stdout)
         return 1
@@ -67,70 +72,71 @@ def serve() -> int:
     except KeyboardInterrupt:
         return 0
     finally:
-        for part in reversed(parts):
-            _end(part)
+        for service in reversed(services):
+            _stop(service)
 
 
-def _start(*words: str) -> "subprocess.Popen[bytes]":
-    # In a group of its own: Ctrl-C is for this process, which ends the parts in their order.
-    return subprocess.Popen([PREFECT, *words], start_new_session=True)
+def _start(*args: str) -> "subprocess.Popen[bytes]":
+    # In a group of its own: Ctrl-C must reach only this process, which stops the services in order.
+    return subprocess.Popen([PREFECT, *args], start_new_session=True)
 
 
-def _run(*words: str) -> None:
-    subprocess.run([PREFECT, *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def _run(*args: str) -> None:
+    subprocess.run([PREFECT, *args], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _require_free(port: int) -> None:
-    """Raises ServerError where somebody listens: that one would answer in place of a server that cannot start."""
+    """Raise ServerError if the port is in use: its server would respond in place of ours, which cannot start."""
     with socket.socket() as client:
         if client.connect_ex(("127.0.0.1", port)) == 0:
             raise ServerError(
-                f"127.0.0.1:{port} is in use by {_listener(port)}. End that one if a kill left it behind, name another "
-                f"port by PREFECT_SERVER_API_PORT, or use it: PREFECT_API_URL=http://127.0.0.1:{port}/api make server"
+                f"127.0.0.1:{port} is in use by {_listener(port)}. Stop that process if a kill left it behind, choose "
+                f"another port (PREFECT_SERVER_API_PORT=4201 make server), or use that server: "
+                f"PREFECT_API_URL=http://127.0.0.1:{port}/api make server"
             )
 
 
 def _listener(port: int) -> str:
-    """The process that listens at a port, for messages."""
+    """Return a description of the process that listens on a port."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
                 return f"process {connection.pid} ({' '.join(psutil.Process(connection.pid).cmdline())})"
-    return "a process of somebody else"
+    return "a process of another user"
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", address: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def _wait_until_healthy(server: "subprocess.Popen[bytes]", api_url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ServerError("the server ended at once; what it said stands above.")
+            raise ServerError("the server exited at once; see its output above.")
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
+            with urllib.request.urlopen(f"{api_url}/health", timeout=5):
                 return
         except OSError:
             time.sleep(0.2)
-    raise ServerError(f"the server at {address} did not answer within {START_SECONDS} s.")
+    raise ServerError(f"the server at {api_url} did not respond within {START_TIMEOUT_SECONDS} s.")
 
 
-def _wait_for_an_end(parts: "list[subprocess.Popen[bytes]]") -> int:
-    while all(part.poll() is None for part in parts):
+def _wait_until_one_ends(services: "list[subprocess.Popen[bytes]]") -> int:
+    while all(service.poll() is None for service in services):
         time.sleep(0.5)
-    logger.error("Error: server or worker ended; so does everything. `make server` starts it again.")
+    logger.error("Error: the server or the worker exited, so both are stopped. Run `make server` to restart them.")
     return 1
 
 
-def _end(part: "subprocess.Popen[bytes]") -> None:
-    """A worker ends its runs first, or is ended with them."""
-    part.send_signal(signal.SIGTERM)
+def _stop(service: "subprocess.Popen[bytes]") -> None:
+    """Terminate a service, and kill it after a timeout. A worker terminates its runs first."""
+    service.send_signal(signal.SIGTERM)
     try:
-        part.wait(timeout=STOP_SECONDS)
+        service.wait(timeout=STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        os.killpg(part.pid, signal.SIGKILL)
-        part.wait()
+        os.killpg(service.pid, signal.SIGKILL)
+        service.wait()
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has it ignore Ctrl-C, as in the background
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore Ctrl-C
         signal.signal(number, signal.default_int_handler)
     sys.exit(serve())

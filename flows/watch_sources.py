@@ -1,4 +1,4 @@
-"""Watches the sources of datasets, which DVC cannot: a changed one is downloaded, and what depends on it follows."""
+"""The flow `watch_sources`: reruns the pipeline for datasets whose source has changed, which DVC cannot detect."""
 
 import subprocess
 import sys
@@ -9,44 +9,51 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows.graph import UnknownTargetError, stages_of
+from flows.graph import UnknownTargetError, plan_stages
 from flows.hooks import notify
-from flows.pipeline import pipeline
+from flows.run_pipeline import run_pipeline
 
 
-@flow(name="upstream", on_failure=[notify], on_crashed=[notify])
-def upstream(
-    targets: list[str] = [],  # noqa: B006  # a list is what Prefect's form shows
-    git_remote: str | None = None,
-) -> State[Any]:
-    """Ask every source whether it has changed, and run the pipeline with new downloads where one has.
+@flow(name="watch_sources", on_failure=[notify], on_crashed=[notify])
+def watch_sources(targets: Sequence[str] = (), git_remote: str | None = None) -> State[Any]:
+    """Check every dataset's source for changes, and run the pipeline with new downloads of the changed ones.
 
     Args:
-        targets: what to bring up to date then, as for `pipeline`; none stands for all.
-        git_remote: where the branch of recorded runs is pushed to, as for `pipeline`.
+        targets: stages to bring up to date, as for the flow `pipeline`; empty for all.
+        git_remote: the Git remote for the branch of recorded runs, as for the flow `pipeline`.
 
     """
-    asked = subprocess.run(
+    outdated = subprocess.run(
         [Path(sys.executable).with_name("boxline"), "outdated"], check=False, capture_output=True, text=True
     )
-    if asked.returncode:
-        return Failed(message=asked.stderr.strip())
-    changed = asked.stdout.split()
+    if outdated.returncode:
+        return Failed(message=outdated.stderr.strip())
+    changed = outdated.stdout.split()
     if not changed:
         return Completed(name="Skipped", message="Skipped: no source has changed.")
     try:
-        downloads = downloads_of(changed, Path.cwd(), targets)
+        downloads = required_downloads(changed, Path.cwd(), targets)
     except UnknownTargetError as error:
         return Failed(message=str(error))
     if not downloads:
-        said = f"Skipped: the targets need none of the sources that have changed: {', '.join(changed)}."
-        return Completed(name="Skipped", message=said)
-    state: State[Any] = pipeline(targets=targets, force=downloads, git_remote=git_remote, return_state=True)
+        message = f"Skipped: no target depends on the sources that have changed: {', '.join(changed)}."
+        return Completed(name="Skipped", message=message)
+    state: State[Any] = run_pipeline(targets=targets, force=downloads, git_remote=git_remote, return_state=True)
     return state
 
 
-def downloads_of(datasets: Sequence[str], folder: Path, targets: Sequence[str]) -> list[str]:
-    """The stages that download those datasets, as far as the targets need them; all where there are no targets."""
+def required_downloads(datasets: Sequence[str], folder: Path, targets: Sequence[str]) -> list[str]:
+    """Return the stages that download the datasets, without those that no target depends on.
+
+    Args:
+        datasets: names of datasets.
+        folder: the project.
+        targets: stages, as for the flow `pipeline`; all downloads are required if empty.
+
+    Raises:
+        UnknownTargetError: if a target matches no stage.
+
+    """
     downloads = [f"download@{dataset}" for dataset in datasets]
-    needed = stages_of(folder, targets) if targets else downloads
-    return [stage for stage in downloads if stage in needed]
+    required = plan_stages(folder, targets) if targets else downloads
+    return [stage for stage in downloads if stage in required]

@@ -1,11 +1,13 @@
-"""A workspace, which one run holds at a time, and what is put right after a run that was killed.
+"""The workspace of a run: an exclusive lease on it, temporary parameters, and recovery after a killed run.
 
-Below .dvc/tmp/boxline lie
-lease           locked by the process that holds the workspace; the system unlocks it when that one ends, however
-holder.json     who that is. It stays behind a killed run, and tells the next one that there is something to put right
-params.yaml     the user's own parameters while a run has others, and params.run.json every text of those others
-dvc.lock        as it was after the last stage that ended
-dvc.lock.cut    one that was cut off by a kill, and put aside
+Files in .dvc/tmp/boxline:
+
+lease             locked by the process that owns the workspace; the operating system unlocks it however that ends
+owner.json        the owner of the lease. A killed run leaves it behind, by which the next run detects the kill
+params.yaml       the user's own parameters during a run with overrides
+params.run.json   all texts of params.yaml that the run has written
+dvc.lock          copy from the start of the run or after the last stage that completed
+dvc.lock.corrupt  a dvc.lock that was truncated by a kill
 """
 
 import contextlib
@@ -18,37 +20,43 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeGuard
 
 import psutil
-from dvc.dvcfile import Lockfile
-from dvc.exceptions import DvcException
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from flows.overrides import PARAMS, overridden
-from flows.processes import is_alive, wait_for
+from flows.overrides import override_text
+from flows.processes import is_alive, wait_until_dead
+from pipeline.core.atomic_files import atomic_write
+from pipeline.core.config import PARAMS_FILE
+from pipeline.core.dvc_lock import DVC_LOCK, is_complete_lock
 
 logger = logging.getLogger(__name__)
 
 WORKSPACE_VARIABLE = "BOXLINE_WORKSPACE"
-"""In the environment of every process that a run starts: by it those of a killed run are found."""
-
-LOCK = "dvc.lock"
+"""Set in the environment of every process that a run starts, by which orphans of a killed run are found."""
 
 BRIEF_SECONDS = 60
-"""How long a run waits for housekeeping to end."""
+"""How long a run waits for a brief owner (housekeeping) before it gives up."""
 
-EDITED = "params.yaml was edited while a run had other values in it, so it stays as it is now"
+CLOCK_TOLERANCE_SECONDS = 1
+"""Error of process start times as the operating system reports them."""
 
-CLOCK_SECONDS = 1
-"""How far the start of a process, as the system tells it, may be off."""
+EDITED_MESSAGE = "params.yaml was edited during a run with overrides; keeping the edited version"
 
 
 @dataclass(frozen=True)
-class Holder:
-    """Who holds a workspace. `since` is a time in UTC, ISO 8601; the run is None for one without a server."""
+class LeaseOwner:
+    """The run that owns a workspace.
+
+    Attributes:
+        flow_run_id: of Prefect; None without a server.
+        name: of the run, for messages.
+        host: name of the machine.
+        process_id: on that machine.
+        since: time in UTC, ISO 8601.
+        is_brief: whether others wait for it instead of giving up (housekeeping).
+
+    """
 
     flow_run_id: str | None
     name: str
@@ -56,11 +64,10 @@ class Holder:
     process_id: int
     since: str
     is_brief: bool = False
-    """Whether it is worth waiting for: housekeeping, which takes a moment."""
 
     @classmethod
-    def here(cls, flow_run_id: str | None, name: str, *, is_brief: bool = False) -> "Holder":
-        """Held by this process, from now on."""
+    def current_process(cls, flow_run_id: str | None, name: str, *, is_brief: bool = False) -> "LeaseOwner":
+        """Return an owner for this process, starting now."""
         since = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(flow_run_id, name, socket.gethostname(), os.getpid(), since, is_brief)
 
@@ -68,138 +75,156 @@ class Holder:
         return f"{self.name} (process {self.process_id} on {self.host}) since {self.since}"
 
 
-class HeldError(Exception):
-    """Another run holds the workspace."""
+class WorkspaceLockedError(Exception):
+    """Another run owns the workspace."""
 
-    def __init__(self, holder: Holder | None) -> None:
-        super().__init__(f"held by {holder}" if holder else "held by another process, which has not said who it is")
+    def __init__(self, owner: LeaseOwner | None) -> None:
+        super().__init__(f"locked by {owner or 'an unknown process'}")
 
 
 class Workspace:
-    """The project in `folder`, as one run has it."""
+    """The project in a folder, with the lease on it and what a run changes in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.state = self.folder / ".dvc" / "tmp" / "boxline"
-        self._holder = self.state / "holder.json"
-        self._params = self.state / PARAMS
-        self._params_of_run = self.state / "params.run.json"
-        self._lock = self.state / LOCK
-        self._cut_lock = self.state / f"{LOCK}.cut"
+        self.state_dir = self.folder / ".dvc" / "tmp" / "boxline"
+        self.params_file = self.folder / PARAMS_FILE
+        self.lockfile = self.folder / DVC_LOCK
+        self._owner_file = self.state_dir / "owner.json"
+        self._user_params = self.state_dir / PARAMS_FILE
+        self._run_params = self.state_dir / "params.run.json"
+        self._lockfile_backup = self.state_dir / DVC_LOCK
+        self._corrupt_lockfile = self.state_dir / f"{DVC_LOCK}.corrupt"
 
     @property
-    def variables(self) -> dict[str, str]:
-        """For the environment of what a run starts."""
+    def env(self) -> dict[str, str]:
+        """Environment variables for the processes of a run."""
         return {WORKSPACE_VARIABLE: str(self.folder)}
 
     @contextlib.contextmanager
-    def held(self, holder: Holder) -> Iterator[Holder | None]:
-        """Hold the workspace; yields the killed run that held it before, if there is one, once all is put right.
+    def acquire(self, owner: LeaseOwner) -> Iterator[LeaseOwner | None]:
+        """Own the workspace until the block ends, after recovery from a killed run.
 
-        Raises HeldError where another process holds it: at once, unless that one is brief.
+        Yields:
+            The previous owner if it was killed, else None.
+
+        Raises:
+            WorkspaceLockedError: if another process owns the workspace; immediately, unless that one is brief.
+
         """
-        self.state.mkdir(parents=True, exist_ok=True)
-        with self._leased():
-            killed = self._heal()
-            self.keep_lock()
-            self._write_holder(holder)
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            killed = self._recover()
+            self.backup_lockfile()
+            _write_text(self._owner_file, json.dumps(asdict(owner)))
             try:
                 yield killed
             finally:
                 self._restore_params()
-                self._holder.unlink()
+                self._owner_file.unlink()
 
     @contextlib.contextmanager
-    def _leased(self) -> Iterator[None]:
-        lease = FileLock(self.state / "lease")
+    def _locked(self) -> Iterator[None]:
+        lease = FileLock(self.state_dir / "lease")
         try:
             lease.acquire(blocking=False)
         except Timeout:
-            other = self._read_holder()
+            other = self._read_owner()
             if other is None or not other.is_brief:
-                raise HeldError(other) from None
+                raise WorkspaceLockedError(other) from None
             try:
                 lease.acquire(timeout=BRIEF_SECONDS)
             except Timeout:
-                raise HeldError(self._read_holder()) from None
+                raise WorkspaceLockedError(self._read_owner()) from None
         try:
             yield
         finally:
             lease.release()
 
-    def override(self, overrides: Sequence[str]) -> None:
-        """Other values in params.yaml until the run ends."""
-        texts_of_run = self._texts_of_run()
-        if _text(self.folder / PARAMS) not in texts_of_run:  # the user's own, from the start or edited since
-            if texts_of_run:
-                logger.warning(EDITED)
-            _copy(self.folder / PARAMS, self._params)
-        text = overridden(self.folder / PARAMS, overrides)
-        # A kill between the next two leaves the text before, which is still among those of the run.
-        write_whole(self._params_of_run, json.dumps([*texts_of_run, text]))
-        write_whole(self.folder / PARAMS, text)
+    def override_params(self, overrides: Sequence[str]) -> None:
+        """Change values in params.yaml until the lease ends.
+
+        Raises:
+            OverrideError: if an override is invalid.
+
+        """
+        run_texts = self._run_params_texts()
+        if _read_text(self.params_file) not in run_texts:  # the user's own, at the start or after an edit
+            if run_texts:
+                logger.warning(EDITED_MESSAGE)
+            _copy(self.params_file, self._user_params)
+        text = override_text(self.params_file, overrides)
+        # After a kill between these two writes, params.yaml has the previous text, which is still in the list.
+        _write_text(self._run_params, json.dumps([*run_texts, text]))
+        _write_text(self.params_file, text)
 
     def _restore_params(self) -> None:
-        """The user's own parameters, unless somebody has edited params.yaml since the run wrote it."""
-        if not self._params.exists():
+        """Restore the user's own parameters, unless params.yaml was edited since the run wrote it."""
+        if not self._user_params.exists():
             return
-        now = _text(self.folder / PARAMS)
-        if now is None or now in self._texts_of_run():
-            _copy(self._params, self.folder / PARAMS)
-        elif now != self._params.read_text(encoding="utf-8"):
-            logger.warning(EDITED)
-        self._params_of_run.unlink(missing_ok=True)
-        self._params.unlink()
+        text = _read_text(self.params_file)
+        if text is None or text in self._run_params_texts():
+            _copy(self._user_params, self.params_file)
+        elif text != self._user_params.read_text(encoding="utf-8"):
+            logger.warning(EDITED_MESSAGE)
+        self._run_params.unlink(missing_ok=True)
+        self._user_params.unlink()
 
-    def _texts_of_run(self) -> list[str]:
-        """What the run has written to params.yaml, and may have been about to write when it was killed."""
-        text = _text(self._params_of_run)
+    def _run_params_texts(self) -> list[str]:
+        """Return the texts of params.yaml that the run has written; a killed run may not have written the last."""
+        text = _read_text(self._run_params)
         return list(json.loads(text)) if text else []
 
-    def keep_lock(self) -> None:
-        """Remember dvc.lock as it is, which DVC does not write whole or not at all."""
-        text = _text(self.folder / LOCK)
-        if _is_whole(text):
-            write_whole(self._lock, text)
+    def backup_lockfile(self) -> None:
+        """Copy dvc.lock unless it is corrupt: DVC does not write it atomically."""
+        text = _read_text(self.lockfile)
+        if is_complete_lock(text):
+            _write_text(self._lockfile_backup, text)
 
-    def _heal(self) -> Holder | None:
-        """Put right what a killed run left, if one was: processes, locks, a dvc.lock cut off, other parameters."""
-        killed = self._read_holder()
-        self._end_orphans()
-        self._drop_dead_locks()
-        if killed and not _is_whole(_text(self.folder / LOCK)):
-            self._replace_lock()
+    def _recover(self) -> LeaseOwner | None:
+        """Terminate orphans of a killed run, remove its locks, restore dvc.lock and params.yaml.
+
+        Returns:
+            The owner that was killed, else None.
+
+        """
+        killed = self._read_owner()
+        self._kill_orphans()
+        self._remove_stale_rwlock()
+        if killed and not is_complete_lock(_read_text(self.lockfile)):
+            self._restore_lockfile()
         self._restore_params()
-        for path in (self.folder / LOCK, self.folder / PARAMS, self._lock, self._params, self._params_of_run):
-            _partial(path).unlink(missing_ok=True)
+        for path in (self.lockfile, self.params_file, self._lockfile_backup, self._user_params, self._run_params):
+            for partial in path.parent.glob(f".{path.stem}.partial*"):  # of `atomic_write`
+                partial.unlink()
         return killed
 
-    def _replace_lock(self) -> None:
-        """Put dvc.lock aside, with which no stage could run, for that of the stage before, where there was one."""
-        if (self.folder / LOCK).exists():
-            (self.folder / LOCK).replace(self._cut_lock)
-            logger.warning("dvc.lock was cut off: it is %s now", self._cut_lock.relative_to(self.folder))
-        if self._lock.exists():
-            logger.warning("took the dvc.lock of the stage before")
-            _copy(self._lock, self.folder / LOCK)
+    def _restore_lockfile(self) -> None:
+        """Replace a corrupt dvc.lock, with which no DVC command would run, by its backup if there is one."""
+        if self.lockfile.exists():
+            self.lockfile.replace(self._corrupt_lockfile)
+            logger.warning("dvc.lock was truncated; moved to %s", self._corrupt_lockfile.relative_to(self.folder))
+        if self._lockfile_backup.exists():
+            logger.warning("restored the dvc.lock of the last completed stage")
+            _copy(self._lockfile_backup, self.lockfile)
 
-    def _end_orphans(self) -> None:
-        """Kill what a killed run started and left behind: it would go on writing into the outputs."""
+    def _kill_orphans(self) -> None:
+        """Kill the processes that a killed run has left behind, which would still write to outputs."""
         orphans = [process for process in psutil.process_iter() if self._is_orphan(process)]
         for process in orphans:
-            logger.warning("ended process %d, which a killed run left behind", process.pid)
+            logger.warning("killed process %d, an orphan of a killed run", process.pid)
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        wait_for(orphans, seconds=10)
+        wait_until_dead(orphans, timeout_seconds=10)
 
     def _is_orphan(self, process: psutil.Process) -> bool:
         with contextlib.suppress(psutil.Error):
-            started_here = process.environ().get(WORKSPACE_VARIABLE) == str(self.folder)
-            return started_here and process.pid != os.getpid() and is_alive(process)
+            is_of_workspace = process.environ().get(WORKSPACE_VARIABLE) == str(self.folder)
+            return is_of_workspace and process.pid != os.getpid() and is_alive(process)
         return False
 
-    def _drop_dead_locks(self) -> None:
-        """DVC's list of who reads and writes what: it takes zombies for living, and cannot read half a file."""
+    def _remove_stale_rwlock(self) -> None:
+        """Remove DVC's rwlock if it names no living process: DVC counts zombies, and fails on a corrupt file."""
         path = self.folder / ".dvc" / "tmp" / "rwlock"
         try:
             locks = json.loads(path.read_text(encoding="utf-8"))
@@ -209,39 +234,28 @@ class Workspace:
             return
         except (ValueError, AttributeError, KeyError, TypeError):
             process_ids = set()
-        written = path.stat().st_mtime
-        if not any(_has_lived_since(written, process_id) for process_id in process_ids):
+        written_at = path.stat().st_mtime
+        if not any(_has_lived_since(written_at, process_id) for process_id in process_ids):
             path.unlink()
 
-    def _read_holder(self) -> Holder | None:
+    def _read_owner(self) -> LeaseOwner | None:
         try:
-            return Holder(**json.loads(self._holder.read_text(encoding="utf-8")))
+            return LeaseOwner(**json.loads(self._owner_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
-    def _write_holder(self, holder: Holder) -> None:
-        write_whole(self._holder, json.dumps(asdict(holder)))
 
-
-def _has_lived_since(time: float, process_id: int) -> bool:
-    """Whether that process was there then and still is: the number of one that ended is another's after a while."""
+def _has_lived_since(timestamp: float, process_id: int) -> bool:
+    """Return whether the process existed at that time and is alive: ids of ended processes are assigned again."""
     try:
         process = psutil.Process(process_id)
-        return process.create_time() <= time + CLOCK_SECONDS and is_alive(process)
+        return process.create_time() <= timestamp + CLOCK_TOLERANCE_SECONDS and is_alive(process)
     except psutil.NoSuchProcess:
         return False
 
 
-def _is_whole(lock: str | None) -> TypeGuard[str]:
-    """Whether that is a dvc.lock which ends as DVC ends it, and which DVC takes."""
-    try:
-        return lock is not None and lock.endswith("\n") and "stages" in Lockfile.validate(YAML(typ="safe").load(lock))
-    except (YAMLError, DvcException):
-        return False
-
-
-def _text(path: Path) -> str | None:
-    """None where there is no such file, or no text in it."""
+def _read_text(path: Path) -> str | None:
+    """Return the content of a file, or None if it does not exist or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except (FileNotFoundError, UnicodeDecodeError):
@@ -249,15 +263,9 @@ def _text(path: Path) -> str | None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    write_whole(target, source.read_text(encoding="utf-8"))
+    _write_text(target, source.read_text(encoding="utf-8"))
 
 
-def write_whole(target: Path, text: str) -> None:
-    """Or not at all."""
-    partial = _partial(target)
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name}.partial")
+def _write_text(path: Path, text: str) -> None:
+    with atomic_write(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.support.prefect_server import PrefectServer, prefect_server
+from tests.support.mini_project import make_mini_project
+from tests.support.prefect_server import PrefectServer, make_empty_database, prefect_server
 from tests.support.tiny_project import make_tiny_project, run_dvc
 
 # Python runs a module of this name at every start. At the end it writes down which files of the project were imported.
@@ -69,7 +70,20 @@ def imports(recorded: tuple[Path, Path, str]) -> dict[tuple[str, str], set[str]]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
-    """One for each process of the tests; the latest flow run is that of the test that asks."""
-    with prefect_server(tmp_path_factory.mktemp("prefect")) as running:
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The empty database of a Prefect server, created once for all processes of the tests."""
+    root = tmp_path_factory.getbasetemp()
+    return make_empty_database((root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "prefect_database")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[PrefectServer]:
+    """One Prefect server for each process of the tests; its latest run is that of the current test."""
+    with prefect_server(tmp_path_factory.mktemp("prefect"), empty_database=empty_database) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def new_mini_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mini project in which nothing has run. Tests work on a copy."""
+    return make_mini_project(tmp_path_factory.mktemp("mini") / "project")

@@ -1,4 +1,4 @@
-"""The deployments of prefect.yaml through a real server, work pool and worker, and what the pages show of them."""
+"""The deployments of prefect.yaml with a real server, work pool and worker, and the pages of their runs."""
 
 import json
 import os
@@ -17,41 +17,41 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e.test_flows import lives
-from tests.support.mini_project import faults, flow_environment, make_mini_project
-from tests.support.prefect_server import PREFECT, PrefectServer, prefect_server
+from tests.e2e.test_flows import is_running
+from tests.support.mini_project import faults, flow_env
+from tests.support.prefect_server import FINAL_STATES, PREFECT, PrefectServer, prefect_server
 from tests.support.servers import free_port
 from tests.support.tiny_project import PROJECT
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_SECONDS = 90
+TIMEOUT_SECONDS = 90
 
 
-class Team:
-    """A project with its deployments, a server that has them and a worker that runs them."""
+class DeployedProject:
+    """A project, a server with its deployments, and a worker."""
 
     def __init__(self, project: Path, server: PrefectServer) -> None:
         self.project, self.server = project, server
         self.worker: subprocess.Popen[bytes] | None = None
 
-    def prefect(self, *words: str) -> str:
+    def prefect(self, *args: str) -> str:
         result = subprocess.run(
-            [PREFECT, "--no-prompt", *words], cwd=self.project, env=self.environment, capture_output=True, text=True
+            [PREFECT, "--no-prompt", *args], cwd=self.project, env=self.env, capture_output=True, text=True
         )
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
     @property
-    def environment(self) -> dict[str, str]:
-        return flow_environment(**self.server.variables)
+    def env(self) -> dict[str, str]:
+        return flow_env(**self.server.env)
 
     def start_worker(self) -> None:
         with (self.project / "worker.log").open("ab") as log:
             self.worker = subprocess.Popen(
                 [PREFECT, "worker", "start", "--pool", "boxline"],
                 cwd=self.project,
-                env=self.environment,
+                env=self.env,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -62,173 +62,176 @@ class Team:
         os.killpg(self.worker.pid, 9)
         self.worker.wait()
 
-    def deployment(self, name: str) -> str:
-        [found] = self.server.ask("deployments/filter", deployments={"name": {"any_": [name]}})
-        return str(found["id"])
+    def deployment_id(self, name: str) -> str:
+        [deployment] = self.server.post("deployments/filter", deployments={"name": {"any_": [name]}})
+        return str(deployment["id"])
 
     def start(self, deployment: str, **parameters: object) -> str:
-        """A run of it, as the page's button orders it."""
-        run = self.server.ask(
-            f"deployments/{self.deployment(deployment)}/create_flow_run",
+        """Schedule a run for now, as the button on the page does."""
+        run = self.server.post(
+            f"deployments/{self.deployment_id(deployment)}/create_flow_run",
             parameters=parameters,
             state={"type": "SCHEDULED"},
         )
         return str(run["id"])
 
     def run(self, flow_run_id: str) -> dict[str, Any]:
-        [found] = self.server.ask("flow_runs/filter", flow_runs={"id": {"any_": [flow_run_id]}})
-        return dict(found)
+        [run] = self.server.post("flow_runs/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+        return dict(run)
 
-    def wait(self, done: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not done():
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not condition():
             assert time.monotonic() < deadline, (self.project / "worker.log").read_text()[-4000:]
             time.sleep(0.1)
 
-    def ended(self, flow_run_id: str) -> str:
-        """The name of the state that the run ends in."""
-        final = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
-        self.wait(lambda: self.run(flow_run_id)["state_type"] in final)
+    def final_state(self, flow_run_id: str) -> str:
+        """Wait until the run has ended and return the name of its state."""
+        self.wait_until(lambda: self.run(flow_run_id)["state_type"] in FINAL_STATES)
         return str(self.run(flow_run_id)["state_name"])
 
 
-def make_team(folder: Path, server: PrefectServer) -> Team:
-    project = make_mini_project(folder / "project")
-    shutil.copy(PROJECT / "prefect.yaml", project)
-    (project / "flows").symlink_to(PROJECT / "flows")
-    team = Team(project, server)
-    team.prefect("work-pool", "create", "boxline", "--type", "process")
-    team.prefect("deploy", "--all")
-    team.start_worker()
-    return team
+def copy_with_flows(mini_project: Path, folder: Path) -> Path:
+    """Return a copy of the project that has the flows and deployments of this checkout."""
+    shutil.copytree(mini_project, folder)
+    shutil.copy(PROJECT / "prefect.yaml", folder)
+    (folder / "flows").symlink_to(PROJECT / "flows")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    folder = tmp_path_factory.mktemp("team")
+def deployed(
+    tmp_path_factory: pytest.TempPathFactory, new_mini_project: Path, empty_database: Path
+) -> Iterator[DeployedProject]:
+    folder = tmp_path_factory.mktemp("deployed")
     (folder / "home").mkdir()
-    with prefect_server(folder / "home") as server:
-        team = make_team(folder, server)
-        yield team
-        team.kill_worker()
+    project = copy_with_flows(new_mini_project, folder / "project")
+    with prefect_server(folder / "home", empty_database=empty_database) as server:
+        deployed = DeployedProject(project, server)
+        deployed.prefect("work-pool", "create", "boxline", "--type", "process")
+        deployed.prefect("deploy", "--all")
+        deployed.start_worker()
+        yield deployed
+        deployed.kill_worker()
 
 
-def test_a_schedule_runs_what_it_should_and_the_pages_show_it(team: Team, browser: Browser) -> None:
-    faults(team.project, "download@coco", "75")
+def test_scheduled_run_is_executed_and_its_pages_show_it(deployed: DeployedProject, browser: Browser) -> None:
+    faults(deployed.project, "download@coco", "75")
     soon = (datetime.now(UTC) + timedelta(seconds=3)).isoformat()
     daily = {"interval": 86400, "anchor_date": soon, "timezone": "UTC"}
-    team.server.ask(f"deployments/{team.deployment('on-demand')}/schedules", [{"schedule": daily, "active": True}])
+    deployed.server.post(
+        f"deployments/{deployed.deployment_id('on-demand')}/schedules", [{"schedule": daily, "active": True}]
+    )
 
     def scheduled() -> list[dict[str, Any]]:
-        runs = team.server.ask("flow_runs/filter", deployments={"name": {"any_": ["on-demand"]}})
+        runs = deployed.server.post("flow_runs/filter", deployments={"name": {"any_": ["on-demand"]}})
         return [run for run in runs if run["auto_scheduled"] and run["start_time"]]
 
-    team.wait(scheduled)
+    deployed.wait_until(scheduled)
     run = scheduled()[0]
-    assert team.ended(run["id"]) == "Completed"
-    assert set(team.server.task_states(run["id"]).values()) == {"Completed", "Skipped"}
+    assert deployed.final_state(run["id"]) == "Completed"
+    assert set(deployed.server.task_states(run["id"]).values()) == {"Completed", "Skipped"}
 
-    page, complaints = browser.new_page(), []
-    page.on("requestfailed", lambda request: complaints.append(request.url))
-    page.goto(f"http://127.0.0.1:{team.server.port}/runs/flow-run/{run['id']}")
+    page, failed_urls = browser.new_page(), []
+    page.on("requestfailed", lambda request: failed_urls.append(request.url))
+    page.goto(f"http://127.0.0.1:{deployed.server.port}/runs/flow-run/{run['id']}")
     expect(page.get_by_text("Completed", exact=True).first).to_be_visible()
     expect(page.get_by_text("10 Task runs")).to_be_visible()
     log = page.get_by_role("tabpanel").locator("code").first
     expect(log).to_contain_text("download@coco begins")
-    expect(log).to_contain_text("network or storage out of reach")
+    expect(log).to_contain_text("network or storage unreachable")
     expect(log).to_contain_text("Retry 1/14 will start")
     page.get_by_text("Task Runs", exact=True).click()
     expect(page.get_by_text("evaluate@coco_yolo").first).to_be_visible()
-    found = team.server.ask("artifacts/filter", flow_runs={"id": {"any_": [run["id"]]}})
-    pages = {one["key"]: f"http://127.0.0.1:{team.server.port}/artifacts/artifact/{one['id']}" for one in found}
+    artifacts = deployed.server.artifacts(run["id"])
+    base_url = f"http://127.0.0.1:{deployed.server.port}/artifacts/artifact"
+    pages = {key: f"{base_url}/{artifact['id']}" for key, artifact in artifacts.items()}
     page.goto(pages["metrics-coco-yolo"])
-    for text in ("Scores of coco_yolo beside their baselines", "baseline", "0.25", "0.01"):
+    for text in ("Scores of coco_yolo and baselines", "baseline", "0.25", "0.01"):
         expect(page.get_by_text(text).first).to_be_visible()
     page.goto(pages["predictions-coco-yolo"])
     expect(page.locator("img[src^='data:image/jpeg']").first).to_be_visible()
-    assert [url for url in complaints if "127.0.0.1" not in url] == []
+    assert [url for url in failed_urls if "127.0.0.1" not in url] == []
 
 
-def test_a_cancelled_training_is_gone_within_seconds(team: Team) -> None:
-    faults(team.project, "train@coco_yolo", "hang")
-    run = team.start("on-demand", targets=["train@coco_yolo"], force=["train@coco_yolo"], pull=False, push=False)
-    team.wait((team.project / "hanging").exists)
-    training = int((team.project / "hanging").read_text())
+def test_cancelled_training_is_terminated_within_seconds(deployed: DeployedProject) -> None:
+    faults(deployed.project, "train@coco_yolo", "hang")
+    run = deployed.start("on-demand", targets=["train@coco_yolo"], force=["train@coco_yolo"], pull=False, push=False)
+    deployed.wait_until((deployed.project / "hanging").exists)
+    training = int((deployed.project / "hanging").read_text())
     started = time.monotonic()
-    team.server.ask(f"flow_runs/{run}/set_state", state={"type": "CANCELLING"})
-    team.wait(lambda: not (team.project / ".dvc/tmp/boxline/holder.json").exists())
-    assert not lives(training)  # until then nobody else may have the workspace
+    deployed.server.post(f"flow_runs/{run}/set_state", state={"type": "CANCELLING"})
+    deployed.wait_until(lambda: not (deployed.project / ".dvc/tmp/boxline/owner.json").exists())
+    assert not is_running(training)  # it must not outlive the lease on the workspace
     assert time.monotonic() - started < 15
-    assert team.ended(run) == "Cancelled"
-    again = team.start("on-demand", targets=["train@coco_yolo"], pull=False, push=False)
-    assert team.ended(again) == "Completed"
-    assert team.server.unfinished() == []
+    assert deployed.final_state(run) == "Cancelled"
+    again = deployed.start("on-demand", targets=["train@coco_yolo"], pull=False, push=False)
+    assert deployed.final_state(again) == "Completed"
+    assert deployed.server.unfinished_runs() == []
 
 
-def test_the_server_starts_anew_then_worker_and_flow_die_and_housekeeping_says_so(team: Team) -> None:
-    """A server that forgot the run's claim would end it. The new one would take the run for running for good."""
-    (team.project / "hanging").unlink(missing_ok=True)
-    faults(team.project, "train@coco_yolo", "hang")
-    run = team.start("on-demand", targets=["train@coco_yolo"], force=["train@coco_yolo"], pull=False, push=False)
-    team.wait((team.project / "hanging").exists)
-    training = int((team.project / "hanging").read_text())
-    flow = json.loads((team.project / ".dvc/tmp/boxline/holder.json").read_text())["process_id"]
-    claim = team.run(run)["state"]["state_details"]["deployment_concurrency_lease_id"]
-    team.server.kill()
-    team.server.start()
-    team.server.ask(f"v2/concurrency_limits/leases/{claim}/renew")  # as the run does every few minutes
-    team.kill_worker()
-    os.kill(flow, 9)
-    assert lives(training)
-    team.start_worker()
-    housekeeping = team.start("housekeeping")
-    assert team.ended(housekeeping) == "Completed"
-    assert team.run(housekeeping)["state"]["message"] == (
-        f"Runs that had been killed: {team.run(run)['name']}. The workspace is free."
+def test_housekeeping_cleans_up_after_kills_of_server_worker_and_flow(deployed: DeployedProject) -> None:
+    """A restarted server must know the lease of a run on its deployment, and must not show a killed run as running."""
+    (deployed.project / "hanging").unlink(missing_ok=True)
+    faults(deployed.project, "train@coco_yolo", "hang")
+    run = deployed.start("on-demand", targets=["train@coco_yolo"], force=["train@coco_yolo"], pull=False, push=False)
+    deployed.wait_until((deployed.project / "hanging").exists)
+    training = int((deployed.project / "hanging").read_text())
+    flow_process_id = json.loads((deployed.project / ".dvc/tmp/boxline/owner.json").read_text())["process_id"]
+    lease_id = deployed.run(run)["state"]["state_details"]["deployment_concurrency_lease_id"]
+    deployed.server.kill()
+    deployed.server.start()
+    deployed.server.post(f"v2/concurrency_limits/leases/{lease_id}/renew")  # as the run does every few minutes
+    deployed.kill_worker()
+    os.kill(flow_process_id, 9)
+    assert is_running(training)
+    deployed.start_worker()
+    housekeeping = deployed.start("housekeeping")
+    assert deployed.final_state(housekeeping) == "Completed"
+    assert deployed.run(housekeeping)["state"]["message"] == (
+        f"Runs marked as crashed: {deployed.run(run)['name']}. The workspace is free."
     )
-    assert not lives(training)
-    assert team.run(run)["state_name"] == "Crashed"
-    assert team.server.unfinished() == []
-    again = team.start("on-demand", targets=["train@coco_yolo"], pull=False, push=False)
-    assert team.ended(again) == "Completed"
+    assert not is_running(training)
+    assert deployed.run(run)["state_name"] == "Crashed"
+    assert deployed.server.unfinished_runs() == []
+    again = deployed.start("on-demand", targets=["train@coco_yolo"], pull=False, push=False)
+    assert deployed.final_state(again) == "Completed"
 
 
-def test_a_source_that_has_changed_is_downloaded(team: Team) -> None:
-    """The mini project's sources are drawn samples, over which DVC itself watches."""
-    watched = team.start("upstream-watch")
-    assert team.ended(watched) == "Skipped"
-    assert team.run(watched)["state"]["message"] == "Skipped: no source has changed."
+def test_watch_of_sources_is_skipped_without_changes(deployed: DeployedProject) -> None:
+    """The sources of the mini project are synthetic samples, whose changes DVC detects."""
+    run = deployed.start("source-watch")
+    assert deployed.final_state(run) == "Skipped"
+    assert deployed.run(run)["state"]["message"] == "Skipped: no source has changed."
 
 
-def test_one_command_serves_a_machine_and_ctrl_c_ends_it(tmp_path: Path) -> None:
-    project = make_mini_project(tmp_path / "project")
-    shutil.copy(PROJECT / "prefect.yaml", project)
-    (project / "flows").symlink_to(PROJECT / "flows")
+def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path, new_mini_project: Path) -> None:
+    project = copy_with_flows(new_mini_project, tmp_path / "project")
     port = free_port()
-    variables = flow_environment(PREFECT_SERVER_API_PORT=str(port))
-    words = [sys.executable, "-m", "flows.server"]
-    with subprocess.Popen(words, cwd=project, env=variables, stderr=subprocess.PIPE, text=True) as process:
+    env = flow_env(PREFECT_SERVER_API_PORT=str(port))
+    argv = [sys.executable, "-m", "flows.server"]
+    with subprocess.Popen(argv, cwd=project, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = next(line for line in process.stderr if "Boxline" in line)
-        assert said == f"Boxline runs by itself now: http://127.0.0.1:{port} shows how. Ctrl-C ends it.\n"
-        deployments = PrefectServer(project, port).ask("deployments/filter")
+        line = next(line for line in process.stderr if "Boxline" in line)
+        assert line == f"Boxline is running; see http://127.0.0.1:{port}. Press Ctrl-C to stop.\n"
+        deployments = PrefectServer(project, port).post("deployments/filter")
         assert sorted(deployment["name"] for deployment in deployments) == [
             "housekeeping",
             "nightly-validation",
             "on-demand",
-            "upstream-watch",
+            "source-watch",
             "weekly-retraining",
         ]
-        second = subprocess.run(words, cwd=project, env=variables, capture_output=True, text=True)
+        second = subprocess.run(argv, cwd=project, env=env, capture_output=True, text=True)
         assert second.returncode == 1
-        [said] = second.stderr.splitlines()
+        [message] = second.stderr.splitlines()
         children = psutil.Process(process.pid).children(recursive=True)
-        [number] = re.findall(
-            rf"^Error: 127.0.0.1:{port} is in use by process (\d+) \(.*prefect.*\). End that one ", said
+        [process_id] = re.findall(
+            rf"^Error: 127.0.0.1:{port} is in use by process (\d+) \(.*prefect.*\). Stop that process ", message
         )
-        assert int(number) in [child.pid for child in children]
-        assert said.endswith(f"or use it: PREFECT_API_URL=http://127.0.0.1:{port}/api make server")
+        assert int(process_id) in [child.pid for child in children]
+        assert message.endswith(f"or use it: PREFECT_API_URL=http://127.0.0.1:{port}/api make server")
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
-    assert [child for child in children if lives(child.pid)] == []
+    assert [child for child in children if is_running(child.pid)] == []
     assert (project / ".prefect" / "prefect.db").exists()

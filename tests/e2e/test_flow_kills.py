@@ -1,8 +1,9 @@
-"""kill -9 at seeded moments of a run: the next one ends as if nothing had happened, and nothing is left behind.
+"""kill -9 at random moments of a run (with a fixed seed): the next run completes, and nothing is left behind.
 
-A moment is the n-th time that `dvc repro`, `dvc push` or a stage opens, makes, renames, links or removes a file below
-the project. Just before it, some part of the whole dies: the stage, DVC, the flow, or the server. In a new project
-nothing is pulled or pushed; in one whose stage was edited after everything had been done and pushed, both are.
+A moment is the n-th time that `dvc repro`, `dvc push` or a stage opens, creates, renames, links or removes a file of
+the project. Just before it, one process is killed: the stage, DVC, the flow or the server. Runs of the project "new"
+do not pull or push. In the project "edited", a stage was edited after its outputs were built and pushed; runs pull and
+push.
 """
 
 import json
@@ -10,33 +11,36 @@ import os
 import random
 import shutil
 import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from flows.workspace import WORKSPACE_VARIABLE
-from tests.support.mini_project import flow_environment, flow_words, make_mini_project, run_flow
+from tests.support.mini_project import flow_argv, flow_env, run_flow
 from tests.support.prefect_server import PrefectServer, prefect_server
 
 pytestmark = pytest.mark.slow
 
-# Python runs a module of this name at every start. In DVC and in stages it counts what happens to files of the project.
-# Which of them counts, when and who dies is in the environment; what has happened once does not happen again.
+# Python imports a sitecustomize module at every start. This one counts events on files of the project in DVC and in
+# stages. The environment says which processes are counted, at which event a process is killed, and which one. A file
+# keeps it from happening twice.
 COUNT_AND_KILL = """
 import json, os, pathlib, signal, sys
 
-KINDS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
-FOLDER, COUNTED, LAST, VICTIM, ONCE = json.loads(os.environ["KILL"])
+EVENTS = {"open", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
+FOLDER, COUNTED, MOMENT, VICTIM, KILLED = json.loads(os.environ["KILL"])
 seen = 0
 
-def watch(event, words):
+def watch(event, args):
     global seen
-    if event in KINDS and isinstance(words[0], (str, os.PathLike)):
-        seen += os.path.abspath(words[0]).startswith(FOLDER)
-        if seen == LAST and not os.path.exists(ONCE):
-            seen += 1  # what follows are events too
-            pathlib.Path(ONCE).touch()
+    if event in EVENTS and isinstance(args[0], (str, os.PathLike)):
+        seen += os.path.abspath(args[0]).startswith(FOLDER)
+        if seen == MOMENT and not os.path.exists(KILLED):
+            seen += 1  # the next two lines are events, too
+            pathlib.Path(KILLED).touch()
             os.kill(victim(), signal.SIGKILL)
 
 def victim():
@@ -46,7 +50,7 @@ def victim():
         import psutil
         return next(process.pid for process in psutil.Process().parents() if process.name() == "dvc")
     if VICTIM == "flow":
-        return json.loads(pathlib.Path(FOLDER, ".dvc/tmp/boxline/holder.json").read_text())["process_id"]
+        return json.loads(pathlib.Path(FOLDER, ".dvc/tmp/boxline/owner.json").read_text())["process_id"]
     return int(VICTIM)
 
 script = pathlib.Path(sys.orig_argv[1]).name if len(sys.orig_argv) > 1 else ""
@@ -54,72 +58,79 @@ if (COUNTED == "stage" and script == "stage.py") or (script == "dvc" and COUNTED
     sys.addaudithook(watch)
 """
 
-# The project, what is counted in it, who dies, and how many moments are drawn of how many.
+# The project, the counted process, the killed process, and how many moments are drawn out of how many.
 CASES = [
     ("new", "stage", "itself", 1, 15),
     ("new", "stage", "dvc", 2, 15),
     ("new", "stage", "flow", 2, 15),
     ("new", "repro", "itself", 3, 186),
     ("new", "repro", "flow", 3, 186),
-    ("made", "stage", "itself", 2, 9),
-    ("made", "stage", "flow", 1, 9),
-    ("made", "repro", "itself", 1, 186),
-    ("made", "repro", "flow", 1, 186),
-    ("made", "push", "itself", 1, 95),
+    ("edited", "stage", "itself", 2, 9),
+    ("edited", "stage", "flow", 1, 9),
+    ("edited", "repro", "itself", 1, 186),
+    ("edited", "repro", "flow", 1, 186),
+    ("edited", "push", "itself", 1, 95),
 ]
 KILLS = [
-    (kind, counted, victim, moment)
-    for number, (kind, counted, victim, kills, events) in enumerate(CASES)
+    (project, counted, victim, moment)
+    for number, (project, counted, victim, kills, events) in enumerate(CASES)
     for moment in random.Random(2017 + number).sample(range(1, events), kills)
 ]
 TARGETS = {"targets": ["download@coco"]}
-OPTIONS = {"new": {**TARGETS, "pull": False, "push": False}, "made": TARGETS}
+OPTIONS = {"new": {**TARGETS, "pull": False, "push": False}, "edited": TARGETS}
 
 
 class Projects:
-    """Copies of a new project, and of one that was edited after everything had been done and pushed."""
+    """The projects "new" and "edited", to copy, and the dvc.lock that an undisturbed run writes in each."""
 
-    def __init__(self, folder: Path, server: PrefectServer) -> None:
-        self.masters = {kind: folder / kind for kind in OPTIONS}
-        make_mini_project(self.masters["new"])
-        made = Path(shutil.copytree(self.masters["new"], self.masters["made"]))
-        assert run_flow(made, variables=server.variables, **OPTIONS["made"])[0] == "Completed"
-        stage = made / "stage.py"
+    def __init__(self, new: Path, folder: Path, server: PrefectServer) -> None:
+        self._originals = {"new": new, "edited": Path(shutil.copytree(new, folder / "edited"))}
+        edited = self._originals["edited"]
+        assert run_flow(edited, env=server.env, **OPTIONS["edited"])[0] == "Completed"
+        stage = edited / "stage.py"
         stage.write_text(stage.read_text().replace("{name} {number}", "edited {name} {number}"))
-        self.undisturbed = {}
-        for kind in OPTIONS:
-            project = self.copy(kind, folder / f"undisturbed-{kind}")
-            assert run_flow(project, variables=server.variables, **OPTIONS[kind])[0] == "Completed"
-            self.undisturbed[kind] = (project / "dvc.lock").read_text()
-        assert self.undisturbed["made"] != (made / "dvc.lock").read_text()
+        self.lockfiles = {}
+        for name in OPTIONS:
+            project = self.copy(name, folder / f"undisturbed-{name}")
+            assert run_flow(project, env=server.env, **OPTIONS[name])[0] == "Completed"
+            self.lockfiles[name] = (project / "dvc.lock").read_text()
+        assert self.lockfiles["edited"] != (edited / "dvc.lock").read_text()
 
-    def copy(self, kind: str, folder: Path) -> Path:
-        return Path(shutil.copytree(self.masters[kind], folder))
+    def copy(self, name: str, folder: Path) -> Path:
+        return Path(shutil.copytree(self._originals[name], folder))
 
 
 @pytest.fixture(scope="module")
-def projects(tmp_path_factory: pytest.TempPathFactory, server: PrefectServer) -> Projects:
-    return Projects(tmp_path_factory.mktemp("projects"), server)
+def projects(tmp_path_factory: pytest.TempPathFactory, server: PrefectServer, new_mini_project: Path) -> Projects:
+    return Projects(new_mini_project, tmp_path_factory.mktemp("projects"), server)
 
 
-def start(
-    project: Path, server: PrefectServer, kind: str, counted: str, moment: int, victim: str
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[PrefectServer]:
+    """A server that tests may kill."""
+    with prefect_server(tmp_path_factory.mktemp("own"), empty_database=empty_database) as running:
+        yield running
+
+
+def start_run(
+    folder: Path, server: PrefectServer, project: str, counted: str, moment: int, victim: str
 ) -> "subprocess.Popen[bytes]":
-    """A run in which that dies then."""
-    (project.parent / "hook").mkdir()
-    (project.parent / "hook" / "sitecustomize.py").write_text(COUNT_AND_KILL)
-    kill = json.dumps([f"{project}{os.sep}", counted, moment, victim, str(project.parent / "killed")])
+    """Start a run in which the victim is killed at that moment."""
+    hook = folder.parent / "hook"
+    hook.mkdir()
+    (hook / "sitecustomize.py").write_text(COUNT_AND_KILL)
+    kill = json.dumps([f"{folder}{os.sep}", counted, moment, victim, str(folder.parent / "killed")])
     return subprocess.Popen(
-        flow_words("pipeline", OPTIONS[kind]),
-        cwd=project,
-        env=flow_environment(**server.variables, PYTHONPATH=str(project.parent / "hook"), KILL=kill),
+        flow_argv("run_pipeline", OPTIONS[project]),
+        cwd=folder,
+        env=flow_env(**server.env, PYTHONPATH=str(hook), KILL=kill),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
 
 
-def left_behind(project: Path) -> list[str]:
-    """Processes, locks and other traces of runs in that project."""
+def leftovers(project: Path) -> list[str]:
+    """Return processes, locks and temporary files of runs in the project."""
     processes = []
     for process in psutil.process_iter():
         try:
@@ -128,42 +139,41 @@ def left_behind(project: Path) -> list[str]:
         except psutil.Error:
             continue
     state = project / ".dvc/tmp/boxline"
-    files = [path.name for path in (state / "holder.json", state / "params.yaml") if path.exists()]
-    rwlock = project / ".dvc/tmp/rwlock"  # DVC keeps the file, and in it who reads and writes
+    files = [path.name for path in (state / "owner.json", state / "params.yaml") if path.exists()]
+    rwlock = project / ".dvc/tmp/rwlock"  # DVC keeps the file, without entries
     locks = [path for paths in json.loads(rwlock.read_text()).values() for path in paths]
-    return [*processes, *files, *locks, *project.glob(".*.partial")]
+    return [*processes, *files, *locks, *map(str, project.glob(".*.partial*"))]
 
 
-def require_as_if_nothing_had_happened(project: Path, server: PrefectServer, kind: str, undisturbed: str) -> None:
-    assert run_flow(project, variables=server.variables, **OPTIONS[kind])[0] == "Completed"
-    assert (project / "dvc.lock").read_text() == undisturbed
-    assert left_behind(project) == []
-    assert server.unfinished() == []
+def assert_next_run_recovers(folder: Path, server: PrefectServer, project: str, lockfile: str) -> None:
+    assert run_flow(folder, env=server.env, **OPTIONS[project])[0] == "Completed"
+    assert (folder / "dvc.lock").read_text() == lockfile
+    assert leftovers(folder) == []
+    assert server.unfinished_runs() == []
 
 
-@pytest.mark.parametrize(("kind", "counted", "victim", "moment"), KILLS)
-def test_the_next_run_ends_like_an_undisturbed_one(
-    tmp_path: Path, server: PrefectServer, projects: Projects, kind: str, counted: str, victim: str, moment: int
+@pytest.mark.parametrize(("project", "counted", "victim", "moment"), KILLS)
+def test_next_run_after_a_kill_ends_like_an_undisturbed_one(
+    tmp_path: Path, server: PrefectServer, projects: Projects, project: str, counted: str, victim: str, moment: int
 ) -> None:
-    project = projects.copy(kind, tmp_path / "project")
-    killed = start(project, server, kind, counted, moment, victim)
-    code = killed.wait()
+    folder = projects.copy(project, tmp_path / "project")
+    return_code = start_run(folder, server, project, counted, moment, victim).wait()
     assert (tmp_path / "killed").exists()
-    assert code == (-9 if victim == "flow" else 0)
-    require_as_if_nothing_had_happened(project, server, kind, projects.undisturbed[kind])
+    assert return_code == (-9 if victim == "flow" else 0)
+    assert_next_run_recovers(folder, server, project, projects.lockfiles[project])
 
 
 @pytest.mark.parametrize("moment", [3, 45])
-def test_a_server_that_dies_costs_no_work(tmp_path: Path, projects: Projects, moment: int) -> None:
-    """It is started again, as a team's own is by whatever watches it."""
-    project = projects.copy("new", tmp_path / "project")
-    (tmp_path / "own").mkdir()
-    with prefect_server(tmp_path / "own") as own:
-        assert own.process is not None
-        running = start(project, own, "new", "repro", moment, str(own.process.pid))
-        while not (tmp_path / "killed").exists():
-            assert running.poll() is None
-        own.kill()
-        own.start()
-        running.wait()
-        require_as_if_nothing_had_happened(project, own, "new", projects.undisturbed["new"])
+def test_run_survives_a_restart_of_the_server(
+    tmp_path: Path, own_server: PrefectServer, projects: Projects, moment: int
+) -> None:
+    folder = projects.copy("new", tmp_path / "project")
+    assert own_server.process is not None
+    running = start_run(folder, own_server, "new", "repro", moment, str(own_server.process.pid))
+    while not (tmp_path / "killed").exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    own_server.kill()
+    own_server.start()
+    running.wait()
+    assert_next_run_recovers(folder, own_server, "new", projects.lockfiles["new"])

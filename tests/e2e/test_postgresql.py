@@ -1,4 +1,4 @@
-"""The server that docs/operations.md names for a team: Prefect with a real PostgreSQL behind it."""
+"""Prefect with a real PostgreSQL, as docs/operations.md recommends for teams."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.postgresql,
     pytest.mark.skipif(
         not list(Path("/usr/lib/postgresql").glob("*/bin")),
-        reason="There is no PostgreSQL of Debian's; `make programs` installs it there.",
+        reason="PostgreSQL of Debian is not installed; `make programs` installs it.",
     ),
 ]
 
@@ -26,14 +26,14 @@ def server(tmp_path: Path) -> Iterator[PrefectServer]:
         yield running
 
 
-def test_a_run_is_kept_in_the_database(server: PrefectServer, tmp_path: Path) -> None:
+def test_runs_survive_a_restart_of_the_server(server: PrefectServer, tmp_path: Path) -> None:
     project = make_mini_project(tmp_path / "project")
     faults(project, "download@coco", "75")
     options = {"targets": ["validate@coco"], "pull": False, "push": False}
-    assert run_flow(project, variables=server.variables, **options)[0] == "Completed"
+    assert run_flow(project, env=server.env, **options)[0] == "Completed"
     server.kill()
     server.start()
     [run] = server.flow_runs()
     states = server.task_states(run["id"])
     assert states == dict.fromkeys(["parameters", "download@coco", "validate@coco", "record"], "Completed")
-    assert server.unfinished() == []
+    assert server.unfinished_runs() == []

@@ -1,4 +1,4 @@
-"""Kinds of failures that real DVC and real stages produce, with stages and remotes that fail as they do outside."""
+"""Classification of failures of the real DVC, with stages and remotes that fail as they do in production."""
 
 import fcntl
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.failures import Failure, Kind, failure_of
+from flows.failures import Failure, FailureKind, classify_failure
 from tests.support.flow_projects import DVC, make_project, run_in
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 
@@ -25,7 +25,7 @@ from pipeline.stages.runner import run_stage
 def stage(kind):
     {
         "user": lambda: raising(errors.BoxlineError("a.csv, line 3: no.")),
-        "network": lambda: raising(errors.NetworkError("http://host answered 503 (6 tries). Run it again later.")),
+        "network": lambda: raising(errors.NetworkError("http://host sent 503 (6 attempts). Run it again later.")),
         "memory": lambda: bytearray(1 << 60),
         "disk": lambda: Path("/dev/full").write_text("x"),
         "bug": lambda: 1 / 0,
@@ -44,11 +44,11 @@ stages:
     do: {{cmd: "{sys.executable} stage.py ${{item}}"}}
   killed: {{cmd: "kill -9 $$"}}
   killed_below_a_shell: {{cmd: "sh -c 'kill -9 $$'; exit $?"}}
-  asked_to_end: {{cmd: "kill $$"}}
+  terminated: {{cmd: "kill $$"}}
   unknown_command: {{cmd: does-not-exist}}
   no_output: {{cmd: echo it timed out, outs: [never.txt]}}
   no_dependency: {{cmd: cat missing.txt, deps: [missing.txt]}}
-  slow: {{cmd: "echo > begun; read end < go_on; echo > slow.txt", outs: [slow.txt]}}
+  slow: {{cmd: "echo > started; read line < resume; echo > slow.txt", outs: [slow.txt]}}
   after: {{cmd: "cat slow.txt", deps: [slow.txt]}}
   good: {{cmd: "echo good > good.txt", outs: [good.txt]}}
 """
@@ -87,75 +87,87 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def failure_in(folder: Path, *words: str | Path, **variables: str) -> Failure | None:
+def failure_in(folder: Path, *argv: str | Path, **env: str) -> Failure | None:
     keys = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
-    return failure_of(run_in(folder, *words, **{"PYTHONPATH": str(PROJECT), **keys, **variables}))
+    return classify_failure(run_in(folder, *argv, **{"PYTHONPATH": str(PROJECT), **keys, **env}))
 
 
 @pytest.mark.parametrize(
     ("stage", "failure"),
     [
-        ("ours@user", Failure(Kind.INPUT, "Error: a.csv, line 3: no.")),
-        ("ours@network", Failure(Kind.NETWORK, "Error: http://host answered 503 (6 tries). Run it again later.")),
+        ("ours@user", Failure(FailureKind.INPUT, "Error: a.csv, line 3: no.")),
+        (
+            "ours@network",
+            Failure(FailureKind.NETWORK, "Error: http://host sent 503 (6 attempts). Run it again later."),
+        ),
         (
             "ours@memory",
             Failure(
-                Kind.OUT_OF_MEMORY,
+                FailureKind.OUT_OF_MEMORY,
                 "Error: out of memory. Reduce batch_size, image_size or shard_images in params.yaml.",
             ),
         ),
         (
             "ours@disk",
             Failure(
-                Kind.DISK_FULL,
+                FailureKind.DISK_FULL,
                 "Error: disk: No space left on device. Free space, grant access or repair the disk, then run it again.",
             ),
         ),
-        ("ours@bug", Failure(Kind.CODE, "ZeroDivisionError: division by zero")),
+        ("ours@bug", Failure(FailureKind.CODE, "ZeroDivisionError: division by zero")),
         (
             "killed",
-            Failure(Kind.KILLED, "ERROR: failed to reproduce 'killed': failed to run: kill -9 $$, exited with -9"),
+            Failure(
+                FailureKind.KILLED, "ERROR: failed to reproduce 'killed': failed to run: kill -9 $$, exited with -9"
+            ),
         ),
         (
             "killed_below_a_shell",
             Failure(
-                Kind.KILLED,
+                FailureKind.KILLED,
                 "ERROR: failed to reproduce 'killed_below_a_shell': failed to run: "
                 "sh -c 'kill -9 $$'; exit $?, exited with 137",
             ),
         ),
         (
-            "asked_to_end",
-            Failure(Kind.KILLED, "ERROR: failed to reproduce 'asked_to_end': failed to run: kill $$, exited with -15"),
+            "terminated",
+            Failure(
+                FailureKind.KILLED, "ERROR: failed to reproduce 'terminated': failed to run: kill $$, exited with -15"
+            ),
         ),
         (
             "unknown_command",
             Failure(
-                Kind.CODE,
+                FailureKind.CODE,
                 "ERROR: failed to reproduce 'unknown_command': failed to run: does-not-exist, exited with 127",
             ),
         ),
-        ("no_output", Failure(Kind.CODE, "ERROR: failed to reproduce 'no_output': output 'never.txt' does not exist")),
+        (
+            "no_output",
+            Failure(FailureKind.CODE, "ERROR: failed to reproduce 'no_output': output 'never.txt' does not exist"),
+        ),
         (
             "no_dependency",
-            Failure(Kind.INPUT, "ERROR: failed to reproduce 'no_dependency': dependency 'missing.txt' does not exist"),
+            Failure(
+                FailureKind.INPUT, "ERROR: failed to reproduce 'no_dependency': dependency 'missing.txt' does not exist"
+            ),
         ),
-        ("no_stage", Failure(Kind.INPUT, "ERROR: Stage 'no_stage' not found inside 'dvc.yaml' file")),
+        ("no_stage", Failure(FailureKind.INPUT, "ERROR: Stage 'no_stage' not found inside 'dvc.yaml' file")),
         ("good", None),
     ],
 )
-def test_a_stage_that_fails(project: Path, stage: str, failure: Failure | None) -> None:
+def test_failed_stage_is_classified(project: Path, stage: str, failure: Failure | None) -> None:
     assert failure_in(project, DVC, "repro", "--single-item", stage) == failure
 
 
-def test_the_stages_of_this_project_and_its_commands_end_with_their_codes(tmp_path: Path) -> None:
+def test_failed_stage_and_command_of_the_project_are_classified(tmp_path: Path) -> None:
     write_params(tmp_path, tiny_params())
-    said = "Error: params.yaml: datasets has no entry 'flickr'; known are digits, coco, rectangles, snacks."
-    words = [sys.executable, "-m", "pipeline.stages.tables", "flickr", "--download", "in", "--out", "out"]
-    assert failure_in(tmp_path, *words) == Failure(Kind.INPUT, said)
+    message = "Error: params.yaml: datasets has no entry 'flickr'; known are digits, coco, rectangles, snacks."
+    argv = [sys.executable, "-m", "pipeline.stages.tables", "flickr", "--download", "in", "--out", "out"]
+    assert failure_in(tmp_path, *argv) == Failure(FailureKind.INPUT, message)
     (tmp_path / "params.yaml").write_text("datasets: 403\n")
-    said = "Error: params.yaml: datasets: received 403, expected object."
-    assert failure_in(tmp_path, sys.executable, "-m", "pipeline.cli.params") == Failure(Kind.INPUT, said)
+    message = "Error: params.yaml: the file: the key 'seed' is missing."
+    assert failure_in(tmp_path, DVC.with_name("boxline"), "params") == Failure(FailureKind.INPUT, message)
 
 
 @pytest.mark.parametrize(
@@ -163,31 +175,35 @@ def test_the_stages_of_this_project_and_its_commands_end_with_their_codes(tmp_pa
     [
         (
             "unknown",
-            Kind.INPUT,
+            FailureKind.INPUT,
             "ERROR: failed to push data to the cloud - config file error: remote 'unknown' doesn't exist",
         ),
-        ("nowhere", Kind.CODE, "ERROR: unexpected error - [Errno 2] No such file or directory: '/proc/nowhere'"),
-        ("s3_of_nobody", Kind.DENIED, "ERROR: unexpected error - The config profile (nobody) could not be found"),
-        ("s3", Kind.DENIED, "ERROR: unexpected error - Unable to locate credentials"),
-        ("ssh", Kind.NETWORK, "ERROR: unexpected error - [Errno 111] Connect call failed ('127.0.0.1', 9)"),
+        ("nowhere", FailureKind.CODE, "ERROR: unexpected error - [Errno 2] No such file or directory: '/proc/nowhere'"),
+        (
+            "s3_of_nobody",
+            FailureKind.DENIED,
+            "ERROR: unexpected error - The config profile (nobody) could not be found",
+        ),
+        ("s3", FailureKind.DENIED, "ERROR: unexpected error - Unable to locate credentials"),
+        ("ssh", FailureKind.NETWORK, "ERROR: unexpected error - [Errno 111] Connect call failed ('127.0.0.1', 9)"),
     ],
 )
-def test_a_push_to_a_remote_that_fails(project: Path, remote: str, kind: Kind, reason: str) -> None:
+def test_failed_push_is_classified(project: Path, remote: str, kind: FailureKind, reason: str) -> None:
     assert failure_in(project, DVC, "push", "--remote", remote, "good") == Failure(kind, reason)
 
 
 @pytest.mark.parametrize("remote", ["http", "s3"])
-def test_a_server_that_is_away(project: Path, remote: str) -> None:
+def test_push_to_an_unreachable_server_is_a_network_failure(project: Path, remote: str) -> None:
     failure = failure_in(project, DVC, "push", "--remote", remote, "good", **KEYS)
     assert failure is not None
-    assert failure.kind is Kind.NETWORK
+    assert failure.kind is FailureKind.NETWORK
     assert "127.0.0.1:9" in failure.reason.replace("', ", ":")
 
 
-def test_without_a_remote_nothing_can_be_pushed(project: Path) -> None:
+def test_push_without_a_remote_is_an_input_failure(project: Path) -> None:
     failure = failure_in(project, DVC, "push")
     assert failure is not None
-    assert failure.kind is Kind.INPUT
+    assert failure.kind is FailureKind.INPUT
     assert failure.reason.startswith(
         "ERROR: failed to push data to the cloud - config file error: no remote specified in"
     )
@@ -195,7 +211,7 @@ def test_without_a_remote_nothing_can_be_pushed(project: Path) -> None:
 
 @pytest.fixture
 def without_data(tmp_path: Path) -> Path:
-    """A project that has made data, and lost it."""
+    """A project whose output was built and then lost, in the workspace and in the cache."""
     make_project(tmp_path, DVC_YAML)
     (tmp_path / ".dvc" / "config").write_text(REMOTES)
     assert run_in(tmp_path, DVC, "repro", "--single-item", "good").return_code == 0
@@ -204,59 +220,59 @@ def without_data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_data_that_is_nowhere(without_data: Path) -> None:
+def test_pull_of_missing_data_is_an_input_failure(without_data: Path) -> None:
     assert failure_in(without_data, DVC, "pull", "--remote", "elsewhere", "good") == Failure(
-        Kind.INPUT, "ERROR: failed to pull data from the cloud - Checkout failed for following targets:"
+        FailureKind.INPUT, "ERROR: failed to pull data from the cloud - Checkout failed for following targets:"
     )
 
 
-def test_data_that_cannot_be_fetched_now(without_data: Path) -> None:
+def test_pull_from_an_unreachable_server_is_a_network_failure(without_data: Path) -> None:
     failure = failure_in(without_data, DVC, "pull", "--remote", "s3", "good", **KEYS)
     assert failure == Failure(
-        Kind.NETWORK,
+        FailureKind.NETWORK,
         "ERROR: failed to connect to s3 (bucket/x/files/md5) - "
         'Could not connect to the endpoint URL: "http://127.0.0.1:9/bucket/x/files/md5"',
     )
 
 
-def test_a_disk_that_takes_no_more(project: Path) -> None:
+def test_push_to_a_full_disk_is_classified(project: Path) -> None:
     (project / "large.txt").write_bytes(bytes(2_000_000))
     assert run_in(project, DVC, "add", "large.txt").return_code == 0
     limited = ["sh", "-c", f"ulimit -f 1000; exec {DVC} push --remote elsewhere large.txt"]
     failure = failure_in(project, *limited)
     assert failure is not None
-    assert failure.kind is Kind.DISK_FULL
+    assert failure.kind is FailureKind.DISK_FULL
     assert "[Errno 27] File too large" in failure.reason
 
 
-def test_a_repository_that_another_dvc_has_locked(project: Path) -> None:
+def test_repository_locked_by_another_dvc_is_classified(project: Path) -> None:
     with (project / ".dvc" / "tmp" / "lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         failure = failure_in(project, DVC, "repro", "--single-item", "good")
     assert failure is not None
-    assert failure.kind is Kind.LOCKED
+    assert failure.kind is FailureKind.LOCKED
     assert failure.reason.startswith("ERROR: Unable to acquire lock. Most likely another DVC process is running")
 
 
 @pytest.fixture
 def busy(project: Path) -> Iterator[Path]:
-    """The project while another DVC runs the stage slow."""
-    for name in ("begun", "go_on"):
+    """The project while another DVC process runs the stage slow."""
+    for name in ("started", "resume"):
         os.mkfifo(project / name)
-    words = [DVC, "repro", "--single-item", "slow"]
+    argv = [DVC, "repro", "--single-item", "slow"]
     with ThreadPoolExecutor() as threads:
-        other = threads.submit(run_in, project, *words)
-        (project / "begun").read_text()
+        other = threads.submit(run_in, project, *argv)
+        (project / "started").read_text()
         try:
             yield project
         finally:
-            (project / "go_on").write_text("\n")
+            (project / "resume").write_text("\n")
         assert other.result().return_code == 0
 
 
-def test_outputs_that_another_dvc_writes(busy: Path) -> None:
+def test_outputs_locked_by_another_dvc_are_classified(busy: Path) -> None:
     failure = failure_in(busy, DVC, "repro", "--single-item", "after")
     path = busy / "slow.txt"
     assert failure == Failure(
-        Kind.LOCKED, f"ERROR: failed to reproduce 'after': '{path}' is busy, it is being blocked by:"
+        FailureKind.LOCKED, f"ERROR: failed to reproduce 'after': '{path}' is busy, it is being blocked by:"
     )

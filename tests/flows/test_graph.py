@@ -1,10 +1,10 @@
-"""DVC's graph of a small project."""
+"""Plans of stages, and missing outputs, in a small DVC project."""
 
 from pathlib import Path
 
 import pytest
 
-from flows.graph import UnknownTargetError, default_remote, missing_outputs, stages_of
+from flows.graph import UnknownTargetError, default_remote, missing_outputs, plan_stages
 from tests.support.flow_projects import DVC, make_project, run_in
 
 DVC_YAML = """
@@ -35,8 +35,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_project(tmp_path_factory.mktemp("project"), DVC_YAML)
 
 
-def test_every_stage_comes_after_those_right_before_it(project: Path) -> None:
-    plan = stages_of(project, [])
+def test_stages_are_sorted_after_their_dependencies(project: Path) -> None:
+    plan = plan_stages(project, [])
     assert plan == {
         "lonely": set(),
         "make@a": set(),
@@ -57,25 +57,27 @@ def test_every_stage_comes_after_those_right_before_it(project: Path) -> None:
         (["score"], ["make@a", "make@b", "pack@a", "pack@b", "score"]),
     ],
 )
-def test_targets_bring_what_they_need_and_no_more(project: Path, targets: list[str], stages: list[str]) -> None:
-    assert list(stages_of(project, targets)) == stages
+def test_plan_has_the_targets_and_their_dependencies_only(project: Path, targets: list[str], stages: list[str]) -> None:
+    assert list(plan_stages(project, targets)) == stages
 
 
 @pytest.mark.parametrize("target", ["packs", "pack@c", "a.2"])
-def test_a_target_that_is_no_stage(project: Path, target: str) -> None:
+def test_unknown_target_raises(project: Path, target: str) -> None:
     with pytest.raises(UnknownTargetError) as raised:
-        stages_of(project, ["lonely", target])
-    assert str(raised.value) == f"targets: {target} is no stage of dvc.yaml; expected lonely, make, pack, score."
+        plan_stages(project, ["lonely", target])
+    assert (
+        str(raised.value) == f"targets: {target} is not a stage of dvc.yaml; expected one of lonely, make, pack, score."
+    )
 
 
-def test_files_that_dvc_watches_over_are_no_stages(tmp_path: Path) -> None:
+def test_dvc_files_are_not_stages(tmp_path: Path) -> None:
     make_project(tmp_path, "stages: {read: {cmd: cat a.txt, deps: [a.txt]}}\n")
     (tmp_path / "a.txt.dvc").write_text("outs: [{md5: d41d8cd98f00b204e9800998ecf8427e, size: 0, path: a.txt}]\n")
-    assert stages_of(tmp_path, []) == {"read": set()}
+    assert plan_stages(tmp_path, []) == {"read": set()}
     assert missing_outputs(tmp_path, ["read"]) == []
 
 
-def test_the_default_remote(project: Path, tmp_path: Path) -> None:
+def test_default_remote_is_read_from_the_configuration(project: Path, tmp_path: Path) -> None:
     assert default_remote(project) is None
     make_project(tmp_path, DVC_YAML)
     (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    remote = here\n")
@@ -83,18 +85,18 @@ def test_the_default_remote(project: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_missing_can_be_pulled_beside_what_a_stage_that_died_has_left(tmp_path: Path) -> None:
+def test_missing_outputs_can_be_pulled_next_to_an_output_of_a_killed_stage(tmp_path: Path) -> None:
     make_project(tmp_path, DVC_YAML)
     (tmp_path / ".dvc" / "config").write_text(
         "[core]\n    no_scm = True\n    remote = here\n['remote \"here\"']\n    url = ../store\n"
     )
-    stages = list(stages_of(tmp_path, []))
-    assert missing_outputs(tmp_path, stages) == []  # never made, so nothing can be fetched
+    stages = list(plan_stages(tmp_path, []))
+    assert missing_outputs(tmp_path, stages) == []  # not in dvc.lock, so they cannot be pulled
     assert run_in(tmp_path, DVC, "repro", "lonely", "make@a").return_code == 0
     assert missing_outputs(tmp_path, stages) == []
     (tmp_path / "a.1").unlink()
     (tmp_path / "lonely" / "2").unlink()
-    (tmp_path / "lonely" / "1").write_text("half of something new")
+    (tmp_path / "lonely" / "1").write_text("not in the cache")
     missing = missing_outputs(tmp_path, stages)
     assert missing == ["a.1", "lonely/2"]
     assert missing_outputs(tmp_path, ["lonely", "score"]) == ["lonely/2"]
@@ -102,4 +104,4 @@ def test_what_is_missing_can_be_pulled_beside_what_a_stage_that_died_has_left(tm
     assert run_in(tmp_path, DVC, "pull", "--allow-missing", *missing).return_code == 0
     assert missing_outputs(tmp_path, stages) == []
     assert (tmp_path / "a.1").read_text() == "a\n"
-    assert (tmp_path / "lonely" / "1").read_text() == "half of something new"
+    assert (tmp_path / "lonely" / "1").read_text() == "not in the cache"

@@ -1,17 +1,17 @@
-"""Other values for params.yaml, on the project's own one too."""
+"""Overrides of params.yaml."""
 
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from flows.overrides import OverrideError, halved_batch, overridden
+from flows.overrides import OverrideError, halved_batch_override, override_text
 from tests.support.tiny_project import PROJECT
 
 PARAMS = """\
 # datasets
 datasets:
-  coco: {source: sample}  # drawn
+  coco: {source: sample}  # synthetic
 systems:
   coco_yolo:
     train:
@@ -29,23 +29,23 @@ def params(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_value_changes_and_comments_and_the_file_stay(params: Path) -> None:
-    assert overridden(params, ["systems.coco_yolo.train.batch_size=4"]) == PARAMS.replace("9", "4")
+def test_override_keeps_comments_and_the_file(params: Path) -> None:
+    assert override_text(params, ["systems.coco_yolo.train.batch_size=4"]) == PARAMS.replace("9", "4")
     assert params.read_text() == PARAMS
 
 
-def test_values_have_types_and_the_last_word_counts(params: Path) -> None:
+def test_values_are_typed_and_the_last_override_applies(params: Path) -> None:
     overrides = ["datasets.coco.source=/srv/coco", "systems.coco_yolo.train.seeds=[3,4]"]
     overrides += ["systems.coco_yolo.train.batch_size=4", "systems.coco_yolo.train.batch_size=2.5"]
-    assert YAML(typ="safe").load(overridden(params, overrides)) == {
+    assert YAML(typ="safe").load(override_text(params, overrides)) == {
         "datasets": {"coco": {"source": "/srv/coco"}},
         "systems": {"coco_yolo": {"train": {"batch_size": 2.5, "seeds": [3, 4]}}},
     }
 
 
-def test_without_overrides_nothing_changes_in_the_projects_own_file() -> None:
+def test_no_overrides_change_no_value_of_the_project() -> None:
     own = PROJECT / "params.yaml"
-    assert YAML(typ="safe").load(overridden(own, [])) == YAML(typ="safe").load(own)
+    assert YAML(typ="safe").load(override_text(own, [])) == YAML(typ="safe").load(own)
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,15 @@ def test_without_overrides_nothing_changes_in_the_projects_own_file() -> None:
         ),
     ],
 )
-def test_what_has_no_place_is_one_line(params: Path, override: str, message: str) -> None:
+def test_invalid_override_raises_an_error_of_one_line(params: Path, override: str, message: str) -> None:
     with pytest.raises(OverrideError) as raised:
-        overridden(params, [override])
+        override_text(params, [override])
     assert str(raised.value) == message
 
 
-def test_a_batch_is_halved_down_to_one_image(params: Path) -> None:
+def test_batch_is_halved_until_it_is_one_image(params: Path) -> None:
     halves = []
-    while override := halved_batch(params, "coco_yolo"):
+    while override := halved_batch_override(params, "coco_yolo"):
         halves.append(override)
-        params.write_text(overridden(params, [override]))
+        params.write_text(override_text(params, [override]))
     assert halves == [f"systems.coco_yolo.train.batch_size={size}" for size in (4, 2, 1)]

@@ -1,11 +1,11 @@
-"""What reaches the log of a run, by a clock of the test's own."""
+"""The rate limit of a run's log, with a manual clock, and the keys of artifacts."""
 
 import logging
 from pathlib import Path
 
 import pytest
 
-from flows.progress import Lines, key_of
+from flows.progress import RateLimitedLog, artifact_key
 
 LOG = Path("logs/train@coco_yolo.log")
 
@@ -24,45 +24,47 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def lines(clock: Clock, caplog: pytest.LogCaptureFixture) -> Lines:
+def log(clock: Clock, caplog: pytest.LogCaptureFixture) -> RateLimitedLog:
     caplog.set_level(logging.INFO)
-    return Lines(logging.getLogger("test"), LOG, per_second=4, clock=clock)
+    return RateLimitedLog(logging.getLogger("test"), LOG, lines_per_second=4, clock=clock)
 
 
-def test_few_lines_are_all_told(lines: Lines, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    told = [f"epoch {number}: 100 %s" for number in range(20)]
-    for line in told:
-        lines.tell(line)
+def test_lines_below_the_rate_are_all_logged(
+    log: RateLimitedLog, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [f"epoch {number}: 100 %s" for number in range(20)]
+    for line in lines:
+        log.log_line(line)
         clock.seconds += 0.25
-    lines.close()
-    assert caplog.messages == told
+    log.close()
+    assert caplog.messages == lines
 
 
-def test_of_many_at_once_some_are_told_and_the_rest_is_counted(
-    lines: Lines, clock: Clock, caplog: pytest.LogCaptureFixture
+def test_lines_above_the_rate_are_dropped_and_counted(
+    log: RateLimitedLog, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(10):
-        lines.tell(str(number))
+        log.log_line(str(number))
     clock.seconds += 0.5  # room for two more
     for number in range(10, 15):
-        lines.tell(str(number))
-    clock.seconds += 3600  # however long the silence was
+        log.log_line(str(number))
+    clock.seconds += 3600  # a long pause allows no larger burst
     for number in range(15, 25):
-        lines.tell(str(number))
-    lines.close()
+        log.log_line(str(number))
+    log.close()
     assert caplog.messages == [*"0123", "10", "11", "15", "16", "17", "18", f"15 more lines are in {LOG}"]
 
 
-def test_blank_lines_are_neither_told_nor_counted(lines: Lines, caplog: pytest.LogCaptureFixture) -> None:
+def test_blank_lines_are_neither_logged_nor_counted(log: RateLimitedLog, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(100):
-        lines.tell("  ")
-    lines.tell("one")
-    lines.close()
+        log.log_line("  ")
+    log.log_line("one")
+    log.close()
     assert caplog.messages == ["one"]
 
 
 @pytest.mark.parametrize(
-    ("words", "key"),
+    ("parts", "key"),
     [
         (["metrics", "coco_yolo"], "metrics-coco-yolo"),
         (["progress", "train@Coco.2017"], "progress-train-coco-2017"),
@@ -70,5 +72,5 @@ def test_blank_lines_are_neither_told_nor_counted(lines: Lines, caplog: pytest.L
         (["report", "fläche"], "report-fl-che"),
     ],
 )
-def test_keys_are_lower_case_letters_digits_and_dashes(words: list[str], key: str) -> None:
-    assert key_of(*words) == key
+def test_artifact_keys_have_lower_case_letters_digits_and_dashes(parts: list[str], key: str) -> None:
+    assert artifact_key(*parts) == key

@@ -1,4 +1,4 @@
-"""Tasks of a run beside a real DVC, without a server."""
+"""Tasks called as functions, with a real DVC and without a Prefect server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,9 @@ from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
-from flows.failures import Kind
-from flows.pipeline import Run
-from flows.processes import Commands
+from flows.failures import FailureKind
+from flows.processes import CommandRunner
+from flows.tasks import RunContext, TaskContext, TaskError, is_training, reproduce_stage
 from flows.workspace import Workspace
 from tests.support.flow_projects import make_project
 from tests.support.servers import free_port
@@ -30,32 +30,51 @@ stages:
       cmd: echo weights > model
       params: ["systems.${item}.train.batch_size"]
       outs: [model]
+  broken:
+    foreach: [coco]
+    do: {cmd: "echo Error: bad && exit 1"}
 """
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """A run of which nothing is said."""
+def run(tmp_path: Path) -> Iterator[RunContext]:
+    """A run without logs."""
     (tmp_path / "params.yaml").write_text("systems: {coco_yolo: {train: {batch_size: 16}}}\n")
     workspace = Workspace(make_project(tmp_path, STAGES))
-    workspace.state.mkdir(parents=True)
-    with disable_run_logger(), Commands() as commands:
-        yield Run(workspace, commands, workspace.state / "logs", {})
+    workspace.state_dir.mkdir(parents=True)
+    with disable_run_logger(), CommandRunner() as commands:
+        yield RunContext(workspace, commands, workspace.state_dir / "logs", {})
 
 
 @pytest.mark.filterwarnings("ignore:Artifact creation outside:FutureWarning")
-def test_a_stage_is_done_although_nobody_can_be_shown_what_it_made(run: Run) -> None:
+def test_stage_completes_without_the_server_for_its_artifacts(run: RunContext) -> None:
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}):
-        state = run.stage("validate@coco", force=False, before={})
+        state = reproduce_stage.fn(TaskContext(run, "validate@coco"), force=False, previous_metrics={})
     assert (state.name, state.message) == ("Completed", "Done.")
 
 
-def test_the_batch_is_halved_for_the_try_after_a_lack_of_memory_and_no_other(run: Run) -> None:
-    run.failures["train@coco_yolo"] = [Kind.OUT_OF_MEMORY]
-    batches = []
+def test_batch_is_halved_only_for_the_attempt_after_running_out_of_memory(run: RunContext) -> None:
+    context = TaskContext(run, "train@coco_yolo")
+    context.retry_state.record(FailureKind.OUT_OF_MEMORY)
+    batch_sizes = []
     for _ in range(2):
-        run.stage("train@coco_yolo", force=True, before={})
-        params = YAML(typ="safe").load((run.workspace.folder / "params.yaml").read_text())
-        batches.append(params["systems"]["coco_yolo"]["train"]["batch_size"])
-    assert batches == [8, 8]
-    assert not run.may_try_again("train@coco_yolo")
+        reproduce_stage.fn(context, force=True, previous_metrics={})
+        params = YAML(typ="safe").load(run.workspace.params_file.read_text())
+        batch_sizes.append(params["systems"]["coco_yolo"]["train"]["batch_size"])
+    assert batch_sizes == [8, 8]
+    assert not context.retry_state.should_retry()
+
+
+def test_failed_command_is_recorded_with_its_kind_and_its_log(run: RunContext) -> None:
+    context = TaskContext(run, "broken@coco")
+    log_file = run.log_dir / "broken@coco.log"
+    with pytest.raises(TaskError) as raised:
+        reproduce_stage.fn(context, force=False, previous_metrics={})
+    assert str(raised.value) == f"broken@coco: invalid data or parameters. Error: bad (full output: {log_file})"
+    assert log_file.read_text().startswith("Running stage 'broken@coco':\n")
+    assert context.retry_state.last_kind is FailureKind.INPUT
+
+
+def test_only_training_stages_are_trainings() -> None:
+    names = ["train@coco_yolo", "evaluate@coco_yolo", "train", "trainer@a"]
+    assert [is_training(name) for name in names] == [True, False, False, False]

@@ -1,11 +1,11 @@
-"""Which downloads a changed source forces."""
+"""Downloads that changed sources force."""
 
 from pathlib import Path
 
 import pytest
 
 from flows.graph import UnknownTargetError
-from flows.watch_sources import downloads_of
+from flows.watch_sources import required_downloads
 from tests.support.flow_projects import make_project
 
 DVC_YAML = """
@@ -33,12 +33,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["train@digits"], []),
     ],
 )
-def test_a_changed_source_is_downloaded_where_a_target_needs_it(
+def test_changed_source_is_downloaded_if_a_target_depends_on_it(
     project: Path, targets: list[str], downloads: list[str]
 ) -> None:
-    assert downloads_of(["coco", "snacks"], project, targets) == downloads
+    assert required_downloads(["coco", "snacks"], project, targets) == downloads
 
 
-def test_a_target_that_is_no_stage(project: Path) -> None:
-    with pytest.raises(UnknownTargetError, match=r"^targets: trian is no stage of dvc\.yaml"):
-        downloads_of(["coco"], project, ["trian"])
+def test_unknown_target_raises(project: Path) -> None:
+    with pytest.raises(UnknownTargetError, match=r"^targets: trian is not a stage of dvc\.yaml"):
+        required_downloads(["coco"], project, ["trian"])

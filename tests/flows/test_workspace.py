@@ -1,4 +1,4 @@
-"""A workspace in a folder: one holder at a time, and what a killed one leaves, put right by the next."""
+"""The lease on a workspace, and the recovery after an owner that was killed."""
 
 import contextlib
 import json
@@ -16,26 +16,26 @@ import psutil
 import pytest
 
 from flows.processes import is_alive
-from flows.workspace import WORKSPACE_VARIABLE, HeldError, Holder, Workspace
+from flows.workspace import WORKSPACE_VARIABLE, LeaseOwner, Workspace, WorkspaceLockedError
 from tests.support.tiny_project import PROJECT
 
-PARAMS = "# what the user wrote\nbatch_size: 8 # images\n"
-CHANGED = "# what the user wrote\nbatch_size: 2 # images\n"
-HALVED = "# what the user wrote\nbatch_size: 4 # images\n"
+PARAMS = "# a comment\nbatch_size: 8 # images\n"
+CHANGED = "# a comment\nbatch_size: 2 # images\n"
+HALVED = "# a comment\nbatch_size: 4 # images\n"
 EDITED = "batch_size: 16\n"
-OURS = Holder("run-2", "wise-owl", "laptop", 42, "2026-11-21T18:45:02+00:00")
+OWNER = LeaseOwner("run-2", "wise-owl", "laptop", 42, "2026-11-21T18:45:02+00:00")
 
-HOLD = """
+ACQUIRE = """
 import sys
 from pathlib import Path
-from flows.workspace import Holder, Workspace
+from flows.workspace import LeaseOwner, Workspace
 
 workspace = Workspace(Path.cwd())
 is_brief, overrides = sys.argv[1] == "brief", sys.argv[2:]
-with workspace.held(Holder("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00", is_brief)):
+with workspace.acquire(LeaseOwner("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00", is_brief)):
     if overrides:
-        workspace.override(overrides)
-    print("held", flush=True)
+        workspace.override_params(overrides)
+    print("acquired", flush=True)
     input()
 """
 
@@ -47,10 +47,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def holding(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process that holds the workspace until a line comes, or until it is killed."""
+def other_owner(folder: Path, *args: str) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that owns the workspace until it reads a line or is killed."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, *(words or ["long"])],
+        [sys.executable, "-c", ACQUIRE, *(args or ["long"])],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         stdin=subprocess.PIPE,
@@ -59,15 +59,15 @@ def holding(folder: Path, *words: str) -> Iterator["subprocess.Popen[str]"]:
     ) as process:
         try:
             assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
+            assert process.stdout.readline() == "acquired\n"
             yield process
         finally:
             process.kill()
 
 
-def killed_holder(folder: Path, *words: str) -> None:
-    """As kill -9 leaves the workspace."""
-    with holding(folder, *words) as process:
+def kill_owner(folder: Path, *args: str) -> None:
+    """Leave the workspace as kill -9 does."""
+    with other_owner(folder, *args) as process:
         process.kill()
 
 
@@ -75,115 +75,118 @@ def params(folder: Path) -> str:
     return (folder / "params.yaml").read_text()
 
 
-def left_behind(folder: Path) -> list[str]:
-    return sorted(path.name for path in Workspace(folder).state.iterdir())
+def state_files(folder: Path) -> list[str]:
+    return sorted(path.name for path in Workspace(folder).state_dir.iterdir())
 
 
-def test_whoever_holds_it_leaves_nothing_to_put_right(folder: Path) -> None:
+def test_release_leaves_nothing_but_the_lease_file(folder: Path) -> None:
     for _ in range(2):
-        with Workspace(folder).held(OURS) as killed:
+        with Workspace(folder).acquire(OWNER) as killed:
             assert killed is None
-            assert json.loads((folder / ".dvc/tmp/boxline/holder.json").read_text())["name"] == "wise-owl"
-    assert left_behind(folder) == ["lease"]
+            assert json.loads((folder / ".dvc/tmp/boxline/owner.json").read_text())["name"] == "wise-owl"
+    assert state_files(folder) == ["lease"]
 
 
-def test_it_is_given_back_by_a_run_that_fails(folder: Path) -> None:
+def test_workspace_is_released_after_an_exception(folder: Path) -> None:
     workspace = Workspace(folder)
 
     def fail() -> None:
-        with workspace.held(OURS):
-            workspace.override(["batch_size=2"])
+        with workspace.acquire(OWNER):
+            workspace.override_params(["batch_size=2"])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert params(folder) == PARAMS
-    with workspace.held(OURS) as killed:
+    with workspace.acquire(OWNER) as killed:
         assert killed is None
 
 
-def test_a_second_holder_is_refused_and_told_who_and_since_when(folder: Path) -> None:
-    with holding(folder):
-        with pytest.raises(HeldError) as raised, Workspace(folder).held(OURS):
+def test_second_owner_is_rejected_with_the_name_of_the_first(folder: Path) -> None:
+    with other_owner(folder):
+        with pytest.raises(WorkspaceLockedError) as raised, Workspace(folder).acquire(OWNER):
             pass
-        assert str(raised.value) == "held by bold-fox (process 41 on laptop) since 2026-11-21T18:45:00+00:00"
-        (folder / ".dvc/tmp/boxline/holder.json").write_text('{"flow_run')
-        with pytest.raises(HeldError) as raised, Workspace(folder).held(OURS):
+        assert str(raised.value) == "locked by bold-fox (process 41 on laptop) since 2026-11-21T18:45:00+00:00"
+        (folder / ".dvc/tmp/boxline/owner.json").write_text('{"flow_run')
+        with pytest.raises(WorkspaceLockedError) as raised, Workspace(folder).acquire(OWNER):
             pass
-        assert str(raised.value) == "held by another process, which has not said who it is"
+        assert str(raised.value) == "locked by an unknown process"
 
 
-def test_the_refused_one_touches_nothing(folder: Path) -> None:
-    with holding(folder, "long", "batch_size=2"):
+def test_rejected_owner_changes_nothing(folder: Path) -> None:
+    with other_owner(folder, "long", "batch_size=2"):
         (folder / ".dvc/tmp/rwlock").write_text("{}")
-        with pytest.raises(HeldError), Workspace(folder).held(OURS):
+        with pytest.raises(WorkspaceLockedError), Workspace(folder).acquire(OWNER):
             pass
         assert (params(folder), (folder / ".dvc/tmp/rwlock").exists()) == (CHANGED, True)
 
 
-def test_two_threads_of_a_process_do_not_hold_it_both(folder: Path) -> None:
-    with Workspace(folder).held(OURS), ThreadPoolExecutor() as threads:
+def test_lease_excludes_other_threads_of_the_process(folder: Path) -> None:
+    with Workspace(folder).acquire(OWNER), ThreadPoolExecutor() as threads:
 
-        def hold() -> None:
-            with Workspace(folder).held(OURS):
+        def acquire() -> None:
+            with Workspace(folder).acquire(OWNER):
                 pass
 
-        with pytest.raises(HeldError):
-            threads.submit(hold).result()
+        with pytest.raises(WorkspaceLockedError):
+            threads.submit(acquire).result()
 
 
-def test_folders_do_not_hold_each_other(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    with holding(folder), Workspace(tmp_path_factory.mktemp("other")).held(OURS) as killed:
+def test_leases_of_other_folders_are_independent(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with other_owner(folder), Workspace(tmp_path_factory.mktemp("other")).acquire(OWNER) as killed:
         assert killed is None
 
 
-class AskingWorkspace(Workspace):
-    """Says when it has found another holder."""
+class ObservedWorkspace(Workspace):
+    """Signals that it has read the owner, before it waits."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.has_asked = threading.Event()
+        self.has_read_owner = threading.Event()
 
-    def _read_holder(self) -> Holder | None:
-        holder = super()._read_holder()
-        self.has_asked.set()
-        return holder
+    def _read_owner(self) -> LeaseOwner | None:
+        owner = super()._read_owner()
+        self.has_read_owner.set()
+        return owner
 
 
-def test_housekeeping_is_waited_for(folder: Path) -> None:
-    workspace = AskingWorkspace(folder)
+def test_brief_owner_is_waited_for(folder: Path) -> None:
+    workspace = ObservedWorkspace(folder)
 
-    def hold() -> Holder | None:
-        with workspace.held(OURS) as killed:
+    def acquire() -> LeaseOwner | None:
+        with workspace.acquire(OWNER) as killed:
             return killed
 
-    with holding(folder, "brief") as process, ThreadPoolExecutor() as threads:
-        waiting = threads.submit(hold)
-        workspace.has_asked.wait()
+    with other_owner(folder, "brief") as process, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(acquire)
+        workspace.has_read_owner.wait()
         process.communicate("\n")
         assert waiting.result() is None
 
 
-def test_housekeeping_is_not_waited_for_forever(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_for_a_brief_owner_has_a_timeout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.workspace.BRIEF_SECONDS", 0.05)
-    with holding(folder, "brief"), pytest.raises(HeldError, match="held by bold-fox"), Workspace(folder).held(OURS):
+    with (
+        other_owner(folder, "brief"),
+        pytest.raises(WorkspaceLockedError, match="locked by bold-fox"),
+        Workspace(folder).acquire(OWNER),
+    ):
         pass
 
 
-def test_the_next_one_learns_whom_it_follows_when_that_one_was_killed(folder: Path) -> None:
-    killed_holder(folder)
-    with Workspace(folder).held(OURS) as killed:
-        assert killed == Holder("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00")
-    with Workspace(folder).held(OURS) as killed:
+def test_next_owner_gets_the_killed_one_once(folder: Path) -> None:
+    kill_owner(folder)
+    with Workspace(folder).acquire(OWNER) as killed:
+        assert killed == LeaseOwner("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00")
+    with Workspace(folder).acquire(OWNER) as killed:
         assert killed is None
 
 
 @contextmanager
-def sleeping(**variables: str) -> Iterator[psutil.Process]:
-    """A process with these environment variables, in a session of its own."""
-    words = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
-    environment = {**os.environ, **variables}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, start_new_session=True) as process:
+def sleeping(**env: str) -> Iterator[psutil.Process]:
+    """A process with more environment variables, in a session of its own."""
+    argv = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
+    with subprocess.Popen(argv, env={**os.environ, **env}, stdout=subprocess.PIPE, start_new_session=True) as process:
         try:
             assert process.stdout is not None
             process.stdout.readline()
@@ -192,145 +195,144 @@ def sleeping(**variables: str) -> Iterator[psutil.Process]:
             process.kill()
 
 
-def test_what_a_killed_run_started_is_ended_and_nothing_else(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_orphans_of_a_killed_run_are_killed_and_no_other_process(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     workspace = Workspace(folder)
-    elsewhere = {WORKSPACE_VARIABLE: f"{folder}-2"}
+    other_env = {WORKSPACE_VARIABLE: f"{folder}-2"}
     with (
-        holding(folder) as holder,
-        sleeping(**workspace.variables) as orphan,
-        sleeping(**elsewhere) as other,
-        sleeping() as stranger,
+        other_owner(folder) as owner,
+        sleeping(**workspace.env) as orphan,
+        sleeping(**other_env) as of_other_workspace,
+        sleeping() as unrelated,
     ):
-        holder.kill()
-        holder.wait()
-        with workspace.held(OURS):
-            assert [is_alive(process) for process in (orphan, other, stranger)] == [False, True, True]
-        assert caplog.messages == [f"ended process {orphan.pid}, which a killed run left behind"]
+        owner.kill()
+        owner.wait()
+        with workspace.acquire(OWNER):
+            assert [is_alive(process) for process in (orphan, of_other_workspace, unrelated)] == [False, True, True]
+        assert caplog.messages == [f"killed process {orphan.pid}, an orphan of a killed run"]
 
 
-def test_a_run_does_not_end_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flow may be started by a process that has the variable, such as a stage of another run."""
-    words = [sys.executable, "-c", HOLD, "long"]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), **Workspace(folder).variables}
-    result = subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True, text=True, input="\n")
-    assert result.stdout == "held\n"
+def test_own_process_is_not_treated_as_an_orphan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow inherits the variable if it is started by a stage of another run."""
+    argv = [sys.executable, "-c", ACQUIRE, "long"]
+    env = {**os.environ, "PYTHONPATH": str(PROJECT), **Workspace(folder).env}
+    result = subprocess.run(argv, cwd=folder, env=env, check=True, capture_output=True, text=True, input="\n")
+    assert result.stdout == "acquired\n"
 
 
-def test_parameters_change_for_a_run_and_come_back(folder: Path) -> None:
+def test_overridden_params_are_restored_on_release(folder: Path) -> None:
     workspace = Workspace(folder)
-    with workspace.held(OURS):
-        workspace.override(["batch_size=4"])
-        workspace.override(["batch_size=2"])
+    with workspace.acquire(OWNER):
+        workspace.override_params(["batch_size=4"])
+        workspace.override_params(["batch_size=2"])
         assert params(folder) == CHANGED
     assert params(folder) == PARAMS
-    assert left_behind(folder) == ["lease"]
+    assert state_files(folder) == ["lease"]
 
 
-def test_a_second_override_keeps_the_first(folder: Path) -> None:
+def test_second_override_keeps_the_first(folder: Path) -> None:
     (folder / "params.yaml").write_text("a: 1\nb: 1\n")
     workspace = Workspace(folder)
-    with workspace.held(OURS):
-        workspace.override(["a=2"])
-        workspace.override(["b=2"])
+    with workspace.acquire(OWNER):
+        workspace.override_params(["a=2"])
+        workspace.override_params(["b=2"])
         assert params(folder) == "a: 2\nb: 2\n"
     assert params(folder) == "a: 1\nb: 1\n"
 
 
-def test_parameters_come_back_after_a_kill(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    killed_holder(folder, "long", "batch_size=2")
+def test_overridden_params_are_restored_after_a_kill(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kill_owner(folder, "long", "batch_size=2")
     assert params(folder) == CHANGED
-    with Workspace(folder).held(OURS):
+    with Workspace(folder).acquire(OWNER):
         assert params(folder) == PARAMS
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_parameters_that_somebody_edits_meanwhile_stay(
-    folder: Path, caplog: pytest.LogCaptureFixture, is_killed: bool
-) -> None:
+def test_edits_of_overridden_params_are_kept(folder: Path, caplog: pytest.LogCaptureFixture, is_killed: bool) -> None:
     workspace = Workspace(folder)
     if is_killed:
-        killed_holder(folder, "long", "batch_size=2")
+        kill_owner(folder, "long", "batch_size=2")
         (folder / "params.yaml").write_text(EDITED)
-    with workspace.held(OURS):
+    with workspace.acquire(OWNER):
         if not is_killed:
-            workspace.override(["batch_size=2"])
+            workspace.override_params(["batch_size=2"])
             (folder / "params.yaml").write_text(EDITED)
     assert params(folder) == EDITED
-    assert caplog.messages == ["params.yaml was edited while a run had other values in it, so it stays as it is now"]
-    assert left_behind(folder) == ["lease"]
+    assert caplog.messages == ["params.yaml was edited during a run with overrides; keeping the edited version"]
+    assert state_files(folder) == ["lease"]
 
 
-def test_a_kill_right_before_the_new_parameters_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_kill_before_params_are_written_changes_nothing(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     workspace = Workspace(folder)
-    workspace.state.mkdir(parents=True)
-    (workspace.state / "params.yaml").write_text(PARAMS)
-    with workspace.held(OURS):
+    workspace.state_dir.mkdir(parents=True)
+    (workspace.state_dir / "params.yaml").write_text(PARAMS)
+    with workspace.acquire(OWNER):
         assert (params(folder), caplog.messages) == (PARAMS, [])
 
 
-class CutError(Exception):
-    """In place of a kill."""
+class SimulatedKillError(Exception):
+    """Raised in place of a kill."""
 
 
 @pytest.mark.parametrize(
-    ("renames", "then"), [(0, PARAMS), (1, PARAMS), (2, PARAMS), (3, HALVED), (4, HALVED), (5, CHANGED)]
+    ("renames", "text"), [(0, PARAMS), (1, PARAMS), (2, PARAMS), (3, HALVED), (4, HALVED), (5, CHANGED)]
 )
-def test_a_kill_at_any_moment_of_new_parameters_changes_nothing(
-    folder: Path, caplog: pytest.LogCaptureFixture, renames: int, then: str
+def test_kill_between_any_two_writes_of_an_override_is_recovered(
+    folder: Path, caplog: pytest.LogCaptureFixture, renames: int, text: str
 ) -> None:
-    """After the n-th rename of a file, by which what was written takes effect."""
+    """A kill after the n-th rename, by which an atomic write takes effect."""
     workspace = Workspace(folder)
-    workspace.state.mkdir(parents=True)
-    left = iter(range(renames))
+    workspace.state_dir.mkdir(parents=True)
+    remaining = iter(range(renames))
 
     def replace(source: Path, target: Path) -> None:
-        if next(left, None) is None:
-            raise CutError
+        if next(remaining, None) is None:
+            raise SimulatedKillError
         source.rename(target)
 
-    with pytest.MonkeyPatch.context() as patches, contextlib.suppress(CutError):
+    with pytest.MonkeyPatch.context() as patches, contextlib.suppress(SimulatedKillError):
         patches.setattr(Path, "replace", replace)
-        workspace.override(["batch_size=4"])
-        workspace.override(["batch_size=2"])
-    assert params(folder) == then
-    with workspace.held(OURS):
+        patches.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process removes no partial file either
+        workspace.override_params(["batch_size=4"])
+        workspace.override_params(["batch_size=2"])
+    assert params(folder) == text
+    with workspace.acquire(OWNER):
         assert params(folder) == PARAMS
     assert caplog.messages == []
-    assert left_behind(folder) == ["lease"]
+    assert (state_files(folder), list(folder.glob(".*.partial*"))) == (["lease"], [])
 
 
-def test_parameters_that_somebody_edits_before_the_batch_is_halved_stay(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_edits_between_two_overrides_are_kept(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     workspace = Workspace(folder)
-    with workspace.held(OURS):
-        workspace.override(["batch_size=4"])
+    with workspace.acquire(OWNER):
+        workspace.override_params(["batch_size=4"])
         (folder / "params.yaml").write_text(EDITED)
-        workspace.override(["batch_size=8"])
+        workspace.override_params(["batch_size=8"])
         assert params(folder) == "batch_size: 8\n"
-        workspace.override(["batch_size=4"])
+        workspace.override_params(["batch_size=4"])
     assert params(folder) == EDITED
-    assert caplog.messages == ["params.yaml was edited while a run had other values in it, so it stays as it is now"]
-    assert left_behind(folder) == ["lease"]
+    assert caplog.messages == ["params.yaml was edited during a run with overrides; keeping the edited version"]
+    assert state_files(folder) == ["lease"]
 
 
-def test_parameters_that_are_gone_come_back(folder: Path) -> None:
-    """As after `git stash`, or an editor that replaces files and was killed."""
-    killed_holder(folder, "long", "batch_size=2")
+def test_deleted_params_are_restored(folder: Path) -> None:
+    """As after an editor was killed that replaces files."""
+    kill_owner(folder, "long", "batch_size=2")
     (folder / "params.yaml").unlink()
-    with Workspace(folder).held(OURS):
+    with Workspace(folder).acquire(OWNER):
         assert params(folder) == PARAMS
 
 
 LOCK = "schema: '2.0'\nstages:\n  one:\n    cmd: echo 1\n"
 
 
-CUT_OFF = "dvc.lock was cut off: it is .dvc/tmp/boxline/dvc.lock.cut now"
+TRUNCATED = "dvc.lock was truncated; moved to .dvc/tmp/boxline/dvc.lock.corrupt"
 
 
 @pytest.mark.parametrize(
-    "cut",
+    "corrupt",
     [
         "",
         LOCK[:-1],
@@ -343,60 +345,60 @@ CUT_OFF = "dvc.lock was cut off: it is .dvc/tmp/boxline/dvc.lock.cut now"
         "\x00\n",
     ],
 )
-def test_a_lock_that_was_cut_off_is_the_one_of_the_stage_before(
-    folder: Path, caplog: pytest.LogCaptureFixture, cut: str
+def test_corrupt_lockfile_is_replaced_by_the_backup(
+    folder: Path, caplog: pytest.LogCaptureFixture, corrupt: str
 ) -> None:
     (folder / "dvc.lock").write_text(LOCK)
-    killed_holder(folder)  # before any stage had ended
-    (folder / "dvc.lock").write_text(cut)
-    with Workspace(folder).held(OURS):
+    kill_owner(folder)  # before any stage had completed
+    (folder / "dvc.lock").write_text(corrupt)
+    with Workspace(folder).acquire(OWNER):
         assert (folder / "dvc.lock").read_text() == LOCK
-    assert (folder / ".dvc/tmp/boxline/dvc.lock.cut").read_text() == cut
-    assert caplog.messages == [CUT_OFF, "took the dvc.lock of the stage before"]
+    assert (folder / ".dvc/tmp/boxline/dvc.lock.corrupt").read_text() == corrupt
+    assert caplog.messages == [TRUNCATED, "restored the dvc.lock of the last completed stage"]
 
 
-def test_a_first_lock_that_was_cut_off_is_put_aside(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """DVC would refuse every later command."""
-    killed_holder(folder)
-    with Workspace(folder).held(OURS):
+def test_corrupt_lockfile_without_a_backup_is_moved_away(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With a corrupt dvc.lock every DVC command fails."""
+    kill_owner(folder)
+    with Workspace(folder).acquire(OWNER):
         assert caplog.messages == []
-    killed_holder(folder)
+    kill_owner(folder)
     (folder / "dvc.lock").write_text(LOCK[:20])
-    with Workspace(folder).held(OURS):
+    with Workspace(folder).acquire(OWNER):
         assert not (folder / "dvc.lock").exists()
-    assert (folder / ".dvc/tmp/boxline/dvc.lock.cut").read_text() == LOCK[:20]
-    assert caplog.messages == [CUT_OFF]
+    assert (folder / ".dvc/tmp/boxline/dvc.lock.corrupt").read_text() == LOCK[:20]
+    assert caplog.messages == [TRUNCATED]
 
 
-def test_a_lock_that_is_whole_or_was_nobodys_to_mend_stays(folder: Path) -> None:
+def test_complete_lockfile_and_one_with_a_merge_conflict_are_kept(folder: Path) -> None:
     workspace = Workspace(folder)
     (folder / "dvc.lock").write_text(LOCK)
-    workspace.state.mkdir(parents=True)
-    workspace.keep_lock()
-    killed_holder(folder)
-    (folder / "dvc.lock").write_text(LOCK.replace("1", "2"))  # another stage ended before the kill
-    with workspace.held(OURS):
+    workspace.state_dir.mkdir(parents=True)
+    workspace.backup_lockfile()
+    kill_owner(folder)
+    (folder / "dvc.lock").write_text(LOCK.replace("1", "2"))  # another stage completed before the kill
+    with workspace.acquire(OWNER):
         assert (folder / "dvc.lock").read_text() == LOCK.replace("1", "2")
-    (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")  # a merge of the user's
-    with workspace.held(OURS):
+    (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")  # no run was killed: a merge conflict of the user's
+    with workspace.acquire(OWNER):
         assert (folder / "dvc.lock").read_text() == "<<<<<<< HEAD\n"
 
 
-def test_a_lock_that_is_cut_off_is_not_remembered(folder: Path) -> None:
+def test_truncated_lockfile_is_not_backed_up(folder: Path) -> None:
     workspace = Workspace(folder)
-    workspace.state.mkdir(parents=True)
+    workspace.state_dir.mkdir(parents=True)
     for text in (LOCK, LOCK[:-5]):
         (folder / "dvc.lock").write_text(text)
-        workspace.keep_lock()
-    assert (workspace.state / "dvc.lock").read_text() == LOCK
+        workspace.backup_lockfile()
+    assert (workspace.state_dir / "dvc.lock").read_text() == LOCK
     (folder / "dvc.lock").unlink()
-    workspace.keep_lock()
-    assert (workspace.state / "dvc.lock").read_text() == LOCK
+    workspace.backup_lockfile()
+    assert (workspace.state_dir / "dvc.lock").read_text() == LOCK
 
 
 @pytest.fixture
 def zombie_id() -> Iterator[int]:
-    """A process that has ended, and that nobody has asked about."""
+    """The id of a process that has ended and was not reaped."""
     process = subprocess.Popen(["true"])
     while is_alive(psutil.Process(process.pid)):
         os.sched_yield()
@@ -412,50 +414,51 @@ def dead_id() -> int:
 
 
 def reading(process_id: int) -> str:
-    """DVC's own form: readers by path, and one writer."""
+    """DVC's rwlock with a reader."""
     return json.dumps({"read": {"/data/a": [{"pid": process_id, "cmd": "dvc repro"}]}})
 
 
 def writing(process_id: int) -> str:
+    """DVC's rwlock with a writer."""
     return json.dumps({"write": {"/data/a": {"pid": process_id, "cmd": "dvc repro"}}, "read": {"/data/b": []}})
 
 
 @pytest.mark.parametrize("locked", [reading, writing])
-def test_locks_of_the_living_stay_and_those_of_the_dead_and_of_zombies_go(
+def test_rwlock_is_removed_unless_its_process_is_alive(
     folder: Path, zombie_id: int, dead_id: int, locked: "type[reading]"
 ) -> None:
     rwlock = folder / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(parents=True)
-    for process_id, stays in [(os.getpid(), True), (zombie_id, False), (dead_id, False)]:
+    for process_id, is_kept in [(os.getpid(), True), (zombie_id, False), (dead_id, False)]:
         rwlock.write_text(locked(process_id))
-        with Workspace(folder).held(OURS):
-            assert rwlock.exists() == stays
+        with Workspace(folder).acquire(OWNER):
+            assert rwlock.exists() == is_kept
 
 
 @pytest.mark.parametrize("locked", [reading, writing])
-def test_locks_of_the_dead_go_also_where_their_number_is_a_later_process(folder: Path, locked: "type[reading]") -> None:
+def test_rwlock_older_than_the_process_of_that_id_is_removed(folder: Path, locked: "type[reading]") -> None:
     rwlock = folder / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(parents=True)
     started = psutil.Process().create_time()
-    for written, stays in [(started - 60, False), (started, True)]:
+    for written, is_kept in [(started - 60, False), (started, True)]:
         rwlock.write_text(locked(os.getpid()))
         os.utime(rwlock, (written, written))
-        with Workspace(folder).held(OURS):
-            assert rwlock.exists() == stays
+        with Workspace(folder).acquire(OWNER):
+            assert rwlock.exists() == is_kept
 
 
 @pytest.mark.parametrize("content", ['{"write": {"/da', "", "[]", '{"read": {"a": [1]}}', '{"write": {"a": {}}}', "{}"])
-def test_locks_that_cannot_be_read_go(folder: Path, content: str) -> None:
+def test_corrupt_rwlock_is_removed(folder: Path, content: str) -> None:
     rwlock = folder / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(parents=True)
     rwlock.write_text(content)
-    with Workspace(folder).held(OURS):
+    with Workspace(folder).acquire(OWNER):
         assert not rwlock.exists()
 
 
-def test_this_process_names_itself() -> None:
-    holder = Holder.here("run-3", "calm-hen", is_brief=True)
-    assert (holder.process_id, holder.is_brief) == (os.getpid(), True)
+def test_current_process_is_described() -> None:
+    owner = LeaseOwner.current_process("run-3", "calm-hen", is_brief=True)
+    assert (owner.process_id, owner.is_brief) == (os.getpid(), True)
     assert re.fullmatch(
-        rf"calm-hen \(process {os.getpid()} on \S+\) since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(holder)
+        rf"calm-hen \(process {os.getpid()} on \S+\) since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(owner)
     )

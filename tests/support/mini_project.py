@@ -40,7 +40,7 @@ stages:
     do:
       cmd: python stage.py evaluate ${item} data/${item}/train
       deps: [stage.py, "data/${item}/train"]
-      outs: ["data/${item}/evaluate", "reports/${item}/pictures"]
+      outs: ["data/${item}/evaluate", "reports/${item}/plots"]
       metrics: ["reports/${item}/metrics.json"]
 """
 
@@ -83,11 +83,11 @@ if stage == "download":
 if stage == "evaluate":
     import numpy
     from PIL import Image
-    pictures = pathlib.Path("reports", subject, "pictures")
-    pictures.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(numpy.zeros((40, 60, 3), numpy.uint8)).save(pictures / "predictions.png")
+    plots = pathlib.Path("reports", subject, "plots")
+    plots.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(numpy.zeros((40, 60, 3), numpy.uint8)).save(plots / "predictions.png")
     scores = {"AP": 0.25, "baseline_AP": 0.01, "oracle_AP": 0.9}
-    (pictures.parent / "metrics.json").write_text(json.dumps(scores))
+    (plots.parent / "metrics.json").write_text(json.dumps(scores))
 '''
 
 
@@ -120,31 +120,31 @@ def faults(project: Path, stage: str, *lines: str) -> None:
     (project / "faults" / stage).write_text("\n".join(lines))
 
 
-def flow_words(flow: str, parameters: Mapping[str, object]) -> list[str]:
-    """A command that runs a flow in its working folder and prints the name of its final state and its message."""
+def flow_argv(flow: str, parameters: Mapping[str, object]) -> list[str]:
+    """Return a command that runs a flow in the working directory and prints its final state's name and message."""
     code = (
-        f"import json, sys; import flows.pipeline, flows.progress; from flows.{flow} import {flow} as flow; "
-        "flows.pipeline.FIRST_PAUSE_SECONDS = 0.1; flows.progress.LONG_SECONDS = 1; "
+        f"import json, sys; import flows.tasks, flows.progress; from flows.{flow} import {flow} as flow; "
+        "flows.tasks.FIRST_RETRY_DELAY_SECONDS = 0.1; flows.progress.ARTIFACT_DELAY_SECONDS = 1; "
         "state = flow(**json.loads(sys.argv[1]), return_state=True); print(json.dumps([state.name, state.message]))"
     )
     return [sys.executable, "-c", code, json.dumps(parameters)]
 
 
-def flow_environment(**variables: str) -> dict[str, str]:
-    """Of a process that runs a flow: this checkout's code, its Python first on the path."""
+def flow_env(**env: str) -> dict[str, str]:
+    """Return the environment of a process that runs a flow with the code and the Python of this checkout."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    python_path = os.pathsep.join([*filter(None, [variables.pop("PYTHONPATH", "")]), str(PROJECT)])
-    return {**os.environ, "PATH": path, "PYTHONPATH": python_path, "DVC_NO_ANALYTICS": "1", **variables}
+    python_path = os.pathsep.join([*filter(None, [env.pop("PYTHONPATH", "")]), str(PROJECT)])
+    return {**os.environ, "PATH": path, "PYTHONPATH": python_path, "DVC_NO_ANALYTICS": "1", **env}
 
 
 def run_flow(
-    project: Path, flow: str = "pipeline", variables: Mapping[str, str] = {}, **parameters: object
+    project: Path, flow: str = "run_pipeline", env: Mapping[str, str] = {}, **parameters: object
 ) -> tuple[str, str]:
-    """Run a flow to its end; the name of its final state and its message."""
+    """Run a flow, a function in the module of the same name, and return its final state's name and message."""
     result = subprocess.run(
-        flow_words(flow, parameters),
+        flow_argv(flow, parameters),
         cwd=project,
-        env=flow_environment(**variables),
+        env=flow_env(**env),
         check=False,
         capture_output=True,
         text=True,

@@ -1,7 +1,8 @@
-"""A real Prefect server on loopback, and what a test asks it."""
+"""A real Prefect server on loopback, and queries of its API."""
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from filelock import FileLock
 
-from flows.server import SETTINGS
+from flows.server import DEFAULT_SETTINGS
 from tests.support.servers import free_port
 
 PREFECT = Path(sys.executable).with_name("prefect")
+START_TIMEOUT_SECONDS = 120
+FINAL_STATES = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 
 
 @dataclass
 class PrefectServer:
-    """A server with its database in `home`, or at `database_url`. `variables` lead a process to it."""
+    """A server with its database in `home`, or at `database_url`."""
 
     home: Path
     port: int
@@ -29,10 +33,15 @@ class PrefectServer:
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
-    def variables(self) -> dict[str, str]:
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment variables for the server and its clients, with short intervals between polls."""
         return {
-            **SETTINGS,
-            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
+            **DEFAULT_SETTINGS,
+            "PREFECT_API_URL": self.api_url,
             "PREFECT_HOME": str(self.home),
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -45,20 +54,20 @@ class PrefectServer:
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(self.port)],
-                env={**os.environ, **self.variables, **database},
+                env={**os.environ, **self.env, **database},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 120
-        while not self.is_up():
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while not self.is_healthy():
             assert self.process.poll() is None, (self.home / "server.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
-    def is_up(self) -> bool:
+    def is_healthy(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/health", timeout=2):
+            with urllib.request.urlopen(f"{self.api_url}/health", timeout=2):
                 return True
         except OSError:
             return False
@@ -69,38 +78,79 @@ class PrefectServer:
             os.killpg(self.process.pid, 9)
         self.process.wait()
 
-    def ask(self, path: str, items: list[Any] | None = None, **body: Any) -> Any:
-        """What the API answers to a filter or an order."""
+    def post(self, path: str, items: list[Any] | None = None, **body: Any) -> Any:
+        """Post a filter or a change, with fields or a list as JSON, and return the JSON of the response."""
         for _ in range(100):
-            response = httpx.post(f"http://127.0.0.1:{self.port}/api/{path}", json=items or body, timeout=30)
-            if (
-                response.status_code != httpx.codes.SERVICE_UNAVAILABLE
-            ):  # SQLite is busy; Prefect's client asks again too
+            response = httpx.post(f"{self.api_url}/{path}", json=items or body, timeout=30)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:  # SQLite is busy; Prefect's client retries, too
                 break
             time.sleep(0.1)
         assert response.is_success, response.text
         return response.json() if response.content else None
 
-    def flow_runs(self, **states: Any) -> list[dict[str, Any]]:
+    def flow_runs(self) -> list[dict[str, Any]]:
         """All runs, the latest first."""
-        runs: list[dict[str, Any]] = self.ask("flow_runs/filter", sort="START_TIME_DESC")
+        runs: list[dict[str, Any]] = self.post("flow_runs/filter", sort="START_TIME_DESC")
         return runs
 
-    def unfinished(self) -> list[str]:
-        """Runs and tasks that the server takes for unfinished."""
-        final = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED", "SCHEDULED"}
-        tasks = [task for task in self.ask("task_runs/filter") if task["state_name"] != "NotReady"]  # never to be run
+    def latest_run(self) -> dict[str, Any]:
+        return self.flow_runs()[0]
+
+    def unfinished_runs(self) -> list[str]:
+        """Names of the runs and tasks that the server considers unfinished."""
+        final = {*FINAL_STATES, "SCHEDULED"}
+        tasks = [task for task in self.post("task_runs/filter") if task["state_name"] != "NotReady"]  # not started
         return [run["name"] for run in [*self.flow_runs(), *tasks] if run["state_type"] not in final]
 
+    def task_runs(self, flow_run_id: str) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = self.post("task_runs/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+        return runs
+
     def task_states(self, flow_run_id: str) -> dict[str, str]:
-        """By task, the name of the state that it is in."""
-        tasks = self.ask("task_runs/filter", flow_runs={"id": {"any_": [flow_run_id]}})
-        return {task["name"]: task["state_name"] for task in tasks}
+        """The name of each task's state."""
+        return {task["name"]: task["state_name"] for task in self.task_runs(flow_run_id)}
+
+    def attempts(self, flow_run_id: str) -> dict[str, int]:
+        """How often each task was started."""
+        return {task["name"]: task["run_count"] for task in self.task_runs(flow_run_id)}
+
+    def artifacts(self, flow_run_id: str) -> dict[str, dict[str, Any]]:
+        """The artifacts of a run by key."""
+        artifacts = self.post("artifacts/filter", flow_runs={"id": {"any_": [flow_run_id]}})
+        return {artifact["key"]: artifact for artifact in artifacts}
+
+
+def make_empty_database(home: Path) -> Path:
+    """Create the database of a server below `home`, unless another process of the tests has, and return its path.
+
+    A server with a copy of it starts in less than half the time, since it has no migrations to run.
+    """
+    database = home / "prefect.db"
+    with FileLock(home.with_suffix(".lock")):
+        if not database.exists():
+            partial = home.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            env = {**os.environ, **DEFAULT_SETTINGS, "PREFECT_HOME": str(partial)}
+            subprocess.run([PREFECT, "server", "database", "upgrade", "-y"], env=env, check=True, capture_output=True)
+            partial.rename(home)
+    return database
 
 
 @contextlib.contextmanager
-def prefect_server(home: Path, database_url: str | None = None) -> Iterator[PrefectServer]:
-    """Started for a block, and killed at its end: it takes a while to end by itself."""
+def prefect_server(
+    home: Path, database_url: str | None = None, empty_database: Path | None = None
+) -> Iterator[PrefectServer]:
+    """Start a server for a block and kill it at the end, which is faster than its own shutdown.
+
+    Args:
+        home: its folder, which exists and is empty.
+        database_url: of PostgreSQL, instead of SQLite in `home`.
+        empty_database: from `make_empty_database`, to save the migrations.
+
+    """
+    if empty_database:
+        shutil.copy(empty_database, home)
     server = PrefectServer(home, free_port(), database_url)
     server.start()
     try:
