@@ -3,10 +3,8 @@
 import base64
 import io
 import math
-import zipfile
 from pathlib import Path
 
-import flit_core.buildapi
 import numpy as np
 import pytest
 from PIL import Image
@@ -23,8 +21,6 @@ from pipeline.training.progress_page import (
 )
 from tests.support import progress_page_scene as scene
 from tests.support.pages import Parts
-
-PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -111,10 +107,3 @@ def test_images_are_embedded_losslessly(channels: int) -> None:
 def test_ground_truth_boxes_have_edges_and_no_score() -> None:
     labeled_boxes = LabeledBoxes(np.array([[0.125, 0.5, 0.25, 0.375], [1 / 3, 0, 0.5, 1]]), np.array([3, 1]))
     assert ground_truth_boxes(labeled_boxes) == [Box(0.125, 0.5, 0.375, 0.875, 3), Box(0.33333, 0.0, 0.83333, 1.0, 1)]
-
-
-def test_templates_are_part_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(PROJECT)
-    wheel = flit_core.buildapi.build_wheel(str(tmp_path))
-    with zipfile.ZipFile(tmp_path / wheel) as archive:
-        assert "pipeline/training/progress_page.html" in archive.namelist()
