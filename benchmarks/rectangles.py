@@ -67,7 +67,8 @@ def _cached_seconds(phase: TrainingPhase, folder: Path) -> tuple[float, float]:
     """Seconds to cache the output of the frozen layers, and seconds of an epoch after that."""
     boxes_xywh = draw_boxes(np.random.default_rng(1), IMAGES, SIZE)
     ids = np.arange(1, IMAGES + 1)
-    write_shard(shard_path(folder / "pack", "train", 0), ids, {"image": np.repeat(paint_boxes(boxes_xywh, SIZE), 3, axis=3)})
+    model_inputs = np.repeat(paint_boxes(boxes_xywh, SIZE), 3, axis=3)
+    write_shard(shard_path(folder / "pack", "train", 0), ids, {"image": model_inputs})
     write_shard(shard_path(folder / "targets", "train", 0), ids, {"box": sigmoid_encode(boxes_xywh / SIZE)})
     images, targets = Shards(folder / "pack", "train"), Shards(folder / "targets", "train")
     assert phase.frozen_until is not None, "the backbone is frozen"
