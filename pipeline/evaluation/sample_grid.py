@@ -17,9 +17,9 @@ SPLIT = "train"
 
 
 def write_samples(path: Path, pack: Path, tables: Tables) -> None:
-    """Plot nine training images of `pack` as the model sees them, with their boxes where the targets have them.
+    """Plot nine training images of `pack` as model inputs, with their boxes where the targets have them.
 
-    Colors count the categories from 0 in the order of their ids, whatever labels a system uses.
+    Colors count the categories from 0 in the order of their ids, independently of the labels of a system.
 
     Raises:
         BoxlineError: if `pack` has no training image.

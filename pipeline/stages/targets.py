@@ -28,7 +28,7 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
         pack: folder of the packed images.
         out: folder to write: shards of targets and labels.json.
         report: JSON file to write: counts per split, and the oracle's primary metric.
-        samples: PNG file to write: training images as the model sees them, with their boxes.
+        samples: PNG file to write: packed training images with their boxes.
 
     """
     params = load_params().system(system)

@@ -356,9 +356,11 @@ def test_views_are_written_for_each_image(run: Run, detector: str) -> None:
 def test_view_writer_receives_one_image_at_a_time(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
-    def write_views(folder: Path, model_inputs: Any, outputs: Any, truth: Any, predictions: Any, *_: object) -> None:
+    def write_views(
+        folder: Path, model_inputs: Any, outputs: Any, ground_truth: Any, predictions: Any, *_: object
+    ) -> None:
         calls.append((folder.name, model_inputs[0, 20, 20].tolist(), outputs["label"].argmax(axis=1).tolist()))
-        assert (len(model_inputs), len(truth[0].labels), len(predictions)) == (1, 0, 1)
+        assert (len(model_inputs), len(ground_truth[0]), len(predictions)) == (1, 0, 1)
         assert predictions[0].labels.tolist() == calls[-1][2]
 
     monkeypatch.setattr(DigitsLocalizer, "view_writer", lambda _: write_views)
