@@ -88,8 +88,8 @@ def paired_datasets(
     common = [name for name in before.datasets if name in after.datasets]
     if not common:
         raise BoxlineError(
-            f"{before.name} has {join_items(before.datasets)}, {after.name} has {join_items(after.datasets)}: no dataset "
-            "is in both. `dvc repro` builds what is missing."
+            f"{before.name} has {join_items(before.datasets)}, {after.name} has {join_items(after.datasets)}: "
+            "no dataset is in both. `dvc repro` builds what is missing."
         )
     sides = ((before, after), (after, before))
     alone = [f"{name} is only in {one.name}." for one, other in sides for name in one.datasets if name not in common]

@@ -64,6 +64,7 @@ def _build_app(arguments: list[str]) -> App:
         version_flags=[],
         default_parameter=Parameter(negative=(), consume_multiple=True),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,  # handle_errors reports it
     )
     app["--help"].group = Group.create_ordered("Options")
     for title, commands in COMMANDS.items():

@@ -110,3 +110,19 @@ def test_help_imports_no_command() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=PROJECT)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_interrupt_is_one_line_with_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.cli.params.load_params", interrupted)
+    monkeypatch.setattr(sys, "argv", ["boxline", "params"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert caplog.messages == [
+        "Interrupted. No output is half-written; run the same command again to restart or resume."
+    ]
