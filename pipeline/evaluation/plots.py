@@ -8,7 +8,7 @@ from pipeline.evaluation.evaluate import SplitPredictions
 from pipeline.evaluation.split import ScoredSplit
 from pipeline.evaluation.task import Task
 from pipeline.inference.predictor import Predictor
-from pipeline.plots.curves import save_curves
+from pipeline.plots.curves import save_curves, write_curve_tables
 from pipeline.plots.image_grid import PredictedImages
 from pipeline.systems.registry import get_system
 
@@ -44,9 +44,13 @@ def write_error_plots(
     task.plot_worst_images(folder / "worst.png", images)
 
 
-def write_curves(folder: Path, curves: Path) -> None:
-    """Write `curves.png` from the CSV file of a training; nothing if no epoch was trained."""
+def write_curves(folder: Path, tables_folder: Path, curves: Path) -> None:
+    """Write `curves.png`, and a table per quantity for `dvc plots`, from the CSV file of a training.
+
+    Nothing is written if no epoch was trained.
+    """
     with curves.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if rows:
         save_curves(folder / "curves.png", rows)
+        write_curve_tables(tables_folder, rows)

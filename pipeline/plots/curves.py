@@ -1,5 +1,6 @@
 """Training curves: one panel per quantity, with a curve for the training images and one for the validation images."""
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,24 @@ def save_curves(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     for ax in axes[len(quantities) :]:
         ax.axis("off")
     save(figure, path)
+
+
+def write_curve_tables(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one CSV file per quantity, with the columns epoch, training and validation, for `dvc plots`.
+
+    Args:
+        folder: an existing folder.
+        rows: as for `save_curves`. Epochs in which a quantity has no value are left out of its file.
+
+    """
+    for quantity in _quantities(rows):
+        with (folder / f"{quantity}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["epoch", "training", "validation"])
+            for epoch, row in enumerate(rows, 1):
+                values = [_number(row.get(key)) for key in (quantity, VALIDATION_PREFIX + quantity)]
+                if not all(map(math.isnan, values)):
+                    writer.writerow([epoch, *("" if math.isnan(value) else value for value in values)])
 
 
 def _quantities(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -31,6 +31,7 @@ def evaluate(
     metrics: Path,
     errors: Path,
     plots: Path,
+    curve_plots: Path,
 ) -> None:
     """Evaluate a trained model.
 
@@ -46,6 +47,7 @@ def evaluate(
         metrics: JSON file to write: the scores next to baseline and oracle.
         errors: JSON file to write: the error analysis.
         plots: folder to write: PNG files of predictions, errors, worst images and curves.
+        curve_plots: folder to write: the curves as `dvc plots` reads them.
 
     """
     config = parse_config(load_params().system(system).evaluate, EvaluateConfig, f"systems.{system}.evaluate")
@@ -55,11 +57,15 @@ def evaluate(
     split = ScoredSplit.read(config.split, tables, pack, targets, predictor.labels)
     evaluation = evaluate_model(predictor, task, split, tables.split("train"), config.plotted_images)
     predictions = evaluation.predictions
-    with atomic_directory(out) as tables_folder, atomic_directory(plots) as plots_folder:
+    with (
+        atomic_directory(out) as tables_folder,
+        atomic_directory(plots) as plots_folder,
+        atomic_directory(curve_plots) as curves_folder,
+    ):
         write_table(tables_folder / "detections.parquet", predictions.detections, schema.DETECTIONS)
         write_prediction_plots(plots_folder, predictor, task, split, predictions, config.score_threshold)
         write_error_plots(plots_folder, task, split, predictions, evaluation.errors)
-        write_curves(plots_folder, curves)
+        write_curves(plots_folder, curves_folder, curves)
     write_json(errors, evaluation.errors.report)
     write_json(metrics, evaluation.metrics(task, config.split, read_json(targets_report)))
     scores = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.scores.items())

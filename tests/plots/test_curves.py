@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.plots.curves import PANEL_INCHES, TRAINING_COLOR, VALIDATION_COLOR, save_curves
+from pipeline.plots.curves import PANEL_INCHES, TRAINING_COLOR, VALIDATION_COLOR, save_curves, write_curve_tables
 from pipeline.plots.image_grid import DOTS_PER_INCH
 from tests.support.drawn_pixels import pixels_of, shows
 
@@ -74,3 +74,16 @@ def test_history_without_rows_or_quantities_is_plotted_empty(tmp_path: Path) -> 
     save_curves(tmp_path / "none.png", [])
     save_curves(tmp_path / "epochs.png", [{"epoch": 0}])
     assert (pixels_of(tmp_path / "none.png") == 1).all()
+
+
+def test_tables_hold_one_quantity_each_with_gaps_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"epoch": "1", "phase": "heads", "loss": "0.5", "val_loss": "0.75", "mean_iou": ""},
+        {"epoch": "2", "phase": "all", "loss": 0.0, "mean_iou": "0.25"},
+        {"epoch": "3", "phase": "all", "loss": "0.125", "val_loss": "", "mean_iou": None},
+    ]
+    write_curve_tables(tmp_path, rows)
+    assert {path.name: path.read_text().splitlines() for path in tmp_path.iterdir()} == {
+        "loss.csv": ["epoch,training,validation", "1,0.5,0.75", "2,0.0,", "3,0.125,"],
+        "mean_iou.csv": ["epoch,training,validation", "2,0.25,"],
+    }

@@ -1,4 +1,4 @@
-"""A copy of the project with a few small images and one epoch: every stage is real, and all of them take seconds."""
+"""A copy of the project with a few small images and one epoch: every stage is real and takes seconds."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from ruamel.yaml import YAML
 
 PROJECT = Path(__file__).parents[2]
 
-BUILT_BY_ANOTHER = ("rectangle_distributional_localizer", "snack_distributional_localizer", "coco_retinanet_coarse")
-"""Entries of `systems:` whose module, and whose dataset, another one shows."""
+COVERED_BY_OTHERS = ("rectangle_distributional_localizer", "snack_distributional_localizer", "coco_retinanet_coarse")
+"""Systems left out: another entry has the same module, and another one the same dataset."""
 
 
 def tiny_params() -> dict[str, Any]:
@@ -21,14 +21,14 @@ def tiny_params() -> dict[str, Any]:
     params["datasets"]["coco"]["sample"] |= {"train_images": 40, "val_images": 8}
     params["datasets"]["rectangles"]["sample"] |= {"train_images": 20, "val_images": 6}
     params["datasets"]["snacks"]["sample"] |= {"train_images": 60, "val_images": 8, "test_images": 4}
-    for name in BUILT_BY_ANOTHER:
+    for name in COVERED_BY_OTHERS:
         del params["systems"][name]
     for system in params["systems"].values():
         system["pack"]["shard_images"] = 16
         system["train"] |= {"batch_size": 8, "validation_batches": 1}
         for phase in system["train"]["phases"].values():
             phase["epochs"] = 1
-        system["evaluate"]["pictures"] = 2
+        system["evaluate"]["plotted_images"] = 2
     for name in ("snack_localizer", "coco_retinanet", "coco_anchor_free_detector"):
         params["systems"][name]["pack"]["image_size"] = 64
     params["systems"]["coco_yolo"]["train"]["augment"] = {
@@ -63,11 +63,11 @@ def make_tiny_project(folder: Path) -> Path:
     return folder
 
 
-def run_dvc(folder: Path, *words: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-    """DVC as a user runs it, with the environment's own executable and more environment variables."""
+def run_dvc(folder: Path, *argv: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run DVC as a user does, from the project's environment, with additional environment variables."""
     dvc = Path(sys.executable).with_name("dvc")
-    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", **variables}
-    result = subprocess.run([dvc, *words], cwd=folder, check=False, capture_output=True, text=True, env=environment)
+    environment = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", **env}
+    result = subprocess.run([dvc, *argv], cwd=folder, check=False, capture_output=True, text=True, env=environment)
     if check and result.returncode:
-        raise AssertionError(f"dvc {' '.join(words)} ended with {result.returncode}\n{result.stdout}\n{result.stderr}")
+        raise AssertionError(f"dvc {' '.join(argv)} ended with {result.returncode}\n{result.stdout}\n{result.stderr}")
     return result
