@@ -16,7 +16,7 @@ AT = (10.5, 20, 30, 40)
 AWAY = (400, 300, 20, 10)
 
 
-def changes(before: list[dict[str, Any]], after: list[dict[str, Any]], images: tuple[int, ...] = (7,)) -> Changes:
+def box_changes(before: list[dict[str, Any]], after: list[dict[str, Any]], images: tuple[int, ...] = (7,)) -> Changes:
     rows = [image(image_id) for image_id in images]
     return compare(snapshot(rows, before), snapshot(rows, after)).boxes
 
@@ -24,15 +24,15 @@ def changes(before: list[dict[str, Any]], after: list[dict[str, Any]], images: t
 def test_other_ids_and_other_order_are_no_change() -> None:
     before = [box(1, 7, CAT, AT), box(2, 7, DOG, AWAY), box(3, 7, CAT, AT)]
     after = [box(9, 7, DOG, AWAY), box(3, 7, CAT, AT), box(8, 7, CAT, AT)]
-    found = changes(before, after)
-    assert kinds(found) == {}
-    assert (found.before.tolist(), found.after.tolist()) == ([0, 1, 2], [1, 0, 2])
+    changes = box_changes(before, after)
+    assert kinds(changes) == {}
+    assert (changes.before.tolist(), changes.after.tolist()) == ([0, 1, 2], [1, 0, 2])
 
 
 def test_one_of_equal_boxes_may_be_added() -> None:
     one, two = [box(1, 7, CAT, AT)], [box(1, 7, CAT, AT), box(2, 7, CAT, AT)]
-    assert kinds(changes(one, two)) == {"added": 1}
-    assert kinds(changes(two, one)) == {"removed": 1}
+    assert kinds(box_changes(one, two)) == {"added": 1}
+    assert kinds(box_changes(two, one)) == {"removed": 1}
 
 
 @pytest.mark.parametrize(
@@ -53,30 +53,30 @@ def test_one_of_equal_boxes_may_be_added() -> None:
     ],
 )
 def test_changed_box_is_matched(after: dict[str, Any], expected: dict[str, int]) -> None:
-    found = changes([box(1, 7, CAT, AT)], [after])
-    assert kinds(found) == expected
-    assert kinds(changes([after], [box(1, 7, CAT, AT)])) == expected
+    changes = box_changes([box(1, 7, CAT, AT)], [after])
+    assert kinds(changes) == expected
+    assert kinds(box_changes([after], [box(1, 7, CAT, AT)])) == expected
 
 
 def test_negative_zero_equals_zero() -> None:
-    assert kinds(changes([box(1, 7, CAT, (0.0, 0.0, 3, 4))], [box(1, 7, CAT, (-0.0, 0.0, 3, 4))])) == {}
+    assert kinds(box_changes([box(1, 7, CAT, (0.0, 0.0, 3, 4))], [box(1, 7, CAT, (-0.0, 0.0, 3, 4))])) == {}
 
 
 def test_boxes_are_matched_within_an_image() -> None:
-    assert kinds(changes([box(1, 7, CAT, AT)], [box(1, 8, CAT, AT)], images=(7, 8))) == {"added": 1, "removed": 1}
+    assert kinds(box_changes([box(1, 7, CAT, AT)], [box(1, 8, CAT, AT)], images=(7, 8))) == {"added": 1, "removed": 1}
 
 
 def test_equal_coordinates_take_precedence_over_equal_class() -> None:
     """A cat became a dog; the cat that was added next to it has an IoU of 0.714 but is not the same cat, moved."""
-    found = changes([box(1, 7, CAT, AT)], [box(2, 7, CAT, (15.5, 20, 30, 40)), box(3, 7, DOG, AT)])
-    assert pairs(found, "label") == {(0, 1)}
-    assert pairs(found, "added") == {(-1, 0)}
+    changes = box_changes([box(1, 7, CAT, AT)], [box(2, 7, CAT, (15.5, 20, 30, 40)), box(3, 7, DOG, AT)])
+    assert pairs(changes, "label") == {(0, 1)}
+    assert pairs(changes, "added") == {(-1, 0)}
 
 
 def test_boxes_with_equal_coordinates_are_matched_by_class() -> None:
-    found = changes([box(1, 7, DOG, AT)], [box(2, 7, CAT, AT), box(3, 7, DOG, AT, is_crowd=True)])
-    assert pairs(found, "crowd") == {(0, 1)}
-    assert kinds(found) == {"crowd": 1, "added": 1}
+    changes = box_changes([box(1, 7, DOG, AT)], [box(2, 7, CAT, AT), box(3, 7, DOG, AT, is_crowd=True)])
+    assert pairs(changes, "crowd") == {(0, 1)}
+    assert kinds(changes) == {"crowd": 1, "added": 1}
 
 
 def test_class_names_break_ties() -> None:
@@ -91,18 +91,20 @@ def test_class_names_break_ties() -> None:
 
 def test_equal_class_takes_precedence_over_higher_iou() -> None:
     # With the cat it shares 25 of 35 columns, with the dog 29 of 31.
-    found = changes([box(1, 7, CAT, AT)], [box(2, 7, DOG, (11.5, 20, 30, 40)), box(3, 7, CAT, (15.5, 20, 30, 40))])
-    assert pairs(found, "moved") == {(0, 1)}
-    assert pairs(found, "added") == {(-1, 0)}
+    changes = box_changes(
+        [box(1, 7, CAT, AT)], [box(2, 7, DOG, (11.5, 20, 30, 40)), box(3, 7, CAT, (15.5, 20, 30, 40))]
+    )
+    assert pairs(changes, "moved") == {(0, 1)}
+    assert pairs(changes, "added") == {(-1, 0)}
 
 
 def test_highest_iou_is_matched_first_and_each_box_once() -> None:
     before = [box(1, 7, CAT, (0, 0, 10, 30)), box(2, 7, CAT, (2, 0, 10, 30))]
     after = [box(3, 7, CAT, (1.5, 0, 10, 30)), box(4, 7, CAT, (4, 0, 10, 30))]
     # 0 with 0: 8.5 / 11.5 = 0.739, 1 with 0: 9.5 / 10.5 = 0.905, 0 with 1: 6 / 14 = 0.43, 1 with 1: 8 / 12
-    found = changes(before, after)
-    assert pairs(found, "moved") == {(1, 0)}
-    assert (pairs(found, "removed"), pairs(found, "added")) == ({(0, -1)}, {(-1, 1)})
+    changes = box_changes(before, after)
+    assert pairs(changes, "moved") == {(1, 0)}
+    assert (pairs(changes, "removed"), pairs(changes, "added")) == ({(0, -1)}, {(-1, 1)})
 
 
 def test_renumbered_and_renamed_classes_change_no_box() -> None:
@@ -126,8 +128,8 @@ def test_matches_do_not_depend_on_chunk_size(monkeypatch: pytest.MonkeyPatch) ->
     places = random.integers([0, 0, 25, 25], [30, 30, 55, 55], (60, 4))
     before = [box(i, 7 + i % 3, CAT, xywh.tolist()) for i, xywh in enumerate(places)]
     after = [box(i, 7 + i % 3, CAT, (xywh + random.integers(-4, 5, 4)).tolist()) for i, xywh in enumerate(places)]
-    whole = changes(before, after, images=(7, 8, 9))
+    at_once = box_changes(before, after, images=(7, 8, 9))
     monkeypatch.setattr(module, "CHUNK_PAIRS", 1)
-    parts = changes(before, after, images=(7, 8, 9))
-    assert (whole.before.tolist(), whole.after.tolist()) == (parts.before.tolist(), parts.after.tolist())
-    assert kinds(whole)["moved"] > 40
+    chunked = box_changes(before, after, images=(7, 8, 9))
+    assert (at_once.before.tolist(), at_once.after.tolist()) == (chunked.before.tolist(), chunked.after.tolist())
+    assert kinds(at_once)["moved"] > 40

@@ -1,4 +1,4 @@
-"""The page of a diff as a reader uses it: Debian's Chromium opens the file from disk."""
+"""The page of a diff in a browser, which opens the file from disk."""
 
 import base64
 import io
@@ -44,7 +44,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
-    """The open page. Whatever the test did, it asked for no other address and had nothing to complain about."""
+    """The open page. It must neither request other URLs nor log errors or warnings during a test."""
     opened = browser.new_page()
     requests, complaints = watch(opened)
     opened.on("dialog", lambda dialog: complaints.append(dialog.message))
@@ -64,7 +64,7 @@ def shown(page: Page) -> list[str]:
 
 
 def drawn(figure: Locator, kind: str) -> list[tuple[float, ...]]:
-    """Left, top, right and bottom of the outlines of that kind, as fractions of the picture."""
+    """Left, top, right and bottom of the rectangles of that kind, relative to the image."""
     found = []
     for outline in figure.locator(f"rect.{kind}").all():
         x, y, width, height = (float(outline.get_attribute(name) or "") for name in ("x", "y", "width", "height"))
@@ -77,12 +77,12 @@ def captions(figure: Locator) -> list[str]:
 
 
 def rows(page: Page, name: str) -> list[str]:
-    """Lines of a table, cells apart by blanks."""
+    """The rows of a table, with spaces between the cells."""
     lines = page.get_by_role("region", name=name).locator("tbody tr").all_inner_texts()
     return [" ".join(line.split()) for line in lines]
 
 
-def test_it_opens_with_totals_notes_and_every_picture(page: Page) -> None:
+def test_page_opens_with_totals_notes_and_all_images(page: Page) -> None:
     assert page.title() == "Data diff: v1 (1234567) → working <b>tree"
     assert page.locator(".versions").inner_text() == "v1 (1234567) → working <b>tree"
     assert page.get_by_text("digits is only in v1.").is_visible()
@@ -100,7 +100,7 @@ def test_it_opens_with_totals_notes_and_every_picture(page: Page) -> None:
     assert page.get_by_role("status").inner_text() == "5 of 5 previews."
 
 
-def test_boxes_before_and_after_are_drawn_where_they_were(page: Page) -> None:
+def test_boxes_before_and_after_are_drawn_at_their_positions(page: Page) -> None:
     edited = card(page, EDITED)
     moved_before, label, crowd, removed = (
         (0.25, 0.25, 0.5625, 0.5),
@@ -133,7 +133,7 @@ def test_boxes_before_and_after_are_drawn_where_they_were(page: Page) -> None:
     assert (outline["y"] + outline["height"] - picture["y"]) / picture["height"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_each_version_is_switched_on_its_own(page: Page) -> None:
+def test_versions_are_toggled_separately(page: Page) -> None:
     edited = card(page, EDITED)
     page.get_by_label("Before", exact=True).uncheck()
     assert (len(drawn(edited, "before")), len(drawn(edited, "after"))) == (0, 4)
@@ -145,7 +145,7 @@ def test_each_version_is_switched_on_its_own(page: Page) -> None:
     assert captions(edited) == []
 
 
-def test_unchanged_boxes_are_shown_on_demand(page: Page) -> None:
+def test_unchanged_boxes_are_shown_on_request(page: Page) -> None:
     assert page.locator("rect.same").count() == 0
     page.get_by_label("Unchanged", exact=True).check()
     assert drawn(card(page, EDITED), "same") == [(0.75, 0, 1, 0.125)]
@@ -174,7 +174,7 @@ def test_image_with_other_pixels_has_two_frames(page: Page) -> None:
         (["other class", "other crowd flag"], [EDITED], 2),
     ],
 )
-def test_kinds_of_change_are_chosen(page: Page, words: list[str], images: list[str], boxes: int) -> None:
+def test_images_are_filtered_by_kind_of_change(page: Page, words: list[str], images: list[str], boxes: int) -> None:
     page.get_by_role("button", name="None", exact=True).click()
     assert shown(page) == []
     assert page.get_by_role("status").inner_text() == "0 of 5 previews."
@@ -196,7 +196,7 @@ def test_added_and_removed_images_have_own_filter_and_keep_their_boxes(page: Pag
     assert shown(page) == [EDITED, OTHER_PIXELS, MOVED, REMOVED]
 
 
-def test_a_class_is_chosen(page: Page) -> None:
+def test_images_are_filtered_by_class(page: Page) -> None:
     choice = page.get_by_label("Class", exact=True)
     assert choice.locator("option").all_inner_texts() == ["all classes", scene.SCRIPT, "dog", "owl"]
     choice.select_option(label="owl")
@@ -210,7 +210,7 @@ def test_a_class_is_chosen(page: Page) -> None:
     assert shown(page) == EVERY
 
 
-def test_counts_per_class_follow_the_split(page: Page) -> None:
+def test_counts_per_class_depend_on_selected_split(page: Page) -> None:
     assert rows(page, "Boxes per class") == ["owl 1 2 +1"]
     assert page.get_by_text("2 classes have as many boxes as before.").is_visible()
     page.get_by_label("Split", exact=True).select_option(label="test")
@@ -221,7 +221,7 @@ def test_counts_per_class_follow_the_split(page: Page) -> None:
     assert shown(page) == [EDITED, ADDED]
 
 
-def test_a_picture_grows_on_demand(page: Page) -> None:
+def test_image_is_enlarged_on_request(page: Page) -> None:
     edited = card(page, EDITED)
     small = edited.locator("img").bounding_box()
     button = edited.get_by_role("button")
@@ -234,7 +234,7 @@ def test_a_picture_grows_on_demand(page: Page) -> None:
     assert (button.inner_text(), button.get_attribute("aria-pressed")) == ("Reduce", "true")
 
 
-def test_datasets_are_chosen_by_keyboard(page: Page) -> None:
+def test_dataset_is_selected_by_keyboard(page: Page) -> None:
     page.get_by_role("radio", name="shapes").focus()
     page.keyboard.press("ArrowRight")
     assert page.get_by_role("radio", name="<i>other (no differences)").is_checked()
@@ -244,7 +244,7 @@ def test_datasets_are_chosen_by_keyboard(page: Page) -> None:
     assert shown(page) == EVERY
 
 
-def test_names_stay_text(page: Page, path: Path) -> None:
+def test_names_are_escaped(page: Page, path: Path) -> None:
     assert page.locator("b:not(.tile b):not(label b), i, main script").count() == 0
     assert page.get_by_role("heading", name=scene.QUOTED, exact=True).is_visible()
     text = path.read_text(encoding="utf-8")
@@ -252,7 +252,7 @@ def test_names_stay_text(page: Page, path: Path) -> None:
     assert {tag for tag, _ in Parts(text).tags} & {"i", "img"} == set()
 
 
-def test_no_script_but_its_own_may_run(browser: Browser, path: Path, tmp_path: Path) -> None:
+def test_injected_script_is_blocked(browser: Browser, path: Path, tmp_path: Path) -> None:
     changed = tmp_path / "changed.html"
     strange = "<script>document.title = 'taken over'</script><img src='https://example.invalid/a.png'></body>"
     changed.write_text(path.read_text(encoding="utf-8").replace("</body>", strange), encoding="utf-8")
@@ -266,12 +266,12 @@ def test_no_script_but_its_own_may_run(browser: Browser, path: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+def test_page_fits_the_window(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_pixels_that_are_not_here_leave_outlines_and_a_reason(browser: Browser, tmp_path: Path) -> None:
+def test_missing_pixels_leave_outlines_and_a_reason(browser: Browser, tmp_path: Path) -> None:
     before, after = scene.versions(tmp_path)
     (tmp_path / "new" / "download" / "zips" / "all.zip").unlink()
     write(tmp_path / "diff.html", before, after)
@@ -295,6 +295,6 @@ def test_images_without_preview_are_counted(browser: Browser, tmp_path: Path) ->
     page.close()
 
 
-def test_the_same_versions_give_the_same_bytes(path: Path, tmp_path: Path) -> None:
+def test_page_is_reproducible(path: Path, tmp_path: Path) -> None:
     write(tmp_path / "diff.html", *scene.versions(tmp_path))
     assert (tmp_path / "diff.html").read_bytes() == path.read_bytes()

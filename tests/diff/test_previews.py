@@ -41,8 +41,8 @@ def test_images_have_kinds_of_change_of_themselves_and_their_boxes(difference: D
     before, after = (one.images["image_id"].to_pylist() for one in (difference.before, difference.after))
     pairs = zip(difference.images.before, difference.images.after, strict=True)
     ids = np.array([after[row_after] if row_after >= 0 else before[row_before] for row_before, row_after in pairs])
-    found = {kind: set(ids[where].tolist()) for kind, where in image_change_kinds(difference).items()}
-    assert {kind: images for kind, images in found.items() if images} == {
+    images_by_kind = {kind: set(ids[where].tolist()) for kind, where in image_change_kinds(difference).items()}
+    assert {kind: images for kind, images in images_by_kind.items() if images} == {
         "image added": {scene.ADDED},
         "image removed": {scene.REMOVED},
         "image pixels": {scene.OTHER_PIXELS},
@@ -93,9 +93,9 @@ def test_boxes_are_relative_and_changed_ones_come_first(
 def test_image_with_other_pixels_has_one_frame_per_version(
     difference: Difference, versions: tuple[DatasetVersion, DatasetVersion]
 ) -> None:
-    found = previews_by_name(difference, versions)
+    previews = previews_by_name(difference, versions)
     sides = {
-        one: [(frame.side, frame.width, frame.height) for frame in preview.frames] for one, preview in found.items()
+        one: [(frame.side, frame.width, frame.height) for frame in preview.frames] for one, preview in previews.items()
     }
     assert sides == {
         scene.QUOTED: [("both", 64, 48)],
@@ -104,7 +104,7 @@ def test_image_with_other_pixels_has_one_frame_per_version(
         name(scene.REMOVED): [("before", 64, 48)],
         name(scene.ADDED): [("after", 60, 40)],
     }
-    for preview in found.values():
+    for preview in previews.values():
         for frame in preview.frames:
             assert frame.source is not None
             assert frame.source.startswith("data:image/jpeg;base64,/9j/")
@@ -115,16 +115,16 @@ def test_thumbnail_comes_from_either_version_if_pixels_are_equal(
     difference: Difference, versions: tuple[DatasetVersion, DatasetVersion], tmp_path: Path
 ) -> None:
     (tmp_path / "new" / "download" / "zips" / "all.zip").unlink()
-    found = previews_by_name(difference, versions)
+    previews = previews_by_name(difference, versions)
     missing = f"zips/all.zip of {tmp_path}/new/validate is not on this machine."
-    assert {one: [frame.missing for frame in preview.frames] for one, preview in found.items()} == {
+    assert {one: [frame.missing for frame in preview.frames] for one, preview in previews.items()} == {
         scene.QUOTED: [None],
         name(scene.OTHER_PIXELS): [None, missing],
         name(scene.MOVED): [None],
         name(scene.REMOVED): [None],
         name(scene.ADDED): [missing],
     }
-    assert found[name(scene.ADDED)].frames[0].source is None
+    assert previews[name(scene.ADDED)].frames[0].source is None
 
 
 def test_omitted_boxes_are_counted(

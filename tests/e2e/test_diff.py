@@ -163,8 +163,8 @@ def test_data_that_was_cleaned_up_is_named_with_the_way_to_get_it(project: Path)
     assert (result.returncode, result.stdout) == (1, f"{named(project, 'drawn')} -> working tree\n")
     assert result.stderr == (
         f"Error: data/coco/validate/images.parquet of {named(project, 'drawn')} is neither in DVC's cache nor in its "
-        f"remote. Run `dvc push` at that commit where it was built, or build it again: git checkout {hint} && "
-        "dvc repro validate@coco\n"
+        f"remote. Run `dvc push` at that commit on the machine that built it, or build it again: git checkout {hint} "
+        "&& dvc repro validate@coco\n"
     )
     assert not (project / "diff.html").exists()
 

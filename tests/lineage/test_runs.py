@@ -133,9 +133,9 @@ def snapshot(project: Path) -> dict[str, str]:
     paths = [path for path in project.rglob("*") if path.is_file()]
     own = [path for path in paths if not path.is_relative_to(project / ".git")]
     own += [project / ".git" / name for name in ("index", "HEAD", "config", "logs/HEAD", "logs/refs/stash")]
-    found = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in own if ".dvc/tmp" not in str(path)}
+    digests = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in own if ".dvc/tmp" not in str(path)}
     refs = sorted(git(project, "for-each-ref", "--format=%(objectname) %(refname)").splitlines())
-    return {**found, "refs": "\n".join(refs)}
+    return {**digests, "refs": "\n".join(refs)}
 
 
 def test_default_identity_is_used_if_git_has_none(
