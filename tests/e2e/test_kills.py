@@ -1,4 +1,4 @@
-"""Stages killed at seeded moments: the next run ends as an undisturbed one does."""
+"""Stages killed at sampled events: the next run completes as an undisturbed one does."""
 
 import re
 import shutil
@@ -16,15 +16,15 @@ PACK = "data/coco_yolo/pack"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose datasets are checked and packed; `previous` is a pack with other shards and evaluation images."""
+def packed_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with validated and packed datasets; `previous` is a pack with other shards and evaluation images."""
     project = make_tiny_project(tmp_path_factory.mktemp("killed"))
     params = tiny_params()
     params["systems"]["coco_yolo"]["pack"]["shard_images"] = 3
     params["datasets"]["coco"]["sample"]["val_images"] = 6
     write_params(project, params)
     run_dvc(project, "repro", "pack@coco_yolo")
-    (project / PACK).rename(project / "former")
+    (project / PACK).rename(project / "previous")
     params["systems"]["coco_yolo"]["pack"]["shard_images"] = 4
     params["datasets"]["coco"]["sample"]["val_images"] = 8
     write_params(project, params)
@@ -33,20 +33,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "copy", symlinks=True))
+def project(packed_project: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed_project, tmp_path / "copy", symlinks=True))
 
 
-def kill_and_run_again(command: StageCommand, kills: int, go_back: Callable[[], None]) -> None:
-    """From the state that `go_back` makes, each time."""
+def kill_and_run_again(command: StageCommand, kills: int, reset: Callable[[], None]) -> None:
+    """Kill the command at sampled events, each time from the files that `reset` restores, and run it again."""
     expected = output_checksums(command.project)
-    go_back()
-    for moment in sample_events(command.events(), kills, seed=2017):
-        go_back()
-        assert command.run(kill_at_event=moment).killed, moment
+    reset()
+    for event in sample_events(command.events(), kills, seed=2017):
+        reset()
+        assert command.run(kill_at_event=event).killed, event
         command.run()
-        assert output_checksums(command.project) == expected, moment
-        assert temporary_names(command.project) == [], moment
+        assert output_checksums(command.project) == expected, event
+        assert temporary_names(command.project) == [], event
 
 
 @pytest.mark.parametrize(
@@ -59,54 +59,54 @@ def kill_and_run_again(command: StageCommand, kills: int, go_back: Callable[[], 
         ("validate@coco", 4),
     ],
 )
-def test_a_killed_stage_ends_like_an_undisturbed_one(project: Path, stage: str, kills: int) -> None:
+def test_killed_stage_completes_like_an_undisturbed_one(project: Path, stage: str, kills: int) -> None:
     command = StageCommand.of(project, stage)
     kill_and_run_again(command, kills, command.remove_outs)
 
 
 @pytest.mark.parametrize("stage", ["tables@coco", "inspect@coco", "pack@coco_yolo"])
-def test_a_stage_killed_in_the_middle_of_a_write_ends_like_an_undisturbed_one(project: Path, stage: str) -> None:
+def test_stage_killed_in_the_middle_of_a_write_completes_like_an_undisturbed_one(project: Path, stage: str) -> None:
     expected = output_checksums(project)
     command = StageCommand.of(project, stage)
     largest = largest_file_bytes(command.outs)
-    for share in (0.3, 0.95):
+    for fraction in (0.3, 0.95):
         command.remove_outs()
-        assert command.run(largest_file_bytes=int(share * largest)).killed, share
-        assert temporary_names(project) != [], share
+        assert command.run(largest_file_bytes=int(fraction * largest)).killed, fraction
+        assert temporary_names(project) != [], fraction
         command.run()
-        assert output_checksums(project) == expected, share
-        assert temporary_names(project) == [], share
+        assert output_checksums(project) == expected, fraction
+        assert temporary_names(project) == [], fraction
 
 
-def test_a_killed_pack_ends_like_an_undisturbed_one(project: Path) -> None:
+def test_killed_pack_completes_like_an_undisturbed_one(project: Path) -> None:
     command = StageCommand.of(project, "pack@coco_yolo")
     kill_and_run_again(command, 7, command.remove_outs)
 
 
-def test_a_pack_killed_over_a_former_one_ends_like_an_undisturbed_one(project: Path) -> None:
+def test_pack_killed_over_a_previous_one_completes_like_an_undisturbed_one(project: Path) -> None:
     command = StageCommand.of(project, "pack@coco_yolo")
 
-    def go_back() -> None:
+    def reset() -> None:
         command.remove_outs()
-        shutil.copytree(project / "former", project / PACK)
+        shutil.copytree(project / "previous", project / PACK)
 
-    kill_and_run_again(command, 7, go_back)
+    kill_and_run_again(command, 7, reset)
 
 
-def test_a_pack_that_is_killed_again_and_again_gets_done(project: Path) -> None:
+def test_repeatedly_killed_pack_makes_progress_and_completes(project: Path) -> None:
     expected = output_checksums(project)
     command = StageCommand.of(project, "pack@coco_yolo")
     command.remove_outs()
-    moment = command.events() // 3
+    event = command.events() // 3
     command.remove_outs()
-    # Always at the same event: what is finished causes none again, so the moment comes later in the work each time.
+    # Always at the same event: finished work causes no events again, so the kill happens later in the work each time.
     kills = 0
-    while (ended := command.run(kill_at_event=moment)).killed:
+    while (result := command.run(kill_at_event=event)).killed:
         kills += 1
         assert kills < 10
     assert kills > 1
-    [found] = re.findall(r"(\d+) decoded, (\d+) copied, (\d+) in unchanged shards", ended.log)
-    decoded, copied, kept = map(int, found)
+    [counts] = re.findall(r"(\d+) decoded, (\d+) copied, (\d+) in unchanged shards", result.log)
+    decoded, copied, kept = map(int, counts)
     assert (copied, decoded + kept) == (0, 48)
     assert kept > decoded
     assert output_checksums(project) == expected
