@@ -116,9 +116,9 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_unknown_handle(tmp_path: Path) -> None:
     assert error_message("resnet_51", tmp_path) == (
-        "params.yaml: systems.coco_yolo.pretrained.source: 'resnet_51' could not be fetched (Unknown preset identifier. "
-        "A preset must be a one of). Check the name and the network, or give a folder or an http(s) or s3 address that "
-        "holds config.json, model.weights.h5, or `random` for random weights."
+        "params.yaml: systems.coco_yolo.pretrained.source: 'resnet_51' could not be fetched (Unknown preset "
+        "identifier. A preset must be a one of). Check the name and the network, or give a folder or an http(s) or s3 "
+        "address that holds config.json, model.weights.h5, or `random` for random weights."
     )
 
 

@@ -17,7 +17,7 @@ from tests.support.tiny_project import PROJECT, write_params
         ("coco_anchor_free_detector", 100, "5 stages need a side that is a multiple of 32 px"),
     ],
 )
-def test_a_size_that_cells_do_not_divide_is_refused(
+def test_image_size_that_does_not_fit_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, size: int, reason: str
 ) -> None:
     params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
@@ -31,6 +31,6 @@ def test_a_size_that_cells_do_not_divide_is_refused(
         run_stage("train", system)
     assert str(raised.value) == (
         f"params.yaml: systems.{system}: the model cannot be built for images of {size} px ({reason}). "
-        "Give pack.image_size another value, or change the model or its preset."
+        "Change pack.image_size, the model section or the pretrained weights."
     )
     assert not list((tmp_path / "data" / system).glob("train*"))

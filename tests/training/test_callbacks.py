@@ -9,8 +9,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_a_plateau_lowers_the_rate_whenever_its_patience_runs_out(restarted: bool) -> None:
-    """Also where every epoch is one of a training that was stopped before it."""
+def test_plateau_lowers_the_rate_whenever_its_patience_runs_out(restarted: bool) -> None:
+    """Also if the training is interrupted and resumed before every epoch."""
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(8.0), loss="mean_squared_error")
     plateau, state, rates = PlateauConfig(patience=2, factor=0.5), TrainingState(), []

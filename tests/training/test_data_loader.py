@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.systems.digits_localizer import targets as digits_codec
 from pipeline.systems.digits_localizer.config import TargetsConfig
+from pipeline.systems.digits_localizer.targets import DigitsCodec
 from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.config import AugmentConfig
 from pipeline.training.data_loader import ShardLoader, SyntheticLoader, validation_split
-from tests.support.scenes import truth
+from tests.support.scenes import ground_truth
 
 NAMES = ["bbox", "label"]
 ALL = np.arange(5)
@@ -18,7 +18,7 @@ ALL = np.arange(5)
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Shards, Shards]:
-    """Seven packed images in two shards, and targets for five of them in another order; everything holds its id."""
+    """Seven packed images in two shards, and targets for five of them in another order; all values are the image id."""
     images, targets = tmp_path / "pack", tmp_path / "targets"
     images.mkdir()
     targets.mkdir()
@@ -31,81 +31,81 @@ def folders(tmp_path: Path) -> tuple[Shards, Shards]:
     return Shards(images, "train"), Shards(targets, "train")
 
 
-def epoch_of(batches: ShardLoader) -> list[list[int]]:
-    """The image ids of each batch, after seeing that pixels and targets belong to the same image."""
-    found = []
-    for step in range(len(batches)):
-        images, targets = batches[step]
+def ids_of_epoch(loader: ShardLoader) -> list[list[int]]:
+    """The image ids of each batch; pixels and targets must belong to the same image."""
+    epoch = []
+    for step in range(len(loader)):
+        images, targets = loader[step]
         ids = targets["label"][:, 0]
         np.testing.assert_array_equal(images[:, 1, 0, 2], ids)
         np.testing.assert_array_equal(targets["bbox"][:, 3], ids)
-        found.append(ids.tolist())
-    return found
+        epoch.append(ids.tolist())
+    return epoch
 
 
-def test_without_a_seed_rows_come_as_given(folders: tuple[Shards, Shards]) -> None:
-    batches = ShardLoader(*folders, 2, NAMES, ALL)
-    assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
-    batches.set_epoch(1)
-    assert epoch_of(batches) == [[6, 2], [7, 3], [1]]
+def test_rows_keep_their_order_without_seed(folders: tuple[Shards, Shards]) -> None:
+    loader = ShardLoader(*folders, 2, NAMES, ALL)
+    assert ids_of_epoch(loader) == [[6, 2], [7, 3], [1]]
+    loader.set_epoch(1)
+    assert ids_of_epoch(loader) == [[6, 2], [7, 3], [1]]
 
 
-def test_chosen_rows_only(folders: tuple[Shards, Shards]) -> None:
-    assert epoch_of(ShardLoader(*folders, 2, NAMES, np.array([4, 1]))) == [[1, 2]]
+def test_only_target_rows_are_loaded(folders: tuple[Shards, Shards]) -> None:
+    assert ids_of_epoch(ShardLoader(*folders, 2, NAMES, np.array([4, 1]))) == [[1, 2]]
 
 
-def test_the_order_is_a_function_of_seed_and_epoch(folders: tuple[Shards, Shards]) -> None:
+def test_order_depends_on_seed_and_epoch(folders: tuple[Shards, Shards]) -> None:
     orders = []
     for _ in range(2):
-        batches = ShardLoader(*folders, 2, NAMES, ALL, seed=5)
+        loader = ShardLoader(*folders, 2, NAMES, ALL, seed=5)
         epochs = []
         for epoch in range(3):
-            batches.set_epoch(epoch)
-            epochs.append(epoch_of(batches))
+            loader.set_epoch(epoch)
+            epochs.append(ids_of_epoch(loader))
         orders.append(epochs)
     assert orders[0] == orders[1]
     first, second, third = orders[0]
     assert first != second != third
     for epoch in orders[0]:
         assert sorted(image_id for batch in epoch for image_id in batch) == [1, 2, 3, 6, 7]
-    assert epoch_of(ShardLoader(*folders, 2, NAMES, ALL, seed=6)) != first
+    assert ids_of_epoch(ShardLoader(*folders, 2, NAMES, ALL, seed=6)) != first
 
 
-def test_only_the_named_targets(folders: tuple[Shards, Shards]) -> None:
+def test_only_named_targets_are_loaded(folders: tuple[Shards, Shards]) -> None:
     _, targets = ShardLoader(*folders, 2, ["bbox"], ALL)[0]
     assert list(targets) == ["bbox"]
 
 
-def test_a_stream_is_a_function_of_seed_epoch_and_step() -> None:
-    def draw(random: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def test_synthetic_batches_depend_on_seed_epoch_and_step() -> None:
+    def generate(random: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         pixels = random.integers(0, 256, (count, 2, 2, 1)).astype(np.uint8)
         return pixels, {"brightness": pixels.mean(axis=(1, 2))}
 
     def drawn(seed: int) -> list[list[float]]:
-        stream = SyntheticLoader(draw, batch_size=3, steps=2, seed=seed)
-        seen = []
+        loader = SyntheticLoader(generate, batch_size=3, steps=2, seed=seed)
+        values = []
         for epoch in (0, 1):
-            stream.set_epoch(epoch)
-            seen += [stream[step][1]["brightness"].ravel().tolist() for step in range(len(stream))]
-        return seen
+            loader.set_epoch(epoch)
+            values += [loader[step][1]["brightness"].ravel().tolist() for step in range(len(loader))]
+        return values
 
     assert drawn(4) == drawn(4) != drawn(5)
     assert len({tuple(batch) for batch in drawn(4)}) == 4
 
 
-def test_a_stream_draws_nothing_that_a_dataset_with_its_seed_holds() -> None:
+def test_synthetic_batches_differ_from_datasets_with_the_same_seed() -> None:
     drawn = []
-    stream = SyntheticLoader(lambda random, count: drawn.append(random.random()), batch_size=3, steps=2, seed=2017)
+    loader = SyntheticLoader(lambda random, count: drawn.append(random.random()), batch_size=3, steps=2, seed=2017)
     for epoch in range(3):
-        stream.set_epoch(epoch)
+        loader.set_epoch(epoch)
         for step in range(2):
-            stream[step]
+            loader[step]
     of_datasets = [np.random.default_rng([2017, split]).random() for split in range(4)]
     assert len(set(drawn)) == 6
     assert set(drawn).isdisjoint(of_datasets)
 
 
-def test_held_out_images_are_a_seeded_choice() -> None:
+def test_validation_split_is_a_seeded_choice() -> None:
     held_out = validation_split(10, 3, seed=1)
     assert len(set(held_out.tolist())) == 3
     assert held_out.tolist() != [0, 1, 2]
@@ -113,31 +113,31 @@ def test_held_out_images_are_a_seeded_choice() -> None:
 
 
 MOVES = AugmentConfig(flip_probability=0.5, max_translate_fraction=0.2, scale=(0.8, 1.2), rotate_degrees=0, color=None)
-ENCODE = Augmentation(MOVES, lambda boxes: digits_codec.encode(boxes, TargetsConfig()))
+ENCODE = Augmentation(MOVES, lambda boxes: DigitsCodec().encode(boxes, TargetsConfig()))
 
 
 @pytest.fixture
 def painted(tmp_path: Path) -> tuple[Shards, Shards]:
-    """Six images of one white rectangle each, as the label says how wide; every target is stored as a wrong one."""
+    """Six images of one white rectangle each, wider with every label. The stored targets are wrong on purpose."""
     ids = np.arange(1, 7)
     model_inputs = np.zeros((6, 32, 32, 1), np.uint8)
     boxes = [(4 + row, 12, 8 + row, 10) for row in range(6)]
     for model_input, (left, top, width, height) in zip(model_inputs, boxes, strict=True):
         model_input[top : top + height, left : left + width] = 255
-    truths = [truth(np.array(box) / 32, [row]) for row, box in enumerate(boxes)]
+    examples = [ground_truth(np.array(box) / 32, [row]) for row, box in enumerate(boxes)]
     stored = {"bbox": np.full((6, 4), 0.5, np.float32), "label": np.full((6, 1), 9, np.int32)}
     write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": model_inputs})
-    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, stored | annotation_columns(truths, 3))
+    write_shard(shard_path(tmp_path / "targets", "train", 0), ids, stored | annotation_columns(examples, 3))
     return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
 
 
-def test_augmented_targets_belong_to_the_augmented_pixels(painted: tuple[Shards, Shards]) -> None:
-    batches = ShardLoader(*painted, 4, NAMES, np.arange(6), seed=1, augmentation=ENCODE)
+def test_augmented_targets_match_the_augmented_pixels(painted: tuple[Shards, Shards]) -> None:
+    loader = ShardLoader(*painted, 4, NAMES, np.arange(6), seed=1, augmentation=ENCODE)
     seen = []
     for epoch in range(4):
-        batches.set_epoch(epoch)
+        loader.set_epoch(epoch)
         for step in range(2):
-            images, targets = batches[step]
+            images, targets = loader[step]
             for image, bbox, label in zip(images, targets["bbox"], targets["label"], strict=True):
                 rows, columns = np.nonzero(image[..., 0] > 127)
                 edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
@@ -147,18 +147,18 @@ def test_augmented_targets_belong_to_the_augmented_pixels(painted: tuple[Shards,
     assert len(set(seen)) == 24
 
 
-def test_augmentation_is_a_function_of_seed_epoch_and_step(painted: tuple[Shards, Shards]) -> None:
+def test_augmentation_depends_on_seed_epoch_and_step(painted: tuple[Shards, Shards]) -> None:
     def drawn(seed: int, epoch: int, step: int) -> bytes:
-        batches = ShardLoader(*painted, 2, NAMES, np.arange(6), seed=seed, augmentation=ENCODE)
-        batches.set_epoch(epoch)
-        images, targets = batches[step]
+        loader = ShardLoader(*painted, 2, NAMES, np.arange(6), seed=seed, augmentation=ENCODE)
+        loader.set_epoch(epoch)
+        images, targets = loader[step]
         return images.tobytes() + targets["bbox"].tobytes()
 
     assert drawn(1, 2, 1) == drawn(1, 2, 1)
     assert len({drawn(1, 2, 1), drawn(1, 2, 0), drawn(1, 1, 1), drawn(2, 2, 1)}) == 4
 
 
-def test_without_augmentation_the_stored_targets_are_answered(painted: tuple[Shards, Shards]) -> None:
+def test_stored_targets_are_loaded_without_augmentation(painted: tuple[Shards, Shards]) -> None:
     _, targets = ShardLoader(*painted, 6, NAMES, np.arange(6), seed=1)[0]
     assert sorted(targets) == NAMES
     assert (targets["label"] == 9).all()

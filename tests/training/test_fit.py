@@ -1,4 +1,4 @@
-"""Trainings of a model so small that its numbers can be followed: brightness in, one number out."""
+"""Trainings of a tiny model that maps the brightness of an image to one number."""
 
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BoxlineError
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.systems import interfaces as verbs
-from pipeline.systems.interfaces import Part, Truth
-from pipeline.systems.labels import Labels
+from pipeline.systems.interfaces import TrainingPhase
 from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.checkpoint import Checkpoint, TrainingState
@@ -25,16 +24,16 @@ from pipeline.training.config import (
     TrainConfig,
 )
 from pipeline.training.data_loader import EpochSeed, ShardLoader
-from pipeline.training.fit import Data, fit, prepare
-from tests.support.scenes import truth
+from pipeline.training.fit import TrainingData, configure_keras, fit
+from tests.support.scenes import ground_truth
 
 pytestmark = pytest.mark.slow
 
 LOSS: dict[str, Any] = {"loss": {"value": "mean_squared_error"}}
 
 
-class Log(keras.callbacks.Callback):
-    """Counts its epochs, as the box logger does; interrupts the training after some of them."""
+class FakeLogger(keras.callbacks.Callback):
+    """Records its epochs in place of the box logger, and can interrupt the training after some of them."""
 
     def __init__(self, interrupt_after: int | None = None) -> None:
         super().__init__()
@@ -73,7 +72,7 @@ def brightness_model() -> keras.Model:
     return keras.Model(image, {"value": keras.layers.Dense(1, name="value")(keras.layers.Dropout(0.2)(x))})
 
 
-def settings(validation_batches: int = 1, **phases: PhaseConfig) -> TrainConfig:
+def train_config(validation_batches: int = 1, **phases: PhaseConfig) -> TrainConfig:
     return TrainConfig(
         batch_size=4,
         validation_batches=validation_batches,
@@ -83,20 +82,20 @@ def settings(validation_batches: int = 1, **phases: PhaseConfig) -> TrainConfig:
     )
 
 
-def part_of(model: keras.Model, cut: str | None = None, **changes: Any) -> Any:
-    return lambda _: Part(model, {**LOSS, **changes}, cut)
+def phase_of(model: keras.Model, frozen_until: str | None = None, **compile_arguments: Any) -> Any:
+    return lambda _: TrainingPhase(model, {**LOSS, **compile_arguments}, frozen_until)
 
 
 def run(
-    shards: tuple[Shards, Shards], train: TrainConfig, folder: Path, log: Log | None = None
+    shards: tuple[Shards, Shards], config: TrainConfig, folder: Path, logger: FakeLogger | None = None
 ) -> tuple[keras.Model, TrainingState]:
-    """A whole training from seed 1, its state in `folder`."""
-    prepare(train, 1)
+    """A whole training from seed 1, with its checkpoint in `folder`."""
+    configure_keras(config, 1)
     model = brightness_model()
-    data = Data.of(*shards, train, 1)
+    data = TrainingData.split(*shards, config, 1)
     checkpoint = Checkpoint(folder, "abc")
     state = checkpoint.load()
-    fit(model, part_of(model), data, train, checkpoint, state, log or Log())
+    fit(model, phase_of(model), data, config, checkpoint, state, logger or FakeLogger())
     return model, state
 
 
@@ -104,39 +103,43 @@ def weights_of(model: keras.Model) -> list[list[float]]:
     return [weight.ravel().tolist() for weight in model.get_weights()]
 
 
-def test_rows_hold_every_epoch_of_every_phase(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    train = settings(first=PhaseConfig(epochs=2, learning_rate=0.05), second=PhaseConfig(epochs=1, learning_rate=0.05))
-    _, state = run(shards, train, tmp_path)
-    assert [(row["epoch"], row["phase"]) for row in state.rows] == [(1, "first"), (2, "first"), (3, "second")]
-    assert all(row["val_loss"] > 0 for row in state.rows)
-    assert [row["learning_rate"] for row in state.rows] == pytest.approx([0.05, 0.05, 0.05])
+def test_history_has_one_row_per_epoch_of_every_phase(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    config = train_config(
+        first=PhaseConfig(epochs=2, learning_rate=0.05), second=PhaseConfig(epochs=1, learning_rate=0.05)
+    )
+    _, state = run(shards, config, tmp_path)
+    assert [(row["epoch"], row["phase"]) for row in state.history] == [(1, "first"), (2, "first"), (3, "second")]
+    assert all(row["val_loss"] > 0 for row in state.history)
+    assert [row["learning_rate"] for row in state.history] == pytest.approx([0.05, 0.05, 0.05])
     assert state.seconds > 0
 
 
-def test_the_same_seed_gives_the_same_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    first, _ = run(shards, settings(), tmp_path / "a")
-    second, _ = run(shards, settings(), tmp_path / "b")
+def test_same_seed_gives_same_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    first, _ = run(shards, train_config(), tmp_path / "a")
+    second, _ = run(shards, train_config(), tmp_path / "b")
     assert weights_of(first) == weights_of(second)
 
 
-def test_no_phase_sees_the_batches_of_another(
+def test_no_phase_repeats_the_batches_of_another(
     shards: tuple[Shards, Shards], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the training was stopped within the second one."""
+    """Also if the training is interrupted in the second phase."""
     started: list[int] = []
     set_epoch = ShardLoader.set_epoch
 
-    def watched(batches: ShardLoader, epoch: int) -> None:
-        if epoch:  # a new object begins with 0, and so do held-out images
+    def recorded(loader: ShardLoader, epoch: int) -> None:
+        if epoch:  # every new loader starts with 0
             started.append(epoch)
-        set_epoch(batches, epoch)
+        set_epoch(loader, epoch)
 
-    monkeypatch.setattr(ShardLoader, "set_epoch", watched)
-    train = settings(first=PhaseConfig(epochs=2, learning_rate=0.01), second=PhaseConfig(epochs=3, learning_rate=0.01))
+    monkeypatch.setattr(ShardLoader, "set_epoch", recorded)
+    config = train_config(
+        first=PhaseConfig(epochs=2, learning_rate=0.01), second=PhaseConfig(epochs=3, learning_rate=0.01)
+    )
     with pytest.raises(KeyboardInterrupt):
-        run(shards, train, tmp_path, Log(interrupt_after=4))
-    run(shards, train, tmp_path)
-    assert started == [1, 2, 3, 4, 4]  # the last epoch was begun, and once more
+        run(shards, config, tmp_path, FakeLogger(interrupt_after=4))
+    run(shards, config, tmp_path)
+    assert started == [1, 2, 3, 4, 4]  # the interrupted epoch is started twice
 
 
 TWO_PHASES = {
@@ -146,18 +149,18 @@ TWO_PHASES = {
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 5])
-def test_a_stopped_training_ends_as_if_it_had_never_stopped(
+def test_interrupted_training_ends_with_the_same_weights(
     shards: tuple[Shards, Shards], tmp_path: Path, after: int
 ) -> None:
-    train = settings(**TWO_PHASES)
-    undisturbed, whole = run(shards, train, tmp_path / "whole")
+    config = train_config(**TWO_PHASES)
+    uninterrupted, expected = run(shards, config, tmp_path / "uninterrupted")
     with pytest.raises(KeyboardInterrupt):
-        run(shards, train, tmp_path / "stopped", Log(interrupt_after=after))
-    log = Log()
-    resumed, state = run(shards, train, tmp_path / "stopped", log)
-    assert weights_of(resumed) == weights_of(undisturbed)
-    assert state.rows == whole.rows
-    assert log.epochs == ["first 0", "first 1", "first 2", "second 0", "second 1", "second 2"]
+        run(shards, config, tmp_path / "interrupted", FakeLogger(interrupt_after=after))
+    logger = FakeLogger()
+    resumed, state = run(shards, config, tmp_path / "interrupted", logger)
+    assert weights_of(resumed) == weights_of(uninterrupted)
+    assert state.history == expected.history
+    assert logger.epochs == ["first 0", "first 1", "first 2", "second 0", "second 1", "second 2"]
 
 
 @pytest.mark.parametrize(
@@ -178,100 +181,107 @@ def test_a_stopped_training_ends_as_if_it_had_never_stopped(
         ),
     ],
 )
-def test_a_stopped_training_goes_on_with_the_same_rates(
+def test_interrupted_training_resumes_with_the_same_learning_rates(
     shards: tuple[Shards, Shards], tmp_path: Path, phase: PhaseConfig
 ) -> None:
-    undisturbed, whole = run(shards, settings(all=phase), tmp_path / "whole")
-    rates = [row["learning_rate"] for row in whole.rows]
-    # Stopped one epoch before the rate falls: a plateau has waited once by then.
-    falls = next(epoch for epoch in range(2, phase.epochs) if rates[epoch] < rates[epoch - 1])
+    uninterrupted, expected = run(shards, train_config(all=phase), tmp_path / "uninterrupted")
+    rates = [row["learning_rate"] for row in expected.history]
+    # Interrupted one epoch before the rate drops: by then a plateau schedule has waited for one epoch.
+    dropped = next(epoch for epoch in range(2, phase.epochs) if rates[epoch] < rates[epoch - 1])
     with pytest.raises(KeyboardInterrupt):
-        run(shards, settings(all=phase), tmp_path / "stopped", Log(interrupt_after=falls - 1))
-    resumed, state = run(shards, settings(all=phase), tmp_path / "stopped")
-    assert state.rows == whole.rows
-    assert weights_of(resumed) == weights_of(undisturbed)
+        run(shards, train_config(all=phase), tmp_path / "interrupted", FakeLogger(interrupt_after=dropped - 1))
+    resumed, state = run(shards, train_config(all=phase), tmp_path / "interrupted")
+    assert state.history == expected.history
+    assert weights_of(resumed) == weights_of(uninterrupted)
 
 
-def test_a_training_stopped_when_patience_ran_out_trains_no_more(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    train = settings(all=PhaseConfig(epochs=50, learning_rate=9.0, patience=2))
-    undisturbed, whole = run(shards, train, tmp_path)
-    epochs = len(whole.rows)
+def test_training_interrupted_when_patience_ran_out_is_not_continued(
+    shards: tuple[Shards, Shards], tmp_path: Path
+) -> None:
+    config = train_config(all=PhaseConfig(epochs=50, learning_rate=9.0, patience=2))
+    uninterrupted, expected = run(shards, config, tmp_path)
+    epochs = len(expected.history)
     checkpoint = Checkpoint(tmp_path, "abc")
-    finished = checkpoint.load()
-    best = int(np.argmin([row["val_loss"] for row in whole.rows]))
+    complete = checkpoint.load()
+    best = int(np.argmin([row["val_loss"] for row in expected.history]))
     assert epochs == best + 3 < 50
-    # What stood on the disk between the last epoch and the end of the phase.
-    memory = {"score": whole.rows[best]["val_loss"], "wait": 2, "epoch": best}
-    best_weights = undisturbed.get_weights()
+    # The checkpoint between the last epoch and the end of the phase.
+    early_stopping = {"score": expected.history[best]["val_loss"], "wait": 2, "epoch": best}
+    best_weights = uninterrupted.get_weights()
     last = TrainingState(
-        0, epochs, 1.0, finished.rows, [], memory, best_weights=best_weights, variables=finished.variables
+        completed_epochs=epochs,
+        seconds=1.0,
+        history=complete.history,
+        box_log=[],
+        early_stopping=early_stopping,
+        best_weights=best_weights,
+        model_variables=complete.model_variables,
     )
     checkpoint.save(last)
-    resumed, state = run(shards, train, tmp_path)
-    assert len(state.rows) == epochs
-    assert weights_of(resumed) == weights_of(undisturbed)
+    resumed, state = run(shards, config, tmp_path)
+    assert len(state.history) == epochs
+    assert weights_of(resumed) == weights_of(uninterrupted)
 
 
-def test_early_stopping_goes_back_to_the_best_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    # Far too large a step: an early epoch is the best one.
-    model, state = run(shards, settings(all=PhaseConfig(epochs=50, learning_rate=9.0, patience=2)), tmp_path / "a")
-    best = int(np.argmin([row["val_loss"] for row in state.rows]))
-    again, _ = run(shards, settings(all=PhaseConfig(epochs=best + 1, learning_rate=9.0)), tmp_path / "b")
+def test_early_stopping_restores_the_best_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    # With this learning rate an early epoch is the best one.
+    model, state = run(shards, train_config(all=PhaseConfig(epochs=50, learning_rate=9.0, patience=2)), tmp_path / "a")
+    best = int(np.argmin([row["val_loss"] for row in state.history]))
+    again, _ = run(shards, train_config(all=PhaseConfig(epochs=best + 1, learning_rate=9.0)), tmp_path / "b")
     assert weights_of(model) == weights_of(again)
 
 
-def test_the_learning_rate_drops_every_so_many_epochs(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+def test_step_schedule(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
     phase = PhaseConfig(epochs=5, learning_rate=0.08, schedule=StepConfig(every_epochs=2, factor=0.5))
-    _, state = run(shards, settings(all=phase), tmp_path)
-    assert [row["learning_rate"] for row in state.rows] == pytest.approx([0.08, 0.08, 0.04, 0.04, 0.02])
+    _, state = run(shards, train_config(all=phase), tmp_path)
+    assert [row["learning_rate"] for row in state.history] == pytest.approx([0.08, 0.08, 0.04, 0.04, 0.02])
 
 
-def test_frozen_layers_answer_once_and_the_rest_learns(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    """With and without the cut, the same training gives the same weights."""
+def test_cached_features_give_the_same_weights(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
     results = []
-    for cut in (None, "features"):
-        train = settings(all=PhaseConfig(epochs=4, learning_rate=0.05))
-        prepare(train, 3)
+    for frozen_until in (None, "features"):
+        config = train_config(all=PhaseConfig(epochs=4, learning_rate=0.05))
+        configure_keras(config, 3)
         model = brightness_model()
         model.get_layer("features").trainable = False
         before = model.get_layer("features").get_weights()
         fit(
             model,
-            part_of(model, cut),
-            Data.of(*shards, train, 3),
-            train,
-            Checkpoint(tmp_path / str(cut), "x"),
+            phase_of(model, frozen_until),
+            TrainingData.split(*shards, config, 3),
+            config,
+            Checkpoint(tmp_path / str(frozen_until), "x"),
             TrainingState(),
-            Log(),
+            FakeLogger(),
         )
-        for was, now in zip(before, model.get_layer("features").get_weights(), strict=True):
-            np.testing.assert_array_equal(was, now)
+        for old, new in zip(before, model.get_layer("features").get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
         results.append(model.get_layer("value").get_weights())
     np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
-    prepare(settings(), 3)
+    configure_keras(train_config(), 3)
     assert not np.allclose(results[1][0], brightness_model().get_layer("value").get_weights()[0])
 
 
-def test_a_stream_takes_the_place_of_the_packed_images(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+def test_synthetic_batches_replace_packed_images(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
     drawn = []
 
-    def draw(random: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def generate(random: np.random.Generator, count: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         values = random.uniform(0, 1, count)
         drawn.extend(values.round(6).tolist())
         pixels = np.broadcast_to((values * 255).astype(np.uint8)[:, None, None, None], (count, 4, 4, 1))
         return pixels, {"value": values[:, None].astype(np.float32)}
 
-    train = settings(all=PhaseConfig(epochs=3, learning_rate=0.05))
-    prepare(train, 1)
+    config = train_config(all=PhaseConfig(epochs=3, learning_rate=0.05))
+    configure_keras(config, 1)
     model = brightness_model()
-    data = Data.of(*shards, train, 1, draw)
+    data = TrainingData.split(*shards, config, 1, generate)
     state = TrainingState()
-    fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
+    fit(model, phase_of(model), data, config, Checkpoint(tmp_path, "x"), state, FakeLogger())
     assert len(set(drawn)) >= 3 * 16  # four steps of four new images in each epoch
-    assert state.rows[-1]["val_loss"] < state.rows[0]["val_loss"]
+    assert state.history[-1]["val_loss"] < state.history[0]["val_loss"]
 
 
-CHANGES = AugmentConfig(
+AUGMENT = AugmentConfig(
     flip_probability=0.5,
     max_translate_fraction=0.0,
     scale=(1.0, 1.0),
@@ -280,142 +290,147 @@ CHANGES = AugmentConfig(
 )
 
 
-def left_edge(boxes: Truth) -> dict[str, np.ndarray]:
+def left_edge(boxes: LabeledBoxes) -> dict[str, np.ndarray]:
     return {"value": boxes.boxes_rel_xywh[0, :1].astype(np.float32)}
 
 
 @pytest.fixture
 def boxed(tmp_path: Path) -> tuple[Shards, Shards]:
-    """Twenty images that say nothing of their target: the left edge of their box, 0.2 or, mirrored, 0.3."""
+    """Twenty equal images. Their target is the left edge of the box: 0.2, or 0.3 if mirrored."""
     ids = np.arange(1, 21)
     pixels = np.full((20, 4, 4, 1), 100, np.uint8)
-    truths = [truth([0.2, 0.1, 0.5, 0.4])] * 20
+    examples = [ground_truth([0.2, 0.1, 0.5, 0.4])] * 20
     write_shard(shard_path(tmp_path / "pack", "train", 0), ids, {"image": pixels})
-    columns = {"value": np.full((20, 1), 0.2, np.float32)} | annotation_columns(truths, 1)
+    columns = {"value": np.full((20, 1), 0.2, np.float32)} | annotation_columns(examples, 1)
     write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
     return Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train")
 
 
 def augmented_run(
-    boxed: tuple[Shards, Shards], folder: Path, log: Log, cut: str | None = None
+    boxed: tuple[Shards, Shards], folder: Path, logger: FakeLogger, frozen_until: str | None = None
 ) -> tuple[Any, TrainingState]:
-    train = settings(all=PhaseConfig(epochs=3, learning_rate=0.02))
-    prepare(train, 1)
+    config = train_config(all=PhaseConfig(epochs=3, learning_rate=0.02))
+    configure_keras(config, 1)
     model = brightness_model()
-    data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
+    data = TrainingData.split(*boxed, config, 1, augmentation=Augmentation(AUGMENT, left_edge))
     checkpoint = Checkpoint(folder, "abc")
     state = checkpoint.load()
-    fit(model, part_of(model, cut), data, train, checkpoint, state, log)
+    fit(model, phase_of(model, frozen_until), data, config, checkpoint, state, logger)
     return model, state
 
 
-def test_a_stopped_augmented_training_ends_as_if_it_had_never_stopped(
+def test_interrupted_training_with_augmentation_ends_with_the_same_weights(
     boxed: tuple[Shards, Shards], tmp_path: Path
 ) -> None:
-    undisturbed, whole = augmented_run(boxed, tmp_path / "whole", Log())
+    uninterrupted, expected = augmented_run(boxed, tmp_path / "uninterrupted", FakeLogger())
     with pytest.raises(KeyboardInterrupt):
-        augmented_run(boxed, tmp_path / "stopped", Log(interrupt_after=1))
-    resumed, state = augmented_run(boxed, tmp_path / "stopped", Log())
-    assert weights_of(resumed) == weights_of(undisturbed)
-    assert state.rows == whole.rows
+        augmented_run(boxed, tmp_path / "interrupted", FakeLogger(interrupt_after=1))
+    resumed, state = augmented_run(boxed, tmp_path / "interrupted", FakeLogger())
+    assert weights_of(resumed) == weights_of(uninterrupted)
+    assert state.history == expected.history
 
 
-def test_frozen_layers_see_images_that_change(boxed: tuple[Shards, Shards], tmp_path: Path) -> None:
-    """Answers computed once would not: with the cut, the same training gives the same weights as without."""
-    with_cut, _ = augmented_run(boxed, tmp_path / "a", Log(), cut="features")
-    without, _ = augmented_run(boxed, tmp_path / "b", Log())
-    assert weights_of(with_cut) == weights_of(without)
+def test_features_are_not_cached_with_augmentation(boxed: tuple[Shards, Shards], tmp_path: Path) -> None:
+    frozen, _ = augmented_run(boxed, tmp_path / "a", FakeLogger(), frozen_until="features")
+    plain, _ = augmented_run(boxed, tmp_path / "b", FakeLogger())
+    assert weights_of(frozen) == weights_of(plain)
 
 
-def test_held_out_images_are_never_changed(boxed: tuple[Shards, Shards], tmp_path: Path) -> None:
-    """A model that always answers 0.2 is right about all of them, and wrong about the mirrored ones."""
+def test_validation_images_are_not_augmented(boxed: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """The model always predicts 0.2, which is correct unless an image is mirrored."""
     model = brightness_model()
     model.get_layer("value").set_weights([np.zeros((4, 1)), np.array([0.2])])
-    train = settings(all=PhaseConfig(epochs=1, learning_rate=1e-12))
-    data = Data.of(*boxed, train, 1, augmentation=Augmentation(CHANGES, left_edge))
+    config = train_config(all=PhaseConfig(epochs=1, learning_rate=1e-12))
+    data = TrainingData.split(*boxed, config, 1, augmentation=Augmentation(AUGMENT, left_edge))
     state = TrainingState()
-    fit(model, part_of(model), data, train, Checkpoint(tmp_path, "x"), state, Log())
-    assert state.rows[0]["val_loss"] == pytest.approx(0, abs=1e-9)
-    assert state.rows[0]["loss"] == pytest.approx(0.005, abs=0.004)  # 0.1 squared for about half of them
+    fit(model, phase_of(model), data, config, Checkpoint(tmp_path, "x"), state, FakeLogger())
+    assert state.history[0]["val_loss"] == pytest.approx(0, abs=1e-9)
+    assert state.history[0]["loss"] == pytest.approx(0.005, abs=0.004)  # 0.1 squared for about half of them
 
 
-def test_images_that_are_drawn_anew_are_not_augmented(boxed: tuple[Shards, Shards]) -> None:
-    def draw(random: np.random.Generator, count: int) -> Any:
+def test_synthetic_batches_cannot_be_augmented(boxed: tuple[Shards, Shards]) -> None:
+    def generate(random: np.random.Generator, count: int) -> Any:
         raise AssertionError
 
     with pytest.raises(BoxlineError) as raised:
-        Data.of(*boxed, settings(), 1, draw, Augmentation(CHANGES, left_edge))
+        TrainingData.split(*boxed, train_config(), 1, generate, Augmentation(AUGMENT, left_edge))
     assert str(raised.value) == (
-        "train.augment in params.yaml changes packed images, and this system draws new ones for every step. "
-        "Set train.augment to null, or let the system train on packed images."
+        "train.augment in params.yaml changes packed images, but this system generates new images in every step. "
+        "Set train.augment to null, or train on packed images."
     )
 
 
-def test_no_phase_leaves_the_model_alone(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    train = TrainConfig(batch_size=4, validation_batches=0, precision="float32", xla=False, phases={})
-    prepare(train, 1)
+def test_training_without_phases_does_not_change_the_model(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    config = TrainConfig(batch_size=4, validation_batches=0, precision="float32", xla=False, phases={})
+    configure_keras(config, 1)
     model = brightness_model()
     before = weights_of(model)
     state = TrainingState()
-    fit(model, part_of(model), Data.of(*shards, train, 1), train, Checkpoint(tmp_path, "x"), state, Log())
-    assert (state.rows, weights_of(model)) == ([], before)
+    fit(
+        model,
+        phase_of(model),
+        TrainingData.split(*shards, config, 1),
+        config,
+        Checkpoint(tmp_path, "x"),
+        state,
+        FakeLogger(),
+    )
+    assert (state.history, weights_of(model)) == ([], before)
 
 
-def test_shown_images_are_distinct_and_have_all_their_boxes(tmp_path: Path) -> None:
-    """Three images with two examples each; the codec answers one box per example."""
+def test_example_images_are_distinct_and_have_all_their_objects(tmp_path: Path) -> None:
+    """Three images with two examples each; crowd regions are left out."""
     ids = np.repeat([2, 5, 9], 2)
     pixels = np.broadcast_to(np.array([2, 5, 9], np.uint8)[:, None, None, None], (3, 4, 4, 1))
     write_shard(shard_path(tmp_path / "pack", "train", 0), np.array([2, 5, 9]), {"image": pixels})
-    columns = {
-        "class_prediction": np.arange(6, dtype=np.int32) % 2,
-        "bbox_prediction": np.full((6, 4), 0.5, np.float32),
-    }
+    first = ground_truth([[0.1, 0.2, 0.3, 0.4], [0.0, 0.0, 1.0, 1.0]], [0, 1], crowds=[1])
+    second = ground_truth([[0.5, 0.5, 0.25, 0.125]], [1])
+    columns = {"value": np.zeros((6, 1), np.float32)} | annotation_columns([first, second] * 3, 2)
     write_shard(shard_path(tmp_path / "targets", "train", 0), ids, columns)
-    train = TrainConfig(batch_size=1, validation_batches=0, precision="float32", xla=False, phases={})
-    data = Data.of(Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train"), train, 1)
-    model_inputs, truth = data.shown(
-        2, verbs.codec("snack_localizer"), Labels(np.array([1, 2], np.int32), ["apple", "cake"])
-    )
+    config = train_config(validation_batches=0)
+    data = TrainingData.split(Shards(tmp_path / "pack", "train"), Shards(tmp_path / "targets", "train"), config, 1)
+    model_inputs, objects = data.example_images(2)
     assert model_inputs[:, 0, 0, 0].tolist() == [2, 9]
-    assert [labeled_boxes.labels.tolist() for labeled_boxes in truth] == [[0, 1], [0, 1]]
+    assert [boxes.labels.tolist() for boxes in objects] == [[0, 1], [0, 1]]
+    assert objects[0].boxes_rel_xywh.tolist() == [[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 0.25, 0.125]]
 
 
-def test_several_examples_of_an_image_are_held_out_together(tmp_path: Path) -> None:
+def test_all_examples_of_an_image_are_held_out_together(tmp_path: Path) -> None:
     ids = np.repeat(np.arange(1, 9), 2)
     write_shard(shard_path(tmp_path, "train", 0), ids, {"value": np.zeros((16, 1), np.float32)})
     targets = Shards(tmp_path, "train")
-    data = Data.of(targets, targets, settings(), 5)
-    assert set(ids[data.trained]).isdisjoint(ids[data.held_out])
-    assert (data.count(data.trained), data.count(data.held_out)) == (4, 4)
-    assert len(data.held_out) == 8
+    data = TrainingData.split(targets, targets, train_config(), 5)
+    assert set(ids[data.training_rows]).isdisjoint(ids[data.validation_rows])
+    assert (data.num_images(data.training_rows), data.num_images(data.validation_rows)) == (4, 4)
+    assert len(data.validation_rows) == 8
 
 
-def test_too_many_held_out_images(shards: tuple[Shards, Shards]) -> None:
+def test_no_image_is_left_to_train_on(shards: tuple[Shards, Shards]) -> None:
     with pytest.raises(BoxlineError) as raised:
-        Data.of(*shards, settings(validation_batches=5), 1)
+        TrainingData.split(*shards, train_config(validation_batches=5), 1)
     assert str(raised.value) == (
-        "20 images suit training and 5 batches of 4 are held out, so none is left to train on. "
+        "20 images have training targets, and 5 batches of 4 are held out, so no image is left to train on. "
         "Lower train.validation_batches in params.yaml."
     )
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN.*")
-def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+def test_nan_loss_stops_the_training_and_is_not_saved(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
     def broken(true, predicted):  # type: ignore[no-untyped-def]
         return keras.ops.sum(keras.ops.log(-1.0 - predicted * predicted), axis=-1)
 
-    train = settings()
+    config = train_config()
     model = brightness_model()
     checkpoint = Checkpoint(tmp_path, "x")
     with pytest.raises(BoxlineError) as raised:
         fit(
             model,
-            part_of(model, loss={"value": broken}),
-            Data.of(*shards, train, 1),
-            train,
+            phase_of(model, loss={"value": broken}),
+            TrainingData.split(*shards, config, 1),
+            config,
             checkpoint,
             TrainingState(),
-            Log(),
+            FakeLogger(),
         )
     assert str(raised.value) == (
         "loss became nan in epoch 1, phase all. Lower train.phases.all.learning_rate in params.yaml."
@@ -424,31 +439,31 @@ def test_a_loss_that_is_no_number_stops_and_is_not_saved(shards: tuple[Shards, S
 
 
 @pytest.mark.filterwarnings("ignore:.*NaN.*")
-def test_a_metric_that_is_no_number_ends_the_training_at_once(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
-    """The loss stays finite, so Keras itself would go on."""
+def test_nan_metric_stops_the_training_after_the_epoch(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """The loss stays finite, so Keras itself would continue."""
 
     def metric(true, predicted):  # type: ignore[no-untyped-def]
         return predicted * float("nan")
 
-    train, log = settings(all=PhaseConfig(epochs=30, learning_rate=0.01)), Log()
+    config, logger = train_config(all=PhaseConfig(epochs=30, learning_rate=0.01)), FakeLogger()
     model = brightness_model()
     with pytest.raises(BoxlineError) as raised:
         fit(
             model,
-            part_of(model, metrics={"value": [metric]}),
-            Data.of(*shards, train, 1),
-            train,
+            phase_of(model, metrics={"value": [metric]}),
+            TrainingData.split(*shards, config, 1),
+            config,
             Checkpoint(tmp_path, "x"),
             TrainingState(),
-            log,
+            logger,
         )
     assert str(raised.value).startswith("metric became nan in epoch 1, phase all.")
-    assert len(log.epochs) == 1
+    assert len(logger.epochs) == 1
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_and_resumes(shards: tuple[Shards, Shards], tmp_path: Path, precision: Any) -> None:
-    train = TrainConfig(
+    config = TrainConfig(
         batch_size=4,
         validation_batches=1,
         precision=precision,
@@ -456,40 +471,40 @@ def test_mixed_precision_trains_and_resumes(shards: tuple[Shards, Shards], tmp_p
         phases={"all": PhaseConfig(epochs=3, learning_rate=0.02)},
     )
     try:
-        undisturbed, _ = run(shards, train, tmp_path / "whole")
-        assert undisturbed.get_layer("features").compute_dtype == precision.removeprefix("mixed_")
+        uninterrupted, _ = run(shards, config, tmp_path / "uninterrupted")
+        assert uninterrupted.get_layer("features").compute_dtype == precision.removeprefix("mixed_")
         with pytest.raises(KeyboardInterrupt):
-            run(shards, train, tmp_path / "stopped", Log(interrupt_after=2))
-        resumed, _ = run(shards, train, tmp_path / "stopped")
-        assert weights_of(resumed) == weights_of(undisturbed)
+            run(shards, config, tmp_path / "interrupted", FakeLogger(interrupt_after=2))
+        resumed, _ = run(shards, config, tmp_path / "interrupted")
+        assert weights_of(resumed) == weights_of(uninterrupted)
     finally:
         keras.config.set_dtype_policy("float32")
 
 
-def test_epoch_seven_has_the_same_order_in_a_run_that_starts_there(shards: tuple[Shards, Shards]) -> None:
-    """Seen by a model that answers the mean brightness of its batch: the order shows in its per-batch losses."""
+def test_order_of_an_epoch_does_not_depend_on_the_first_epoch(shards: tuple[Shards, Shards]) -> None:
+    """The model predicts the brightness of each image, so that the losses per batch show the order."""
 
-    def losses_of_batches(first_epoch: int, epochs_before: int = 0) -> list[list[float]]:
-        seen: list[list[float]] = []
+    def batch_losses(first_epoch: int, epochs_before: int = 0) -> list[list[float]]:
+        losses: list[list[float]] = []
 
-        class Watch(keras.callbacks.Callback):
+        class LossRecorder(keras.callbacks.Callback):
             def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-                seen.append([])
+                losses.append([])
 
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-                seen[-1].append(round(float((logs or {})["loss"]), 6))
+                losses[-1].append(round(float((logs or {})["loss"]), 6))
 
-        batches = ShardLoader(*shards, 4, ["value"], np.arange(20), seed=3)
+        loader = ShardLoader(*shards, 4, ["value"], np.arange(20), seed=3)
         image = keras.layers.Input((4, 4, 1))
         mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
         model = keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
         model.set_weights([np.ones((1, 1)), np.zeros(1)])
         model.compile(keras.optimizers.SGD(0.0), **LOSS)
-        callbacks = [EpochSeed(batches, epochs_before), Watch()]
-        model.fit(batches, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
-        return seen
+        callbacks = [EpochSeed(loader, epochs_before), LossRecorder()]
+        model.fit(loader, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
+        return losses
 
-    whole = losses_of_batches(0)
-    assert len({tuple(epoch) for epoch in whole}) == 9
-    assert losses_of_batches(7) == whole[7:]
-    assert losses_of_batches(4, epochs_before=3)[:2] == whole[7:]
+    expected = batch_losses(0)
+    assert len({tuple(epoch) for epoch in expected}) == 9
+    assert batch_losses(7) == expected[7:]
+    assert batch_losses(4, epochs_before=3)[:2] == expected[7:]

@@ -1,4 +1,4 @@
-"""What Weights & Biases itself writes, offline, read back from its folder."""
+"""Offline runs of Weights & Biases, read back from the files that wandb itself writes."""
 
 import builtins
 import json
@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline.core.errors import BoxlineError
 from pipeline.training.wandb_run import REQUIREMENT, wandb_run
-from tests.training.test_bbox_logger import SQUARES, Answers, logger
+from tests.training.test_bbox_logger import MODEL_INPUTS, FakeModel, make_logger
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 SECRET = "a-secret-of-another-program"
@@ -24,8 +24,8 @@ SECRET = "a-secret-of-another-program"
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home without an account; no setting of the machine's own reaches wandb."""
-    wandb = pytest.importorskip("wandb", reason="wandb is not installed, so nothing can be logged with it.")
+    """A home without an account, isolated from the machine's own wandb settings."""
+    wandb = pytest.importorskip("wandb", reason="wandb is not installed")
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "NETRC"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     for name in (
@@ -42,7 +42,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     wandb.teardown()
 
 
-def test_without_a_mode_there_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_run_without_a_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_wandb(monkeypatch)
     for mode in (None, "disabled"):
         monkeypatch.delenv("WANDB_MODE", raising=False)
@@ -53,16 +53,14 @@ def test_without_a_mode_there_is_no_run(tmp_path: Path, monkeypatch: pytest.Monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mode_that_there_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "boxline", "digits"):
         pass
-    assert str(raised.value) == (
-        "WANDB_MODE is 'onlin'; expected online or offline, or disabled, which stands when unset."
-    )
+    assert str(raised.value) == ("WANDB_MODE: received 'onlin', expected online, offline or disabled (the default).")
 
 
-def test_wandb_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
@@ -74,13 +72,13 @@ def test_wandb_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
 
 
-def test_the_command_installs_what_the_extra_holds() -> None:
+def test_requirement_equals_the_extra() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
     assert project["optional-dependencies"]["wandb"] == [REQUIREMENT]
 
 
 @pytest.mark.slow
-def test_online_without_an_account(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_without_account(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(BoxlineError) as raised, wandb_run(home / "runs", "boxline", "digits"):
@@ -92,16 +90,16 @@ def test_online_without_an_account(home: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.slow
-def test_an_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
     with wandb_run(home / "runs", "boxline", "digits", run_id="abc123") as run:
-        watch = logger(home / "page.html", Answers(), run=run)
-        watch.phase = "head"
-        watch.on_epoch_end(0, {"loss": 2.5})
-        watch.on_epoch_end(1, {"loss": float("nan"), "val_loss": 0.75})
-        assert watch.state()["wandb_run_id"] == "abc123"
+        logger = make_logger(home / "page.html", FakeModel(), run=run)
+        logger.phase = "head"
+        logger.on_epoch_end(0, {"loss": 2.5})
+        logger.on_epoch_end(1, {"loss": float("nan"), "val_loss": 0.75})
+        assert logger.state()["wandb_run_id"] == "abc123"
         assert os.environ["WANDB_ERROR_REPORTING"] == "false"
     [folder] = (home / "runs" / "wandb").glob("offline-run-*-abc123")
 
@@ -110,9 +108,9 @@ def test_an_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPa
     assert (history[0]["loss"], history[1]["val_loss"]) == (2.5, 0.75)
     for row in history:
         assert (row["images"]["count"], row["images"]["width"], row["images"]["height"]) == (2, 8, 8)
-        for name, model_input in zip(row["images"]["filenames"], SQUARES, strict=True):
-            with Image.open(folder / "files" / name) as picture:
-                np.testing.assert_array_equal(np.asarray(picture), model_input)
+        for name, model_input in zip(row["images"]["filenames"], MODEL_INPUTS, strict=True):
+            with Image.open(folder / "files" / name) as image:
+                np.testing.assert_array_equal(np.asarray(image), model_input)
 
     def boxes(epoch: int, image: int, kind: str) -> list[dict[str, Any]]:
         path = folder / "files" / history[epoch]["images"]["all_boxes"][image][kind]["path"]
@@ -132,29 +130,29 @@ def test_an_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPa
             "scores": {"score": 0.875, "iou": 0.2},
         }
     ]
-    # Image 2: the prediction is twice as high as the true box, and in the second epoch a tenth further right:
-    # 0.4 x 0.125 shared of 0.0625 + 0.125 - 0.05.
+    # Image 2: the predicted box is twice as high as the true box, and a tenth further right in the second epoch:
+    # intersection 0.4 x 0.125, union 0.0625 + 0.125 - 0.05.
     assert boxes(0, 1, "predictions")[0]["scores"] == {"score": 0.5, "iou": 0.5}
     assert boxes(1, 1, "predictions")[0]["position"] == {"minX": 0.35, "maxX": 0.85, "minY": 0.0, "maxY": 0.25}
     assert boxes(1, 1, "predictions")[0]["scores"] == {"score": 0.5, "iou": 0.36364}
 
 
 @pytest.mark.slow
-def test_a_run_keeps_to_its_folder_and_keeps_no_secrets(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_writes_only_into_its_folder_and_stores_no_secrets(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
     with wandb_run(home / "runs", "boxline", "digits") as run:
-        watch = logger(home / "reports" / "page.html", run=run, model_inputs=SQUARES[..., :1])
-        watch.on_epoch_end(0, {"loss": 2.5})
-        sys.stdout.write("what a training says\n")
+        logger = make_logger(home / "reports" / "page.html", run=run, model_inputs=MODEL_INPUTS[..., :1])
+        logger.on_epoch_end(0, {"loss": 2.5})
+        sys.stdout.write("output of a training\n")
     [log] = (home / "runs" / "wandb").glob("offline-run-*/*.wandb")
     kinds = {record.WhichOneof("record_type") for record in records_of(log)}
-    # No environment, output or statistics; the files are the pictures and boxes below.
+    # No environment, output or statistics; the files are the images and boxes below.
     assert kinds == {"header", "run", "config", "telemetry", "files", "history", "summary", "exit"}
     for index, path in enumerate(sorted((home / "runs").rglob("*.png"), key=first_pixel)):
-        with Image.open(path) as picture:
-            np.testing.assert_array_equal(np.asarray(picture), SQUARES[index, ..., 0])
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(np.asarray(image), MODEL_INPUTS[index, ..., 0])
     assert {path.name for path in home.iterdir()} == {"home", "reports", "runs"}
     files = [path for path in home.rglob("*") if path.is_file()]
     suffixes = {path.suffix for path in (home / "runs").rglob("*") if path.is_file()}
@@ -166,13 +164,13 @@ def test_a_run_keeps_to_its_folder_and_keeps_no_secrets(home: Path, monkeypatch:
 
 
 def first_pixel(path: Path) -> int:
-    with Image.open(path) as picture:
-        assert picture.mode == "L"
-        return int(np.asarray(picture)[0, 0])
+    with Image.open(path) as image:
+        assert image.mode == "L"
+        return int(np.asarray(image)[0, 0])
 
 
 def forbid_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if it were not installed."""
+    """Make `import wandb` fail."""
     real = builtins.__import__
 
     def without_wandb(name: str, *rest: Any, **named: Any) -> Any:
@@ -203,11 +201,11 @@ def records_of(path: Path) -> list[Any]:
     import wandb
     from wandb.proto import wandb_internal_pb2
 
-    wandb.teardown()  # its service closes the file a moment after the run is finished; this waits until it has ended
-    content, at, records = path.read_bytes(), 7, []
-    assert len(content) < 32768, "a longer file breaks records at its blocks"
-    while at < len(content):
-        _, length, _ = struct.unpack_from("<IHB", content, at)
-        records.append(wandb_internal_pb2.Record.FromString(content[at + 7 : at + 7 + length]))
-        at += 7 + length
+    wandb.teardown()  # waits for wandb's service, which closes the file only after the run has finished
+    content, offset, records = path.read_bytes(), 7, []
+    assert len(content) < 32768, "records of a longer file are split at block boundaries"
+    while offset < len(content):
+        _, length, _ = struct.unpack_from("<IHB", content, offset)
+        records.append(wandb_internal_pb2.Record.FromString(content[offset + 7 : offset + 7 + length]))
+        offset += 7 + length
     return records
