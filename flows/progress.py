@@ -21,8 +21,6 @@ Logger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 LINES_PER_SECOND = 20
 """More would be unreadable, and the server stores every line. The log file has all of them."""
 
-PROGRESS_VARIABLE = "BOXLINE_PROGRESS"
-
 ARTIFACT_DELAY_SECONDS = 10
 """Stages that end earlier get no progress artifact."""
 

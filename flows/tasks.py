@@ -18,9 +18,10 @@ from flows.failures import RETRY_LIMITS, TRAINING_RETRY_LIMITS, Failure, Failure
 from flows.graph import missing_outputs
 from flows.overrides import halved_batch_override
 from flows.processes import CommandResult, CommandRunner
-from flows.progress import PROGRESS_VARIABLE, ProgressArtifact, RateLimitedLog, best_effort
+from flows.progress import ProgressArtifact, RateLimitedLog, best_effort
 from flows.runs import restore_lockfile
 from flows.workspace import LeaseOwner, Workspace
+from pipeline.core.progress import PROGRESS_VARIABLE
 from pipeline.core.recorded_runs import RUNS_BRANCH
 
 TRAINING = "train"

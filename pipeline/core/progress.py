@@ -1,6 +1,6 @@
 """Progress of long work: a bar on a terminal, and a file for other processes.
 
-Bars are silent in logs and CI. The environment variable BOXLINE_PROGRESS names the file; flows set it for each stage.
+Bars are silent in logs and CI.
 """
 
 import contextlib
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+PROGRESS_VARIABLE = "BOXLINE_PROGRESS"
+"""The environment variable that names the file; flows set it for each stage."""
 
 WRITE_INTERVAL_SECONDS = 1
 """Least time between two writes of the file."""
@@ -49,11 +52,11 @@ def byte_bar(description: str, total_bytes: int, done_bytes: int = 0) -> Bar:
 
 
 def write_progress(description: str, done: float, total: float) -> None:
-    """Write the progress file atomically, if BOXLINE_PROGRESS names one. Safe to call from any thread.
+    """Write the progress file atomically, if PROGRESS_VARIABLE names one. Safe to call from any thread.
 
     Errors are ignored: the work itself matters more than its progress.
     """
-    name = os.environ.get("BOXLINE_PROGRESS")
+    name = os.environ.get(PROGRESS_VARIABLE)
     if not name:
         return
     partial = Path(f"{name}.{os.getpid()}.{threading.get_ident()}.partial")
