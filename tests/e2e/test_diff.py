@@ -114,7 +114,8 @@ def expected(project: Path) -> list[str]:
         "coco",
         "        before  after  added  removed",
         "images      48     47      0        1",
-        f"boxes      {boxes}    {boxes - gone}      0        {gone}  2 changed: 1 moved (IoU 0.80 to 0.80), 1 other class",
+        f"boxes      {boxes}    {boxes - gone}      0        {gone}  2 changed: 1 moved (IoU 0.80 to 0.80), "
+        "1 other class",
     ]
 
 
