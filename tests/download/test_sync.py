@@ -412,7 +412,7 @@ def test_folder_renamed_by_killed_process_is_restored(sync: Sync) -> None:
     server = FaultyServer(FILES)
     with server.running() as address:
         sync(address)
-        Path("out").rename(".out.former")
+        Path("out").rename(".out.previous")
         server.default_fault = Fault(status=404, body=b"")
         server.head_fault = Fault(status=404)
         failure(sync, address)
