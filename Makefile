@@ -36,7 +36,7 @@ coverage: environment programs ## Run `make test` with a coverage report
 	@$(PYTEST) -m "not stress" --cov --cov-report=term-missing:skip-covered
 
 docs: environment ## Build the documentation site into site/, with API pages and checked links
-	@$(VENV)/python -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/python -m mkdocs build --strict --quiet
 
 server: environment ## Start a Prefect server and a worker for the deployments of prefect.yaml
 	@$(VENV)/python -m flows.server
@@ -47,7 +47,8 @@ bench: environment ## Run all benchmarks; takes hours
 	@$(VENV)/python -m benchmarks.ablations
 	@$(VENV)/python -m benchmarks.misalignment
 
-# The lock lists every package with its hash, so pip resolves nothing. The stamp in .venv holds the lock and the version
+# The lock lists every package with its hash, so pip resolves nothing. Bytecode is compiled by all cores afterwards, since
+# pip would use one; templates inside packages that are no valid Python do not matter. The stamp in .venv holds the lock and the version
 # of Python: file times change with every checkout, and a switch between the CPU and GPU lock must be noticed.
 environment:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
@@ -57,8 +58,9 @@ environment:
 		echo "Creating .venv from $(LOCK); this takes a few minutes, once."; \
 		rm -rf .venv && \
 		$(PYTHON) -m venv .venv && \
-		$(VENV)/python -m pip install --quiet --quiet --compile --no-deps --require-hashes \
+		$(VENV)/python -m pip install --quiet --quiet --no-compile --no-deps --require-hashes \
 			--disable-pip-version-check --requirement $(LOCK) && \
+		{ $(VENV)/python -m compileall -q -q -j 0 .venv/lib || true; } && \
 		$(VENV)/python -m pip install --quiet --quiet --no-deps --no-build-isolation --no-index \
 			--disable-pip-version-check --editable . && \
 		echo "$$stamp" > .venv/installed; }
