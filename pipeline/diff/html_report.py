@@ -16,9 +16,10 @@ from pipeline.html.page_template import write_html_page
 TEMPLATE = Path(__file__).with_suffix(".html")
 
 KINDS = {
-    **{f"image {kind}": words for kind, words in {"added": "added", "removed": "removed", **IMAGE_KINDS}.items()},
-    **{f"box {kind}": words for kind, words in {"added": "added", "removed": "removed", **BOX_KINDS}.items()},
+    **{f"image {kind}": text for kind, text in {"added": "added", "removed": "removed", **IMAGE_KINDS}.items()},
+    **{f"box {kind}": text for kind, text in {"added": "added", "removed": "removed", **BOX_KINDS}.items()},
 }
+"""Display names of the kinds of change."""
 
 
 def write_diff_page(
@@ -56,8 +57,8 @@ def section(name: str, difference: Difference, previews: Sequence[Preview]) -> d
         "counts_before": difference.counts.before.tolist(),
         "counts_after": difference.counts.after.tolist(),
         "kinds": [
-            {"key": key, "words": words, "images": int(kinds[key].sum())}
-            for key, words in KINDS.items()
+            {"key": key, "name": text, "images": int(kinds[key].sum())}
+            for key, text in KINDS.items()
             if kinds[key].any()
         ],
         "images_changed": int(np.any(list(kinds.values()), axis=0).sum()),

@@ -9,6 +9,7 @@ from pipeline.validation import box_checks as boxes
 from pipeline.validation import dataset_checks as datasets
 from pipeline.validation import drift_checks as drift
 from pipeline.validation import image_checks as images
+from pipeline.validation.base import BoxCheck, DatasetCheck, DriftCheck, ImageCheck
 
 
 class Checks(Config):
@@ -54,6 +55,22 @@ class Checks(Config):
     drift_of_image_count: drift.DriftOfImageCount
     drift_of_box_count: drift.DriftOfBoxCount
     drift_of_images_without_boxes: drift.DriftOfImagesWithoutBoxes
+
+    def of_images(self) -> dict[str, ImageCheck]:
+        """The checks of images by name."""
+        return {name: check for name, check in self if isinstance(check, ImageCheck)}
+
+    def of_boxes(self) -> dict[str, BoxCheck]:
+        """The checks of boxes by name."""
+        return {name: check for name, check in self if isinstance(check, BoxCheck)}
+
+    def of_dataset(self) -> dict[str, DatasetCheck]:
+        """The checks of the whole dataset by name."""
+        return {name: check for name, check in self if isinstance(check, DatasetCheck)}
+
+    def of_drift(self) -> dict[str, DriftCheck]:
+        """The checks against an earlier version by name."""
+        return {name: check for name, check in self if isinstance(check, DriftCheck)}
 
 
 class ValidateConfig(Config):

@@ -1,7 +1,6 @@
 """Runs all checks of a dataset."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,13 +10,10 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_percent
 from pipeline.datasets.annotations import Tables
 from pipeline.validation.base import (
-    BoxCheck,
     Check,
     CheckResult,
-    DatasetCheck,
     DriftCheck,
     Findings,
-    ImageCheck,
     Status,
 )
 from pipeline.validation.box_checks import ImageQuarantined
@@ -92,21 +88,19 @@ def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: 
         checks: all checks, with the dataset's own thresholds.
 
     """
-    images = apply_row_checks(
-        "images", images_with_files(tables.images, files), schema.IMAGES, checks_of_type(checks, ImageCheck)
-    )
+    images = apply_row_checks("images", images_with_files(tables.images, files), schema.IMAGES, checks.of_images())
     accepted_images = images.accepted.select(schema.IMAGES.names)
     boxes = apply_row_checks(
         "boxes",
         boxes_with_images(tables, accepted_images),
         schema.BOXES,
-        {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **checks_of_type(checks, BoxCheck)},
+        {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **checks.of_boxes()},
     )
     accepted = Tables(accepted_images, boxes.accepted.select(schema.BOXES.names), tables.categories)
     statistics = DatasetStatistics.of(accepted)
     dataset_results = [
         _dataset_result(name, check, check.measure(statistics) if check.severity != "off" else None)
-        for name, check in checks_of_type(checks, DatasetCheck).items()
+        for name, check in checks.of_dataset().items()
     ]
     return ValidationResult(
         accepted=accepted,
@@ -131,7 +125,7 @@ def run_drift_checks(
         now: statistics of the current version.
 
     """
-    drift_checks = checks_of_type(checks, DriftCheck).items()
+    drift_checks = checks.of_drift().items()
     if isinstance(before, DatasetStatistics):
         return [
             _dataset_result(name, check, check.measure(before, now) if check.severity != "off" else None)
@@ -140,14 +134,6 @@ def run_drift_checks(
     return [
         _not_run(name, check, str(before), is_error=isinstance(before, BoxlineError)) for name, check in drift_checks
     ]
-
-
-CheckT = TypeVar("CheckT", bound=Check)
-
-
-def checks_of_type(checks: Checks, check_type: type[CheckT]) -> dict[str, CheckT]:
-    """The checks that are instances of `check_type`, by name, in the order of `Checks`."""
-    return {name: check for name, check in checks if isinstance(check, check_type)}
 
 
 def _dataset_result(name: str, check: Check, findings: Findings | None) -> CheckResult:

@@ -1,4 +1,4 @@
-"""Every file of ../shared/data/broken, and what becomes of it: one sentence, or quarantine with a reason, or nothing.
+"""Every file of ../shared/data/broken is read, is quarantined with a reason, or fails with one message.
 
 Each goes through the stages `tables`, `inspect` and `validate` as a part of a download that is otherwise in order.
 """
@@ -31,14 +31,14 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Kept:
-    """How many images and boxes of the split went on, and what was refused: table, id and reason.
+    """The number of accepted images and boxes of the split, and the rejected rows: table, id and reason.
 
     Without any box, `validate` fails.
     """
 
     images: int
     boxes: int
-    refused: tuple[tuple[str, int, str], ...] = ()
+    rejected: tuple[tuple[str, int, str], ...] = ()
 
 
 ANNOTATIONS = "data/coco/download/annotations/annotations_trainval2017.zip"
@@ -60,12 +60,12 @@ def no_archive(reason: str) -> str:
 
 
 OTHER, OTHER_ID = "other.png", 999_999
-"""The only image of the other split, in which everything is in order."""
+"""The only image of the other split, which is valid."""
 
 FIRST_IMAGE, FIRST_BOX = 403385, 1131709
 
 
-def all_refused(reason: str) -> tuple[tuple[str, int, str], ...]:
+def all_rejected(reason: str) -> tuple[tuple[str, int, str], ...]:
     images = (FIRST_IMAGE, 331352, 165518)
     boxes = (FIRST_BOX, 1096418, 1982048, 1096069, 209396, 148103)
     return (*(("images", i, reason) for i in images), *(("boxes", b, "image_quarantined") for b in boxes))
@@ -102,7 +102,7 @@ COCO = {
     "duplicate_image_ids.json": Kept(
         2, 4, (("images", FIRST_IMAGE, "image_id_duplicated"),) * 2 + BOXES_OF_FIRST_IMAGE
     ),
-    "wrong_image_size.json": Kept(0, 0, all_refused("image_size_differs")),
+    "wrong_image_size.json": Kept(0, 0, all_rejected("image_size_differs")),
     "missing_image_file.json": MISSING,
     "path_traversal_file_name.json": MISSING,
 }
@@ -140,12 +140,12 @@ ARCHIVES = {
     ),
     "really_html.zip": no_archive("File is not a zip file"),
     "zero_bytes.zip": no_archive("File is not a zip file"),
-    "no_members.zip": Kept(0, 0, all_refused("image_file_missing")),
+    "no_members.zip": Kept(0, 0, all_rejected("image_file_missing")),
     "path_traversal.zip": f"{IMAGES}: member '../evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
     "absolute_path.zip": f"{IMAGES}: member '/tmp/evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
     "symlink_member.zip": f"{IMAGES}: member 'val2017/link.jpg' is a link. {PUBLISHER}",
-    "zip_bomb.zip": f"{IMAGES}: member 'val2017/zeros.bin' declares 209715200 bytes in 203842, as only a zip bomb does. "
-    f"{PUBLISHER}",
+    "zip_bomb.zip": f"{IMAGES}: member 'val2017/zeros.bin' declares 209715200 bytes in 203842, "
+    f"as only a zip bomb does. {PUBLISHER}",
 }
 
 FRACTION = "expected a fraction of the image."
@@ -197,7 +197,7 @@ def lay_out_coco(path: Path, download: Path) -> None:
 
 
 def lay_out_photograph(path: Path, download: Path) -> None:
-    """One image of one box, of the size that its header tells where it tells any."""
+    """One image with one box, with the size in the header of the file if there is one."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -268,7 +268,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("layout", "name", "expected"), TABLE, ids=[name for _, name, _ in TABLE])
-def test_what_becomes_of_it(project: Path, layout: str, name: str, expected: Kept | str) -> None:
+def test_broken_file_fails_or_is_quarantined_as_expected(
+    project: Path, layout: str, name: str, expected: Kept | str
+) -> None:
     dataset, lay_out = LAYOUTS[layout]
     lay_out(BROKEN / name, project / "data" / dataset / "download")
     assert run_stages(Path("data", dataset)) == expected
@@ -288,17 +290,17 @@ def run_stages(folder: Path) -> Kept | str:
     except BoxlineError as error:
         failure = str(error)
     tables = {path.stem: pq.read_table(path) for path in (folder / "validate").iterdir()}
-    refused = tuple((row["table"], row["row_id"], row["reason"]) for row in tables["quarantine"].to_pylist())
+    rejected = tuple((row["table"], row["row_id"], row["reason"]) for row in tables["quarantine"].to_pylist())
     if failure:
         assert failure.startswith(f"{folder.name} fails validation: no boxes passed the checks. ")
         assert list(tables) == ["quarantine"]
-        return Kept(0, 0, refused)
+        return Kept(0, 0, rejected)
     images = tables["images"].filter(pc.not_equal(tables["images"]["file_name"], OTHER))
     boxes = pc.is_in(tables["boxes"]["image_id"], value_set=images["image_id"].combine_chunks())
-    return Kept(images.num_rows, pc.sum(boxes).as_py(), refused)
+    return Kept(images.num_rows, pc.sum(boxes).as_py(), rejected)
 
 
-def test_no_file_was_forgotten() -> None:
+def test_every_broken_file_is_tested() -> None:
     tested = {(BROKEN / name).resolve() for _, name, _ in TABLE}
     there = {path for path in BROKEN.resolve().rglob("*.*") if path.is_file() and path.name != "README.md"}
     assert there - tested == set()

@@ -29,7 +29,7 @@ def instances(folder: Path, split: str) -> dict[str, Any]:
         return json.loads(archive.read(f"annotations/instances_{split}2017.json"))
 
 
-def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+def test_sample_is_reproducible(sample_folder: Path, tmp_path: Path) -> None:
     CocoSampleWriter().write(tmp_path, SampleConfig(seed=SEED, train_images=120, val_images=30))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.zip"))
     assert [str(path) for path in files] == [
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path)
         assert (tmp_path / path).read_bytes() == (sample_folder / path).read_bytes()
 
 
-def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> None:
+def test_sample_has_the_properties_of_the_published_dataset(sample_folder: Path) -> None:
     content = instances(sample_folder, "train")
     boxes = content["annotations"]
     objects_per_image = {image["id"]: 0 for image in content["images"]}
@@ -55,7 +55,7 @@ def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> N
     assert len({(image["width"], image["height"]) for image in content["images"]}) > 100
 
 
-def test_every_box_is_the_extent_of_its_outline(sample_folder: Path) -> None:
+def test_box_is_bounding_box_of_its_outline(sample_folder: Path) -> None:
     content = instances(sample_folder, "train")
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     for box in content["annotations"]:
@@ -70,11 +70,11 @@ def test_every_box_is_the_extent_of_its_outline(sample_folder: Path) -> None:
         else:
             corners = np.array(box["segmentation"][0]).reshape(-1, 2)
             low, high = corners.min(axis=0), np.minimum(corners.max(axis=0) + 1, [width, height])
-            # The outline's own pixels are painted, so the box ends one pixel behind its last corner.
+            # The pixels of the outline are painted, so the box ends one pixel after its last corner.
             assert [*low, *(high - low)] == box["bbox"]
 
 
-def test_objects_stand_out_from_the_ground(sample_folder: Path) -> None:
+def test_objects_differ_from_background(sample_folder: Path) -> None:
     """The pixels at the middle of a square differ from those just outside its box."""
     content = instances(sample_folder, "train")
     names = {image["id"]: image["file_name"] for image in content["images"]}
@@ -91,7 +91,7 @@ def test_objects_stand_out_from_the_ground(sample_folder: Path) -> None:
     assert np.median(differences) > 60
 
 
-def test_tables_hold_what_the_json_says(sample_folder: Path) -> None:
+def test_tables_agree_with_json(sample_folder: Path) -> None:
     tables = CocoReader().read(sample_folder)
     content = {split: instances(sample_folder, split) for split in ("train", "val")}
     images = [(image, split) for split in content for image in content[split]["images"]]
@@ -122,7 +122,7 @@ def test_tables_hold_what_the_json_says(sample_folder: Path) -> None:
 
 
 def failure(folder: Path, change: Any) -> str:
-    """What the reader says of a valid file after `change` was applied to its JSON text."""
+    """The error message for a valid file after `change` was applied to its JSON text."""
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12.0, "iscrowd": 0}
     content = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 10, "height": 10}],
@@ -167,7 +167,7 @@ END = "Correct the file, or download the archive again."
         ),
     ],
 )
-def test_a_file_that_is_no_instances_file(tmp_path: Path, change: Any, reason: str) -> None:
+def test_invalid_instances_file_is_an_error(tmp_path: Path, change: Any, reason: str) -> None:
     assert failure(tmp_path, change) == f"{START} is not a COCO instances file: {reason}. {END}"
 
 
@@ -190,7 +190,7 @@ def write_splits(
     write_archive(folder / "annotations" / "annotations_trainval2017.zip", members)
 
 
-def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
+def test_split_without_images_is_an_error(tmp_path: Path) -> None:
     write_splits(tmp_path, [{"id": 1, "name": "cat"}], [{"id": 1, "name": "cat"}], val_images=[])
     with pytest.raises(BoxlineError) as raised:
         CocoReader().read(tmp_path)
@@ -208,24 +208,24 @@ def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
             [{"id": 1, "name": "dog"}],
             "annotations/annotations_trainval2017.zip: annotations/instances_train2017.json and "
             "annotations/instances_val2017.json list different categories. Both splits need the same list.",
-            id="another list in each split",
+            id="different list in each split",
         ),
         pytest.param(
             [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}],
             [{"id": 3, "name": "cat"}, {"id": 3, "name": "dog"}],
             "annotations/annotations_trainval2017.zip: annotations/instances_train2017.json lists category id 3 "
             "more than once.",
-            id="one id twice",
+            id="repeated id",
         ),
         pytest.param(
             [{"id": 0, "name": "cat"}],
             [{"id": 0, "name": "cat"}],
             f"{START} is not a COCO instances file: Expected `int` >= 1 - at `$.categories[0].id`. {END}",
-            id="id 0 means nothing",
+            id="id 0",
         ),
     ],
 )
-def test_categories_that_cannot_be_told_apart(
+def test_ambiguous_categories_are_an_error(
     tmp_path: Path, train: list[dict[str, Any]], val: list[dict[str, Any]], expected: str
 ) -> None:
     write_splits(tmp_path, train, val)
@@ -234,12 +234,12 @@ def test_categories_that_cannot_be_told_apart(
     assert str(raised.value).replace(f"{tmp_path}/", "") == expected
 
 
-def test_literal_nan_is_not_json(tmp_path: Path) -> None:
+def test_literal_nan_is_an_error(tmp_path: Path) -> None:
     message = failure(tmp_path, lambda text: text.replace("[1, 2, 3, 4]", "[1, NaN, 3, 4]"))
     assert message.startswith(f"{START} is not a COCO instances file: JSON is malformed: invalid character")
 
 
-def test_a_split_that_is_missing_from_the_archive(tmp_path: Path) -> None:
+def test_missing_split_is_an_error(tmp_path: Path) -> None:
     assert failure(tmp_path, lambda text: text) == (
         "annotations/annotations_trainval2017.zip: member annotations/instances_val2017.json not found."
     )

@@ -1,4 +1,4 @@
-"""Readers over damaged files: tables that keep their schema, or one sentence. Never a crash, never half a table."""
+"""Readers of corrupt files return tables that match the schema, or raise BoxlineError with one sentence."""
 
 import io
 import shutil
@@ -33,8 +33,8 @@ SAMPLES = {
 
 edits = st.lists(
     st.tuples(
-        st.floats(0, 1),  # where
-        st.integers(0, 3),  # how many bytes go
+        st.floats(0, 1),  # position
+        st.integers(0, 3),  # number of removed bytes
         st.binary(max_size=3) | st.sampled_from([b"\x00", b",", b"\n", b'"', b"-1", b"1e999", b"nan", b"\xff", b"../"]),
     ),
     min_size=1,
@@ -58,22 +58,22 @@ def sample(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
         yield request.param, Path(folder)
 
 
-def read_or_refuse(name: str, folder: Path) -> None:
+def read_or_fail(name: str, folder: Path) -> None:
     try:
         tables = get_dataset(name).table_reader().read(folder)
     except BoxlineError as error:
-        refusal = str(error)
+        message = str(error)
     else:
         tables.write(folder / "tables")
         assert Tables.read(folder / "tables").boxes.equals(tables.boxes)
         return
-    assert str(folder) in refusal  # which file
-    assert "\n" not in refusal
+    assert str(folder) in message  # names the file
+    assert "\n" not in message
 
 
 @settings(max_examples=60)
 @given(st.data())
-def test_annotations(sample: tuple[str, Path], data: st.DataObject) -> None:
+def test_damaged_annotations_are_read_or_faild(sample: tuple[str, Path], data: st.DataObject) -> None:
     name, folder = sample
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(folder, Path(temporary) / "copy"))
@@ -88,24 +88,24 @@ def test_annotations(sample: tuple[str, Path], data: st.DataObject) -> None:
             chosen = data.draw(st.sampled_from([member for member in members if not member.endswith(".jpg")]))
             members[chosen] = damaged(members[chosen], data.draw(edits))
             write_archive(path, members.items())
-        read_or_refuse(name, copy)
+        read_or_fail(name, copy)
 
 
 @settings(max_examples=60)
 @given(st.data())
-def test_archives(sample: tuple[str, Path], data: st.DataObject) -> None:
+def test_damaged_archives_are_read_or_faild(sample: tuple[str, Path], data: st.DataObject) -> None:
     name, folder = sample
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(folder, Path(temporary) / "copy"))
         path = data.draw(st.sampled_from(sorted(copy.rglob("*.zip"))))
         content = path.read_bytes()
-        # The table of contents is at the end; half of the changes hit it.
+        # The central directory is at the end; half of the changes are in it.
         changes = [
             (1 - (1 - place) / 20 if data.draw(st.booleans()) else place, gone, put)
             for place, gone, put in data.draw(edits)
         ]
         path.write_bytes(damaged(content, changes))
-        read_or_refuse(name, copy)
+        read_or_fail(name, copy)
 
 
 def encoded(kind: str) -> bytes:
@@ -118,8 +118,8 @@ def encoded(kind: str) -> bytes:
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @settings(max_examples=150)
 @given(st.sampled_from(["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP"]), edits)
-def test_images(kind: str, changes: list[tuple[float, int, bytes]]) -> None:
-    """Whatever the bytes are: facts with a thumbnail, or a problem in words."""
+def test_damaged_images_have_a_thumbnail_or_a_problem(kind: str, changes: list[tuple[float, int, bytes]]) -> None:
+    """Any bytes give a row with a thumbnail or a problem."""
     rows = pa.Table.from_pylist([{**image(7), "member": "a"}], schema.IMAGES)
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(1) as executor:
         write_archive(Path(temporary) / "zips" / "val2017.zip", [("a", damaged(encoded(kind), changes))])

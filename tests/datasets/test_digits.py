@@ -22,7 +22,7 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+def test_sample_is_reproducible(sample_folder: Path, tmp_path: Path) -> None:
     DigitsSampleWriter().write(tmp_path, SampleConfig(seed=SEED, train_images=200, test_images=40))
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.*"))
     assert [str(path) for path in files] == [
@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_bytes(sample_folder: Path, tmp_path: Path)
         assert (tmp_path / path).read_bytes() == (sample_folder / path).read_bytes()
 
 
-def test_every_lit_pixel_lies_in_the_box(sample_folder: Path) -> None:
+def test_every_bright_pixel_is_inside_the_box(sample_folder: Path) -> None:
     tables = DigitsReader().read(sample_folder)
     boxes = tables.boxes.to_pylist()
     with zipfile.ZipFile(sample_folder / ARCHIVE) as archive:
@@ -49,14 +49,14 @@ def test_every_lit_pixel_lies_in_the_box(sample_folder: Path) -> None:
             assert box["y"] - 1e-6 <= rows.min() <= rows.max() < box["y"] + 28 + 1e-6
 
 
-def test_all_digits_occur_and_no_two_images_are_alike(sample_folder: Path) -> None:
+def test_all_digits_occur_and_all_images_differ(sample_folder: Path) -> None:
     tables = DigitsReader().read(sample_folder)
     assert set(tables.boxes["category_id"].to_pylist()) == set(range(1, 11))
     with zipfile.ZipFile(sample_folder / ARCHIVE) as archive:
         assert len({archive.read(name) for name in archive.namelist()}) == 200
 
 
-def test_tables_follow_the_csv(sample_folder: Path) -> None:
+def test_tables_agree_with_csv(sample_folder: Path) -> None:
     tables = DigitsReader().read(sample_folder)
     lines = (sample_folder / "MNIST" / "test_data.csv").read_text().splitlines()
     file_name, digit, *corners = lines[3].split(",")
@@ -64,7 +64,7 @@ def test_tables_follow_the_csv(sample_folder: Path) -> None:
     image, box = tables.images.to_pylist()[203], tables.boxes.to_pylist()[203]
     assert (image["image_id"], image["split"], image["file_name"]) == (204, "test", file_name)
     assert image["member"] == f"MNIST_Converted_Testing/{file_name}"
-    # digit 0 is category 1, because COCO tools take 0 for "no match"
+    # digit 0 is category 1, because 0 means "no match" in COCO tools
     assert (box["box_id"], box["image_id"], box["category_id"]) == (204, 204, int(digit) + 1)
     assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx(
         [100 * xmin, 100 * ymin, 100 * (xmax - xmin), 100 * (ymax - ymin)]
@@ -98,7 +98,7 @@ GOOD = b"a.png,4,0.2,0.5,0.48,0.81\n"
 CSV = "MNIST/training_data.csv"
 
 
-def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+def test_boxes_scale_with_width_and_height_and_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     write_digits(tmp_path, b"\xef\xbb\xbf" + GOOD)
     box, _ = DigitsReader().read(tmp_path).boxes.to_pylist()
     assert [box[name] for name in ("x", "y", "width", "height")] == pytest.approx([20, 25, 28, 15.5])
@@ -136,28 +136,28 @@ def test_width_and_height_scale_each_axis_and_a_byte_order_mark_is_skipped(tmp_p
         pytest.param(
             b"a.png,4,0.2,0.5,0.48,0.81\na.png,4,0.2,0.5,0.48,\xe9\n",
             rf"{CSV}, line 2, column ymax: received the bytes b'\xe9', which are not UTF-8. Save the file as UTF-8.",
-            id="latin",
+            id="not UTF-8",
         ),
         pytest.param(b"\n", f"{CSV} has no rows, expected at least one box.", id="no rows"),
         pytest.param(
             b"b.png,4,0.2,0.5,0.48,0.81\n",
             f"{CSV}, line 1, column file name: received 'b.png', expected an image in {ARCHIVE}.",
-            id="image not there",
+            id="missing image",
         ),
     ],
 )
-def test_a_bad_row_is_named_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
+def test_invalid_row_is_reported_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
     assert failure(tmp_path, csv) == expected
 
 
-def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
-    """`inspect` says what is wrong with it, `validate` refuses it; the others stay."""
+def test_unreadable_image_has_size_zero(tmp_path: Path) -> None:
+    """`inspect` finds the reason, and `validate` quarantines the image."""
     write_digits(tmp_path, GOOD, b"<html>")
     [image, *_] = DigitsReader().read(tmp_path).images.to_pylist()
     assert (image["file_name"], image["width"], image["height"]) == ("a.png", 0, 0)
 
 
-def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
+def test_split_without_rows_is_an_error(tmp_path: Path) -> None:
     write_digits(tmp_path, GOOD)
     test = tmp_path / "MNIST" / "test_data.csv"
     test.write_bytes(b"")
@@ -166,7 +166,7 @@ def test_a_split_without_rows_is_refused(tmp_path: Path) -> None:
     assert str(raised.value) == f"{test} has no rows, expected at least one box."
 
 
-def test_a_missing_label_file(sample_folder: Path, tmp_path: Path) -> None:
+def test_missing_label_file_is_an_error(sample_folder: Path, tmp_path: Path) -> None:
     write_digits(tmp_path, GOOD)
     (tmp_path / CSV).unlink()
     with pytest.raises(BoxlineError) as raised:

@@ -28,7 +28,7 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @given(st.integers(0, 2**32), st.integers(0, 20), st.integers(3, 60))
 @example(0, 500, 3)
 @example(0, 500, 4)
-def test_boxes_keep_off_the_outermost_pixels_and_are_painted_exactly(seed: int, count: int, image_size: int) -> None:
+def test_boxes_leave_outermost_pixels_black_and_are_painted_exactly(seed: int, count: int, image_size: int) -> None:
     boxes_xywh = draw_boxes(np.random.default_rng(seed), count, image_size)
     images = paint_boxes(boxes_xywh, image_size)
     assert images.shape == (count, image_size, image_size, 1)
@@ -41,8 +41,8 @@ def test_boxes_keep_off_the_outermost_pixels_and_are_painted_exactly(seed: int, 
         np.testing.assert_array_equal(image, expected)
 
 
-def test_every_place_and_size_that_fits_is_drawn_alike() -> None:
-    """At 5 pixels, along one axis: start 1, 2 or 3, then up to 3, 2 or 1 pixels."""
+def test_positions_and_sizes_are_uniform() -> None:
+    """In 5 pixels, along one axis: a start of 1, 2 or 3, and up to 3, 2 or 1 pixels."""
     boxes_xywh = draw_boxes(np.random.default_rng(7), 36_000, 5)
     for axis in (0, 1):
         drawn, counts = np.unique(boxes_xywh[:, [axis, axis + 2]], axis=0, return_counts=True)
@@ -50,13 +50,13 @@ def test_every_place_and_size_that_fits_is_drawn_alike() -> None:
         np.testing.assert_allclose(counts, [4000, 4000, 4000, 6000, 6000, 12_000], rtol=0.06)
 
 
-def test_boxes_are_drawn_the_same_in_one_go_and_in_pieces() -> None:
+def test_boxes_do_not_depend_on_number_of_calls() -> None:
     whole = draw_boxes(np.random.default_rng(5), 9, 224)
     random = np.random.default_rng(5)
     np.testing.assert_array_equal(whole, np.concatenate([draw_boxes(random, count, 224) for count in (2, 0, 7)]))
 
 
-def test_the_published_figures_come_out() -> None:
+def test_published_figures_are_reproduced() -> None:
     boxes_xywh = draw_boxes(np.random.default_rng(2017), 400_000, 224)
     targets = 1 / (1 + np.exp(-(boxes_xywh / 112 - 1)))
     entropy = -(targets * np.log(targets) + (1 - targets) * np.log1p(-targets)).mean()
@@ -66,7 +66,7 @@ def test_the_published_figures_come_out() -> None:
     assert paired_iou(boxes_xyxy, median).mean() == pytest.approx(0.068, abs=5e-4)
 
 
-def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+def test_sample_is_reproducible(sample_folder: Path, tmp_path: Path) -> None:
     RectanglesSampleWriter().write(tmp_path, SAMPLE)
     names = ["train.csv", "train.zip", "val.csv", "val.zip"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
@@ -74,17 +74,17 @@ def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Pa
         assert (tmp_path / name).read_bytes() == (sample_folder / name).read_bytes()
 
 
-def test_more_images_change_neither_the_first_ones_nor_the_other_split(sample_folder: Path, tmp_path: Path) -> None:
+def test_more_images_change_neither_first_images_nor_other_split(sample_folder: Path, tmp_path: Path) -> None:
     RectanglesSampleWriter().write(tmp_path, SampleConfig(seed=11, train_images=60, val_images=7, image_size=50))
     assert (tmp_path / "train.csv").read_bytes().startswith((sample_folder / "train.csv").read_bytes())
     assert (tmp_path / "val.zip").read_bytes() == (sample_folder / "val.zip").read_bytes()
 
 
-def test_images_are_as_large_as_the_published_ones_unless_told() -> None:
+def test_default_image_size_is_the_published_one() -> None:
     assert SampleConfig(seed=1, train_images=1, val_images=1).image_size == 224
 
 
-def test_tables_hold_what_is_painted(sample_folder: Path) -> None:
+def test_tables_agree_with_pixels(sample_folder: Path) -> None:
     tables = RectanglesReader().read(sample_folder)
     images, boxes = tables.images.to_pylist(), tables.boxes.to_pylist()
     assert [(split, len(tables.split(split).images)) for split in ("train", "val")] == [("train", 40), ("val", 7)]
@@ -122,7 +122,7 @@ def write_rectangles(folder: Path, csv: bytes, image: bytes | None = None) -> No
         (folder / f"{split}.csv").write_bytes(csv if split == "val" else HEADER + GOOD)
 
 
-def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
     write_rectangles(tmp_path, b"width,left,height,file_name,top\r\n20,5,2,a.png,3\r\n")
     train, val = RectanglesReader().read(tmp_path).boxes.to_pylist()
     assert [val[name] for name in ("x", "y", "width", "height")] == [5, 3, 20, 2]
@@ -154,7 +154,7 @@ def failure(folder: Path, csv: bytes) -> str:
         pytest.param(
             HEADER + GOOD + b"a.png,3,5,2.5,20\n",
             "val.csv, line 3, column height: received '2.5', expected a whole number of pixels.",
-            id="half a pixel",
+            id="fraction of a pixel",
         ),
         pytest.param(
             HEADER + GOOD + b"a.png,3,5,2\n",
@@ -165,16 +165,16 @@ def failure(folder: Path, csv: bytes) -> str:
             HEADER + b"../../etc/a.png,3,5,2,20\n",
             "val.csv, line 2, column file_name: received '../../etc/a.png', "
             "expected an image in the folder val of val.zip.",
-            id="image not there",
+            id="missing image",
         ),
     ],
 )
-def test_a_bad_row_is_named_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
+def test_invalid_row_is_reported_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
     assert failure(tmp_path, csv) == expected
 
 
-def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
-    """`inspect` says what is wrong with it, `validate` refuses it; the others stay."""
+def test_unreadable_image_has_size_zero(tmp_path: Path) -> None:
+    """`inspect` finds the reason, and `validate` quarantines the image."""
     write_rectangles(tmp_path, HEADER + GOOD, b"<html>")
     [image, *_] = RectanglesReader().read(tmp_path).images.to_pylist()
     assert (image["file_name"], image["width"], image["height"]) == ("a.png", 0, 0)
@@ -193,7 +193,7 @@ systems: {{}}
 """
 
 
-def test_an_upstream_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upstream_of_unpublished_dataset_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.format(source="upstream"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BoxlineError) as raised:
@@ -206,7 +206,7 @@ def test_an_upstream_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("kind", ["sample", "folder"])
-def test_drawn_anew_or_copied_from_a_folder(
+def test_sample_and_mirror_give_the_same_download(
     sample_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     (tmp_path / "params.yaml").write_text(PARAMS.format(source="sample" if kind == "sample" else sample_folder))

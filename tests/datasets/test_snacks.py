@@ -54,7 +54,7 @@ ANNOTATIONS = {
 
 
 def write_snacks(folder: Path, prefix: str = "", **changes: bytes | None) -> None:
-    """`changes` replaces annotations by split; None leaves them out."""
+    """Write the archive. `changes` replaces the annotations of splits; None omits them."""
     annotations: dict[str, bytes | None] = dict(ANNOTATIONS)
     annotations |= {f"annotations-{split}.csv": content for split, content in changes.items()}
     members = {**IMAGES, **annotations, "__MACOSX/train/apple/x.jpg": b"", "train/apple/._b2.jpg": b"", "README": b""}
@@ -64,18 +64,18 @@ def write_snacks(folder: Path, prefix: str = "", **changes: bytes | None) -> Non
 
 
 @pytest.mark.parametrize("prefix", ["", "snacks/"])
-def test_tables_by_hand(tmp_path: Path, prefix: str) -> None:
+def test_tables_agree_with_hand_computed_rows(tmp_path: Path, prefix: str) -> None:
     write_snacks(tmp_path, prefix)
     tables = SnacksReader().read(tmp_path)
     assert [list(image.values()) for image in tables.images.to_pylist()] == [
-        # a9 has no row and is an image all the same
+        # a9 has no rows, but is an image
         [1, "train", "apple/a9.jpg", 100, 60, "snacks.zip", f"{prefix}train/apple/a9.jpg"],
         [2, "train", "apple/b2.jpg", 200, 50, "snacks.zip", f"{prefix}train/apple/b2.jpg"],
         [3, "train", "banana/a1.jpg", 30, 20, "snacks.zip", f"{prefix}train/banana/a1.jpg"],
         [4, "val", "apple/c3.jpg", 40, 80, "snacks.zip", f"{prefix}val/apple/c3.jpg"],
         [5, "test", "apple/c3.jpg", 10, 20, "snacks.zip", f"{prefix}test/apple/c3.jpg"],
     ]
-    # box, image, category, then x, y, width, height, area in pixels: both x of a row stand before both y
+    # box, image, category, then x, y, width, height, area in pixels; in the file, both x of a row come before both y
     assert [list(box.values()) for box in tables.boxes.to_pylist()] == [
         [1, 2, 2, 50, pytest.approx(5), 50, 25, 1250, False],
         [2, 3, 2, 0, 0, 30, 20, 600, False],
@@ -85,7 +85,7 @@ def test_tables_by_hand(tmp_path: Path, prefix: str) -> None:
     ]
 
 
-def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
     write_snacks(tmp_path)
     expected = SnacksReader().read(tmp_path)
     header = b"\xef\xbb\xbffolder,y_min,note,y_max,x_max,x_min,class_name,image_id\r\n"
@@ -93,7 +93,7 @@ def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
     assert SnacksReader().read(tmp_path) == expected
 
 
-def test_a_part_of_the_published_classes_keeps_their_ids(tmp_path: Path) -> None:
+def test_subset_of_published_classes_keeps_their_ids(tmp_path: Path) -> None:
     write_snacks(tmp_path)
     categories = SnacksReader().read(tmp_path).categories.to_pylist()
     assert [category["category_id"] for category in categories] == list(range(1, 21))
@@ -102,7 +102,7 @@ def test_a_part_of_the_published_classes_keeps_their_ids(tmp_path: Path) -> None
     assert categories[8] == {"category_id": 9, "class_index": 8, "name": "hot dog", "supercategory": "snack"}
 
 
-def test_other_folders_are_classes_of_their_own(tmp_path: Path) -> None:
+def test_unpublished_folders_become_classes(tmp_path: Path) -> None:
     write_archive(
         tmp_path / "snacks.zip",
         [
@@ -162,12 +162,12 @@ KNOWN = ", ".join(CLASSES)
         ),
     ],
 )
-def test_a_bad_row_is_named_with_member_line_and_column(tmp_path: Path, row: str, expected: str) -> None:
+def test_invalid_row_is_reported_with_member_line_and_column(tmp_path: Path, row: str, expected: str) -> None:
     write_snacks(tmp_path, val=f"{HEADER}{row}\n".encode())
     assert failure(tmp_path) == expected
 
 
-def test_a_class_that_no_training_image_is_filed_under(tmp_path: Path) -> None:
+def test_class_without_training_folder_is_an_error(tmp_path: Path) -> None:
     members = {**IMAGES, **ANNOTATIONS, "val/pizza/d4.jpg": jpeg(9, 9), "train/crêpe/e5.jpg": jpeg(9, 9)}
     members["annotations-val.csv"] += b"d4,0,1,0,1,pizza,pizza\n"
     write_archive(tmp_path / "snacks.zip", members.items())
@@ -176,7 +176,7 @@ def test_a_class_that_no_training_image_is_filed_under(tmp_path: Path) -> None:
     )
 
 
-def test_annotations_that_are_missing(tmp_path: Path) -> None:
+def test_missing_annotations_are_an_error(tmp_path: Path) -> None:
     write_snacks(tmp_path, train=None)
     assert failure(tmp_path) == (
         "snacks.zip: neither snacks/annotations-train.csv nor annotations-train.csv found. "
@@ -186,7 +186,7 @@ def test_annotations_that_are_missing(tmp_path: Path) -> None:
     assert failure(tmp_path) == "snacks.zip: member snacks/annotations-test.csv not found."
 
 
-def test_a_split_without_images(tmp_path: Path) -> None:
+def test_split_without_images_is_an_error(tmp_path: Path) -> None:
     members = {name: content for name, content in {**IMAGES, **ANNOTATIONS}.items() if not name.startswith("val/")}
     write_archive(tmp_path / "snacks.zip", members.items())
     assert failure(tmp_path) == (
@@ -194,8 +194,8 @@ def test_a_split_without_images(tmp_path: Path) -> None:
     )
 
 
-def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
-    """`inspect` says what is wrong with it, `validate` refuses it; the others stay."""
+def test_unreadable_image_has_size_zero(tmp_path: Path) -> None:
+    """`inspect` finds the reason, and `validate` quarantines the image."""
     write_archive(tmp_path / "snacks.zip", {**IMAGES, **ANNOTATIONS, "val/apple/c3.jpg": b"<html>"}.items())
     sizes = {
         (row["file_name"], row["width"], row["height"]) for row in SnacksReader().read(tmp_path).images.to_pylist()
@@ -209,25 +209,25 @@ def test_an_image_that_is_none_has_no_size(tmp_path: Path) -> None:
     [("1,0.5,0.25,0.75", "box_size_not_positive"), ("0.5,1.37,0.25,0.75", "box_outside_image")],
     ids=["swapped", "above one"],
 )
-def test_swapped_and_outside_corners_go_to_quarantine(tmp_path: Path, coordinates: str, reason: str) -> None:
-    """As the checks refuse such boxes of every dataset."""
+def test_swapped_and_outside_corners_are_quarantined(tmp_path: Path, coordinates: str, reason: str) -> None:
+    """The reader accepts such boxes, because the checks handle them for every dataset."""
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
     tables = SnacksReader().read(tmp_path)
-    refused = run_checks(
+    rejected = run_checks(
         tables, files_of(tables.images), *parse_checks(load_params(PROJECT / "params.yaml"), "snacks")
     ).quarantine
-    assert [(row["table"], row["row_id"], row["image_id"], row["reason"]) for row in refused.to_pylist()] == [
+    assert [(row["table"], row["row_id"], row["image_id"], row["reason"]) for row in rejected.to_pylist()] == [
         ("boxes", 4, 4, reason)
     ]
 
 
-def test_the_same_section_gives_the_same_bytes(sample_folder: Path, tmp_path: Path) -> None:
+def test_sample_is_reproducible(sample_folder: Path, tmp_path: Path) -> None:
     SnacksSampleWriter().write(tmp_path, SAMPLE)
     assert [path.name for path in tmp_path.iterdir()] == ["snacks.zip"]
     assert (tmp_path / "snacks.zip").read_bytes() == (sample_folder / "snacks.zip").read_bytes()
 
 
-def test_more_training_images_leave_all_others_as_they_are(sample_folder: Path, tmp_path: Path) -> None:
+def test_more_training_images_change_no_other_image(sample_folder: Path, tmp_path: Path) -> None:
     SnacksSampleWriter().write(tmp_path, SampleConfig(seed=11, train_images=61, val_images=25, test_images=3))
     with zipfile.ZipFile(tmp_path / "snacks.zip") as more, zipfile.ZipFile(sample_folder / "snacks.zip") as fewer:
         for name in fewer.namelist():
@@ -235,7 +235,7 @@ def test_more_training_images_leave_all_others_as_they_are(sample_folder: Path, 
         assert len(more.namelist()) == len(fewer.namelist()) + 1 == 60 + 25 + 3 + 3 + 1
 
 
-def test_boxes_are_the_extent_of_the_painted_pixels() -> None:
+def test_boxes_are_bounding_boxes_of_painted_pixels() -> None:
     alike = []
     for class_index in range(60):
         pixels, objects = draw_scene(np.random.default_rng([5, class_index]), class_index % 20)
@@ -248,25 +248,25 @@ def test_boxes_are_the_extent_of_the_painted_pixels() -> None:
         assert (seen_xyxy.min(axis=0)[:2] == boxes_xyxy.min(axis=0)[:2]).all()
         assert (seen_xyxy.max(axis=0)[2:] == boxes_xyxy.max(axis=0)[2:]).all()
         alike.append(sorted(seen_xyxy.tolist()) == sorted(boxes_xyxy.tolist()))
-    # No object covers another one, but now and then two touch and are seen as one.
+    # Objects do not overlap, but some touch and form one connected component.
     assert np.mean(alike) > 0.9
 
 
 def colored_parts(pixels: np.ndarray) -> np.ndarray:
-    """Left, top, right, bottom [N, 4] of each patch of strong colour: the ground has none."""
+    """Left, top, right and bottom [N, 4] of each saturated region; the background has none."""
     colored = np.ptp(pixels.astype(int), axis=2) > 70
     count, _, extents, _ = cv2.connectedComponentsWithStats(colored.astype(np.uint8), connectivity=8)
     return np.array([[x, y, x + width, y + height] for x, y, width, height, _ in extents[1:count]])
 
 
-def test_no_split_is_without_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_split_has_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.datasets.snacks.sample.UNANNOTATED_PROBABILITY", 1)
     SnacksSampleWriter().write(tmp_path, SampleConfig(seed=11, train_images=3, val_images=2, test_images=1))
     tables = SnacksReader().read(tmp_path)
     assert [len(set(tables.split(split).boxes["image_id"].to_pylist())) for split in SPLITS] == [1, 1, 1]
 
 
-def test_scenes_are_what_the_pipeline_has_to_cope_with(sample_folder: Path) -> None:
+def test_sample_has_the_properties_of_the_published_dataset(sample_folder: Path) -> None:
     tables = SnacksReader().read(sample_folder)
     assert [len(tables.split(split).images) for split in SPLITS] == [60, 25, 3]
     folders = [name.partition("/")[0] for name in tables.split("train").images["file_name"].to_pylist()]
@@ -306,7 +306,7 @@ def run_stages(folder: Path, source: object, monkeypatch: pytest.MonkeyPatch) ->
     return folder / "data" / "snacks" / "tables"
 
 
-def test_drawn_packed_or_unpacked_the_tables_are_the_same(
+def test_sample_archive_and_folder_give_the_same_tables(
     sample_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with zipfile.ZipFile(sample_folder / "snacks.zip") as archive:

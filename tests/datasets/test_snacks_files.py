@@ -1,4 +1,4 @@
-"""The snacks of ../shared/data, by their counted rows."""
+"""The real snacks of ../shared/data."""
 
 import zipfile
 from pathlib import Path
@@ -26,7 +26,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_annotations(packed: Path, name: str, folder: Path) -> Path:
-    """The stand-in with the named file in place of its training annotations."""
+    """The archive with the named file as its training annotations."""
     with zipfile.ZipFile(packed) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     members["annotations-train.csv"] = (REAL_DATA / "broken" / "csv" / name).read_bytes()
@@ -34,7 +34,7 @@ def with_annotations(packed: Path, name: str, folder: Path) -> Path:
     return folder
 
 
-def test_the_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run_stages(tmp_path, REAL_DATA / "snacks", monkeypatch)
     tables = Tables.read(folder)
     counts = {split: tables.split(split) for split in SPLITS}
@@ -61,11 +61,11 @@ def test_the_folder_gives_the_counted_rows(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("name", ["valid.csv", "utf8_bom.csv"])
-def test_a_valid_file_is_read(packed: Path, tmp_path: Path, name: str) -> None:
+def test_valid_file_is_read(packed: Path, tmp_path: Path, name: str) -> None:
     tables = SnacksReader().read(with_annotations(packed, name, tmp_path))
     train = tables.split("train")
     assert (len(train.images), len(train.boxes), len(tables.boxes)) == (61, 8, 125)
-    # The second row says x 0.582791 to 1 and y 0.14822 to 0.506859.
+    # The second row has x 0.582791 to 1 and y 0.14822 to 0.506859.
     box = train.boxes.to_pylist()[1]
     image = train.images.to_pylist()[box["image_id"] - 1]
     width, height = image["width"], image["height"]

@@ -1,4 +1,4 @@
-"""What the stage `validate` leaves behind, whether the dataset passes or not."""
+"""The outputs of the stage `validate` for datasets that pass and that fail."""
 
 import json
 import logging
@@ -25,9 +25,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(boxes: list[dict[str, Any]], allowed: float) -> None:
+def run(boxes: list[dict[str, Any]], max_quarantined_fraction: float) -> None:
     params = tiny_params()
-    params["datasets"]["coco"]["validate"]["max_quarantined_fraction"] = allowed
+    params["datasets"]["coco"]["validate"]["max_quarantined_fraction"] = max_quarantined_fraction
     write_params(Path(), params)
     tables = tables_of(IMAGES, boxes)
     tables.write(Path("tables"))
@@ -43,9 +43,9 @@ def written() -> list[str]:
 REPORTS = ["reports/validate.html", "reports/validate.json", "reports/validate.md"]
 
 
-def test_good_rows_go_on_and_bad_ones_go_to_quarantine(caplog: pytest.LogCaptureFixture) -> None:
+def test_valid_rows_are_accepted_and_invalid_ones_quarantined(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        run([*BOXES, NEGATIVE], allowed=0.2)
+        run([*BOXES, NEGATIVE], max_quarantined_fraction=0.2)
     tables = ["boxes", "categories", "files", "images", "quarantine"]
     assert written() == [*(f"out/{name}.parquet" for name in tables), *REPORTS]
     assert Tables.read(Path("out")).boxes["box_id"].to_pylist() == [1, 4, 9, 6]
@@ -57,9 +57,9 @@ def test_good_rows_go_on_and_bad_ones_go_to_quarantine(caplog: pytest.LogCapture
     assert caplog.messages[-1] == "accepted 2 images and 4 boxes of coco, 1 row quarantined, 1 warning"
 
 
-def test_too_many_bad_rows_leave_the_reports_and_the_quarantine_and_nothing_half_written() -> None:
+def test_failing_dataset_writes_reports_and_quarantine_only() -> None:
     with pytest.raises(BoxlineError) as raised:
-        run([*BOXES, NEGATIVE], allowed=0.1)
+        run([*BOXES, NEGATIVE], max_quarantined_fraction=0.1)
     assert str(raised.value) == (
         "coco fails validation: 1 of 7 rows (14.3 %) are in quarantine, the limit is 10 % (box_size_not_positive 1; "
         "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4). For details see "
@@ -74,9 +74,9 @@ def test_too_many_bad_rows_leave_the_reports_and_the_quarantine_and_nothing_half
     assert Path("reports/validate.md").read_text().startswith("## coco: fails\n")
 
 
-def test_a_failure_takes_the_tables_of_the_last_run_away() -> None:
-    run(BOXES, allowed=0.0)
+def test_failure_removes_the_tables_of_the_previous_run() -> None:
+    run(BOXES, max_quarantined_fraction=0.0)
     assert "out/boxes.parquet" in written()
     with pytest.raises(BoxlineError):
-        run([*BOXES, NEGATIVE], allowed=0.0)
+        run([*BOXES, NEGATIVE], max_quarantined_fraction=0.0)
     assert written() == ["out/quarantine.parquet", *REPORTS]

@@ -1,4 +1,4 @@
-"""Pages as a parser and as a browser see them."""
+"""Helpers that read HTML pages with a parser and with a browser."""
 
 import json
 from html.parser import HTMLParser
@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 
 class Parts(HTMLParser):
-    """The text of each element, the attributes of each tag."""
+    """Parses a page: the text of each element and the attributes of each tag."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Parts(HTMLParser):
 
 
 def watch(page: Page) -> tuple[list[str], list[str]]:
-    """Lists that fill with the addresses that the page asks for, and with errors and warnings."""
+    """Lists that collect the URLs that the page requests, and its errors and warnings."""
     requests: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: requests.append(request.url))

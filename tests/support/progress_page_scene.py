@@ -1,4 +1,4 @@
-"""Two images over three epochs, without accidental symmetry, as numbers that tests read back."""
+"""Predictions for two images in three epochs; all numbers differ."""
 
 import numpy as np
 
@@ -42,7 +42,7 @@ EPOCHS = [
 
 
 def model_inputs() -> np.ndarray:
-    """uint8 [2, 20, 20, 3]: dark, each with a bright spot of its own."""
+    """Two dark images, each with a bright rectangle at another position, uint8 [2, 20, 20, 3]."""
     pixels = np.full((2, 20, 20, 3), 40, np.uint8)
     pixels[0, 3:9, 12:15] = (200, 60, 10)
     pixels[1, 14:18, 2:13] = (20, 90, 220)

@@ -1,4 +1,4 @@
-"""Small hand-made tables for tests: asymmetric sizes, ids with gaps."""
+"""Small tables for tests, with asymmetric sizes and gaps in the ids."""
 
 from collections.abc import Sequence
 
@@ -61,7 +61,7 @@ def ground_truth(
 
 
 def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:
-    """Rows of image_id, category_id, xywh, score."""
+    """A table of detections from rows of image_id, category_id, box in xywh and score."""
     names = schema.DETECTIONS.names
     return pa.Table.from_pylist(
         [dict(zip(names, (image_id, category, *xywh, score), strict=True)) for image_id, category, xywh, score in rows],
@@ -70,7 +70,7 @@ def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:
 
 
 def files_of(images: pa.Table, **last: object) -> pa.Table:
-    """What `inspect` finds where every file is as its row says; `last` changes the last one."""
+    """The result of `inspect` for files that agree with their rows; `last` changes the last row."""
     rows = [
         {
             "image_id": row["image_id"],

@@ -1,4 +1,4 @@
-"""The file of the page, read as a parser reads it."""
+"""The content of the progress page, as an HTML parser reads it."""
 
 import base64
 import io
@@ -58,7 +58,7 @@ def test_page_lists_occurring_classes_in_the_colors_of_the_plots(path: Path) -> 
 
 
 def test_text_on_class_color_has_sufficient_contrast(tmp_path: Path) -> None:
-    """Contrast as the web counts it; 4.5 is what it asks of small text."""
+    """WCAG requires a contrast of 4.5 for small text."""
     boxes = [[Box(0, 0, 1, 1, label) for label in range(90)]]
     write_progress_page(
         tmp_path / "page.html", "", scene.images()[:1], ["x"] * 90, boxes, [Epoch(None, {}, [ImagePredictions([])])]

@@ -1,4 +1,4 @@
-"""The page as a reader uses it: Debian's Chromium opens the file from disk."""
+"""The progress page in a browser, which opens the file from disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
-    """The open page. Whatever the test did, it asked for no other address and had nothing to complain about."""
+    """The open page. It must neither request other URLs nor log errors or warnings during a test."""
     opened = browser.new_page()
     requests, complaints = watch(opened)
     opened.goto(path.as_uri())
@@ -37,7 +37,7 @@ def card(page: Page, number: int) -> Locator:
 
 
 def drawn(page: Page, kind: str, number: int) -> list[tuple[float, ...]]:
-    """Edges and label of the boxes in one image, as their attributes say, the one on top last."""
+    """Edges and label of the drawn boxes of one image, the topmost last."""
     found = []
     for box in card(page, number).locator(f"rect.{kind}").all():
         assert box.is_visible()
@@ -52,7 +52,7 @@ def logged(boxes: list[Box]) -> list[tuple[float, ...]]:
 
 
 def logged_predictions(epoch: int, number: int) -> list[tuple[float, ...]]:
-    """Best score on top."""
+    """The boxes, the highest score last, which is on top."""
     return logged(list(reversed(scene.EPOCHS[epoch - 1].predictions[number - 1].boxes)))
 
 
@@ -134,7 +134,7 @@ def test_arrow_keys_change_the_epoch(page: Page) -> None:
     assert values(page, "loss") == ["2.5", "3.25"]
     assert values(page, "accuracy") == ["0.125"]
     slider.blur()
-    page.keyboard.press("ArrowRight")  # arrows move the epoch wherever the reader is
+    page.keyboard.press("ArrowRight")  # arrow keys change the epoch without focus, too
     assert page.locator("#epoch-text").inner_text() == "Epoch 2 of 3 · head"
 
 
@@ -156,14 +156,14 @@ def test_score_threshold_hides_predictions_only(page: Page) -> None:
     page.get_by_label("Score from").fill("0.35")
     assert page.locator("#threshold-text").inner_text() == "0.35"
     assert drawn(page, "prediction", 1) == [(0.11, 0.21, 0.39, 0.89, scene.CAT)]
-    assert drawn(page, "prediction", 2) == logged_predictions(3, 2)  # 0.35 itself stays
+    assert drawn(page, "prediction", 2) == logged_predictions(3, 2)  # the threshold is inclusive
     page.get_by_label("Score from").fill("0.36")
     assert drawn(page, "prediction", 2) == [(0.29, 0.06, 0.81, 0.23, scene.DOG)]
     assert drawn(page, "ground-truth", 2) == logged(scene.TRUTH[1])
 
 
 def test_initial_threshold_limits_number_of_predictions(browser: Browser, tmp_path: Path) -> None:
-    """Three true boxes, ten answers: the third best score is 0.629, shown are those from 0.62 on."""
+    """Three ground truth boxes, ten predictions: the third highest score is 0.629, so the threshold is 0.62."""
     scores = [0.9, 0.71, 0.629, 0.625, 0.4, 0.3, 0.2, 0.1, 0.05, 0.01]
     boxes = [Box(0.1, 0.1, 0.3, 0.4, scene.CAT, score, 0.5) for score in scores]
     crowd = Epoch(None, {"loss": 1.0}, [ImagePredictions(boxes), ImagePredictions([])])
@@ -186,7 +186,7 @@ def test_curves_have_a_point_per_epoch_and_gaps_for_missing_numbers(page: Page) 
         curves = page.get_by_role("group", name="loss", exact=True)
         return curves.locator(f"path.{kind}:not(.point)").get_attribute("d")
 
-    # From 0.625 at the bottom (38) to 3.25 at the top (2) of a picture of 100 x 40.
+    # From 0.625 at the bottom (38) to 3.25 at the top (2) of a diagram of 100 x 40.
     assert curve("training") == f"M0 {38 - 1.875 / 2.625 * 36}L50 {38 - 1.125 / 2.625 * 36}L100 38"
     assert curve("held-out") == f"M0 2M100 {38 - 0.25 / 2.625 * 36}"
 

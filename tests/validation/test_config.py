@@ -1,4 +1,4 @@
-"""The names, severities and thresholds of params.yaml."""
+"""The sections `checks` and `validate` of params.yaml."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ PROJECTS = load_params(PROJECT / "params.yaml")
 
 
 def loaded(shared: dict[str, Any] | None = None, **own: Any) -> Params:
-    """The project's parameters with other checks, for all and for COCO."""
+    """The project's parameters with changed checks, for all datasets and for COCO."""
     dataset = PROJECTS.dataset("coco").model_copy(
         update={"validation": {"max_quarantined_fraction": 0.25, **({"checks": own} if own else {})}}
     )
@@ -24,7 +24,7 @@ def loaded(shared: dict[str, Any] | None = None, **own: Any) -> Params:
     )
 
 
-def test_a_dataset_has_the_shared_checks() -> None:
+def test_dataset_inherits_shared_checks() -> None:
     validate, checks = parse_checks(
         loaded({"box_outside_image": {"severity": "warning", "tolerance_pixels": 2.5}}), "coco"
     )
@@ -32,7 +32,7 @@ def test_a_dataset_has_the_shared_checks() -> None:
     assert checks.box_outside_image == BoxOutsideImage(severity="warning", tolerance_pixels=2.5)
 
 
-def test_a_dataset_says_only_what_is_different() -> None:
+def test_dataset_overrides_single_keys() -> None:
     changed = loaded(box_outside_image={"tolerance_pixels": 4}, image_tiny={"severity": "off"})
     _, checks = parse_checks(changed, "coco")
     assert checks.box_outside_image == BoxOutsideImage(severity="error", tolerance_pixels=4)
@@ -50,23 +50,23 @@ def test_a_dataset_says_only_what_is_different() -> None:
             "image_size_not_positive, image_size_differs, image_exif_rotated, image_tiny, "
             "image_duplicated_within_split, image_duplicated_across_splits and 23 more. "
             "Did you mean box_outside_image?",
-            id="a name of a dataset's",
+            id="unknown check of a dataset",
         ),
         pytest.param(
             lambda: loaded(box_outside_image={"tolerance_pixel": 4}),
             "params.yaml: datasets.coco.validate.checks.box_outside_image: unknown key 'tolerance_pixel', expected one "
             "of severity, tolerance_pixels. Did you mean tolerance_pixels?",
-            id="a key of a dataset's",
+            id="unknown threshold of a dataset",
         ),
         pytest.param(
             lambda: loaded({"image_tiny": {"severity": "eror", "min_side_pixels": 3}}),
             "params.yaml: checks.image_tiny.severity: received 'eror', expected 'error', 'warning' or 'off'.",
-            id="a severity",
+            id="invalid severity",
         ),
         pytest.param(
             lambda: loaded({"image_tiny": {"severity": "error"}}),
             "params.yaml: checks.image_tiny: the key 'min_side_pixels' is missing.",
-            id="a threshold that is missing",
+            id="missing threshold",
         ),
         pytest.param(
             lambda: loaded(class_dominant={"max_fraction": 50}),
@@ -77,29 +77,29 @@ def test_a_dataset_says_only_what_is_different() -> None:
         pytest.param(
             lambda: loaded(image_tiny="off"),
             "params.yaml: datasets.coco.validate.checks.image_tiny: received 'off', expected a section with keys.",
-            id="a word for a section",
+            id="string instead of a section",
         ),
         pytest.param(
             lambda: loaded(image_unknown={"severity": "warning"}),
             "params.yaml: datasets.coco.validate.checks.image_unknown.severity: received 'warning', expected 'error'.",
-            id="a key is an error always",
+            id="severity that must be error",
         ),
     ],
 )
-def test_a_mistake_is_named_with_its_path(parameters: Any, message: str) -> None:
+def test_invalid_parameter_is_reported_with_its_path(parameters: Any, message: str) -> None:
     with pytest.raises(BoxlineError) as raised:
         parse_checks(parameters(), "coco")
     assert str(raised.value) == message
 
 
-def test_a_check_that_is_missing_is_named() -> None:
+def test_missing_check_is_reported() -> None:
     shared = {name: keys for name, keys in PROJECTS.checks.items() if name != "box_duplicated"}
     with pytest.raises(BoxlineError) as raised:
         parse_checks(PROJECTS.model_copy(update={"checks": shared}), "coco")
     assert str(raised.value) == "params.yaml: checks: the key 'box_duplicated' is missing."
 
 
-def test_every_check_says_what_it_means_in_a_short_sentence() -> None:
+def test_every_check_has_a_short_meaning() -> None:
     for name, check in parse_checks(PROJECTS, "coco")[1]:
         assert isinstance(check, Check)
         meaning = check.meaning()
@@ -112,7 +112,7 @@ def test_names_are_in_the_order_of_params_yaml() -> None:
     assert list(PROJECTS.checks) == list(Checks.model_fields)
 
 
-def test_every_check_has_its_line_in_the_documentation() -> None:
+def test_every_check_is_documented() -> None:
     lines = (PROJECT / "docs" / "data.md").read_text().splitlines()
     rows = [line for line in lines if line.startswith("| `")]
     for name in PROJECTS.checks:

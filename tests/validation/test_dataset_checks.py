@@ -1,11 +1,9 @@
-"""Each check of whole datasets, with a scene that breaks it and one that just does not."""
+"""Each check of whole datasets, with a scene that violates it and one that barely passes."""
 
 from typing import Any
 
 import pytest
 
-from pipeline.validation.base import DatasetCheck
-from pipeline.validation.run import checks_of_type
 from tests.support.scenes import box, image
 from tests.support.validation_scene import BOXES, IMAGES, checked, checks, result_of, violation_counts
 
@@ -13,14 +11,14 @@ CAT, DOG = 2, 5
 
 
 def boxes(cats_and_dogs_in_train: tuple[int, int], in_val: tuple[int, int]) -> list[dict[str, Any]]:
-    """So many boxes, all of different places."""
+    """That many boxes of each class and split, all at different positions."""
     wanted = [(3, CAT), (3, DOG), (7, CAT), (7, DOG)]
     counts = (*cats_and_dogs_in_train, *in_val)
     pairs = [pair for pair, count in zip(wanted, counts, strict=True) for _ in range(count)]
     return [box(number, *pair, (number, 5, 30, 40)) for number, pair in enumerate(pairs, 1)]
 
 
-# check, a scene that breaks it, its findings, a scene that just does not
+# check, a scene that violates it, its findings, a scene that barely passes
 CASES: list[tuple[str, dict[str, Any], list[str], dict[str, Any]]] = [
     (
         "category_name_empty",
@@ -65,7 +63,7 @@ CASES: list[tuple[str, dict[str, Any], list[str], dict[str, Any]]] = [
         {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 400, 2))], "too_many_small_boxes": {"max_fraction": 0.19}},
     ),
     (
-        "too_many_small_boxes",  # 27.3 of the 273,280 pixels of the image are 0.0001 of it
+        "too_many_small_boxes",  # 0.0001 of the 273,280 pixels of the image are 27.3
         {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.6))], "too_many_small_boxes": {"max_fraction": 0.19}},
         ["20 % of the boxes"],
         {"boxes": [*BOXES, box(7, 7, CAT, (9, 9, 2, 13.7))], "too_many_small_boxes": {"max_fraction": 0.19}},
@@ -74,7 +72,7 @@ CASES: list[tuple[str, dict[str, Any], list[str], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "broken", "findings", "fine"), CASES, ids=[case[0] for case in CASES])
-def test_a_check_finds_its_own_fault_and_no_other(
+def test_scene_violates_exactly_one_check(
     name: str, broken: dict[str, Any], findings: list[str], fine: dict[str, Any]
 ) -> None:
     validation = checked(**broken)
@@ -83,16 +81,16 @@ def test_a_check_finds_its_own_fault_and_no_other(
     assert violation_counts(checked(**fine)) == {}
 
 
-def test_every_check_of_datasets_is_tested_here() -> None:
-    assert {case[0] for case in CASES} == set(checks_of_type(checks(), DatasetCheck))
+def test_every_dataset_check_is_tested_here() -> None:
+    assert {case[0] for case in CASES} == set(checks().of_dataset())
 
 
-def test_a_class_that_is_nowhere_is_no_rare_one_too() -> None:
+def test_class_without_boxes_is_not_reported_as_rare() -> None:
     validation = checked(boxes=boxes((4, 0), (1, 0)), class_rare={"min_boxes": 3}, class_dominant={"max_fraction": 1.0})
     assert violation_counts(validation) == {"class_without_boxes": 2}
 
 
-def test_crowds_are_no_objects() -> None:
+def test_crowds_do_not_count_as_objects() -> None:
     crowd = box(20, 7, DOG, (1, 2, 30, 40), is_crowd=True)
     assert violation_counts(checked(boxes=[*boxes((2, 1), (1, 0)), crowd])) == {"class_without_boxes": 1}
     assert violation_counts(
@@ -100,14 +98,14 @@ def test_crowds_are_no_objects() -> None:
     ) == {"box_area_exceeds_box": 1}
 
 
-def test_one_class_alone_dominates_nobody() -> None:
+def test_single_class_is_not_dominant() -> None:
     only_cats = [one | {"category_id": CAT} for one in BOXES]
     assert violation_counts(checked(boxes=only_cats, categories=("cat",))) == {}
 
 
-def test_what_was_measured_is_told_where_all_is_well() -> None:
+def test_passed_checks_report_what_they_measured() -> None:
     validation = checked(boxes=boxes((5, 1), (3, 1)))
-    measured = {name: result_of(validation, name).measured for name in checks_of_type(checks(), DatasetCheck)}
+    measured = {name: result_of(validation, name).measured for name in checks().of_dataset()}
     assert measured == {
         "category_name_empty": "2 categories",
         "category_name_duplicated": "2 categories",
@@ -119,7 +117,7 @@ def test_what_was_measured_is_told_where_all_is_well() -> None:
     }
 
 
-def test_an_error_of_a_whole_dataset_fails_it_and_refuses_no_row() -> None:
+def test_error_of_whole_dataset_fails_it_and_quarantines_no_row() -> None:
     broken = {"boxes": boxes((2, 1), (1, 0))}
     validation = checked(**broken, class_without_boxes={"severity": "error"})
     assert result_of(validation, "class_without_boxes").status == "failed"

@@ -1,4 +1,4 @@
-"""What `inspect` says of image files, good and bad."""
+"""The inspection of valid and invalid image files."""
 
 import hashlib
 import io
@@ -33,12 +33,12 @@ def encoded(pixels: np.ndarray, kind: str, mode: str | None = None, **options: o
 
 
 def exif(kind: int, content: bytes) -> bytes:
-    """The orientation tag alone, four bytes of that kind: 2 is text, 3 a number in the first two."""
+    """EXIF data with an orientation tag of that type: 2 is text, 3 a number in the first two bytes."""
     return b"Exif\0\0" + b"MM\0*" + struct.pack(">IHHHI4sI", 8, 1, 0x0112, kind, 4 if kind == 2 else 1, content, 0)
 
 
 def huge_png(side: int) -> bytes:
-    """A few bytes that claim side x side pixels."""
+    """A few bytes that declare side x side pixels."""
     header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(9))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -48,7 +48,7 @@ def huge_png(side: int) -> bytes:
 
 
 def bad_tiff() -> bytes:
-    """A number in its header is declared to be text, which makes Pillow raise a TypeError."""
+    """A file whose header declares a number to be text, for which Pillow raises a TypeError."""
     content = bytearray(encoded(np.zeros((8, 8, 3), np.uint8), "TIFF"))
     [at] = [at for at in range(10, 200, 12) if content[at : at + 2] == b"\x11\x01"]  # StripOffsets
     content[at + 2] = 2
@@ -57,15 +57,15 @@ def bad_tiff() -> bytes:
 
 SCENE = np.zeros((32, 64, 3), np.uint8)
 SCENE[:16, 32:] = 255  # the upper right quarter
-COLOURS = np.random.default_rng(4).integers(0, 256, (48, 80, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+COLORS = np.random.default_rng(4).integers(0, 256, (48, 80, 3), np.uint8).repeat(4, axis=0).repeat(4, axis=1)
 CONTENTS = {
     "scene.png": encoded(SCENE, "PNG"),
-    "turned.jpg": encoded(SCENE, "JPEG", exif=exif(3, b"\0\x06")),
-    "turned nowhere.jpg": encoded(SCENE, "JPEG", exif=exif(3, b"\0\x09")),
-    "turned by a word.jpg": encoded(SCENE, "JPEG", exif=exif(2, b"left")),
-    "damaged exif.webp": encoded(SCENE, "WEBP", exif=b"Exif\0\0MM\0\0\0\0\0\x08"),
+    "rotated.jpg": encoded(SCENE, "JPEG", exif=exif(3, b"\0\x06")),
+    "invalid orientation.jpg": encoded(SCENE, "JPEG", exif=exif(3, b"\0\x09")),
+    "orientation as text.jpg": encoded(SCENE, "JPEG", exif=exif(2, b"left")),
+    "corrupt exif.webp": encoded(SCENE, "WEBP", exif=b"Exif\0\0MM\0\0\0\0\0\x08"),
     "deep.png": encoded(np.full((20, 30), 40_000, np.uint16), "PNG"),
-    "colours.jpg": encoded(COLOURS, "JPEG", quality=95),
+    "colors.jpg": encoded(COLORS, "JPEG", quality=95),
     "cmyk.jpg": encoded(SCENE, "JPEG", "CMYK"),
     "palette.png": encoded(SCENE, "PNG", "P"),
     "pixel.png": encoded(SCENE[:1, :1], "PNG"),
@@ -74,9 +74,9 @@ CONTENTS = {
     "header.jpg": encoded(SCENE, "JPEG")[:20],
     "cut.jpg": encoded(SCENE, "JPEG")[:-20],
     "bomb.png": huge_png(30_000),
-    "word.tif": bad_tiff(),
+    "bad header.tif": bad_tiff(),
     "deep.pgm": b"P5 2 1 65535\n\x9c\x40\x00\x00",
-    "share.tif": encoded(np.full((20, 30), 0.5, np.float32), "TIFF"),
+    "float.tif": encoded(np.full((20, 30), 0.5, np.float32), "TIFF"),
 }
 
 
@@ -90,7 +90,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
 
 
 def images_of(folder: Path, contents: dict[str, bytes] = CONTENTS) -> pa.Table:
-    """With one more image, of which there is no file."""
+    """The images of an archive, and one without a file."""
     write_archive(folder / "zips" / "val2017.zip", contents.items())
     names = [*contents, "none.jpg"]
     return pa.Table.from_pylist(
@@ -98,31 +98,31 @@ def images_of(folder: Path, contents: dict[str, bytes] = CONTENTS) -> pa.Table:
     )
 
 
-def facts(row: dict[str, object]) -> tuple[object, ...]:
+def properties(row: dict[str, object]) -> tuple[object, ...]:
     return tuple(row[name] for name in ("format", "mode", "width", "height", "orientation", "problem"))
 
 
-def test_facts_of_good_files(rows: Rows) -> None:
+def test_valid_files_are_described(rows: Rows) -> None:
     assert [row["image_id"] for row in rows.values()] == [10 * number + 3 for number in range(len(CONTENTS) + 1)]
-    assert facts(rows["scene.png"]) == ("PNG", "RGB", 64, 32, 1, None)
-    assert facts(rows["turned.jpg"]) == ("JPEG", "RGB", 64, 32, 6, None)
-    assert facts(rows["deep.png"]) == ("PNG", "I;16", 30, 20, 1, None)
-    assert facts(rows["cmyk.jpg"]) == ("JPEG", "CMYK", 64, 32, 1, None)
-    assert facts(rows["palette.png"]) == ("PNG", "P", 64, 32, 1, None)
-    assert facts(rows["pixel.png"]) == ("PNG", "RGB", 1, 1, 1, None)
+    assert properties(rows["scene.png"]) == ("PNG", "RGB", 64, 32, 1, None)
+    assert properties(rows["rotated.jpg"]) == ("JPEG", "RGB", 64, 32, 6, None)
+    assert properties(rows["deep.png"]) == ("PNG", "I;16", 30, 20, 1, None)
+    assert properties(rows["cmyk.jpg"]) == ("JPEG", "CMYK", 64, 32, 1, None)
+    assert properties(rows["palette.png"]) == ("PNG", "P", 64, 32, 1, None)
+    assert properties(rows["pixel.png"]) == ("PNG", "RGB", 1, 1, 1, None)
     assert rows["scene.png"]["sha256"] == hashlib.sha256(CONTENTS["scene.png"]).hexdigest()
     assert rows["scene.png"]["size_bytes"] == len(CONTENTS["scene.png"])
 
 
-def test_an_orientation_that_no_viewer_knows_turns_nothing(rows: Rows) -> None:
-    assert rows["turned nowhere.jpg"]["orientation"] == 1
-    assert rows["turned by a word.jpg"]["orientation"] == 1
-    # Its pixels are whole, so the image is.
-    assert facts(rows["damaged exif.webp"]) == ("WEBP", "RGB", 64, 32, None, None)
+def test_invalid_orientation_counts_as_upright(rows: Rows) -> None:
+    assert rows["invalid orientation.jpg"]["orientation"] == 1
+    assert rows["orientation as text.jpg"]["orientation"] == 1
+    # The pixels are intact, so the image has no problem.
+    assert properties(rows["corrupt exif.webp"]) == ("WEBP", "RGB", 64, 32, None, None)
 
 
-@pytest.mark.parametrize("name", ["scene.png", "turned.jpg", "cmyk.jpg", "palette.png"])
-def test_thumbnails_show_the_image_row_by_row_as_it_is_stored(rows: Rows, name: str) -> None:
+@pytest.mark.parametrize("name", ["scene.png", "rotated.jpg", "cmyk.jpg", "palette.png"])
+def test_thumbnails_are_stored_row_by_row_without_rotation(rows: Rows, name: str) -> None:
     thumbnail = np.frombuffer(rows[name]["thumbnail"], np.uint8).reshape(16, 16)
     np.testing.assert_allclose(thumbnail[:8, 8:], 255, atol=2)
     assert abs(thumbnail.sum(dtype=int) - 255 * 64) < 300
@@ -130,9 +130,9 @@ def test_thumbnails_show_the_image_row_by_row_as_it_is_stored(rows: Rows, name: 
 
 def test_thumbnails_are_means_of_all_pixels(rows: Rows) -> None:
     assert set(rows["deep.png"]["thumbnail"]) == {round(40_000 / 257)}
-    grey = COLOURS @ [0.299, 0.587, 0.114]
-    means = grey.reshape(16, 12, 16, 20).mean(axis=(1, 3))
-    thumbnail = np.frombuffer(rows["colours.jpg"]["thumbnail"], np.uint8).reshape(16, 16)
+    gray = COLORS @ [0.299, 0.587, 0.114]
+    means = gray.reshape(16, 12, 16, 20).mean(axis=(1, 3))
+    thumbnail = np.frombuffer(rows["colors.jpg"]["thumbnail"], np.uint8).reshape(16, 16)
     np.testing.assert_allclose(thumbnail, means, atol=2)
 
 
@@ -148,23 +148,23 @@ def test_thumbnails_are_means_of_all_pixels(rows: Rows) -> None:
             "the file does not decode (Image size (900000000 pixels) exceeds limit of 178956970 pixels).",
         ),
         ("deep.pgm", "the file does not decode (pixels of mode I have no range; save it with 8 or 16 bits)."),
-        ("share.tif", "the file does not decode (pixels of mode F have no range; save it with 8 or 16 bits)."),
-        ("word.tif", "the file does not decode (TypeError: 'str' object cannot be interpreted as an integer)."),
+        ("float.tif", "the file does not decode (pixels of mode F have no range; save it with 8 or 16 bits)."),
+        ("bad header.tif", "the file does not decode (TypeError: 'str' object cannot be interpreted as an integer)."),
     ],
 )
-def test_files_that_do_not_decode(rows: Rows, name: str, problem: str) -> None:
+def test_undecodable_file_has_a_problem(rows: Rows, name: str, problem: str) -> None:
     row = rows[name]
     assert row["problem"] == problem
     assert row["sha256"] == hashlib.sha256(CONTENTS[name]).hexdigest()
     assert row["thumbnail"] is None
 
 
-def test_a_file_that_is_not_there(rows: Rows) -> None:
+def test_missing_file_has_a_problem(rows: Rows) -> None:
     assert rows["none.jpg"]["problem"] == "not in its archive"
     assert rows["none.jpg"]["sha256"] is None
 
 
-def test_a_lack_of_memory_says_nothing_about_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_error_is_not_a_problem_of_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object) -> None:
         raise MemoryError
 
@@ -175,9 +175,7 @@ def test_a_lack_of_memory_says_nothing_about_an_image(tmp_path: Path, monkeypatc
 
 @settings(max_examples=60)
 @given(st.data())
-def test_whatever_the_bytes_are_there_is_a_row_with_a_thumbnail_or_a_problem(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
+def test_any_bytes_give_a_thumbnail_or_a_problem(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     good = [name for name in CONTENTS if len(CONTENTS[name]) > 50]
     contents = {}
     for number in range(4):
@@ -197,7 +195,7 @@ def test_whatever_the_bytes_are_there_is_a_row_with_a_thumbnail_or_a_problem(
 
 
 @pytest.mark.slow
-def test_any_executor_finds_the_same(tmp_path: Path) -> None:
+def test_threads_and_processes_give_the_same_result(tmp_path: Path) -> None:
     images = images_of(tmp_path)
 
     def found(executor: Executor) -> pa.Table:
@@ -210,7 +208,7 @@ def test_any_executor_finds_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.real_data
 @pytest.mark.skipif(not BROKEN_IMAGES.is_dir(), reason="no broken images: ../shared/data/broken is not there")
-def test_collected_bad_files(tmp_path: Path) -> None:
+def test_collected_broken_files_have_problems(tmp_path: Path) -> None:
     contents = {path.name: path.read_bytes() for path in sorted(BROKEN_IMAGES.iterdir())}
     with ThreadPoolExecutor(2) as executor:
         table = inspect_images(images_of(tmp_path, contents), ArchiveFolder(tmp_path), executor)

@@ -1,4 +1,4 @@
-"""What the reports say: JSON for machines, Markdown for pull requests, a page for people."""
+"""The reports: JSON for programs, Markdown for pull requests, HTML for people."""
 
 import base64
 import json
@@ -26,13 +26,13 @@ STEPS = np.uint8(np.add.outer(np.arange(16), np.arange(16)) * 7 + 3).tobytes()
 
 @pytest.fixture(scope="module")
 def validation() -> ValidationResult:
-    """One row refused, a crowd, an image without boxes, and two images of different splits that look alike."""
+    """A rejected row, a crowd, an image without boxes, and two similar images of different splits."""
     images = [*IMAGES, image(5, "train") | {"file_name": NAME}, image(8)]
     boxes = [*BOXES, box(2, 7, 5, (1, 2, -3, 4)), box(3, 5, 2, (1, 2, 200, 150), is_crowd=True)]
     return checked(images, boxes, files=[{"thumbnail": RINGS}, {"thumbnail": STEPS}])
 
 
-def test_the_report_for_machines(validation: ValidationResult) -> None:
+def test_json_report(validation: ValidationResult) -> None:
     report = as_json(validation)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     found = {name: check for name, check in report.pop("checks").items() if check["count"]}
@@ -111,7 +111,7 @@ def test_the_report_for_machines(validation: ValidationResult) -> None:
     }
 
 
-def test_the_report_for_pull_requests(validation: ValidationResult) -> None:
+def test_markdown_report(validation: ValidationResult) -> None:
     lines = as_markdown("coco", validation).splitlines()
     assert lines[0] == "## coco: passes"
     assert "4 images, 5 boxes, 2 categories; 1 row in quarantine (10 %, the limit is 100 %)." in lines
@@ -128,13 +128,13 @@ def test_the_report_for_pull_requests(validation: ValidationResult) -> None:
     )
     assert "<details><summary>27 passed</summary>" in lines
     assert "| box_outside_image | error | passed | tolerance_pixels 1 |  |" in table
-    # A blank line stands around every table and in front of the list of failures, or Markdown sees text.
+    # Markdown needs an empty line before and after every table.
     assert lines[lines.index(table[0]) - 1] == ""
     assert lines[lines.index("</details>") - 1] == ""
     assert len("\n".join(lines)) < 10_000
 
 
-def test_failures_come_first_in_a_pull_request() -> None:
+def test_markdown_report_begins_with_failures() -> None:
     text = as_markdown("coco", checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], max_quarantined_fraction=0.1))
     assert text.startswith(
         "## coco: fails\n\n- **1 of 7 rows (14.3 %) are in quarantine, the limit is 10 % (box_size_not_positive 1; "
@@ -142,7 +142,7 @@ def test_failures_come_first_in_a_pull_request() -> None:
     )
 
 
-def test_checks_that_did_not_run_are_counted() -> None:
+def test_markdown_report_counts_checks_that_did_not_run() -> None:
     validation = checked(image_tiny={"severity": "off"})
     validation.results.extend(run_drift_checks(checks(), "no tables at HEAD", validation.statistics))
     assert "<details><summary>28 passed, 1 off, 5 not run</summary>" in as_markdown("coco", validation)
@@ -157,11 +157,11 @@ def test_checks_that_did_not_run_are_counted() -> None:
         ("<b>&", "&lt;b&gt;&amp;"),
     ],
 )
-def test_text_stays_text_in_markdown(text: str, expected: str) -> None:
+def test_markdown_is_escaped(text: str, expected: str) -> None:
     assert escape_markdown(text) == expected
 
 
-# --- the page ---------------------------------------------------------------------------------------------------------
+# --- page -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def path(validation: ValidationResult, tmp_path_factory: pytest.TempPathFactory)
     return written
 
 
-def test_the_page_holds_the_report_and_the_thumbnails(path: Path, validation: ValidationResult) -> None:
+def test_page_has_report_and_thumbnails(path: Path, validation: ValidationResult) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("</script") == 2
     [content] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
@@ -185,14 +185,14 @@ def test_the_page_holds_the_report_and_the_thumbnails(path: Path, validation: Va
     assert [row["reason"] for row in data["quarantine"]] == ["box_size_not_positive"]
 
 
-def test_the_same_findings_give_the_same_bytes(path: Path, validation: ValidationResult, tmp_path: Path) -> None:
+def test_page_is_reproducible(path: Path, validation: ValidationResult, tmp_path: Path) -> None:
     write_validation_page(tmp_path / "again.html", "coco", validation, validation.files)
     assert (tmp_path / "again.html").read_bytes() == path.read_bytes()
 
 
 @pytest.fixture(params=[1280, 390], ids=["wide", "narrow"])
 def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The open page. Whatever the test did, it asked for no other address and had nothing to complain about."""
+    """The open page. It must neither request other URLs nor log errors or warnings during a test."""
     opened = browser.new_page(viewport={"width": request.param, "height": 900})
     requests, complaints = watch(opened)
     opened.goto(path.as_uri())
@@ -203,7 +203,7 @@ def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.mark.slow
-def test_the_page_shows_what_was_found_and_folds_away_what_is_well(page: Page) -> None:
+def test_page_shows_findings_and_collapses_passed_checks(page: Page) -> None:
     assert page.title() == "Checks of coco"
     assert page.locator("h1").inner_text() == "Checks of coco: passes with warnings"
     rows = page.locator(".checks").first.locator("tbody tr")
@@ -214,15 +214,15 @@ def test_the_page_shows_what_was_found_and_folds_away_what_is_well(page: Page) -
     assert rows.nth(1).locator(".example").inner_text() == (
         "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
     )
-    folded = page.locator("details .name", has_text="box_outside_image")
-    assert not folded.is_visible()
+    collapsed = page.locator("details .name", has_text="box_outside_image")
+    assert not collapsed.is_visible()
     page.get_by_text("27 passed").click()
-    assert folded.is_visible()
-    assert page.get_by_text("Past an edge of its image").is_visible()
+    assert collapsed.is_visible()
+    assert page.get_by_text("A box that exceeds its image").is_visible()
 
 
 @pytest.mark.slow
-def test_the_page_shows_similar_images_quarantine_and_balance(page: Page) -> None:
+def test_page_shows_similar_images_quarantine_and_class_balance(page: Page) -> None:
     pair = page.locator("figure")
     assert pair.locator("p").all_inner_texts() == [f"train: {NAME}", "val: 000000000008.jpg", "similarity 1.000"]
     loaded = pair.locator("img").evaluate_all("images => images.map((image) => image.naturalWidth)")
@@ -244,7 +244,7 @@ def test_the_page_shows_similar_images_quarantine_and_balance(page: Page) -> Non
 
 
 @pytest.mark.slow
-def test_a_dataset_that_fails_says_why_at_the_top(browser: Browser, tmp_path: Path) -> None:
+def test_page_of_failing_dataset_begins_with_failures(browser: Browser, tmp_path: Path) -> None:
     validation = checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], max_quarantined_fraction=0.1)
     write_validation_page(tmp_path / "page.html", "coco", validation, validation.files)
     opened = browser.new_page()

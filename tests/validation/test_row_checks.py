@@ -1,4 +1,4 @@
-"""Each check of rows, with a scene that breaks it and nothing else, and one that just does not."""
+"""Each check of rows, with a scene that violates this check only, and one that barely passes."""
 
 import json
 import math
@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.validation.base import BoxCheck, ImageCheck
-from pipeline.validation.run import checks_of_type
 from tests.support.scenes import box, image
 from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, checked, checks, result_of, violation_counts
 
-FILE = f"{7:064x}"  # the digest of VAL's
+FILE = f"{7:064x}"  # the checksum of the file of VAL
 
 
 def and_image(**changes: Any) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def and_box(box_id: int, image_id: int, category_id: int, *xywh: float, **change
     return {"boxes": [*BOXES[:2], box(box_id, image_id, category_id, xywh) | changes, *BOXES[2:]]}
 
 
-# check, a scene that breaks it, what it finds, a scene that just does not
+# check, a scene that violates it, the number of violations, a scene that barely passes
 CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
     ("image_id_below_one", and_image(image_id=0), 1, and_image(image_id=1)),
     (
@@ -72,57 +70,56 @@ CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "broken", "count", "fine"), CASES, ids=[case[0] for case in CASES])
-def test_a_check_finds_its_own_fault_and_no_other(
-    name: str, broken: dict[str, Any], count: int, fine: dict[str, Any]
-) -> None:
+def test_scene_violates_exactly_one_check(name: str, broken: dict[str, Any], count: int, fine: dict[str, Any]) -> None:
     assert violation_counts(checked(**broken)) == {name: count}
     assert violation_counts(checked(**fine)) == {}
 
 
-def test_every_check_of_rows_is_tested_here() -> None:
-    known = checks_of_type(checks(), ImageCheck) | checks_of_type(checks(), BoxCheck)
+def test_every_row_check_is_tested_here() -> None:
+    known = checks().of_images() | checks().of_boxes()
     assert {case[0] for case in CASES} | {"image_id_duplicated", "image_similar_across_splits"} == set(known)
 
 
-def test_of_images_with_one_id_none_is_taken_for_the_right_one() -> None:
+def test_all_images_with_a_duplicated_id_are_quarantined() -> None:
     validation = checked([*IMAGES, image(9), image(9, "train")], BOXES)
     assert violation_counts(validation) == {"image_id_duplicated": 2}
     assert validation.accepted.images["image_id"].to_pylist() == [7, 3]
 
 
-def test_a_refused_image_takes_its_boxes_with_it() -> None:
+def test_boxes_of_quarantined_image_are_quarantined() -> None:
     validation = checked([VAL, TRAIN | {"width": 0}], files=[{"width": 0}])
     assert violation_counts(validation) == {"image_size_not_positive": 1, "image_quarantined": 2}
     assert validation.accepted.boxes["box_id"].to_pylist() == [1, 9]
 
 
-def test_a_row_is_refused_once_by_the_first_check_that_it_breaks() -> None:
+def test_row_is_quarantined_once_by_the_first_violated_check() -> None:
     assert violation_counts(checked(boxes=[*BOXES, box(0, 8, 4, (math.nan, 2, -3, 4))])) == {"box_id_below_one": 1}
 
 
-def test_of_equal_boxes_the_later_ones_go_and_the_first_stays() -> None:
+def test_first_of_equal_boxes_is_accepted() -> None:
     copies = [*BOXES, BOXES[2] | {"box_id": 2, "area": 1.0}, BOXES[2] | {"box_id": 5}]
     assert checked(boxes=copies).accepted.boxes.num_rows == 6
     validation = checked(boxes=copies, box_duplicated={"severity": "error"})
     assert validation.accepted.boxes["box_id"].to_pylist() == [1, 4, 9, 6]
-    assert [row["values"]["same_as_box"] for row in result_of(validation, "box_duplicated").violations.to_pylist()] == [9, 9]
+    violations = result_of(validation, "box_duplicated").violations.to_pylist()
+    assert [row["values"]["same_as_box"] for row in violations] == [9, 9]
 
 
-def test_minus_zero_is_zero() -> None:
+def test_minus_zero_equals_zero() -> None:
     one, other = box(1, 3, 2, (0.0, 0.0, 9, 8)), box(2, 3, 2, (-0.0, 0.0, 9, 8))
     assert violation_counts(checked(boxes=[*BOXES[2:], one, other]))["box_duplicated"] == 1
 
 
-def test_a_crowd_is_measured_like_any_box() -> None:
-    """Its area is that of its objects together, which lie in the box too."""
+def test_area_of_crowd_is_checked() -> None:
+    """Its area is that of all its objects, which are inside the box."""
     assert violation_counts(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1100))) == {}
     assert violation_counts(checked(**and_box(2, 7, 5, 1, 2, 30, 40, is_crowd=True, area=1300))) == {
         "box_area_exceeds_box": 1
     }
 
 
-def test_an_identical_image_in_a_later_split_condemns_the_one_to_train_on() -> None:
-    """Published scores are of the held-out images, so those stay."""
+def test_duplicate_across_splits_quarantines_the_training_image() -> None:
+    """Published scores refer to the held-out images, so these remain."""
     images = [image(7), image(4, "test"), image(3, "train", width=100, height=80), image(8, "train")]
     validation = checked(images, files=[{"sha256": f"{4:064x}"}], image_duplicated_across_splits={"severity": "error"})
     [row] = validation.quarantine.to_pylist()
@@ -130,7 +127,7 @@ def test_an_identical_image_in_a_later_split_condemns_the_one_to_train_on() -> N
     assert json.loads(row["values"]) == {"split": "train", "same_as": "000000000004.jpg", "same_as_split": "test"}
 
 
-def test_files_that_cannot_be_read_are_no_duplicates_of_each_other() -> None:
+def test_unreadable_files_are_not_duplicates() -> None:
     nothing = {"sha256": None, "thumbnail": None, "problem": "not in its archive"}
     images = [*IMAGES, image(8), image(9), image(10, "train")]
     assert set(violation_counts(checked(images, files=[nothing] * 3))) == {"image_file_missing"}

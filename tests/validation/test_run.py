@@ -1,4 +1,4 @@
-"""What goes on, what goes to quarantine, and when a dataset as a whole fails."""
+"""Which rows are accepted, which are quarantined, and when a dataset as a whole fails."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, Row, check
 NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
 
 
-def test_good_tables_pass_unchanged() -> None:
+def test_valid_tables_pass_unchanged() -> None:
     validation = checked()
     assert validation.accepted.images.equals(pa.Table.from_pylist(IMAGES, schema.IMAGES))
     assert validation.accepted.boxes.equals(pa.Table.from_pylist(BOXES, schema.BOXES))
@@ -30,7 +30,7 @@ def test_good_tables_pass_unchanged() -> None:
     assert {one.status for one in validation.results} == {"passed"}
 
 
-def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
+def test_quarantine_has_the_row_its_position_and_the_offending_values() -> None:
     bad = box(2, 7, 5, (600, math.nan, 41.5, 4), is_crowd=True)
     validation = checked(boxes=[*BOXES[:3], bad, BOXES[3]])
     assert validation.quarantine.schema == schema.QUARANTINE
@@ -44,7 +44,7 @@ def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
         "file_name": "000000000007.jpg",
         "reason": "box_not_finite",
     }
-    # JSON has no word for NaN
+    # JSON cannot express NaN
     assert values == {"x": 600.0, "y": "nan", "width": 41.5, "height": 4.0, "area": 166.0}
     assert content == bad | {"y": "nan"}
     assert result_of(validation, "box_not_finite").examples == (
@@ -52,8 +52,8 @@ def test_a_refused_row_is_kept_whole_with_its_place_and_what_is_wrong() -> None:
     )
 
 
-def test_rows_of_several_slices_are_kept_each_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Quarantine is made some rows at a time; line breaks, nulls and what is no number may be in any of them."""
+def test_quarantine_of_several_chunks_has_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every chunk may contain line breaks, nulls, NaN and infinity."""
     monkeypatch.setattr(row_checks, "CHUNK_ROWS", 2)
     bad = [box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(3)]
     bad.append(box(23, 7, 5, (-math.inf, 2, math.inf, math.nan)))
@@ -77,7 +77,7 @@ def test_rows_of_several_slices_are_kept_each_as_it_was(monkeypatch: pytest.Monk
     assert rows[-1]["values"] == '{"width":-3.0,"height":4.0}'
 
 
-def test_what_inspect_says_of_a_file_is_the_reason_in_quarantine() -> None:
+def test_problem_of_file_is_the_offending_value() -> None:
     problem = "the file does not decode (image file is truncated (4 bytes not processed))."
     validation = checked([*IMAGES, image(8)], files=[{"thumbnail": None, "problem": problem}])
     [row] = validation.quarantine.to_pylist()
@@ -87,13 +87,13 @@ def test_what_inspect_says_of_a_file_is_the_reason_in_quarantine() -> None:
     assert validation.files["image_id"].to_pylist() == [7, 3]
 
 
-def test_the_row_number_is_that_of_the_published_table_whatever_was_refused_before() -> None:
+def test_row_number_refers_to_the_published_table() -> None:
     rows = [box(0, 7, 5, (1, 2, 3, 4)), NEGATIVE, *BOXES, box(3, 7, 5, (-9, 2, 3, 4))]
     places = [(row["row_number"], row["reason"]) for row in checked(boxes=rows).quarantine.to_pylist()]
     assert places == [(1, "box_id_below_one"), (2, "box_size_not_positive"), (7, "box_outside_image")]
 
 
-def test_a_box_of_an_image_that_is_not_there_has_no_file_name() -> None:
+def test_box_of_unknown_image_has_no_file_name() -> None:
     validation = checked(boxes=[*BOXES, box(2, 999, 5, (1, 2, 3, 4))])
     assert validation.quarantine["file_name"].to_pylist() == [None]
     assert result_of(validation, "image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
@@ -103,7 +103,7 @@ def test_a_box_of_an_image_that_is_not_there_has_no_file_name() -> None:
     ("severity", "status", "accepted", "quarantined"),
     [("error", "quarantined", 4, 1), ("warning", "warned", 5, 0), ("off", "off", 5, 0)],
 )
-def test_the_severity_decides_what_becomes_of_a_row(
+def test_severity_decides_whether_a_row_is_quarantined(
     severity: str, status: str, accepted: int, quarantined: int
 ) -> None:
     rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
@@ -114,7 +114,7 @@ def test_the_severity_decides_what_becomes_of_a_row(
     assert (validation.accepted.boxes.num_rows, validation.quarantine.num_rows) == (accepted, quarantined)
 
 
-def test_thresholds_decide_what_breaks_a_check() -> None:
+def test_thresholds_decide_what_violates_a_check() -> None:
     rows = [*BOXES, box(2, 7, 5, (-9, 2, 3, 400))]
     assert violation_counts(checked(boxes=rows, box_outside_image={"tolerance_pixels": 8.9})) == {
         "box_outside_image": 1
@@ -122,14 +122,14 @@ def test_thresholds_decide_what_breaks_a_check() -> None:
     assert violation_counts(checked(boxes=rows, box_outside_image={"tolerance_pixels": 9})) == {}
 
 
-def test_examples_are_the_first_ones_and_the_count_is_of_all() -> None:
+def test_result_counts_all_violations_and_lists_the_first() -> None:
     rows = [*BOXES, *(box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(9))]
     one = result_of(checked(boxes=rows), "box_size_not_positive")
     assert one.count == 9
     assert [example.partition(",")[0] for example in one.examples] == [f"boxes row {number}" for number in range(5, 10)]
 
 
-def test_too_much_in_quarantine_fails_with_the_reasons_and_the_first_place() -> None:
+def test_too_many_quarantined_rows_fail_the_dataset() -> None:
     rows = [*BOXES, NEGATIVE, box(0, 7, 5, (1, 2, 3, 4))]
     assert checked(boxes=rows, max_quarantined_fraction=0.25).failures() == []
     assert checked(boxes=rows, max_quarantined_fraction=0.24).failures() == [
@@ -138,14 +138,14 @@ def test_too_much_in_quarantine_fails_with_the_reasons_and_the_first_place() -> 
     ]
 
 
-def test_nothing_left_fails_whatever_is_allowed() -> None:
+def test_dataset_without_accepted_rows_fails() -> None:
     assert checked([], []).failures() == ["no images passed the checks"]
     assert checked(boxes=[]).failures() == ["no boxes passed the checks"]
-    refused = [image | {"width": -1} for image in IMAGES]
-    assert checked(refused, files=[{"width": -1}] * 2).failures() == ["no images passed the checks"]
+    rejected = [image | {"width": -1} for image in IMAGES]
+    assert checked(rejected, files=[{"width": -1}] * 2).failures() == ["no images passed the checks"]
 
 
-def test_findings_of_other_images_are_refused() -> None:
+def test_files_of_other_images_are_an_error() -> None:
     files = files_of(pa.Table.from_pylist([TRAIN, VAL], schema.IMAGES))
     with pytest.raises(BoxlineError) as raised:
         images_with_files(pa.Table.from_pylist([VAL, TRAIN], schema.IMAGES), files)
@@ -154,7 +154,7 @@ def test_findings_of_other_images_are_refused() -> None:
     )
 
 
-# --- whatever the tables hold -----------------------------------------------------------------------------------------
+# --- any tables -------------------------------------------------------------------------------------------------------
 
 ids = st.integers(-1, 5)
 numbers = st.sampled_from([-9.0, -0.0, 0.0, 1.5, 30.0, 700.0, math.nan, math.inf, -math.inf])
@@ -190,7 +190,7 @@ any_file = st.fixed_dictionaries(
     st.lists(any_box, max_size=12),
     st.sampled_from(["error", "warning", "off"]),
 )
-def test_every_row_is_accepted_or_in_quarantine_and_never_both(
+def test_every_row_is_either_accepted_or_quarantined(
     images_and_files: tuple[list[Row], list[Row]], boxes: list[Row], severity: str
 ) -> None:
     images, files = images_and_files

@@ -1,4 +1,4 @@
-"""Which images are found to be nearly the same, and that none is missed."""
+"""The similarity of images, the search for similar pairs, and the check that uses them."""
 
 import io
 from collections.abc import Callable
@@ -27,8 +27,8 @@ REAL_COCO = PROJECT.parent / "shared" / "data" / "coco"
 MIN_SIMILARITY = 0.9  # as in params.yaml
 
 
-def neighbour_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """The definition, word by word: differences to the right and down, their correlation."""
+def neighbor_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """The definition: the correlation of the differences to the right and down."""
     differences = [
         np.concatenate([np.diff(pixels, axis=1).ravel(), np.diff(pixels, axis=0).ravel()])
         for pixels in (one.astype(float), other.astype(float))
@@ -37,22 +37,22 @@ def neighbour_correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def noise(seed: int, count: int) -> np.ndarray:
-    """Smooth and rough ones: uint8 [count, 16, 16]."""
+    """Smooth and rough thumbnails, uint8 [count, 16, 16]."""
     random = np.random.default_rng(seed)
     sizes = random.integers(2, 17, count)
     return np.stack([cv2.resize(random.integers(0, 256, (size, size), np.uint8), (16, 16)) for size in sizes])
 
 
-def test_similarity_is_the_correlation_of_the_differences_between_neighbours() -> None:
+def test_similarity_is_correlation_of_differences_between_neighbors() -> None:
     thumbnails = noise(1, 12)
     vectors, contrasts = edge_vectors(thumbnails)
-    expected = [[neighbour_correlation(one, other) for other in thumbnails] for one in thumbnails]
+    expected = [[neighbor_correlation(one, other) for other in thumbnails] for one in thumbnails]
     np.testing.assert_allclose(vectors @ vectors.T, expected, atol=1e-5)
     steps = np.diff(thumbnails[3].astype(float), axis=1).ravel(), np.diff(thumbnails[3].astype(float), axis=0).ravel()
     assert contrasts[3] == pytest.approx(np.sqrt(np.mean(np.concatenate(steps) ** 2)), rel=1e-5)
 
 
-def test_a_staircase_by_hand() -> None:
+def test_similarity_of_staircases_agrees_with_hand_computation() -> None:
     """Columns 0, 10, 20, ...: 240 differences of 10 to the right and 240 of 0 down."""
     staircase = np.tile(np.arange(0, 160, 10, dtype=np.uint8), (16, 1))
     vectors, contrasts = edge_vectors(
@@ -63,7 +63,7 @@ def test_a_staircase_by_hand() -> None:
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 0.99))
-def test_the_coarse_pass_loses_nothing(seed: int, at_least: float) -> None:
+def test_coarse_pass_excludes_no_similar_pair(seed: int, at_least: float) -> None:
     images, others = edge_vectors(noise(seed, 30))[0], edge_vectors(noise(seed + 1, 20))[0]
     others[3] = images[7]
     best, similarities = most_similar(images, others, at_least)
@@ -76,7 +76,7 @@ def test_the_coarse_pass_loses_nothing(seed: int, at_least: float) -> None:
     np.testing.assert_allclose(similarities[hit], exact[hit, best[hit]], atol=1e-5)
 
 
-def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_tile_size(monkeypatch: pytest.MonkeyPatch) -> None:
     images, others = edge_vectors(noise(3, 50))[0], edge_vectors(noise(4, 7))[0]
     whole = most_similar(images, others, 0.1)
     monkeypatch.setattr(similarity, "TILE_PAIRS", 20)
@@ -86,12 +86,12 @@ def test_tiles_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(tiled[0], whole[0])
 
 
-def test_nothing_to_compare_with() -> None:
+def test_no_other_images_give_no_match() -> None:
     best, _ = most_similar(edge_vectors(noise(3, 4))[0], edge_vectors(np.zeros((0, 16, 16), np.uint8))[0], 0.1)
     assert best.tolist() == [-1] * 4
 
 
-def test_thumbnails_come_out_as_they_went_in() -> None:
+def test_thumbnails_are_read_unchanged() -> None:
     model_inputs = noise(9, 3)
     column = pa.chunked_array(
         [[model_inputs[0].tobytes(), None], [model_inputs[1].tobytes(), model_inputs[2].tobytes()]], pa.binary(256)
@@ -102,7 +102,7 @@ def test_thumbnails_come_out_as_they_went_in() -> None:
     np.testing.assert_array_equal(thumbnails_of(column.slice(2)), model_inputs[1:])
 
 
-# --- as a check -------------------------------------------------------------------------------------------------------
+# --- check ------------------------------------------------------------------------------------------------------------
 
 
 def thumbnail(seed: int, contrast: float = 1.0) -> bytes:
@@ -110,13 +110,13 @@ def thumbnail(seed: int, contrast: float = 1.0) -> bytes:
 
 
 def with_thumbnails(splits: list[str], *files: dict[str, Any], **changed: Any) -> ValidationResult:
-    """A scene and, after its own two images, one in each of those splits."""
+    """The scene with a further image in each of these splits."""
     images = [*IMAGES, *(image(20 + number, split) for number, split in enumerate(splits))]
     limit = {"too_many_images_without_boxes": {"max_fraction": 1.0}}
     return checked(images, BOXES, files=files, **limit, **changed)
 
 
-def test_a_brighter_image_of_a_later_split_is_found_and_named() -> None:
+def test_brighter_image_of_later_split_is_reported() -> None:
     original, brighter = {"thumbnail": thumbnail(1)}, {"thumbnail": thumbnail(1, contrast=0.8)}
     validation = with_thumbnails(["val", "train", "val"], {"thumbnail": thumbnail(2)}, original, brighter)
     assert violation_counts(validation) == {"image_similar_across_splits": 1}
@@ -131,9 +131,9 @@ def test_a_brighter_image_of_a_later_split_is_found_and_named() -> None:
     }
 
 
-def test_the_threshold_is_the_limit() -> None:
+def test_min_similarity_is_the_limit() -> None:
     one, other = thumbnail(1), (np.frombuffer(thumbnail(1), np.uint8) // 2 + np.frombuffer(thumbnail(2), np.uint8) // 2)
-    exact = neighbour_correlation(*(np.frombuffer(bytes(t), np.uint8).reshape(16, 16) for t in (one, other.tobytes())))
+    exact = neighbor_correlation(*(np.frombuffer(bytes(t), np.uint8).reshape(16, 16) for t in (one, other.tobytes())))
     assert 0.3 < exact < 0.95
     files = {"thumbnail": one}, {"thumbnail": other.tobytes()}
     for limit, count in ((exact - 1e-4, 1), (exact + 1e-4, 0)):
@@ -144,27 +144,27 @@ def test_the_threshold_is_the_limit() -> None:
         )
 
 
-def test_images_of_one_split_may_look_alike() -> None:
-    """Frames of one film make a poor training set, and no leak."""
+def test_similar_images_of_one_split_pass() -> None:
+    """Frames of one video make a poor training set, but are no leak."""
     files = {"thumbnail": thumbnail(1)}, {"thumbnail": thumbnail(1, contrast=0.8)}
     assert violation_counts(with_thumbnails(["train", "train"], *files)) == {}
 
 
-def test_identical_files_are_left_to_their_own_check() -> None:
+def test_identical_files_violate_only_the_check_of_duplicates() -> None:
     file = {"thumbnail": thumbnail(1), "sha256": f"{99:064x}"}
     assert violation_counts(with_thumbnails(["train", "val"], file, file)) == {"image_duplicated_across_splits": 1}
 
 
-def test_plain_images_are_alike_and_say_nothing() -> None:
+def test_plain_images_are_not_compared() -> None:
     faint = np.frombuffer(thumbnail(1, contrast=0.02), np.uint8)
     files = {"thumbnail": faint.tobytes()}, {"thumbnail": (faint + 1).tobytes()}
     validation = with_thumbnails(["train", "val"], *files)
     assert violation_counts(validation) == {}
-    # and the two images of the scene, which are all black
+    # including the two images of the scene, which are black
     assert result_of(validation, "image_similar_across_splits").measured == "4 images are too plain to compare"
 
 
-def test_as_an_error_the_image_to_train_on_goes_to_quarantine() -> None:
+def test_error_quarantines_the_training_image() -> None:
     files = {"thumbnail": thumbnail(1)}, {"thumbnail": thumbnail(1, contrast=0.8)}
     validation = with_thumbnails(["val", "train"], *files, image_similar_across_splits={"severity": "error"})
     assert [(row["row_id"], row["reason"]) for row in validation.quarantine.to_pylist()] == [
@@ -172,36 +172,36 @@ def test_as_an_error_the_image_to_train_on_goes_to_quarantine() -> None:
     ]
 
 
-# --- on pictures -----------------------------------------------------------------------------------------------------
+# --- altered images ---------------------------------------------------------------------------------------------------
 
 
-def reencoded(picture: Image.Image) -> Image.Image:
+def reencoded(pil_image: Image.Image) -> Image.Image:
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=40)
+    pil_image.save(buffer, "JPEG", quality=40)
     return Image.open(buffer)
 
 
 ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "compressed again": reencoded,
-    "half as large": lambda picture: picture.resize((picture.width // 2, picture.height // 2)),
-    "stretched": lambda picture: picture.resize((300, 100)),
-    "a tenth brighter": lambda picture: ImageEnhance.Brightness(picture).enhance(1.1),
-    "less contrast": lambda picture: ImageEnhance.Contrast(picture).enhance(0.8),
-    "grey": lambda picture: picture.convert("L"),
+    "recompressed": reencoded,
+    "half size": lambda pil_image: pil_image.resize((pil_image.width // 2, pil_image.height // 2)),
+    "stretched": lambda pil_image: pil_image.resize((300, 100)),
+    "brighter by a tenth": lambda pil_image: ImageEnhance.Brightness(pil_image).enhance(1.1),
+    "less contrast": lambda pil_image: ImageEnhance.Contrast(pil_image).enhance(0.8),
+    "gray": lambda pil_image: pil_image.convert("L"),
 }
 
 
-def small(picture: Image.Image) -> np.ndarray:
-    return cv2.resize(np.asarray(picture.convert("L")), (16, 16), interpolation=cv2.INTER_AREA)
+def thumbnail_of(pil_image: Image.Image) -> np.ndarray:
+    return cv2.resize(np.asarray(pil_image.convert("L")), (16, 16), interpolation=cv2.INTER_AREA)
 
 
-def vectors_of(pictures: list[Image.Image]) -> np.ndarray:
-    """Of those that are not too plain."""
-    vectors, contrasts = edge_vectors(np.stack([small(picture) for picture in pictures]))
+def vectors_of(images: list[Image.Image]) -> np.ndarray:
+    """The vectors of the images that are not too plain."""
+    vectors, contrasts = edge_vectors(np.stack([thumbnail_of(pil_image) for pil_image in images]))
     return vectors[contrasts >= 4]
 
 
-def pictures_of(download: Path) -> list[Image.Image]:
+def read_images(download: Path) -> list[Image.Image]:
     archives = ArchiveFolder(download)
     members = CocoReader().read(download).images.select(["archive", "member"]).to_pylist()
     return [Image.open(io.BytesIO(archives[one["archive"]][one["member"]].read())).convert("RGB") for one in members]
@@ -211,30 +211,30 @@ def pictures_of(download: Path) -> list[Image.Image]:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Image.Image]:
     folder = tmp_path_factory.mktemp("drawn")
     CocoSampleWriter().write(folder, SampleConfig(seed=3, train_images=120, val_images=30))
-    return pictures_of(folder)
+    return read_images(folder)
 
 
-def require_alike_only_to_themselves(pictures: list[Image.Image]) -> None:
-    contrasts = edge_vectors(np.stack([small(picture) for picture in pictures]))[1]
-    # A little more contrast than the check asks for, so that what is altered stays above its limit.
-    pictures = [picture for picture, contrast in zip(pictures, contrasts, strict=True) if contrast >= 6]
-    originals = vectors_of(pictures)
+def require_unique_matches(images: list[Image.Image]) -> None:
+    contrasts = edge_vectors(np.stack([thumbnail_of(pil_image) for pil_image in images]))[1]
+    # More contrast than the check requires, so that altered images stay above the limit.
+    images = [pil_image for pil_image, contrast in zip(images, contrasts, strict=True) if contrast >= 6]
+    originals = vectors_of(images)
     for name, alter in ALTERED.items():
-        best, _ = most_similar(vectors_of([alter(picture) for picture in pictures]), originals, MIN_SIMILARITY)
-        assert best.tolist() == list(range(len(pictures))), name
+        best, _ = most_similar(vectors_of([alter(pil_image) for pil_image in images]), originals, MIN_SIMILARITY)
+        assert best.tolist() == list(range(len(images))), name
     others = originals @ originals.T - 2 * np.eye(len(originals))
     assert others.max() < MIN_SIMILARITY - 0.05
 
 
-def test_drawn_scenes_are_found_again_however_altered_and_never_taken_for_each_other(drawn: list[Image.Image]) -> None:
+def test_altered_scenes_match_only_their_originals(drawn: list[Image.Image]) -> None:
     assert len(drawn) == 150
-    require_alike_only_to_themselves(drawn)
+    require_unique_matches(drawn)
 
 
 @pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.skipif(not REAL_COCO.is_dir(), reason="no real images: ../shared/data/coco is not there")
-def test_photographs_are_found_again_however_altered_and_never_taken_for_each_other() -> None:
-    photographs = pictures_of(REAL_COCO)
+def test_altered_photographs_match_only_their_originals() -> None:
+    photographs = read_images(REAL_COCO)
     assert len(photographs) == 323
-    require_alike_only_to_themselves(photographs)
+    require_unique_matches(photographs)

@@ -1,4 +1,4 @@
-"""The files of the rectangles. They are generated, and nobody publishes them."""
+"""The files of the rectangles. They are generated and not published."""
 
 from pipeline.datasets.interfaces import DatasetSource
 from pipeline.download.manifest import Asset

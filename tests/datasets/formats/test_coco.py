@@ -1,4 +1,4 @@
-"""Instances files decoded piece by piece: the same tables as all at once, and as Python's own parser gives."""
+"""Instances files decoded in chunks give the same tables as decoded at once, and as Python's own parser."""
 
 import json
 from collections.abc import Callable
@@ -45,8 +45,8 @@ def expected(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def map_threaded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the annotation lists that became boxes: one list for a file decoded at once."""
+def chunk_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the decoded chunks; a file that is decoded at once has one."""
     counts: list[int] = []
     boxes = coco_files._boxes
 
@@ -62,7 +62,7 @@ CROWD = {"segmentation": {"counts": [3, 4], "size": [427, 640]}, "iscrowd": 1}
 
 
 @pytest.mark.parametrize(
-    ("layout", "in_pieces"),
+    ("layout", "is_chunked"),
     [
         pytest.param(lambda text: text, True, id="as published"),
         pytest.param(lambda text: json.dumps(json.loads(text), indent=2).encode(), True, id="indented"),
@@ -72,59 +72,59 @@ CROWD = {"segmentation": {"counts": [3, 4], "size": [427, 640]}, "iscrowd": 1}
         pytest.param(
             lambda text: json.dumps({"info": {"annotations": [1]}, **json.loads(text)}).encode(),
             False,
-            id="another key of that name before it",
+            id="earlier key of the same name",
         ),
     ],
 )
-def test_pieces_make_the_whole(map_threaded: list[int], layout: Any, in_pieces: bool) -> None:
+def test_chunked_decoding_gives_all_annotations(chunk_sizes: list[int], layout: Any, is_chunked: bool) -> None:
     given_ = [annotation(1), annotation(2, **CROWD), annotation(3), annotation(4), annotation(5)]
     images, categories, boxes = decode(layout(content(given_)), chunk_bytes=200)
     assert boxes.to_pylist() == expected(given_)
     assert boxes.schema == schema.BOXES
     assert [msgspec.to_builtins(image) for image in images] == IMAGES
     assert [msgspec.to_builtins(category) for category in categories] == CATEGORIES
-    assert sum(map_threaded) == 5
-    assert (len(map_threaded) > 1) == in_pieces
+    assert sum(chunk_sizes) == 5
+    assert (len(chunk_sizes) > 1) == is_chunked
 
 
 @pytest.mark.parametrize(
     "trap",
     [
-        pytest.param({"note": '},{"id":1},{'}, id="a boundary inside a text"),
+        pytest.param({"note": '},{"id":1},{'}, id="boundary inside a string"),
         pytest.param({"parts": [{"id": 1}, {"id": 2}, {"id": 3}]}, id="objects inside an annotation"),
-        pytest.param({"note": '],"categories":[]}'}, id="an end inside a text"),
+        pytest.param({"note": '],"categories":[]}'}, id="end inside a string"),
     ],
 )
 @pytest.mark.parametrize("chunk_bytes", [1, 40, 100, 1000])
-def test_what_looks_like_a_boundary_and_is_none(trap: dict[str, Any], chunk_bytes: int) -> None:
+def test_apparent_boundaries_inside_annotations_are_ignored(trap: dict[str, Any], chunk_bytes: int) -> None:
     given_ = [annotation(number, **trap) for number in range(1, 6)]
     assert decode(content(given_), chunk_bytes)[2].to_pylist() == expected(given_)
 
 
-def test_no_annotations() -> None:
+def test_file_without_annotations_gives_empty_table() -> None:
     assert decode(content([]))[2].num_rows == 0
 
 
-def test_annotations_that_stand_twice_are_read_as_by_any_parser() -> None:
+def test_last_of_two_annotation_lists_wins() -> None:
     text = content([annotation(1)])[:-1] + b',"annotations":' + json.dumps([annotation(2)]).encode() + b"}"
     assert decode(text, chunk_bytes=1)[2].to_pylist() == expected([annotation(2)])
 
 
-def test_the_place_of_a_mistake_is_that_in_the_file() -> None:
+def test_error_names_position_in_whole_file() -> None:
     text = content([annotation(number) for number in range(1, 40)] + [annotation(40, bbox=[1, 2, 3])])
     with pytest.raises(msgspec.DecodeError) as raised:
         decode(text, chunk_bytes=500)
     assert str(raised.value) == "Expected `array` of length 4 - at `$.annotations[39].bbox`"
 
 
-def test_an_annotation_without_area_or_crowd_flag() -> None:
+def test_missing_area_and_crowd_flag_have_defaults() -> None:
     bare = annotation(1)
     del bare["area"], bare["iscrowd"]
     [row] = decode(content([bare]))[2].to_pylist()
     assert (row["area"], row["is_crowd"]) == (3.5 * 4, False)
 
 
-def test_another_crowd_flag_than_0_and_1() -> None:
+def test_invalid_crowd_flag_is_an_error() -> None:
     with pytest.raises(msgspec.DecodeError) as raised:
         decode(content([annotation(1, iscrowd=2)]))
     assert str(raised.value) == "Invalid enum value 2 - at `$.annotations[0].iscrowd`"
@@ -153,16 +153,18 @@ annotations = st.builds(
 
 
 @given(st.lists(annotations, max_size=8), st.integers(1, 300), st.permutations(["images", "annotations", "categories"]))
-def test_any_annotations_and_any_pieces(given_: list[dict[str, Any]], chunk_bytes: int, order: list[str]) -> None:
-    """Python's own parser is the oracle."""
+def test_any_annotations_and_chunk_size_agree_with_standard_parser(
+    given_: list[dict[str, Any]], chunk_bytes: int, order: list[str]
+) -> None:
+    """The expected result is that of Python's own parser."""
     parts = {"images": IMAGES, "annotations": given_, "categories": CATEGORIES}
     text = json.dumps({key: parts[key] for key in order})
     assert decode(text.encode(), chunk_bytes)[2].to_pylist() == expected(json.loads(text)["annotations"])
 
 
 @given(st.data(), st.integers(1, 200))
-def test_damaged_files_fail_as_they_do_at_once(data: st.DataObject, chunk_bytes: int) -> None:
-    """Piece by piece accepts nothing that the whole would not be, and gives the same where it does."""
+def test_damaged_file_gives_same_result_as_decoding_at_once(data: st.DataObject, chunk_bytes: int) -> None:
+    """Decoding in chunks fails for the same files, and gives the same annotations otherwise."""
     text = bytearray(content([annotation(1), annotation(2, **CROWD), annotation(3)]))
     for position in data.draw(st.lists(st.integers(0, len(text) - 1), min_size=1, max_size=3)):
         text[position] = data.draw(st.sampled_from(b'{}[],:"0 \\\xff'))
@@ -179,7 +181,7 @@ def outcome(read: Callable[[], list[int]]) -> list[int] | str:
         return str(error)
 
 
-def test_tables_written_as_coco_are_read_as_the_same_tables(tmp_path: Path) -> None:
+def test_written_tables_are_read_unchanged(tmp_path: Path) -> None:
     given_ = [annotation(10**12, bbox=[0.1 + 0.2, 1e-320, 5, 2.5]), annotation(3, **CROWD), annotation(4, area=1 / 3)]
     boxes = decode(content(given_))[2]
     rows = [{"image_id": 7, "split": "val", "file_name": "crêpe.jpg", "width": 640, "height": 427}]

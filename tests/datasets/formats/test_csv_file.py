@@ -17,7 +17,7 @@ def test_columns_are_found_by_name_and_lines_are_counted_from_one() -> None:
     assert second.fraction("share") == 0.1
 
 
-def test_without_a_header_columns_have_their_places() -> None:
+def test_columns_without_header_are_found_by_position() -> None:
     [row] = read_rows("a.csv", "é,5,0.5".encode(), COLUMNS)
     assert row.fields == {"name": "é", "left": "5", "share": "0.5"}
 
@@ -51,7 +51,7 @@ EXPECTED = "expected a header with name, left, share."
         pytest.param(
             b"name,left,share,left\nx,5,0.5,5\n",
             f"a.csv, line 1: repeated column left; received name, left, share, left, {EXPECTED}",
-            id="column twice",
+            id="repeated column",
         ),
         pytest.param(HEADER, "a.csv has a header and no rows, expected at least one box.", id="header only"),
         pytest.param(
@@ -72,16 +72,16 @@ EXPECTED = "expected a header with name, left, share."
         pytest.param(
             HEADER + b'x,5,0.5\n"y,5,0.5\nz,5,0.5\n',
             "a.csv, line 4: this is not CSV (unexpected end of data).",
-            id="quote that never ends",
+            id="unclosed quote",
         ),
     ],
 )
-def test_a_file_that_has_not_the_columns(content: bytes, expected: str) -> None:
+def test_file_with_wrong_columns_is_an_error(content: bytes, expected: str) -> None:
     assert failure(lambda: read_rows_with_header("a.csv", content, COLUMNS, allow_other_columns=False)) == expected
 
 
 @pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1e300", "1,5", "0x1"])
-def test_what_is_no_fraction(text: str) -> None:
+def test_invalid_fraction_is_an_error(text: str) -> None:
     [row] = read_rows_with_header("a.csv", HEADER + f'x,5,"{text}"\n'.encode(), COLUMNS)
     assert failure(lambda: row.fraction("share")) == (
         f"a.csv, line 2, column share: received {text!r}, expected a fraction of the image."
@@ -89,7 +89,7 @@ def test_what_is_no_fraction(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["left", "", "1.0", "1_0", "9" * 10, "9" * 5000, "٣", "5\n"])
-def test_what_is_no_whole_number(text: str) -> None:
+def test_invalid_integer_is_an_error(text: str) -> None:
     [row] = read_rows_with_header("a.csv", HEADER + f'x,"{text}",0.5\n'.encode(), COLUMNS)
     assert failure(lambda: row.integer("left")) == (
         f"a.csv, line {row.line}, column left: received {truncate(repr(text))}, expected a whole number of pixels."
