@@ -11,10 +11,10 @@ import numpy as np
 from benchmarks.timing import seconds
 from pipeline.datasets.rectangles.sample import draw_boxes, paint_boxes
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.systems.interfaces import TrainingPhase
+from pipeline.pretrained.vgg import VggWeights
+from pipeline.systems.common.interfaces import TrainingPhase
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.model import RectangleLocalizerFactory
-from pipeline.systems.rectangle_localizer.pretrained import VggWeights
 from pipeline.systems.rectangle_localizer.targets import sigmoid_encode
 from pipeline.training.data_loader import ShardLoader
 from pipeline.training.feature_cache import cache_features, split_at

@@ -9,7 +9,7 @@ from pipeline.datasets.registry import get_dataset
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.packing.config import PackConfig
 from pipeline.pretrained.config import parse_pretrained
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.registry import get_system
 from pipeline.training.config import TrainConfig
 from pipeline.validation.config import parse_checks
 

@@ -11,8 +11,8 @@ from cyclopts.validators import Number
 from pipeline.core.formatting import pluralize
 from pipeline.inference.coco_results import PREDICTIONS, require_replaceable
 from pipeline.inference.inputs import find_images
-from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import ModelMetadata, require_model_folder
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.model_metadata import ModelMetadata, require_model_folder
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pipeline.core.atomic_files import read_json
 from pipeline.core.config import Params, load_params
 from pipeline.core.formatting import format_table
 from pipeline.evaluation.task import get_task
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.registry import get_system
 
 REPORTS = Path("reports")
 HEADER = ("system", "metric", "score", "variant", "baseline", "upper bound", "seconds", "where to look")

@@ -14,9 +14,9 @@ from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
 from pipeline.inference.detections import detections_in_image_coordinates
 from pipeline.packing.shards import Shards
-from pipeline.systems.interfaces import TargetCodec
-from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import read_targets
+from pipeline.systems.common.interfaces import TargetCodec
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.target_annotations import read_targets
 
 BATCH_IMAGES = 256
 

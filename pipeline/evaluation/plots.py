@@ -10,7 +10,7 @@ from pipeline.evaluation.task import Task
 from pipeline.inference.predictor import Predictor
 from pipeline.plots.curves import save_curves, write_curve_tables
 from pipeline.plots.image_grid import PredictedImages
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.registry import get_system
 
 
 def write_prediction_plots(

@@ -9,8 +9,8 @@ from pipeline.datasets.annotations import Tables
 from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards, evenly_spaced
 from pipeline.plots.image_grid import save_samples
-from pipeline.systems.ground_truth import ground_truth_by_image
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
+from pipeline.targets.ground_truth import ground_truth_by_image
 
 NUM_SAMPLES = 9
 SPLIT = "train"

@@ -12,8 +12,8 @@ from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
 from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
-from pipeline.systems.ground_truth import ground_truth_by_image
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
+from pipeline.targets.ground_truth import ground_truth_by_image
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables
-from pipeline.systems.interfaces import TaskName
+from pipeline.systems.common.interfaces import TaskName
 
 if TYPE_CHECKING:
     from pipeline.evaluation.error_analysis import ErrorAnalysis

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.inference.inputs import is_url
-from pipeline.systems.labels import NO_CATEGORY, Labels
+from pipeline.systems.common.labels import NO_CATEGORY, Labels
 
 PREDICTIONS = "predictions.json"
 MAX_STEM = 80

@@ -10,7 +10,7 @@ from pipeline.core import schema
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
 
 
 def detections_table(

@@ -23,9 +23,9 @@ from pipeline.inference.detections import detections_in_image_coordinates
 from pipeline.inference.inputs import read_image
 from pipeline.inference.predictor import Predictor
 from pipeline.plots.annotated_image import resize_for_drawing, save_annotated_image
-from pipeline.systems.interfaces import ViewWriter
-from pipeline.systems.model_metadata import ModelMetadata
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.interfaces import ViewWriter
+from pipeline.systems.common.model_metadata import ModelMetadata
+from pipeline.systems.common.registry import get_system
 
 logger = logging.getLogger(__name__)
 

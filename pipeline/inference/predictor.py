@@ -16,10 +16,10 @@ from pipeline.core.progress import bar
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS, ResizeTransform
 from pipeline.packing.shards import Shards
-from pipeline.systems.interfaces import TargetCodec
-from pipeline.systems.labels import LABELS, Labels
-from pipeline.systems.model_metadata import METADATA, MODEL, ModelMetadata
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.interfaces import TargetCodec
+from pipeline.systems.common.labels import LABELS, Labels
+from pipeline.systems.common.model_metadata import METADATA, MODEL, ModelMetadata
+from pipeline.systems.common.registry import get_system
 
 BATCH_IMAGES = 64
 

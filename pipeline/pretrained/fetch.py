@@ -40,7 +40,7 @@ def fetch_pretrained(config: PretrainedConfig, source: PretrainedSource, where: 
                 download_file(Asset(name), config.source, folder)
             except BoxlineError as error:
                 raise type(error)(f"{error} The weights of this system are {join_items(source.files)}.") from None
-    return int(load_pretrained(folder, source).count_params())
+    return int(load_pretrained(folder).count_params())
 
 
 def _is_handle(source: str) -> bool:

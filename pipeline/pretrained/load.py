@@ -13,33 +13,39 @@ from typing import Any
 
 import keras
 
-from pipeline.core.errors import BoxlineError, join_items, root_cause
-from pipeline.pretrained.interfaces import PretrainedSource
+from pipeline.core.errors import BoxlineError, root_cause
+from pipeline.pretrained.config import BACKBONE_FILES, DETECTOR_FILES, KERAS_FILES
 
 BOX_LAYERS = ("anchor_generator", "label_encoder", "prediction_decoder")
 """These layers compute box coordinates in float32 under every dtype policy."""
 
 
-def load_pretrained(folder: Path, source: PretrainedSource) -> keras.Model:
+def load_pretrained(folder: Path) -> keras.Model:
     """Load the model in `folder` under Keras's current dtype policy. Code inside the files is never run.
+
+    The files say what they hold: a KerasHub detector, a KerasHub backbone, or a network of Keras.
 
     Raises:
         BoxlineError: if it cannot be loaded.
 
     """
+    import keras_hub  # here, since it takes seconds to import and systems without pretrained weights never need it
+
     try:
         with _with_current_policy(folder) as converted:
-            if source.preset_class is not None:
-                return source.preset_class.from_preset(str(converted), dtype=keras.config.dtype_policy().name)
-            network, weights = (converted / name for name in source.files)
+            names, policy = {path.name for path in converted.iterdir()}, keras.config.dtype_policy().name
+            if names.issuperset(DETECTOR_FILES):
+                return keras_hub.models.ObjectDetector.from_preset(str(converted), dtype=policy)
+            if names.issuperset(BACKBONE_FILES):
+                return keras_hub.models.Backbone.from_preset(str(converted), dtype=policy)
+            network, weights = (converted / name for name in KERAS_FILES)
             model = keras.models.model_from_json(network.read_text(encoding="utf-8"))
             model.load_weights(weights)
             return model
     except Exception as error:  # with untrusted files the libraries may raise any exception
         raise BoxlineError(
-            f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected "
-            f"{join_items(source.files)}, as Keras and KerasHub write them: correct pretrained.source in params.yaml, "
-            "or fetch them again."
+            f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected the files that "
+            "Keras or KerasHub writes: correct pretrained.source in params.yaml, or fetch them again."
         ) from None
 
 

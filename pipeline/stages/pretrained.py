@@ -11,7 +11,7 @@ from pipeline.core.redaction import redact_url
 from pipeline.pretrained.config import parse_pretrained
 from pipeline.pretrained.fetch import fetch_pretrained
 from pipeline.stages.runner import run_stage
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.registry import get_system
 
 logger = logging.getLogger(__name__)
 

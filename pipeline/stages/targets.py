@@ -13,8 +13,8 @@ from pipeline.evaluation.task import get_task
 from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
 from pipeline.stages.runner import run_stage
-from pipeline.systems.registry import get_system
-from pipeline.systems.target_writer import labels_of, write_targets
+from pipeline.systems.common.registry import get_system
+from pipeline.targets.writer import labels_of, write_targets
 
 logger = logging.getLogger(__name__)
 

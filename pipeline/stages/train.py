@@ -8,8 +8,8 @@ from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params, parse_config
 from pipeline.packing.shards import Shards
 from pipeline.stages.runner import run_stage
-from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import MODEL
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.model_metadata import MODEL
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.build import build_system
 from pipeline.training.checkpoint import Checkpoint

@@ -11,10 +11,10 @@ from pipeline.core.errors import BoxlineError
 from pipeline.inference.predictor import Predictor
 from pipeline.packing.config import PackConfig
 from pipeline.pretrained.load import load_pretrained
-from pipeline.systems.interfaces import BatchGenerator, ModelFactory, TrainingPhase
-from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import ModelMetadata
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, TrainingPhase
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.model_metadata import ModelMetadata
+from pipeline.systems.common.registry import get_system
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.config import AugmentConfig
 
@@ -69,8 +69,7 @@ def build_system(config: SystemConfig, where: str, pretrained: Path, labels: Lab
     pack = parse_config(config.pack, PackConfig, f"{where}.pack")
     model_config = parse_config(config.model, system.model_config, f"{where}.model")
     targets_config = parse_config(config.targets, system.targets_config, f"{where}.targets")
-    source = system.pretrained_source()
-    pretrained_model = None if source is None else load_pretrained(pretrained, source)
+    pretrained_model = load_pretrained(pretrained) if system.pretrained_scales else None
     if pretrained_model is not None and pack.channels != 3:
         raise BoxlineError(
             f"params.yaml: {where}.pack.channels: received {pack.channels}, expected 3: "

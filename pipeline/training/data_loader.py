@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.packing.shards import Shards
-from pipeline.systems.interfaces import BatchGenerator
-from pipeline.systems.target_annotations import read_annotations
+from pipeline.systems.common.interfaces import BatchGenerator
+from pipeline.systems.common.target_annotations import read_annotations
 from pipeline.training.augmentation import Augmentation
 
 SYNTHETIC_TAG, AUGMENTATION_TAG = 1, 2

@@ -54,7 +54,7 @@ def fingerprint_config(seed: int, system: SystemConfig) -> dict[str, Any]:
 
 def code_files(module: str) -> list[Path]:
     """The source files that a training of the system in `pipeline/systems/<module>` depends on."""
-    folders = ("training", "systems", f"systems/{module}", "pretrained", "geometry")
+    folders = ("training", "systems/common", f"systems/{module}", "pretrained", "geometry")
     modules = [path for folder in folders for path in sorted((PIPELINE / folder).glob("*.py"))]
     return [*modules, PIPELINE / "inference" / "predictor.py"]
 

@@ -15,8 +15,8 @@ from tqdm.keras import TqdmCallback
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards, evenly_spaced
-from pipeline.systems.interfaces import BatchGenerator, TrainingPhase
-from pipeline.systems.target_annotations import read_annotations
+from pipeline.systems.common.interfaces import BatchGenerator, TrainingPhase
+from pipeline.systems.common.target_annotations import read_annotations
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.bbox_logger import BBoxLogger
 from pipeline.training.callbacks import (

@@ -18,8 +18,8 @@ from pipeline.geometry.resize import letterbox
 from pipeline.inference.predictor import BatchPrediction, Predictor
 from pipeline.packing.shards import Shards, write_shard
 from pipeline.systems.coco_yolo.targets import GridCodec
-from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import ModelMetadata
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.model_metadata import ModelMetadata
 from tests.support.scenes import box, image, tables
 
 IMAGE_IDS = np.array([9, 3, 12, 7, 5])

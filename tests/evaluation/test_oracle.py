@@ -10,7 +10,7 @@ from pipeline.geometry.resize import letterbox
 from pipeline.packing.shards import Shards
 from pipeline.systems.coco_yolo.config import TargetsConfig
 from pipeline.systems.coco_yolo.targets import GridCodec
-from pipeline.systems.target_writer import labels_of, write_targets
+from pipeline.targets.writer import labels_of, write_targets
 from tests.support.scenes import box, image, tables
 
 GRID_2 = TargetsConfig(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1, crowd="encode")

@@ -20,7 +20,7 @@ from pipeline.packing.shards import Shards, write_shard
 from pipeline.plots.colors import class_color
 from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES, PredictedImages
 from pipeline.plots.localization import PREDICTED_BOX_COLOR
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
 from tests.support.drawn_pixels import extent_in, pixels_of, shows
 from tests.support.scenes import box, image, tables
 

@@ -6,7 +6,7 @@ import pytest
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import letterbox
 from pipeline.inference.detections import detections_in_image_coordinates
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
 
 LABELS = Labels(np.array([0, 11, 0, 13], np.int32), ["nothing", "cat", "nothing", "dog"])
 

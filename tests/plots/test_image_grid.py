@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
+from pipeline.plots.grid_view import write_grid_view
 from pipeline.plots.image_grid import (
     DOTS_PER_INCH,
     TILE_INCHES,
@@ -22,7 +23,6 @@ from pipeline.plots.image_grid import (
     show_image,
     tiles,
 )
-from pipeline.systems.coco_yolo.views import write_grid_view
 from tests.support.drawn_pixels import extent_in, pixels_of
 
 BLACK = np.zeros((50, 50, 3), np.uint8)

@@ -14,8 +14,8 @@ from pipeline.pretrained.config import BACKBONE_FILES, PretrainedConfig, parse_p
 from pipeline.pretrained.fetch import fetch_pretrained
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.pretrained.load import load_pretrained
-from pipeline.systems.coco_yolo.pretrained import ResNetWeights
-from pipeline.systems.registry import get_system
+from pipeline.pretrained.resnet import ResNetWeights
+from pipeline.systems.common.registry import get_system
 from tests.support.precision import dtype_policy
 from tests.support.servers import serving_folder
 from tests.support.tiny_project import PROJECT

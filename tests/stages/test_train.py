@@ -5,7 +5,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.core.errors import BoxlineError
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
 from tests.support.stages import run_stage
 from tests.support.tiny_project import PROJECT, write_params
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.systems.interfaces import TargetCodec
+from pipeline.systems.common.interfaces import TargetCodec
 
 
 def round_trip(codec: TargetCodec[Any], boxes: LabeledBoxes, config: Any, num_labels: int) -> LabeledBoxes:

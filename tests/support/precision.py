@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from pipeline.systems.interfaces import TrainingPhase
+from pipeline.systems.common.interfaces import TrainingPhase
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import ModelMetadata
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.model_metadata import ModelMetadata
 
 SIZE = 40
 BOX_REL_XYXY = (0.25, 0.4, 0.75, 0.6)

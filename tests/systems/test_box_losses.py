@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.systems.box_losses import generalized_iou_xyxy, iou_xyxy, xxyy_to_xyxy
+from pipeline.systems.common.box_losses import generalized_iou_xyxy, iou_xyxy, xxyy_to_xyxy
 
 SIDE = 12
 COORDINATE = st.integers(0, SIDE)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.pretrained.retinanet import RetinaNetWeights
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.model import RetinaNet, RetinaNetFactory
-from pipeline.systems.coco_retinanet.pretrained import RetinaNetWeights
 from pipeline.systems.coco_retinanet.targets import MAX_DETECTIONS, PaddedBoxesCodec
 from tests.support.codecs import example_rows, round_trip
 from tests.support.scenes import ground_truth

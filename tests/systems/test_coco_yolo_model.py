@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from pipeline.pretrained.resnet import ResNetWeights
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_yolo.model import CocoYoloFactory, box_iou, box_loss
-from pipeline.systems.coco_yolo.pretrained import ResNetWeights
 
 FACTORY = CocoYoloFactory()
 PUBLISHED = ModelConfig(conv_filters=512, dense_units=2048, dropout=0.5)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.systems.layers import convolution
+from pipeline.systems.common.layers import convolution
 
 
 @pytest.mark.parametrize(("strides", "side"), [(1, 7), (2, 4)])

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.pretrained.vgg import VggWeights
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.model import RectangleLocalizerFactory, mean_iou
-from pipeline.systems.rectangle_localizer.pretrained import VggWeights
 from pipeline.systems.rectangle_localizer.targets import RectangleCodec
 from tests.support.codecs import example_rows, round_trip
 from tests.support.scenes import ground_truth

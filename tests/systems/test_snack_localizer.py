@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from pipeline.geometry.boxes import paired_iou
+from pipeline.pretrained.mobilenet import MobileNetWeights
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.snack_localizer.model import SnackLocalizerFactory
-from pipeline.systems.snack_localizer.pretrained import MobileNetWeights
 from pipeline.systems.snack_localizer.targets import SnackCodec
 from tests.support.codecs import example_rows, round_trip
 from tests.support.scenes import ground_truth

@@ -10,11 +10,11 @@ from pipeline.geometry.resize import letterbox
 from pipeline.packing.shards import Shards
 from pipeline.systems.coco_yolo.config import TargetsConfig
 from pipeline.systems.coco_yolo.targets import GridCodec
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.target_annotations import read_annotations, read_targets
 from pipeline.systems.digits_localizer.config import TargetsConfig as DigitsTargetsConfig
 from pipeline.systems.digits_localizer.targets import DigitsCodec
-from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import read_annotations, read_targets
-from pipeline.systems.target_writer import labels_of, write_targets
+from pipeline.targets.writer import labels_of, write_targets
 from tests.support.scenes import box, image, tables
 
 GRID_2 = TargetsConfig(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1, crowd="encode")

@@ -13,9 +13,9 @@ import pytest
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.labeled_boxes import LabeledBoxes, one_per_image
 from pipeline.inference.predictor import Predictor
-from pipeline.systems.interfaces import NamedArrays
-from pipeline.systems.labels import Labels
-from pipeline.systems.model_metadata import ModelMetadata
+from pipeline.systems.common.interfaces import NamedArrays
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.model_metadata import ModelMetadata
 from pipeline.training.bbox_logger import MAX_BOXES, BBoxLogger, box_set, logged_prediction
 from pipeline.training.progress_page import Box, Epoch
 

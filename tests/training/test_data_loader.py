@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pipeline.packing.shards import Shards, shard_path, write_shard
+from pipeline.systems.common.target_annotations import annotation_columns
 from pipeline.systems.digits_localizer.config import TargetsConfig
 from pipeline.systems.digits_localizer.targets import DigitsCodec
-from pipeline.systems.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.config import AugmentConfig
 from pipeline.training.data_loader import ShardLoader, SyntheticLoader, validation_split

@@ -10,8 +10,8 @@ import pytest
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.systems.interfaces import TrainingPhase
-from pipeline.systems.target_annotations import annotation_columns
+from pipeline.systems.common.interfaces import TrainingPhase
+from pipeline.systems.common.target_annotations import annotation_columns
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import (

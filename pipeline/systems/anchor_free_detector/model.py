@@ -13,9 +13,9 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from pipeline.systems.anchor_free_detector.config import ModelConfig, TargetsConfig
-from pipeline.systems.box_losses import generalized_iou_xyxy, iou_xyxy
-from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import convolution
+from pipeline.systems.common.box_losses import generalized_iou_xyxy, iou_xyxy
+from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.layers import convolution
 
 FIRST_LEVEL = 3
 """The finest pyramid level. Level l has cells of 2^l pixels."""

@@ -1,7 +1,7 @@
 """The anchor-free detector as a system."""
 
 from pipeline.systems.anchor_free_detector.config import ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 
 
 class AnchorFreeDetector(System[TargetsConfig, ModelConfig]):

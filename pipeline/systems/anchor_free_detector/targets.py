@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.anchor_free_detector.config import TargetsConfig
-from pipeline.systems.example_selection import largest_objects
-from pipeline.systems.interfaces import NamedArrays, TargetCodec
+from pipeline.systems.common.example_selection import largest_objects
+from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
 
 PADDING = -1
 CERTAIN_LOGIT = 50.0

@@ -7,11 +7,11 @@ import keras
 import keras_hub
 from keras import ops
 
+from pipeline.pretrained.retinanet import init_head
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
-from pipeline.systems.coco_retinanet.pretrained import init_head
 from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
-from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import imagenet_scaling
+from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.layers import imagenet_scaling
 
 BOX_FORMAT = "rel_xywh"
 

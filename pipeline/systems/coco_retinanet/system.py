@@ -2,7 +2,7 @@
 
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 
 
 class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
@@ -26,6 +26,6 @@ class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
 
     def pretrained_source(self) -> PretrainedSource:
         """KerasHub's detector with COCO weights."""
-        from pipeline.systems.coco_retinanet.pretrained import RetinaNetWeights
+        from pipeline.pretrained.retinanet import RetinaNetWeights
 
         return RetinaNetWeights()

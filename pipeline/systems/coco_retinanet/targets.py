@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.coco_retinanet.config import TargetsConfig
-from pipeline.systems.example_selection import largest_objects
-from pipeline.systems.interfaces import NamedArrays, TargetCodec
-from pipeline.systems.labels import category_ids_as_labels
+from pipeline.systems.common.example_selection import largest_objects
+from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
+from pipeline.systems.common.labels import category_ids_as_labels
 
 PADDING = -1.0
 CROWD = -2.0

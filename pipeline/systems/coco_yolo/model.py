@@ -7,8 +7,8 @@ from keras import layers, ops
 
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_yolo.targets import IGNORE
-from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import imagenet_scaling
+from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.layers import imagenet_scaling
 
 CENTER_WEIGHT = 5.0
 SIZE_WEIGHT = 5.0

@@ -2,7 +2,7 @@
 
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec, ViewWriter
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec, ViewWriter
 
 
 class CocoYolo(System[TargetsConfig, ModelConfig]):
@@ -26,12 +26,12 @@ class CocoYolo(System[TargetsConfig, ModelConfig]):
 
     def pretrained_source(self) -> PretrainedSource:
         """A ResNet with ImageNet weights."""
-        from pipeline.systems.coco_yolo.pretrained import ResNetWeights
+        from pipeline.pretrained.resnet import ResNetWeights
 
         return ResNetWeights()
 
     def view_writer(self) -> ViewWriter:
         """The grid view."""
-        from pipeline.systems.coco_yolo.views import write_grid_view
+        from pipeline.plots.grid_view import write_grid_view
 
         return write_grid_view

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.coco_yolo.config import TargetsConfig
-from pipeline.systems.interfaces import NamedArrays, TargetCodec
-from pipeline.systems.labels import NO_CATEGORY, category_ids_as_labels
+from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
+from pipeline.systems.common.labels import NO_CATEGORY, category_ids_as_labels
 
 IGNORE = -1
 """Confidence and class of a cell that contributes to no loss."""

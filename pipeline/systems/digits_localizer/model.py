@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
-from pipeline.systems.box_losses import iou_xyxy
+from pipeline.systems.common.box_losses import iou_xyxy
+from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, TrainingPhase
 
 
 class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):

@@ -1,7 +1,7 @@
 """The digit localizer as a system."""
 
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
 
 
 class DigitsLocalizer(System[TargetsConfig, ModelConfig]):

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from pipeline.systems.box_losses import iou_xyxy, xxyy_to_xyxy
+from pipeline.systems.common.box_losses import iou_xyxy, xxyy_to_xyxy
+from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.layers import convolution
 from pipeline.systems.distributional_localizer.config import CropClassifierConfig, ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, TrainingPhase
-from pipeline.systems.layers import convolution
 
 PROFILE_KERNEL = 7
 

@@ -1,7 +1,7 @@
 """The distributional localizer as a system."""
 
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 from pipeline.systems.distributional_localizer.config import ModelConfig, TargetsConfig
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
 
 
 class DistributionalLocalizer(System[TargetsConfig, ModelConfig]):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.geometry.labeled_boxes import LabeledBoxes, one_per_image
+from pipeline.systems.common.example_selection import medoid_object
+from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
 from pipeline.systems.distributional_localizer.config import TargetsConfig
-from pipeline.systems.example_selection import medoid_object
-from pipeline.systems.interfaces import NamedArrays, TargetCodec
 
 ORDER = [0, 2, 1, 3]
 """From left, top, right, bottom to left, right, top, bottom, and back."""

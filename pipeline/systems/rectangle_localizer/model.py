@@ -7,8 +7,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from pipeline.systems.box_losses import iou_xyxy
-from pipeline.systems.interfaces import BatchGenerator, ModelFactory, TrainingPhase
+from pipeline.systems.common.box_losses import iou_xyxy
+from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, TrainingPhase
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, sigmoid_encode
 

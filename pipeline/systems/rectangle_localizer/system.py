@@ -1,7 +1,7 @@
 """The rectangle localizer as a system."""
 
 from pipeline.pretrained.interfaces import PretrainedSource
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 
 
@@ -27,6 +27,6 @@ class RectangleLocalizer(System[TargetsConfig, ModelConfig]):
 
     def pretrained_source(self) -> PretrainedSource:
         """VGG16 with ImageNet weights."""
-        from pipeline.systems.rectangle_localizer.pretrained import VggWeights
+        from pipeline.pretrained.vgg import VggWeights
 
         return VggWeights()

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.labeled_boxes import LabeledBoxes, one_per_image
-from pipeline.systems.example_selection import single_object
-from pipeline.systems.interfaces import NamedArrays, TargetCodec
+from pipeline.systems.common.example_selection import single_object
+from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
 from pipeline.systems.rectangle_localizer.config import TargetsConfig
 
 ORDER = [1, 0, 3, 2]

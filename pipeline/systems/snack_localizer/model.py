@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from pipeline.systems.box_losses import iou_xyxy, xxyy_to_xyxy
-from pipeline.systems.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.box_losses import iou_xyxy, xxyy_to_xyxy
+from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 
 BOX_WEIGHT = 10.0

@@ -1,7 +1,7 @@
 """The snack localizer as a system."""
 
 from pipeline.pretrained.interfaces import PretrainedSource
-from pipeline.systems.interfaces import ModelFactory, System, TargetCodec
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 
 
@@ -27,6 +27,6 @@ class SnackLocalizer(System[TargetsConfig, ModelConfig]):
 
     def pretrained_source(self) -> PretrainedSource:
         """MobileNet with ImageNet weights."""
-        from pipeline.systems.snack_localizer.pretrained import MobileNetWeights
+        from pipeline.pretrained.mobilenet import MobileNetWeights
 
         return MobileNetWeights()

@@ -14,10 +14,10 @@ from pipeline.datasets.annotations import Tables
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
 from pipeline.packing.shards import shard_path, write_shard
-from pipeline.systems.ground_truth import ground_truth_by_image
-from pipeline.systems.interfaces import TargetCodec
-from pipeline.systems.labels import Labels
-from pipeline.systems.target_annotations import annotation_columns
+from pipeline.systems.common.interfaces import TargetCodec
+from pipeline.systems.common.labels import Labels
+from pipeline.systems.common.target_annotations import annotation_columns
+from pipeline.targets.ground_truth import ground_truth_by_image
 
 SHARD_EXAMPLES = 4096
 

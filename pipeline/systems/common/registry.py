@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.systems.interfaces import System
+from pipeline.systems.common.interfaces import System
 
 
 def _anchor_free_detector() -> System[Any, Any]:

@@ -11,8 +11,8 @@ from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.config import Config, Name, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.packing.config import Channels, ImageSize, Resize
-from pipeline.systems.labels import LABELS
-from pipeline.systems.registry import get_system
+from pipeline.systems.common.labels import LABELS
+from pipeline.systems.common.registry import get_system
 
 MODEL = "model.keras"
 METADATA = "model_config.json"

@@ -1,6 +1,6 @@
 """The grid view: the class and the boxes that each cell predicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 from pipeline.plots.image_grid import draw_ground_truth, draw_labeled_boxes, save, show_image, tiles
-from pipeline.systems.interfaces import NamedArrays
 
 NUM_IMAGES = 4
 CAPTION_INCHES = 0.2
@@ -19,7 +18,7 @@ CAPTION_INCHES = 0.2
 def write_grid_view(
     folder: Path,
     model_inputs: NDArray[np.uint8],
-    outputs: NamedArrays,
+    outputs: Mapping[str, NDArray[Any]],
     ground_truth: Sequence[LabeledBoxes],
     predictions: Sequence[LabeledBoxes],
     names: Sequence[str],

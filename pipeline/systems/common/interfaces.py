@@ -6,8 +6,8 @@ A system is a folder `pipeline/systems/<name>/`:
     config.py      `TargetsConfig` and `ModelConfig`, the system's own sections of params.yaml
     targets.py     a `TargetCodec`: boxes into training targets, model outputs into boxes; NumPy only
     model.py       a `ModelFactory`: the network and its losses; `keras.ops` only, so every Keras backend runs it
-    pretrained.py  a `PretrainedSource`, for systems that start from pretrained weights
-    views.py       plots that only this system has; optional
+
+Pretrained weights are classes in pipeline/pretrained, plots that only one system has are in pipeline/plots.
 
 Boxes are relative to the model input (`LabeledBoxes`). Classes are labels 0, 1, 2 ...; the codec maps each label to a
 category. This module imports no Keras, and neither do codecs and configs.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.config import Config
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.systems.labels import contiguous_labels
+from pipeline.systems.common.labels import contiguous_labels
 
 if TYPE_CHECKING:
     import keras

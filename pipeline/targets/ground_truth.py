@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.datasets.annotations import boxes_xywh_of, rows_by_image
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
-from pipeline.systems.labels import Labels
+from pipeline.systems.common.labels import Labels
 
 
 def ground_truth_by_image(
