@@ -52,11 +52,12 @@ def kill_and_run_again(command: StageCommand, kills: int, reset: Callable[[], No
 @pytest.mark.parametrize(
     ("stage", "kills"),
     [
-        ("tables@coco", 5),
-        ("tables@digits", 5),
-        ("tables@snacks", 5),
-        ("inspect@coco", 4),
-        ("validate@coco", 4),
+        ("tables@coco", 2),
+        pytest.param("tables@coco", 5, marks=pytest.mark.stress),
+        pytest.param("tables@digits", 5, marks=pytest.mark.stress),
+        pytest.param("tables@snacks", 5, marks=pytest.mark.stress),
+        pytest.param("inspect@coco", 4, marks=pytest.mark.stress),
+        pytest.param("validate@coco", 4, marks=pytest.mark.stress),
     ],
 )
 def test_killed_stage_completes_like_an_undisturbed_one(project: Path, stage: str, kills: int) -> None:
@@ -64,7 +65,14 @@ def test_killed_stage_completes_like_an_undisturbed_one(project: Path, stage: st
     kill_and_run_again(command, kills, command.remove_outs)
 
 
-@pytest.mark.parametrize("stage", ["tables@coco", "inspect@coco", "pack@coco_yolo"])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param("tables@coco", marks=pytest.mark.stress),
+        pytest.param("inspect@coco", marks=pytest.mark.stress),
+        "pack@coco_yolo",
+    ],
+)
 def test_stage_killed_in_the_middle_of_a_write_completes_like_an_undisturbed_one(project: Path, stage: str) -> None:
     expected = output_checksums(project)
     command = StageCommand.of(project, stage)
@@ -78,11 +86,13 @@ def test_stage_killed_in_the_middle_of_a_write_completes_like_an_undisturbed_one
         assert temporary_names(project) == [], fraction
 
 
+@pytest.mark.stress
 def test_killed_pack_completes_like_an_undisturbed_one(project: Path) -> None:
     command = StageCommand.of(project, "pack@coco_yolo")
     kill_and_run_again(command, 7, command.remove_outs)
 
 
+@pytest.mark.stress
 def test_pack_killed_over_a_previous_one_completes_like_an_undisturbed_one(project: Path) -> None:
     command = StageCommand.of(project, "pack@coco_yolo")
 
