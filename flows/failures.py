@@ -91,7 +91,7 @@ class Failure:
 class RetryState:
     """Failures of one task over its attempts.
 
-    The task records each failure, and Prefect calls `should_retry` after each failed attempt.
+    The task records each failure, and Prefect's retry condition is `should_retry`, after each failed attempt.
     """
 
     def __init__(self, limits: Mapping[FailureKind, int]) -> None:
@@ -112,8 +112,8 @@ class RetryState:
         """The kind of the last failure; None without one."""
         return self._kinds[-1] if self._kinds else None
 
-    def should_retry(self, *_: object) -> bool:
-        """Return whether the last failure allows another attempt (a `retry_condition_fn` of Prefect)."""
+    def should_retry(self) -> bool:
+        """Return whether the last failure allows another attempt."""
         if self.last_kind is None:
             return False
         return self._kinds.count(self.last_kind) <= self._limits.get(self.last_kind, 0)

@@ -125,7 +125,7 @@ def submit_task(
         retries=sum(TRAINING_RETRY_LIMITS.values()),
         retry_delay_seconds=exponential_backoff(backoff_factor=FIRST_RETRY_DELAY_SECONDS),
         retry_jitter_factor=0.5,
-        retry_condition_fn=context.retry_state.should_retry,
+        retry_condition_fn=lambda *_: context.retry_state.should_retry(),  # Prefect ignores bound methods
     )
     return named.submit(context, *args, return_state=False, wait_for=list(wait_for), **kwargs)
 
