@@ -1,4 +1,4 @@
-"""Pretrained weights: their configuration, how they are fetched, and how they are loaded from disk.
+"""Pretrained weights: one class per network, their configuration, how they are fetched, and how they are loaded.
 
-Which weights a system starts from is declared beside the system, in `pipeline/systems/<name>/pretrained.py`.
+Which weights a system starts from is declared by the system, in `pipeline/systems/<name>/system.py`.
 """

@@ -38,7 +38,7 @@ def test_code_files_are_those_of_training_geometry_and_the_own_system() -> None:
     files = {path.relative_to(PIPELINE).as_posix() for path in code_files("coco_yolo")}
     assert {
         "training/fit.py",
-        "systems/layers.py",
+        "systems/common/layers.py",
         "systems/coco_yolo/model.py",
         "geometry/boxes.py",
         "pretrained/load.py",
