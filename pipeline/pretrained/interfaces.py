@@ -12,7 +12,7 @@ class PretrainedSource(ABC):
 
     Attributes:
         files: names of the files that hold the weights, see pipeline/pretrained/config.py.
-        preset_class: the KerasHub class whose `from_preset` takes handles of hubs; None if KerasHub has no such network.
+        preset_class: the KerasHub class whose `from_preset` takes handles of hubs; None if KerasHub lacks the network.
 
     """
 

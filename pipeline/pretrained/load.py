@@ -23,13 +23,13 @@ BOX_LAYERS = ("anchor_generator", "label_encoder", "prediction_decoder")
 def load_pretrained(folder: Path) -> keras.Model:
     """Load the model in `folder` under Keras's current dtype policy. Code inside the files is never run.
 
-    The files say what they hold: a KerasHub detector, a KerasHub backbone, or a network of Keras.
+    The format follows from the names of the files: a KerasHub detector, a KerasHub backbone, or a Keras model.
 
     Raises:
         BoxlineError: if it cannot be loaded.
 
     """
-    import keras_hub  # here, since it takes seconds to import and systems without pretrained weights never need it
+    import keras_hub  # slow to import, and needed only by systems with pretrained weights
 
     try:
         with _with_current_policy(folder) as converted:
@@ -44,8 +44,8 @@ def load_pretrained(folder: Path) -> keras.Model:
             return model
     except Exception as error:  # with untrusted files the libraries may raise any exception
         raise BoxlineError(
-            f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected the files that "
-            "Keras or KerasHub writes: correct pretrained.source in params.yaml, or fetch them again."
+            f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected the files "
+            "that Keras or KerasHub writes: correct pretrained.source in params.yaml, or fetch them again."
         ) from None
 
 
