@@ -18,7 +18,7 @@ from pipeline.core.parquet import FILES, read_table, write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.coco.reader import CocoReader
 from pipeline.validation.config import parse_checks
-from pipeline.validation.run import ValidationResult, run_checks
+from pipeline.validation.run_checks import ValidationResult, run_checks
 
 ROUNDS = 3
 COARSE_SIDE, SIDE = 4, 16

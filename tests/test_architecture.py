@@ -89,7 +89,7 @@ def test_data_stages_and_commands_start_without_a_framework() -> None:
     light += [dotted(path) for package in ("plots", "html", "diff", "cli") for path in modules_of(package)]
     light += [dotted(path) for path in modules_of("datasets")]
     light += [f"systems.{name}.{part}" for name in SYSTEMS for part in ("system", "targets")]
-    light += ["training.progress_page", "inference.inputs", "inference.coco_results"]
+    light += ["training.progress_page", "inference.inputs", "inference.predictions_file"]
     code = "import sys\n" + "\n".join(f"import pipeline.{name}" for name in light)
     code += "\nprint([m for m in ('tensorflow', 'keras', 'jax', 'torch') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=True, capture_output=True, text=True)

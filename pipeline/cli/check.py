@@ -18,7 +18,7 @@ from pipeline.diff.revisions import DatasetVersion, NoRevisionError, at_revision
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import parse_checks
 from pipeline.validation.markdown_report import as_markdown
-from pipeline.validation.run import ValidationResult, run_checks, run_drift_checks
+from pipeline.validation.run_checks import ValidationResult, run_checks, run_drift_checks
 from pipeline.validation.statistics import DatasetStatistics
 
 logger = logging.getLogger(__name__)

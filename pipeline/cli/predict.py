@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from pipeline.core.formatting import pluralize
-from pipeline.inference.coco_results import PREDICTIONS, require_replaceable
 from pipeline.inference.inputs import find_images
+from pipeline.inference.predictions_file import PREDICTIONS, require_replaceable
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.model_metadata import ModelMetadata, require_model_folder
 

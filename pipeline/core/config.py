@@ -44,6 +44,8 @@ RENAMED_KEYS = {
 
 RENAMED_CHECK_KEYS = {
     "image_turned_by_viewers": "image_exif_rotated",
+    "image_unknown": "box_image_unknown",
+    "category_unknown": "box_category_unknown",
     "drift_of_class_shares": "drift_of_class_frequencies",
     "*.tolerance_share": "tolerance_fraction",
     "*.max_share": "max_fraction",

@@ -18,9 +18,9 @@ from pipeline.core.progress import bar
 from pipeline.datasets.annotations import boxes_xywh_of
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
-from pipeline.inference.coco_results import CocoResults, unique_stem
 from pipeline.inference.detections import detections_in_image_coordinates
 from pipeline.inference.inputs import read_image
+from pipeline.inference.predictions_file import PredictionsFile, unique_stem
 from pipeline.inference.predictor import Predictor
 from pipeline.plots.annotated_image import resize_for_drawing, save_annotated_image
 from pipeline.systems.common.interfaces import ViewWriter
@@ -87,7 +87,7 @@ def predict_images(
     """
     write_views = _view_writer(ModelMetadata.read(model_folder).module) if with_views else None
     predictor = Predictor.load(model_folder)
-    results, highest_score = CocoResults(predictor.labels), 0.0
+    results, highest_score = PredictionsFile(predictor.labels), 0.0
     with (
         logging_redirect_tqdm(),
         bar("predicting", len(names), "image") as progress,

@@ -10,7 +10,7 @@ from pipeline.packing.shards import Shards
 from pipeline.stages.runner import run_stage
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.model_metadata import MODEL
-from pipeline.training.bbox_logger import BBoxLogger
+from pipeline.training.box_logger import BoxLogger
 from pipeline.training.build import build_system
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.config import TrainConfig
@@ -53,7 +53,7 @@ def train(system: str, pretrained: Path, pack: Path, targets: Path, checkpoint: 
     page = checkpoint / PAGE
     with wandb_run(checkpoint, "boxline", system, (state.box_log or {}).get("wandb_run_id")) as run:
         model_inputs, ground_truth = data.example_images(NUM_LOGGED_IMAGES)
-        box_logger = BBoxLogger(model_inputs, ground_truth, predictor, page, system, run=run)
+        box_logger = BoxLogger(model_inputs, ground_truth, predictor, page, system, run=run)
         logger.info("%s shows the model's predictions after every epoch", page)
         fit(predictor.model, trainable.phase_model, data, config, saved, state, box_logger)
     with atomic_directory(report) as report_folder, atomic_directory(out) as model_folder:

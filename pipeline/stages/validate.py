@@ -15,7 +15,7 @@ from pipeline.validation.config import parse_checks
 from pipeline.validation.html_report import write_validation_page
 from pipeline.validation.json_report import as_json
 from pipeline.validation.markdown_report import as_markdown
-from pipeline.validation.run import run_checks
+from pipeline.validation.run_checks import run_checks
 
 logger = logging.getLogger(__name__)
 

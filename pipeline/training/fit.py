@@ -18,7 +18,7 @@ from pipeline.packing.shards import Shards, evenly_spaced
 from pipeline.systems.common.interfaces import BatchGenerator, TrainingPhase
 from pipeline.systems.common.target_annotations import read_annotations
 from pipeline.training.augmentation import Augmentation
-from pipeline.training.bbox_logger import BBoxLogger
+from pipeline.training.box_logger import BoxLogger
 from pipeline.training.callbacks import (
     CheckpointCallback,
     EarlyStopping,
@@ -31,7 +31,7 @@ from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import PlateauConfig, TrainConfig
 from pipeline.training.data_loader import EpochSeed, ShardLoader, SyntheticLoader, validation_split
 from pipeline.training.feature_cache import cache_features, split_at
-from pipeline.training.optimizer import adam
+from pipeline.training.optimizer import build_optimizer
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,7 @@ def fit(
     config: TrainConfig,
     checkpoint: Checkpoint,
     state: TrainingState,
-    box_logger: BBoxLogger,
+    box_logger: BoxLogger,
 ) -> None:
     """Train `model` in place, phase by phase.
 
@@ -189,7 +189,7 @@ def fit(
         phase, box_logger.phase = phase_model(name), name
         with checkpoint.scratch_folder() as scratch:
             fitted, training, validation = _fitted_model_and_data(phase, data, config.batch_size, scratch)
-            optimizer = adam(phase_config, len(training))
+            optimizer = build_optimizer(phase_config, len(training))
             fitted.compile(optimizer, jit_compile=config.xla, **phase.compile_arguments)
             if state.optimizer_variables:
                 fitted.optimizer.build(fitted.trainable_variables)  # wraps Adam under mixed_float16

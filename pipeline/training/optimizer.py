@@ -9,7 +9,7 @@ NOT_DECAYED = ("bias", "gamma", "beta")
 """Names of weights without weight decay: biases, and the scale and shift of normalizations."""
 
 
-def adam(phase: PhaseConfig, epoch_steps: int) -> keras.optimizers.Adam:
+def build_optimizer(phase: PhaseConfig, epoch_steps: int) -> keras.optimizers.Adam:
     """Build Keras's Adam, which with weight decay is AdamW.
 
     The optimizer counts its own steps, so a training that resumes from saved variables continues the same schedule.

@@ -43,7 +43,7 @@ class BoxIdDuplicated(BoxCheck):
         return violations_where(table, is_repeated(table["box_id"]), "box_id")
 
 
-class ImageUnknown(BoxCheck):
+class BoxImageUnknown(BoxCheck):
     """An image_id that no image has.
 
     Always an error, because the box belongs to nothing.
@@ -55,7 +55,7 @@ class ImageUnknown(BoxCheck):
         return violations_where(table, pc.is_null(table["file_name"]), "image_id")
 
 
-class CategoryUnknown(BoxCheck):
+class BoxCategoryUnknown(BoxCheck):
     """A category_id that no category has.
 
     Always an error, because the box has no class.

@@ -33,8 +33,8 @@ class Checks(Config):
 
     box_id_below_one: boxes.BoxIdBelowOne
     box_id_duplicated: boxes.BoxIdDuplicated
-    image_unknown: boxes.ImageUnknown
-    category_unknown: boxes.CategoryUnknown
+    box_image_unknown: boxes.BoxImageUnknown
+    box_category_unknown: boxes.BoxCategoryUnknown
     box_not_finite: boxes.BoxNotFinite
     box_size_not_positive: boxes.BoxSizeNotPositive
     box_outside_image: boxes.BoxOutsideImage

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from pipeline.html.page_template import data_url, write_html_page
 from pipeline.validation.json_report import as_json
-from pipeline.validation.run import ValidationResult
+from pipeline.validation.run_checks import ValidationResult
 from pipeline.validation.similarity import thumbnails_of
 
 TEMPLATE = Path(__file__).with_suffix(".html")

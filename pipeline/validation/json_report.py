@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.validation.run import ValidationResult
+from pipeline.validation.run_checks import ValidationResult
 from pipeline.validation.statistics import DatasetStatistics
 
 MAX_SIMILAR_PAIRS = 50

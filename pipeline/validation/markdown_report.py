@@ -6,7 +6,7 @@ import re
 import jinja2
 
 from pipeline.core.formatting import format_percent, pluralize
-from pipeline.validation.run import ValidationResult
+from pipeline.validation.run_checks import ValidationResult
 
 COLLAPSED_STATUSES = ("passed", "off", "not run")
 """The results of these statuses are collapsed."""

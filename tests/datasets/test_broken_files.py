@@ -96,8 +96,8 @@ COCO = {
     "bbox_infinity.json": not_instances(
         "JSON is malformed: invalid character (byte 2065), received 'Infinity,78.26],\"cat'"
     ),
-    "unknown_image_id.json": Kept(3, 5, (("boxes", FIRST_BOX, "image_unknown"),)),
-    "unknown_category_id.json": Kept(3, 5, (("boxes", FIRST_BOX, "category_unknown"),)),
+    "unknown_image_id.json": Kept(3, 5, (("boxes", FIRST_BOX, "box_image_unknown"),)),
+    "unknown_category_id.json": Kept(3, 5, (("boxes", FIRST_BOX, "box_category_unknown"),)),
     "duplicate_annotation_ids.json": Kept(3, 4, (("boxes", FIRST_BOX, "box_id_duplicated"),) * 2),
     "duplicate_image_ids.json": Kept(
         2, 4, (("images", FIRST_IMAGE, "image_id_duplicated"),) * 2 + BOXES_OF_FIRST_IMAGE

@@ -16,7 +16,7 @@ from pipeline.datasets.snacks.reader import SnacksReader
 from pipeline.datasets.snacks.sample import SampleConfig, SnacksSampleWriter, draw_scene
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
 from pipeline.validation.config import parse_checks
-from pipeline.validation.run import run_checks
+from pipeline.validation.run_checks import run_checks
 from tests.support.scenes import files_of
 from tests.support.stages import run_stage
 from tests.support.tiny_project import PROJECT

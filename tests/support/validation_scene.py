@@ -10,7 +10,7 @@ from pipeline.core.config import load_params, parse_config
 from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import Checks, ValidateConfig
-from pipeline.validation.run import ValidationResult, run_checks
+from pipeline.validation.run_checks import ValidationResult, run_checks
 from tests.support.scenes import box, files_of, image
 from tests.support.tiny_project import PROJECT
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from pipeline.training.config import CosineConfig, PhaseConfig, StepConfig
-from pipeline.training.optimizer import adam
+from pipeline.training.optimizer import build_optimizer
 
 pytestmark = pytest.mark.slow
 
 
 def rates(phase: PhaseConfig, epoch_steps: int, steps: list[int]) -> list[float]:
     """The optimizer's learning rates at those steps, counted from 0."""
-    optimizer = adam(phase, epoch_steps)
+    optimizer = build_optimizer(phase, epoch_steps)
     values = []
     for step in steps:
         optimizer.iterations.assign(step)
@@ -59,7 +59,7 @@ def updated(gradients: list[list[float]], **options: Any) -> tuple[dict[str, lis
     """One step at rate 0.5 from weights 2 and -4: the new weights by name, and the optimizer's means of gradients."""
     names = ("kernel", "bias", "gamma", "beta")[: len(gradients)]
     weights = [keras.Variable([2.0, -4.0], name=name) for name in names]
-    optimizer = adam(PhaseConfig(epochs=1, learning_rate=0.5, **options), 1)
+    optimizer = build_optimizer(PhaseConfig(epochs=1, learning_rate=0.5, **options), 1)
     optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], weights)
     means = [np.asarray(variable) for variable in optimizer.variables if variable.name.endswith("momentum")]
     return {weight.name: np.asarray(weight).tolist() for weight in weights}, np.concatenate(means).tolist()

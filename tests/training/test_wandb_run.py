@@ -16,7 +16,7 @@ from PIL import Image
 
 from pipeline.core.errors import BoxlineError
 from pipeline.training.wandb_run import REQUIREMENT, wandb_run
-from tests.training.test_bbox_logger import MODEL_INPUTS, FakeModel, make_logger
+from tests.training.test_box_logger import MODEL_INPUTS, FakeModel, make_logger
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 SECRET = "a-secret-of-another-program"

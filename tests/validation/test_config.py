@@ -80,8 +80,8 @@ def test_dataset_overrides_single_keys() -> None:
             id="string instead of a section",
         ),
         pytest.param(
-            lambda: loaded(image_unknown={"severity": "warning"}),
-            "params.yaml: datasets.coco.validate.checks.image_unknown.severity: received 'warning', expected 'error'.",
+            lambda: loaded(box_image_unknown={"severity": "warning"}),
+            "params.yaml: datasets.coco.validate.checks.box_image_unknown.severity: received 'warning', expected 'error'.",
             id="severity that must be error",
         ),
     ],

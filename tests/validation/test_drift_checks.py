@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.validation.base import CheckResult
 from pipeline.validation.drift_checks import kolmogorov_smirnov_distance
-from pipeline.validation.run import run_drift_checks
+from pipeline.validation.run_checks import run_drift_checks
 from tests.support.scenes import box, image
 from tests.support.validation_scene import IMAGES, checked, checks
 from tests.validation.test_dataset_checks import CAT, DOG, boxes

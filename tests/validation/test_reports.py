@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page
 from pipeline.validation.html_report import write_validation_page
 from pipeline.validation.json_report import as_json
 from pipeline.validation.markdown_report import as_markdown, escape_markdown
-from pipeline.validation.run import ValidationResult, run_drift_checks
+from pipeline.validation.run_checks import ValidationResult, run_drift_checks
 from tests.support.pages import watch
 from tests.support.scenes import box, image
 from tests.support.validation_scene import BOXES, IMAGES, checked, checks

@@ -17,7 +17,7 @@ from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.datasets.coco.reader import CocoReader
 from pipeline.datasets.coco.sample import CocoSampleWriter, SampleConfig
 from pipeline.validation import similarity
-from pipeline.validation.run import ValidationResult
+from pipeline.validation.run_checks import ValidationResult
 from pipeline.validation.similarity import edge_vectors, most_similar, thumbnails_of
 from tests.support.scenes import image
 from tests.support.tiny_project import PROJECT

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
-from pipeline.validation import row_checks
+from pipeline.validation import quarantine
 from pipeline.validation.joins import images_with_files
 from tests.support.scenes import box, files_of, image
 from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, result_of, violation_counts
@@ -54,7 +54,7 @@ def test_quarantine_has_the_row_its_position_and_the_offending_values() -> None:
 
 def test_quarantine_of_several_chunks_has_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every chunk may contain line breaks, nulls, NaN and infinity."""
-    monkeypatch.setattr(row_checks, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(quarantine, "CHUNK_ROWS", 2)
     bad = [box(20 + number, 7, 5, (1, 2, -3, 4)) for number in range(3)]
     bad.append(box(23, 7, 5, (-math.inf, 2, math.inf, math.nan)))
     images = [image(40 + number) | {"file_name": f"{number}\n\u2028é.jpg"} for number in range(3)]
@@ -96,7 +96,7 @@ def test_row_number_refers_to_the_published_table() -> None:
 def test_box_of_unknown_image_has_no_file_name() -> None:
     validation = checked(boxes=[*BOXES, box(2, 999, 5, (1, 2, 3, 4))])
     assert validation.quarantine["file_name"].to_pylist() == [None]
-    assert result_of(validation, "image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
+    assert result_of(validation, "box_image_unknown").examples == ("boxes row 5, box 2 of image 999: image_id 999",)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from pipeline.validation.base import (
 from pipeline.validation.box_checks import ImageQuarantined
 from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.joins import boxes_with_images, images_with_files
-from pipeline.validation.row_checks import apply_row_checks
+from pipeline.validation.quarantine import apply_row_checks
 from pipeline.validation.statistics import DatasetStatistics
 
 IMAGE_QUARANTINED = "image_quarantined"

@@ -17,7 +17,7 @@ MAX_STEM = 80
 """Longest name of an annotated image, without suffix: file systems limit names to 255 bytes, a letter has up to 4."""
 
 
-class CocoResults:
+class PredictionsFile:
     """The content of predictions.json: COCO's results with images and categories, so that COCO tools read the file.
 
     Ids count from 1 in the order of the images.

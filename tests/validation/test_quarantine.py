@@ -47,8 +47,8 @@ CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
         2,
         {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(3, 3, 2, (4, 3, 2, 1))]},
     ),
-    ("image_unknown", and_box(2, 8, 5, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
-    ("category_unknown", and_box(2, 7, 4, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    ("box_image_unknown", and_box(2, 8, 5, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
+    ("box_category_unknown", and_box(2, 7, 4, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
     ("box_not_finite", and_box(2, 7, 5, 1, math.nan, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
     ("box_not_finite", and_box(2, 7, 5, 1, 2, 3, 4, area=math.inf), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
     (

@@ -35,7 +35,7 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wandb_run_id: str | None
 
 
-class BBoxLogger(keras.callbacks.Callback):
+class BoxLogger(keras.callbacks.Callback):
     """Predicts a few images after every epoch, rewrites the progress page, and logs to Weights & Biases if it is used.
 
     Epochs are numbered from 1 over all phases. Logging does not change a training: prediction neither draws random

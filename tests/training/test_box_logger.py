@@ -16,7 +16,7 @@ from pipeline.inference.predictor import Predictor
 from pipeline.systems.common.interfaces import NamedArrays
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.model_metadata import ModelMetadata
-from pipeline.training.bbox_logger import MAX_BOXES, BBoxLogger, box_set, logged_prediction
+from pipeline.training.box_logger import MAX_BOXES, BoxLogger, box_set, logged_prediction
 from pipeline.training.progress_page import Box, Epoch
 
 NAMES = ["nothing", "cat", ""]
@@ -66,15 +66,15 @@ def make_logger(
     model_inputs: np.ndarray = MODEL_INPUTS,
     ground_truth: list[LabeledBoxes] = GROUND_TRUTH,
     run: Any = None,
-) -> BBoxLogger:
+) -> BoxLogger:
     labels = Labels(np.array([0, 3, 7], np.int32), NAMES)
     metadata = ModelMetadata(module="coco_yolo", image_size=8, channels=3, resize="letterbox")
     codec: Any = FakeCodec(decode)
     predictor = Predictor(model or FakeModel(), codec, labels, metadata)
-    return BBoxLogger(model_inputs, ground_truth, predictor, page, "boxes", run=run)
+    return BoxLogger(model_inputs, ground_truth, predictor, page, "boxes", run=run)
 
 
-def epochs_of(logger: BBoxLogger) -> list[dict[str, Any]]:
+def epochs_of(logger: BoxLogger) -> list[dict[str, Any]]:
     return logger.state()["epochs"]
 
 
@@ -246,7 +246,7 @@ def localizer() -> tuple[keras.Model, keras.Model]:
     return keras.Model(image, head(backbone(image))), head
 
 
-def train_head(page: Path | None) -> tuple[keras.Model, BBoxLogger | None]:
+def train_head(page: Path | None) -> tuple[keras.Model, BoxLogger | None]:
     keras.utils.set_random_seed(3)
     whole, head = localizer()
     head.compile(keras.optimizers.SGD(0.1), loss="mean_squared_error")
