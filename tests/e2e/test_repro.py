@@ -224,7 +224,7 @@ def test_checksum_mismatch(copy: Path) -> None:
 def test_invalid_parameter(copy: Path) -> None:
     change_params(copy, systems__coco_yolo__train__phases__all__epochs="many")
     assert failure(copy, "train@coco_yolo") == (
-        "params.yaml: systems.coco_yolo.train.phases.all.epochs: received 'many', expected int."
+        "params.yaml: systems.coco_yolo.train.phases.all.epochs: received 'many', expected an integer."
     )
 
 
@@ -240,13 +240,13 @@ def test_image_size_that_the_network_does_not_accept(copy: Path, system: str, si
     message = failure(copy, f"train@{system}")
     assert message.startswith(f"params.yaml: systems.{system}: the model cannot be built for images of {size} px (")
     assert reason in message
-    assert message.endswith("). Give pack.image_size another value, or change the model or its pretrained weights.")
+    assert message.endswith("). Change pack.image_size, the model section or the pretrained weights.")
 
 
 def test_gray_images_for_weights_pretrained_on_rgb(copy: Path) -> None:
     change_params(copy, systems__coco_yolo__pack__channels=1)
     assert failure(copy, "train@coco_yolo") == (
-        "params.yaml: systems.coco_yolo.pack.channels: received 1, expected 3: the preset sees colours."
+        "params.yaml: systems.coco_yolo.pack.channels: received 1, expected 3: the pretrained weights take RGB images."
     )
 
 
@@ -329,7 +329,7 @@ def test_interrupted_training_resumes(copy: Path) -> None:
     assert training.returncode == 130
     assert not list((copy / "data").rglob("*.partial*"))
     result = run_dvc(copy, "repro", "train@digits_localizer")
-    resumed = re.findall(r"going on after epoch (\d)", result.stderr)
+    resumed = re.findall(r"resuming the interrupted training after epoch (\d)", result.stderr)
     assert resumed in (["2"], ["3"])  # the signal may meet the next epoch
     assert curves_of(copy) == uninterrupted
     assert not list((copy / "data" / "digits_localizer" / "checkpoint").glob("*.npz"))
