@@ -230,7 +230,7 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path, new_m
             rf"^Error: 127.0.0.1:{port} is in use by process (\d+) \(.*prefect.*\). Stop that process ", message
         )
         assert int(process_id) in [child.pid for child in children]
-        assert message.endswith(f"or use it: PREFECT_API_URL=http://127.0.0.1:{port}/api make server")
+        assert message.endswith(f"or use that server: PREFECT_API_URL=http://127.0.0.1:{port}/api make server")
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
     assert [child for child in children if is_running(child.pid)] == []
