@@ -52,7 +52,7 @@ def _matching(stages: Iterable[Any], target: str) -> set[Any]:
 def missing_outputs(folder: Path, stages: Iterable[str]) -> list[str]:
     """Return the outputs of the stages that dvc.lock lists and the workspace lacks, as paths relative to `folder`.
 
-    `dvc pull` gets these paths, not stages: if a stage was killed between two outputs, DVC refuses to overwrite the
+    `dvc pull` gets these paths, not stages: if a stage was killed between two outputs, DVC does not overwrite the
     first one, which is not in the cache yet.
     """
     with Repo(str(folder)) as repo:

@@ -99,7 +99,7 @@ class CommandRunner:
                         log.flush()
                         tail.append(line)
                         on_line(line.rstrip("\n"))
-                except BaseException:  # the log's disk is full, or the run is cancelled: nothing reads the output
+                except BaseException:  # the log's disk is full, or the run is canceled: nothing reads the output
                     terminate_group(process.pid)
                     raise
                 finally:

@@ -1,4 +1,4 @@
-"""The shape that docs/architecture.md draws, held by tests: imports point downwards, and the ground is light."""
+"""Tests of the layers in docs/architecture.md: imports point downwards, and low layers import no framework."""
 
 import ast
 import itertools

@@ -31,7 +31,7 @@ def check_params(params: Params) -> None:
     """Check the sections that `load_params` leaves to the code that uses them.
 
     Raises:
-        BoxlineError: for the first key, type, range or name that a stage would refuse.
+        BoxlineError: for the first key, type, range or name that a stage would reject.
 
     """
     for name, dataset in params.datasets.items():

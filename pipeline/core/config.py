@@ -27,7 +27,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
 
 TupleFromList = Field(strict=False)
-"""Annotates a tuple: YAML has lists only, and strict validation would refuse them."""
+"""Annotates a tuple: YAML has lists only, and strict validation would reject them."""
 
 RENAMED_KEYS = {
     "systems.*.preset": "pretrained",
@@ -74,7 +74,7 @@ class Config(pydantic.BaseModel):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, raw: object) -> object:
+    def _reject_unknown_keys(cls, raw: object) -> object:
         """Pydantic's own error would not list the known keys."""
         if isinstance(raw, dict):
             known = [field.alias or name for name, field in cls.model_fields.items()]
@@ -130,8 +130,8 @@ class Params(Config):
     Attributes:
         seed: of held-out images, weights, shuffling and dropout.
         checks: the checks of all datasets; required to validate one. A dataset's `validate` overrides them.
-        datasets: by name.
-        systems: by name.
+        datasets: the entries of datasets, by the name of their folders in data/ and reports/.
+        systems: the entries of systems, by the name of their folders.
 
     """
 
@@ -175,7 +175,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise BoxlineError(f"{path} is a folder, expected a YAML file.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise BoxlineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    _refuse_earlier_keys(raw, path)
+    _reject_earlier_keys(raw, path)
     params = parse_config(raw, Params, where="", path=path)
     for name, system in params.systems.items():
         if name in params.datasets:
@@ -200,7 +200,7 @@ def _require_variant(params: Params, name: str, published: str, path: Path) -> N
         )
 
 
-def _refuse_earlier_keys(raw: object, path: Path) -> None:
+def _reject_earlier_keys(raw: object, path: Path) -> None:
     renamed = {
         **RENAMED_KEYS,
         **{

@@ -485,7 +485,7 @@ def test_corrupt_model_folder_is_reported(
 
 
 @pytest.mark.parametrize("value", ["1.5", "nan", "-1", "much"])
-def test_threshold_outside_zero_to_one_is_refused(run: Run, localizer: str, value: str) -> None:
+def test_threshold_outside_zero_to_one_is_rejected(run: Run, localizer: str, value: str) -> None:
     assert run(localizer, "a.png", f"--score-threshold={value}")[0] == 2
 
 

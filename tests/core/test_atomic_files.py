@@ -129,7 +129,7 @@ def test_failure_keeps_old_file(tmp_path: Path) -> None:
     assert read_json(path) == {"score": 1}
 
 
-def test_nan_is_refused(tmp_path: Path) -> None:
+def test_nan_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"AP": float("nan")})
     assert names(tmp_path) == []

@@ -42,7 +42,7 @@ def test_schema_mismatch_names_columns(tmp_path: Path) -> None:
     [({"unit": "share of the image"}, "double in share of the image"), (None, "double")],
     ids=["another unit", "no unit"],
 )
-def test_column_in_another_unit_is_refused(tmp_path: Path, metadata: dict[str, str] | None, received: str) -> None:
+def test_column_in_another_unit_is_rejected(tmp_path: Path, metadata: dict[str, str] | None, received: str) -> None:
     path = tmp_path / "boxes.parquet"
     x = schema.BOXES.get_field_index("x")
     pq.write_table(schema.BOXES.set(x, schema.BOXES.field("x").with_metadata(metadata)).empty_table(), path)
@@ -54,7 +54,7 @@ def test_column_in_another_unit_is_refused(tmp_path: Path, metadata: dict[str, s
     )
 
 
-def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
+def test_columns_in_another_order_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "categories.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS, schema.CATEGORIES).select(schema.CATEGORIES.names[::-1]), path)
     with pytest.raises(
@@ -64,7 +64,7 @@ def test_columns_in_another_order_are_refused(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 10_000))
-def test_corrupt_table_is_read_or_refused(changes: list[tuple[int, int]], length: int) -> None:
+def test_corrupt_table_is_read_or_rejected(changes: list[tuple[int, int]], length: int) -> None:
     """Errors of Arrow become a BoxlineError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "categories.parquet"
@@ -83,7 +83,7 @@ def test_missing_table_is_reported_with_command(tmp_path: Path) -> None:
     assert str(raised.value) == f"{tmp_path}/boxes.parquet not found. `dvc repro` builds it."
 
 
-def test_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_not_parquet_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "boxes.parquet"
     path.write_text("<html>")
     with pytest.raises(BoxlineError) as raised:

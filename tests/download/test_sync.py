@@ -168,7 +168,7 @@ def test_last_modified_replaces_weak_etag_as_validator(sync: Sync) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 405, 501])
-def test_server_that_refuses_head_is_checked_with_get(sync: Sync, status: int) -> None:
+def test_server_that_rejects_head_is_checked_with_get(sync: Sync, status: int) -> None:
     server = FaultyServer(FILES)
     server.head_fault = Fault(status=status)
     with server.running() as address:

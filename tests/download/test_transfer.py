@@ -359,7 +359,7 @@ class LongSource(FileSource):
             yield b"five!"
 
 
-def test_cancelled_transfer_keeps_received_bytes(tmp_path: Path) -> None:
+def test_canceled_transfer_keeps_received_bytes(tmp_path: Path) -> None:
     stop, partial_file = threading.Event(), PartialFile(tmp_path / "partial")
     with pytest.raises(CancelledError):
         stream_file(LongSource(stop), partial_file, QUICK, stop)

@@ -154,7 +154,7 @@ def test_scheduled_run_is_executed_and_its_pages_show_it(deployed: DeployedProje
     assert [url for url in failed_urls if "127.0.0.1" not in url] == []
 
 
-def test_cancelled_training_is_terminated_within_seconds(deployed: DeployedProject) -> None:
+def test_canceled_training_is_terminated_within_seconds(deployed: DeployedProject) -> None:
     faults(deployed.project, "train@coco_yolo", "hang")
     run = deployed.start("on-demand", targets=["train@coco_yolo"], force=["train@coco_yolo"], pull=False, push=False)
     deployed.wait_until((deployed.project / "hanging").exists)

@@ -102,7 +102,7 @@ def page_of(project: Path) -> dict[str, Any]:
 
 
 def expected(project: Path) -> list[str]:
-    """What is told of the edits, counted in the annotations of the drawn images, which `dvc get` finds."""
+    """The summary lines expected for the edits, counted in the annotations of the drawn images, which `dvc get` finds."""
     run_dvc(project, "get", ".", f"data/coco/download/{ANNOTATIONS}", "--rev", "drawn", "--out", "drawn.zip")
     files = members(project / "drawn.zip")
     contents = [json.loads(content) for content in files.values()]

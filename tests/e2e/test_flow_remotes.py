@@ -57,21 +57,21 @@ def test_push_that_fails_twice_succeeds_at_the_third_attempt(
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(COUNT_PUSHES)
     pushes = tmp_path / "pushes"
-    refused: set[str] = set()
+    rejected: set[str] = set()
 
-    def refuse(path: str) -> bool:
-        """Refuse one object in the first two pushes."""
-        if "/files/" in path and not refused:
-            refused.add(path)
-        return path in refused and len(pushes.read_text().splitlines()) <= 2
+    def reject(path: str) -> bool:
+        """Reject one object in the first two pushes."""
+        if "/files/" in path and not rejected:
+            rejected.add(path)
+        return path in rejected and len(pushes.read_text().splitlines()) <= 2
 
-    with FlakyProxy(endpoint, refuse) as proxy:
+    with FlakyProxy(endpoint, reject) as proxy:
         hook = {"PYTHONPATH": str(tmp_path / "hook"), "PUSHES": str(pushes)}
         assert run(project, server, proxy.address, **hook)[0] == "Completed"
     assert server.attempts(server.latest_run()["id"])["push"] == 3
     objects = [path for path in proxy.uploaded if "/files/" in path]  # the run cache's files are uploaded each time
     assert len(objects) == len(set(objects)) == 9
-    assert refused <= set(objects)
+    assert rejected <= set(objects)
 
 
 def test_wrong_secret_is_not_retried_and_the_next_run_completes(
@@ -88,12 +88,12 @@ def test_wrong_secret_is_not_retried_and_the_next_run_completes(
 def test_next_run_completes_a_push_that_was_interrupted(project: Path, server: PrefectServer, endpoint: str) -> None:
     requests: list[str] = []
 
-    def refuse(path: str) -> bool:
-        """Refuse everything after the second request."""
+    def reject(path: str) -> bool:
+        """Reject everything after the second request."""
         requests.append(path)
         return len(requests) > 2
 
-    with FlakyProxy(endpoint, refuse) as proxy:
+    with FlakyProxy(endpoint, reject) as proxy:
         name, message = run(project, server, proxy.address)
     assert name == "Failed"
     assert message.startswith("push: network or storage unreachable. "), message

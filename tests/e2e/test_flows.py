@@ -91,7 +91,7 @@ def test_invalid_data_is_not_retried_and_its_report_is_published(project: Path, 
     flow_run_id = server.latest_run()["id"]
     log_file = project / ".dvc/tmp/boxline/logs" / flow_run_id / "validate@coco.log"
     assert message == (
-        "validate@coco: invalid data or parameters. Error: validate@coco fails as it was told to "
+        "validate@coco: invalid data or parameters. Error: validate@coco fails on request "
         f"(full output: {log_file}) "
         "Not run: train@coco_yolo, evaluate@coco_yolo, train@digits_localizer."
     )

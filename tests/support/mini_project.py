@@ -1,7 +1,7 @@
 """A DVC project with stages of Boxline's names that take a moment, for tests of what runs them.
 
-Its params.yaml is the project's own. Stages copy and count bytes; how one of them fails is said in faults/<stage>:
-a line per run with an exit code, or with `hang` for one that ignores every request to end.
+Its params.yaml is the project's own. Stages copy and count bytes. How a stage fails is configured in faults/<stage>: one
+line per run with an exit code, or with `hang` for a run that ignores every request to end.
 """
 
 import json
@@ -69,7 +69,7 @@ if faults.exists():
         pathlib.Path("hanging").write_text(str(os.getpid()))
         while True:
             time.sleep(1)
-    print(f"Error: {name} fails as it was told to", file=sys.stderr)
+    print(f"Error: {name} fails on request", file=sys.stderr)
     sys.exit(int(fault))
 
 content = "".join(path.read_text() for folder in inputs for one in sorted(glob.glob(folder))

@@ -315,13 +315,13 @@ def free_port() -> int:
 class FlakyProxy:
     """A proxy in front of an S3 server that resets connections which upload certain objects.
 
-    `refuse` decides by path whether an upload is reset. `uploaded` are the paths of the other uploads in their order.
+    `reject` decides by path whether an upload is reset. `uploaded` are the paths of the other uploads in their order.
     """
 
-    def __init__(self, behind: str, refuse: Callable[[str], bool]) -> None:
+    def __init__(self, behind: str, reject: Callable[[str], bool]) -> None:
         host, _, port = behind.rpartition("/")[2].partition(":")
         self._behind = (host, int(port))
-        self._refuse = refuse
+        self._reject = reject
         self.uploaded: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -347,7 +347,7 @@ class FlakyProxy:
                 upload = re.match(rb"PUT ([^ ?]+)[^ ]* HTTP/1.1\r\n", piece) if from_client else None
                 if upload:
                     path = upload[1].decode()
-                    if self._refuse(path):
+                    if self._reject(path):
                         source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
                         break
                     self.uploaded.append(path)
@@ -360,7 +360,7 @@ class FlakyProxy:
 def postgresql() -> Iterator[str]:
     """Yield the address of a PostgreSQL server of Debian's package with an empty database.
 
-    PostgreSQL refuses to run as root; in that case the user `postgres` runs it.
+    PostgreSQL does not run as root; in that case the user `postgres` runs it.
     """
     programs = max(Path("/usr/lib/postgresql").glob("*/bin"))
     with tempfile.TemporaryDirectory() as temporary:

@@ -44,7 +44,7 @@ class HttpSource(FileSource):
     def stat(self) -> FileVersion:
         """Return the version from the response headers.
 
-        Some servers refuse HEAD or implement it wrongly; then the headers are those of a GET whose body is not read.
+        Some servers reject HEAD or implement it wrongly; then the headers are those of a GET whose body is not read.
         """
         with self._request("HEAD") as response:
             if response.status_code == 200:
