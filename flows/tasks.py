@@ -144,7 +144,7 @@ def pull_outputs(context: TaskContext, stages: Sequence[str], remote: str | None
     """Pull outputs of the stages that earlier runs made and the workspace lacks.
 
     Args:
-        context: of this task.
+        context: name, failures and commands of the task.
         stages: names of stages.
         remote: the DVC remote, if there is one.
         git_remote: where a clone without dvc.lock fetches the recorded runs from.
@@ -183,7 +183,7 @@ def reproduce_stage(context: TaskContext, *, force: bool, previous_metrics: Mapp
     """Run one stage with DVC if it is out of date, and publish its artifacts.
 
     Args:
-        context: of this task, which has the name of the stage.
+        context: name, failures and commands of the task; its name is that of the stage.
         force: whether the stage runs although it is up to date.
         previous_metrics: metrics of the last recorded run, for comparison.
 

@@ -2,8 +2,9 @@
 
 Files in .dvc/tmp/boxline:
 
-lease             locked by the process that owns the workspace; the operating system unlocks it however that ends
-owner.json        the owner of the lease. A killed run leaves it behind, by which the next run detects the kill
+lease             locked by the process that owns the workspace; the operating system releases the lock when that
+                  process ends, even if it is killed
+owner.json        the owner of the lease. If the file exists while the lease is free, the previous run was killed
 params.yaml       the user's own parameters during a run with overrides
 params.run.json   all texts of params.yaml that the run has written
 dvc.lock          copy from the start of the run or after the last stage that completed

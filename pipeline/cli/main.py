@@ -51,7 +51,7 @@ def main() -> None:
         except CycloptsError as error:
             logger.error("Error: %s See `boxline %s --help`.", " ".join(str(error).split()), arguments[0])
             sys.exit(USAGE_ERROR)
-        sys.stdout.flush()  # here, where handle_errors sees a closed pipe
+        sys.stdout.flush()  # here, so that handle_errors handles a closed pipe
     sys.exit(code)
 
 

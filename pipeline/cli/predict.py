@@ -28,8 +28,8 @@ def predict(
 ) -> int:
     """Find objects in your own images.
 
-    Writes a copy of each image with boxes, class names and scores, and all boxes in COCO's result format in
-    predictions.json.
+    Writes a copy of each image with boxes, class names and scores, and all boxes in predictions.json, in
+    COCO's dataset format with scores.
 
     Args:
         model: folder of a trained model, such as data/coco_yolo/train.

@@ -26,7 +26,7 @@ def format_percent(fraction: float) -> str:
 
 
 def escape_control(text: str) -> str:
-    r"""Escape foreign text, such as a file name, so that it stays on one line and gives no commands.
+    r"""Escape foreign text, such as a file name, so that it stays on one line and contains no control sequence.
 
     A file name with a line break could otherwise fake a line of a report, and `##[` anywhere in a line is a command
     for GitHub's runner.

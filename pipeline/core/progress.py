@@ -33,7 +33,7 @@ class Bar(tqdm):
         self._written_at = 0.0
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Advance by `n`."""
+        """Advance by `n` units, and write the file if WRITE_INTERVAL_SECONDS have passed since the last time."""
         self._done += n
         if time.monotonic() - self._written_at >= WRITE_INTERVAL_SECONDS:
             write_progress(self._description, self._done, self.total)

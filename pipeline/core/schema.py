@@ -101,8 +101,18 @@ DETECTIONS = pa.schema(
         _field("category_id", pa.int32(), "key of categories"),
         _field("x", pa.float64(), "left edge in the original", unit=PIXELS),
         _field("y", pa.float64(), "top edge in the original", unit=PIXELS),
-        _field("width", pa.float64(), "of the original; a model can answer a negative one", unit=PIXELS),
-        _field("height", pa.float64(), "of the original; a model can answer a negative one", unit=PIXELS),
-        _field("score", pa.float64(), "0..1, higher is surer"),
+        _field(
+            "width",
+            pa.float64(),
+            "in pixels of the original image; negative if the predicted box is inverted",
+            unit=PIXELS,
+        ),
+        _field(
+            "height",
+            pa.float64(),
+            "in pixels of the original image; negative if the predicted box is inverted",
+            unit=PIXELS,
+        ),
+        _field("score", pa.float64(), "0..1, the confidence"),
     ]
 )

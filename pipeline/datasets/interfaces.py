@@ -61,8 +61,7 @@ class TableReader(ABC):
     def read(self, download: Path) -> "Tables":
         """All splits below the folder `download`, train first.
 
-        Only what makes the tables impossible is an error here. Whether ids, sizes and boxes make sense is the subject
-        of `pipeline.validation`.
+        A reader raises an error only if it cannot build the tables. `pipeline.validation` checks ids, sizes and boxes.
 
         Raises:
             BoxlineError: if a file is missing or not in the published format. The message names the file, and the line

@@ -60,7 +60,7 @@ class DetectionTask(Task):
         )
 
     def analyze_errors(self, ground_truth: Tables, detections: pa.Table) -> "ErrorAnalysis":
-        """See `detection_errors.analyze_errors`."""
+        """Errors by TIDE's types, and AP by class and size."""
         from pipeline.evaluation.detection_errors import analyze_errors
 
         return analyze_errors(ground_truth, detections)
@@ -81,7 +81,7 @@ class DetectionTask(Task):
         save_panels(path, error_panels(analysis.report))
 
     def plot_worst_images(self, path: Path, images: "PredictedImages") -> None:
-        """Drawn like the predictions."""
+        """Predictions in class colors above the dashed ground truth, as in `predictions.png`."""
         from pipeline.plots.image_grid import save_detections
 
         save_detections(path, images)

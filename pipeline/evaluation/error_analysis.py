@@ -22,7 +22,7 @@ class ErrorAnalysis:
     Attributes:
         report: the content of errors.json: lists of rows `classes`, `sizes`, `error_types`, `thresholds` and
             `worst_images`. A value without a denominator, such as the score of a class without boxes, is None.
-        worst_image_ids: int64, at most WORST_IMAGES, the worst first; ties are broken by the lower id in the end.
+        worst_image_ids: int64, at most WORST_IMAGES, the worst first; remaining ties are broken by the lower id.
         threshold: predictions with a lower score had no influence on the choice of `worst_image_ids`.
 
     """

@@ -54,7 +54,7 @@ class LocalizationTask(Task):
         )
 
     def analyze_errors(self, ground_truth: Tables, detections: pa.Table) -> "ErrorAnalysis":
-        """See `localization_errors.analyze_errors`."""
+        """Wrong boxes and wrong classes, and mean IoU by class and size."""
         from pipeline.evaluation.localization_errors import analyze_errors
 
         return analyze_errors(ground_truth, detections)
@@ -85,7 +85,7 @@ class LocalizationTask(Task):
         save_panels(path, error_panels(analysis.report))
 
     def plot_worst_images(self, path: Path, images: "PredictedImages") -> None:
-        """Drawn like the predictions."""
+        """True and predicted box, class, score and IoU of each image, as in `predictions.png`."""
         from pipeline.plots.localization import save_localizations
 
         save_localizations(path, images)

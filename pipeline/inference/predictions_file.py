@@ -1,4 +1,4 @@
-"""The folder that `boxline predict` writes: an annotated copy of each image, and predictions.json in COCO's style."""
+"""The folder that `boxline predict` writes: annotated images, and predictions.json in COCO's dataset format."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ MAX_STEM = 80
 
 
 class PredictionsFile:
-    """The content of predictions.json: COCO's results with images and categories, so that COCO tools read the file.
+    """The content of predictions.json: COCO's dataset format with a score per annotation, so that COCO tools read it.
 
     Ids count from 1 in the order of the images.
     """
@@ -44,8 +44,8 @@ class PredictionsFile:
 
         Args:
             file_name: the image as the user named it.
-            width: pixels.
-            height: pixels.
+            width: width of the image as viewers show it, in pixels.
+            height: its height.
             pictures: the files that show it, relative to the folder of predictions.json.
             detections: its boxes with schema.DETECTIONS. They are not clipped to the image. The area of an inverted box
                 is 0.

@@ -19,7 +19,7 @@ class PackConfig(Config):
         channels: 3 for RGB, 1 for gray.
         resize: "letterbox" pads the shorter side. "stretch" scales each axis separately to the whole square, as the
             published snack system does, and the boxes with it. "crop" cuts off the longer side while the boxes still
-            follow the letterbox: the mistake of a published system, kept so that its harm can be measured.
+            follow the letterbox: the mistake of a published system, kept to measure its effect.
         shard_images: largest number of images per file. Each file covers a range of image ids, which is halved until
             it holds no more of them. A file is packed by one core and rewritten if one of its images changes; some
             10 MB per file work well.

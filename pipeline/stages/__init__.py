@@ -1,1 +1,1 @@
-"""The seven stages that dvc.yaml calls, one module each: load, call the library, write."""
+"""The ten stages that dvc.yaml calls, one module each: load, call the library, write."""

@@ -35,7 +35,7 @@ def train(system: str, pretrained: Path, pack: Path, targets: Path, checkpoint: 
         targets: folder of the training targets and labels.
         checkpoint: folder of the checkpoint, and of the progress page during the training. Not an output of the
             stage: DVC deletes outputs before a run.
-        out: receives the model folder, see systems/model_metadata.py.
+        out: receives the model folder, see systems/common/model_metadata.py.
         report: receives the curves, counts and the progress page.
 
     """

@@ -1,4 +1,4 @@
-"""Training targets of whole splits: the ground truth as a model sees it, encoded into shards by a system's codec.
+"""Training targets of whole splits: the ground truth relative to the model input, encoded into shards by a codec.
 
 The codecs themselves belong to the systems (pipeline/systems/<name>/targets.py). Nothing here imports Keras.
 """

@@ -1,4 +1,4 @@
-"""The annotated boxes of images as a model sees them: relative to its input, with labels instead of category ids."""
+"""The annotated boxes of images, relative to the model input and with labels instead of category ids."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

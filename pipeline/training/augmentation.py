@@ -127,7 +127,7 @@ def warp_boxes(ground_truth: LabeledBoxes, matrix: Matrix) -> LabeledBoxes:
 def jitter_color(model_input: Pixels, color: ColorConfig, random: np.random.Generator) -> Pixels:
     """Change brightness, contrast and saturation: one matrix for all pixels, rounded to uint8.
 
-    Black pixels stay black and are left out of the mean, so that the bars of a letterbox neither change nor matter.
+    Black pixels stay black and are excluded from the mean, so that letterbox padding neither changes nor has an effect.
     """
     channels = model_input.shape[2]
     drawn = random.uniform(-1, 1, 3)

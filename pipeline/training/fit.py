@@ -94,8 +94,8 @@ class TrainingData:
             targets: the training targets.
             config: the `train` section of the system.
             seed: seed of the split and of the training.
-            synthetic_batches: see above.
-            augmentation: see above.
+            synthetic_batches: generates the training images, if the system draws new ones in every step.
+            augmentation: changes training images in every epoch; None leaves them as they are.
 
         Raises:
             BoxlineError: if no image is left to train on, or if synthetic images would be augmented.

@@ -2,8 +2,8 @@
 
 `offline` writes a run into a folder and needs no account; `wandb sync` uploads it later. `online` uploads during the
 training and needs `wandb login` or WANDB_API_KEY. If the variable is unset or `disabled`, wandb is not imported.
-About the machine a run stores its name and platform, the versions of Python and wandb, and which frameworks are
-imported: no code, no Git state, no command line, no output, no list of packages, no load.
+A run stores the machine's name and platform, the versions of Python and wandb, and the imported frameworks. It does not
+store code, Git state, the command line, output, packages or system load.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def log_images(
     Args:
         run: a `wandb.Run`.
         step: number of the step.
-        scalars: logged by name.
+        scalars: numbers of the step, such as losses, by name.
         model_inputs: uint8 [N, size, size, 1 or 3], logged as `images`.
         box_sets: the box sets of each image, in wandb's format.
 

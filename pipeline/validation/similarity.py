@@ -2,7 +2,7 @@
 
 The similarity of two images is the correlation of the differences between neighboring pixels of their thumbnails, to
 the right and down, from -1 to 1: images with the same edges are similar. It does not depend on brightness and contrast,
-and hardly on size and compression. The correlation of the pixels themselves would find all beaches similar: of 30
+and hardly on size and compression. Pixel correlation rates unrelated images with similar layout as duplicates: of 30
 million pairs of crops of different COCO photographs none reached 0.75 by their edges, and 62 reached 0.9 by their
 pixels.
 """

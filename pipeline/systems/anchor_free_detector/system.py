@@ -5,13 +5,13 @@ from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 
 
 class AnchorFreeDetector(System[TargetsConfig, ModelConfig]):
-    """Trains from random weights."""
+    """A feature pyramid on a backbone of its own, trained from random weights."""
 
     targets_config = TargetsConfig
     model_config = ModelConfig
 
     def target_codec(self) -> TargetCodec[TargetsConfig]:
-        """Padded boxes."""
+        """All boxes of an image, padded to a fixed number; the loss assigns them to cells."""
         from pipeline.systems.anchor_free_detector.targets import PaddedBoxesCodec
 
         return PaddedBoxesCodec()

@@ -24,7 +24,7 @@ MIN_CROWD_FRACTION = 0.5
 
 @keras.saving.register_keras_serializable("boxline")
 class CrowdIgnoringLabelEncoder(keras.layers.Layer):
-    """Adds crowd regions to KerasHub's label encoder, which has no notion of them.
+    """Adds crowd regions to KerasHub's label encoder, which does not support them.
 
     Crowd regions match no anchor. Anchors that lie in a crowd region and match no object are neither object nor
     background: they have no loss.

@@ -1,4 +1,4 @@
-"""RetinaNet as a system."""
+"""The entry of KerasHub's RetinaNet in the registry: its configuration, codec, model and pretrained weights."""
 
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
@@ -13,13 +13,13 @@ class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
     pretrained_scales = ("small", "coarse", "published")
 
     def target_codec(self) -> TargetCodec[TargetsConfig]:
-        """Padded boxes."""
+        """All boxes of an image, padded to a fixed number; the network matches them to anchors."""
         from pipeline.systems.coco_retinanet.targets import PaddedBoxesCodec
 
         return PaddedBoxesCodec()
 
     def model_factory(self) -> ModelFactory[ModelConfig, TargetsConfig]:
-        """KerasHub's detector."""
+        """KerasHub's detector, adapted to packed images."""
         from pipeline.systems.coco_retinanet.model import RetinaNetFactory
 
         return RetinaNetFactory()

@@ -19,10 +19,12 @@ from pipeline.systems.common.labels import category_ids_as_labels
 PADDING = -1.0
 CROWD = -2.0
 
-# As torchvision evaluates the weights that KerasHub's preset was made from.
+# As in torchvision's evaluation of the weights that KerasHub converted.
 SCORE_THRESHOLD = 0.05
 NMS_IOU = 0.5
+
 MAX_DETECTIONS = 100
+"""COCO's limit of predictions per image."""
 
 
 class PaddedBoxesCodec(TargetCodec[TargetsConfig]):

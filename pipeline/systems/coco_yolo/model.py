@@ -16,7 +16,7 @@ EMPTY_CELL_WEIGHT = 0.5
 
 
 class CocoYoloFactory(ModelFactory[ModelConfig, TargetsConfig]):
-    """The published grid detector."""
+    """Builds one convolution and two dense layers on a pretrained ResNet, with the losses of YOLOv1."""
 
     def build_model(
         self,

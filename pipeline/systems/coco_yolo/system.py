@@ -13,7 +13,7 @@ class CocoYolo(System[TargetsConfig, ModelConfig]):
     pretrained_scales = ("small", "published")
 
     def target_codec(self) -> TargetCodec[TargetsConfig]:
-        """The grid."""
+        """A box and a class for every cell of a grid."""
         from pipeline.systems.coco_yolo.targets import GridCodec
 
         return GridCodec()

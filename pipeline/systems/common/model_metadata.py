@@ -1,7 +1,7 @@
 """The folder of a trained model, which can be used without params.yaml.
 
 model.keras        the network and its weights
-labels.json        the category behind each label, see labels.py
+labels.json        the category behind each label, see systems/common/labels.py
 model_config.json  how its input images are made: `ModelMetadata`
 """
 
@@ -22,7 +22,7 @@ class ModelMetadata(Config):
     """Which system a model belongs to, and the size, channels and resizing of its input images.
 
     Attributes:
-        module: a key of `systems.registry.SYSTEMS`.
+        module: a key of `systems.common.registry.SYSTEMS`.
         image_size: side of the square model input in pixels.
         channels: 3 for RGB, 1 for gray.
         resize: as in the `pack` section that the model was trained with.

@@ -9,7 +9,7 @@ from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
 
 
 class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
-    """The published digit localizer."""
+    """Builds the network with random weights, and one loss per head."""
 
     def build_model(
         self,

@@ -5,7 +5,7 @@ from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
 
 
 class DigitsLocalizer(System[TargetsConfig, ModelConfig]):
-    """Trains from random weights."""
+    """Phases: `all` trains the whole network from random weights, `boxes` the box head alone."""
 
     phases = ("all", "boxes")
     targets_config = TargetsConfig

@@ -5,7 +5,7 @@ from pipeline.systems.distributional_localizer.config import ModelConfig, Target
 
 
 class DistributionalLocalizer(System[TargetsConfig, ModelConfig]):
-    """Trains from random weights."""
+    """One localizer for every dataset with one box per image, trained from random weights."""
 
     targets_config = TargetsConfig
     model_config = ModelConfig

@@ -1,1 +1,1 @@
-"""Rectangle localizer: one box per image, from a frozen network of photographs and a single dense layer."""
+"""Rectangle localizer: one box per image, from a frozen ImageNet network and a single dense layer."""

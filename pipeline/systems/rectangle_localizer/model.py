@@ -14,7 +14,7 @@ from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, sigm
 
 
 class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
-    """The published rectangle localizer."""
+    """Builds one dense layer on a frozen pretrained VGG16."""
 
     def build_model(
         self,

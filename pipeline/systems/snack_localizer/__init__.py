@@ -1,1 +1,1 @@
-"""Snack localizer: one class and one box per photograph, from a MobileNet trained in two stages."""
+"""Snack localizer: one class and one box per photograph, from a MobileNet trained in two phases."""

@@ -13,7 +13,7 @@ BOX_WEIGHT = 10.0
 
 
 class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
-    """The published snack localizer."""
+    """Builds a class head and a box head on a pretrained MobileNet."""
 
     def build_model(
         self,
