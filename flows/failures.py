@@ -23,7 +23,7 @@ class FailureKind(StrEnum):
     INPUT = "invalid data or parameters"
     TIMEOUT = "timed out"
     KILLED = "killed"
-    CODE = "error in the code"
+    BUG = "error in the code"
 
 
 RETRY_LIMITS = {FailureKind.NETWORK: 5, FailureKind.LOCKED: 8}
@@ -132,13 +132,13 @@ def _kind(result: CommandResult) -> FailureKind:
     output = result.tail if result.return_code == GIT_FATAL else _dvc_output(result.tail)
     stage = STAGE_FAILED.search(output)
     exit_code = int(stage[1]) if stage else result.return_code
-    kind = KIND_BY_EXIT_CODE.get(exit_code, FailureKind.CODE)
+    kind = KIND_BY_EXIT_CODE.get(exit_code, FailureKind.BUG)
     if kind is FailureKind.KILLED:
         return FailureKind.OUT_OF_MEMORY if result.oom_kills else kind
     if stage or not output:
         # Python also exits with 1 after a traceback, as when a module cannot be imported.
-        return FailureKind.CODE if kind is FailureKind.INPUT and not BOXLINE_ERROR.search(result.tail) else kind
-    return next((kind for pattern, kind in MESSAGE_PATTERNS if re.search(pattern, output)), FailureKind.CODE)
+        return FailureKind.BUG if kind is FailureKind.INPUT and not BOXLINE_ERROR.search(result.tail) else kind
+    return next((kind for pattern, kind in MESSAGE_PATTERNS if re.search(pattern, output)), FailureKind.BUG)
 
 
 def _dvc_output(tail: str) -> str:

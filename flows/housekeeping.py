@@ -7,7 +7,7 @@ from prefect import State, flow
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.hooks import notify
+from flows.notifications import notify
 from flows.workspace import LeaseOwner, Workspace, WorkspaceLockedError
 from flows.zombies import mark_crashed, mark_zombies
 
@@ -18,7 +18,7 @@ FLOW_NAMES = ["pipeline", "watch_sources", "housekeeping"]
 def housekeeping() -> State[Any]:
     """Mark killed runs as crashed, terminate the processes that they left running, and recover the workspace."""
     crashed = mark_zombies(FLOW_NAMES, own_run_id=str(flow_run.id))
-    owner = LeaseOwner.current_process(str(flow_run.id), f"housekeeping {flow_run.name}", is_brief=True)
+    owner = LeaseOwner.current_process(str(flow_run.id), f"housekeeping {flow_run.name}", others_wait=True)
     try:
         with Workspace(Path.cwd()).acquire(owner) as killed:
             if killed:

@@ -19,7 +19,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from ruamel.yaml import YAML
 
 from flows.graph import UnknownTargetError, default_remote, plan_stages
-from flows.hooks import notify
+from flows.notifications import notify
 from flows.overrides import OverrideError
 from flows.processes import CommandRunner
 from flows.reports import run_tags

@@ -231,6 +231,6 @@ def push_outputs(context: TaskContext, remote: str | None) -> State[Any]:
 def record_run(context: TaskContext, owner: LeaseOwner, git_remote: str | None) -> State[Any]:
     """Record the run on the branch of runs, and push that branch if there is a Git remote."""
     push_option = ["--push", git_remote] if git_remote else []
-    identity = ["--flow-run-id", str(owner.flow_run_id), "--started", owner.since]
+    identity = ["--flow-run-id", owner.flow_run_id, "--started", owner.since]
     result = context.run_command(BIN / "boxline", "record", *identity, *push_option)
     return Completed(message=result.tail.strip().splitlines()[-1])

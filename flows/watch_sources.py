@@ -10,7 +10,7 @@ from prefect import State, flow
 from prefect.states import Completed, Failed
 
 from flows.graph import UnknownTargetError, plan_stages
-from flows.hooks import notify
+from flows.notifications import notify
 from flows.run_pipeline import run_pipeline
 
 

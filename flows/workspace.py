@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 WORKSPACE_VARIABLE = "BOXLINE_WORKSPACE"
 """Set in the environment of every process that a run starts, by which orphans of a killed run are found."""
 
-BRIEF_SECONDS = 60
-"""How long a run waits for a brief owner (housekeeping) before it gives up."""
+LEASE_WAIT_SECONDS = 60
+"""How long a run waits for the lease of housekeeping before it gives up."""
 
 CLOCK_TOLERANCE_SECONDS = 1
 """Error of process start times as the operating system reports them."""
@@ -50,27 +50,27 @@ class LeaseOwner:
     """The run that owns a workspace.
 
     Attributes:
-        flow_run_id: of Prefect; None without a server.
+        flow_run_id: of Prefect.
         name: of the run, for messages.
         host: name of the machine.
         process_id: on that machine.
         since: time in UTC, ISO 8601.
-        is_brief: whether others wait for it instead of giving up (housekeeping).
+        others_wait: whether other runs wait for the lease instead of giving up; true for housekeeping.
 
     """
 
-    flow_run_id: str | None
+    flow_run_id: str
     name: str
     host: str
     process_id: int
     since: str
-    is_brief: bool = False
+    others_wait: bool = False
 
     @classmethod
-    def current_process(cls, flow_run_id: str | None, name: str, *, is_brief: bool = False) -> "LeaseOwner":
+    def current_process(cls, flow_run_id: str, name: str, *, others_wait: bool = False) -> "LeaseOwner":
         """Return an owner for this process, starting now."""
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(flow_run_id, name, socket.gethostname(), os.getpid(), since, is_brief)
+        return cls(flow_run_id, name, socket.gethostname(), os.getpid(), since, others_wait)
 
     def __str__(self) -> str:
         return f"{self.name} (process {self.process_id} on {self.host}) since {self.since}"
@@ -110,7 +110,7 @@ class Workspace:
             The previous owner if it was killed, else None.
 
         Raises:
-            WorkspaceLockedError: if another process owns the workspace; immediately, unless that one is brief.
+            WorkspaceLockedError: if another process owns the workspace; after a wait if that owner has `others_wait`.
 
         """
         self.state_dir.mkdir(parents=True, exist_ok=True)
@@ -131,10 +131,10 @@ class Workspace:
             lease.acquire(blocking=False)
         except Timeout:
             other = self._read_owner()
-            if other is None or not other.is_brief:
+            if other is None or not other.others_wait:
                 raise WorkspaceLockedError(other) from None
             try:
-                lease.acquire(timeout=BRIEF_SECONDS)
+                lease.acquire(timeout=LEASE_WAIT_SECONDS)
             except Timeout:
                 raise WorkspaceLockedError(self._read_owner()) from None
         try:

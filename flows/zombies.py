@@ -21,7 +21,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Crashed
 
-from flows.hooks import send_notification
+from flows.notifications import send_notification
 from flows.processes import is_alive
 from flows.workspace import LeaseOwner
 
@@ -31,11 +31,10 @@ FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 
 
 def mark_crashed(killed: LeaseOwner) -> None:
-    """Mark a killed run as crashed on the server, unless it ran without one."""
-    if killed.flow_run_id is not None:
-        with get_client(sync_client=True) as client:
-            message = f"Process {killed.process_id} on {killed.host} was killed."
-            _mark_crashed(client, killed.flow_run_id, message)
+    """Mark a killed run as crashed on the server."""
+    with get_client(sync_client=True) as client:
+        message = f"Process {killed.process_id} on {killed.host} was killed."
+        _mark_crashed(client, killed.flow_run_id, message)
 
 
 def mark_zombies(flow_names: list[str], own_run_id: str) -> list[str]:

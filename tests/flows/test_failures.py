@@ -136,9 +136,9 @@ def stage_output(code: int, output: str = "") -> str:
         ("ERROR: failed to reproduce 'two': dependency 'missing.txt' does not exist\n", FailureKind.INPUT),
         ("ERROR: Stage 'nostage' not found inside 'dvc.yaml' file\n", FailureKind.INPUT),
         # bugs
-        ("ERROR: failed to reproduce 'noout': output 'never.txt' does not exist\n", FailureKind.CODE),
-        ("ERROR: unexpected error - 'NoneType' object has no attribute 'name'" + TROUBLES, FailureKind.CODE),
-        ("", FailureKind.CODE),
+        ("ERROR: failed to reproduce 'noout': output 'never.txt' does not exist\n", FailureKind.BUG),
+        ("ERROR: unexpected error - 'NoneType' object has no attribute 'name'" + TROUBLES, FailureKind.BUG),
+        ("", FailureKind.BUG),
     ],
 )
 def test_dvc_messages_are_classified(output: str, kind: FailureKind) -> None:
@@ -164,7 +164,7 @@ NO_RIGHTS = "Please make sure you have the correct access rights\nand the reposi
         ("fatal: could not read Username for 'https://team': No such device or address\n", FailureKind.DENIED),
         ("fatal: unable to access 'https://team/': The requested URL returned error: 403\n", FailureKind.DENIED),
         ("fatal: 'team' does not appear to be a git repository\nfatal: Could not read from\n\n", FailureKind.INPUT),
-        ("fatal: bad object HEAD\n", FailureKind.CODE),
+        ("fatal: bad object HEAD\n", FailureKind.BUG),
     ],
 )
 def test_git_messages_are_classified(output: str, kind: FailureKind) -> None:
@@ -187,7 +187,7 @@ def test_git_messages_are_classified(output: str, kind: FailureKind) -> None:
     ],
 )
 def test_messages_in_other_output_and_codes_in_paths_are_ignored(output: str) -> None:
-    assert kind_of(output) is FailureKind.CODE
+    assert kind_of(output) is FailureKind.BUG
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ def test_messages_in_other_output_and_codes_in_paths_are_ignored(output: str) ->
         (12, FailureKind.OUT_OF_MEMORY),
         (28, FailureKind.DISK_FULL),
         (75, FailureKind.NETWORK),
-        (70, FailureKind.CODE),
-        (2, FailureKind.CODE),
-        (127, FailureKind.CODE),
-        (-11, FailureKind.CODE),
+        (70, FailureKind.BUG),
+        (2, FailureKind.BUG),
+        (127, FailureKind.BUG),
+        (-11, FailureKind.BUG),
         (-9, FailureKind.KILLED),
         (137, FailureKind.KILLED),
         (-15, FailureKind.KILLED),
@@ -219,7 +219,7 @@ def test_exit_code_1_after_a_traceback_is_an_error_in_the_code() -> None:
         "Traceback (most recent call last):\n  ...\nModuleNotFoundError: No module named 'pipeline.stages.tabels'\n"
     )
     assert classify_failure(CommandResult(255, stage_output(1, output))) == Failure(
-        FailureKind.CODE, "ModuleNotFoundError: No module named 'pipeline.stages.tabels'"
+        FailureKind.BUG, "ModuleNotFoundError: No module named 'pipeline.stages.tabels'"
     )
 
 

@@ -114,7 +114,7 @@ def failure_in(folder: Path, *argv: str | Path, **env: str) -> Failure | None:
                 "Error: disk: No space left on device. Free space, grant access or repair the disk, then run it again.",
             ),
         ),
-        ("ours@bug", Failure(FailureKind.CODE, "ZeroDivisionError: division by zero")),
+        ("ours@bug", Failure(FailureKind.BUG, "ZeroDivisionError: division by zero")),
         (
             "killed",
             Failure(
@@ -138,13 +138,13 @@ def failure_in(folder: Path, *argv: str | Path, **env: str) -> Failure | None:
         (
             "unknown_command",
             Failure(
-                FailureKind.CODE,
+                FailureKind.BUG,
                 "ERROR: failed to reproduce 'unknown_command': failed to run: does-not-exist, exited with 127",
             ),
         ),
         (
             "no_output",
-            Failure(FailureKind.CODE, "ERROR: failed to reproduce 'no_output': output 'never.txt' does not exist"),
+            Failure(FailureKind.BUG, "ERROR: failed to reproduce 'no_output': output 'never.txt' does not exist"),
         ),
         (
             "no_dependency",
@@ -178,7 +178,7 @@ def test_failed_stage_and_command_of_the_project_are_classified(tmp_path: Path) 
             FailureKind.INPUT,
             "ERROR: failed to push data to the cloud - config file error: remote 'unknown' doesn't exist",
         ),
-        ("nowhere", FailureKind.CODE, "ERROR: unexpected error - [Errno 2] No such file or directory: '/proc/nowhere'"),
+        ("nowhere", FailureKind.BUG, "ERROR: unexpected error - [Errno 2] No such file or directory: '/proc/nowhere'"),
         (
             "s3_of_nobody",
             FailureKind.DENIED,

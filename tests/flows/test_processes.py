@@ -203,7 +203,7 @@ def zombie() -> Iterator[psutil.Process]:
     parent.communicate("\n")
 
 
-def test_a_zombie_is_not_alive(zombie: psutil.Process) -> None:
+def test_zombie_is_not_alive(zombie: psutil.Process) -> None:
     assert zombie.is_running()
     assert not is_alive(zombie)
 

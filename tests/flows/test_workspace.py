@@ -31,8 +31,8 @@ from pathlib import Path
 from flows.workspace import LeaseOwner, Workspace
 
 workspace = Workspace(Path.cwd())
-is_brief, overrides = sys.argv[1] == "brief", sys.argv[2:]
-with workspace.acquire(LeaseOwner("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00", is_brief)):
+others_wait, overrides = sys.argv[1] == "brief", sys.argv[2:]
+with workspace.acquire(LeaseOwner("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00", others_wait)):
     if overrides:
         workspace.override_params(overrides)
     print("acquired", flush=True)
@@ -150,7 +150,7 @@ class ObservedWorkspace(Workspace):
         return owner
 
 
-def test_brief_owner_is_waited_for(folder: Path) -> None:
+def test_lease_of_housekeeping_is_waited_for(folder: Path) -> None:
     workspace = ObservedWorkspace(folder)
 
     def acquire() -> LeaseOwner | None:
@@ -164,8 +164,8 @@ def test_brief_owner_is_waited_for(folder: Path) -> None:
         assert waiting.result() is None
 
 
-def test_wait_for_a_brief_owner_has_a_timeout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.workspace.BRIEF_SECONDS", 0.05)
+def test_wait_for_lease_of_housekeeping_has_a_timeout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.workspace.LEASE_WAIT_SECONDS", 0.05)
     with (
         other_owner(folder, "brief"),
         pytest.raises(WorkspaceLockedError, match="locked by bold-fox"),
@@ -174,7 +174,7 @@ def test_wait_for_a_brief_owner_has_a_timeout(folder: Path, monkeypatch: pytest.
         pass
 
 
-def test_next_owner_gets_the_killed_one_once(folder: Path) -> None:
+def test_next_owner_receives_killed_owner_once(folder: Path) -> None:
     kill_owner(folder)
     with Workspace(folder).acquire(OWNER) as killed:
         assert killed == LeaseOwner("run-1", "bold-fox", "laptop", 41, "2026-11-21T18:45:00+00:00")
@@ -457,8 +457,8 @@ def test_corrupt_rwlock_is_removed(folder: Path, content: str) -> None:
 
 
 def test_current_process_is_described() -> None:
-    owner = LeaseOwner.current_process("run-3", "calm-hen", is_brief=True)
-    assert (owner.process_id, owner.is_brief) == (os.getpid(), True)
+    owner = LeaseOwner.current_process("run-3", "calm-hen", others_wait=True)
+    assert (owner.process_id, owner.others_wait) == (os.getpid(), True)
     assert re.fullmatch(
         rf"calm-hen \(process {os.getpid()} on \S+\) since \d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(owner)
     )

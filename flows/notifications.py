@@ -36,7 +36,7 @@ def send_notification(flow_name: str, flow_run: FlowRun, state: State[Any]) -> N
         if inspect.isawaitable(response):
             asyncio.run(_await(response))
     except Exception as error:  # each kind of block raises its own errors
-        get_logger("flows.hooks").error("notification through %s failed: %s", block_name, error)
+        get_logger("flows.notifications").error("notification through %s failed: %s", block_name, error)
 
 
 async def _await(response: Awaitable[object]) -> None:
