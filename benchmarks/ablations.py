@@ -73,7 +73,7 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
             "as published, 96 px, 15 epochs": {},
             "30 epochs": {"train.phases.all.epochs": 30},
             "all images instead of those with <= 4 boxes": {"targets.max_boxes": None},
-            "smaller box wins": {"targets.overlap": "smaller"},
+            "smaller box wins": {"targets.tie_break": "smallest"},
             "2 boxes per cell": {"targets.boxes_per_cell": 2},
             "12 x 12 cells": {"targets.grid_size": 12},
             "crowd regions ignored": {"targets.crowd": "ignore"},

@@ -28,7 +28,7 @@ ROUNDS = 3
 
 def rectangles_benchmark() -> dict[str, float]:
     """Seconds of an epoch both ways, and the ratio of ten epochs with the time to fill the cache included."""
-    published = ModelConfig(endless=False, output="sigmoid")
+    published = ModelConfig(generate_images=False, output="sigmoid")
     factory = RectangleLocalizerFactory()
     model = factory.build_model(published, TargetsConfig(), SIZE, 3, 1, VggWeights().random_init("published"))
     phase = factory.phase_model("head", model, published)

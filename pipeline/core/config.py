@@ -37,6 +37,9 @@ RENAMED_KEYS = {
     "systems.*.model.look": "crop_classifier",
     "systems.*.model.crop_classifier.pixels": "crop_size",
     "systems.*.model.candidates": "topk",
+    "systems.*.model.endless": "generate_images",
+    "systems.*.targets.rows": "examples",
+    "systems.*.targets.overlap": "tie_break",
     "systems.*.evaluate.pictures": "plotted_images",
     "datasets.*.validate.max_quarantined_share": "max_quarantined_fraction",
 }
@@ -57,6 +60,10 @@ RENAMED_VALUES = {
     ("systems.*.module", "edge_localizer"): "distributional_localizer",
     ("systems.*.module", "center_detector"): "anchor_free_detector",
     ("systems.*.pretrained.source", "sample"): "random",
+    ("systems.*.targets.examples", "every"): "per_box",
+    ("systems.*.targets.examples", "one"): "medoid",
+    ("systems.*.targets.tie_break", "later"): "last",
+    ("systems.*.targets.tie_break", "smaller"): "smallest",
     ("systems.*.train.phases.*.schedule.kind", "drop"): "step",
 }
 

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of
 from pipeline.evaluation.task import Task
 from pipeline.inference.detections import detections_table
+from pipeline.systems.common.detectors import MAX_DETECTIONS
 
 if TYPE_CHECKING:
     from pipeline.evaluation.error_analysis import ErrorAnalysis
     from pipeline.plots.image_grid import PredictedImages
-
-MAX_DETECTIONS = 100
-"""COCO's limit of detections per image; further ones are not scored."""
 
 
 class DetectionTask(Task):

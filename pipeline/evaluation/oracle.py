@@ -62,5 +62,5 @@ def _oracle_predictions(
     """The image ids of each batch, and the boxes that an oracle predicts, which may include background."""
     for start in range(0, len(targets), BATCH_IMAGES):
         rows = np.arange(start, min(start + BATCH_IMAGES, len(targets)))
-        outputs = codec.perfect_predictions(read_targets(targets, rows), len(labels.names))
+        outputs = codec.oracle_outputs(read_targets(targets, rows), len(labels.names))
         yield targets.image_ids[rows], codec.decode(outputs)

@@ -231,10 +231,10 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
             id="unknown output",
         ),
         pytest.param(
-            "overlap: later",
-            "overlap: earlier",
-            "params.yaml: systems.coco_yolo.targets.overlap: received 'earlier', expected 'later' or 'smaller'.",
-            id="unknown overlap",
+            "tie_break: last",
+            "tie_break: first",
+            "params.yaml: systems.coco_yolo.targets.tie_break: received 'first', expected 'last' or 'smallest'.",
+            id="unknown tie break",
         ),
         pytest.param(
             "boxes_per_cell: 1",
@@ -432,6 +432,23 @@ def test_unknown_entry_lists_the_known_ones() -> None:
             "systems.digits_distributional_localizer.model.crop_classifier.pixels: this key is now called crop_size.",
         ),
         ("topk:", "candidates:", "systems.coco_anchor_free_detector.model.candidates: this key is now called topk."),
+        (
+            "generate_images:",
+            "endless:",
+            "systems.rectangle_localizer.model.endless: this key is now called generate_images.",
+        ),
+        ("examples:", "rows:", "systems.snack_localizer.targets.rows: this key is now called examples."),
+        (
+            "examples: per_box",
+            "examples: every",
+            "systems.snack_localizer.targets.examples: received 'every', which is now called per_box.",
+        ),
+        ("tie_break:", "overlap:", "systems.coco_yolo.targets.overlap: this key is now called tie_break."),
+        (
+            "tie_break: last",
+            "tie_break: later",
+            "systems.coco_yolo.targets.tie_break: received 'later', which is now called last.",
+        ),
         (
             "plotted_images:",
             "pictures:",

@@ -9,7 +9,7 @@ from pipeline.systems.common.interfaces import TargetCodec
 def round_trip(codec: TargetCodec[Any], boxes: LabeledBoxes, config: Any, num_labels: int) -> LabeledBoxes:
     """Encode one example and decode the perfect predictions for it."""
     targets = {name: values[None] for name, values in codec.encode(boxes, config).items()}
-    [decoded] = codec.decode(codec.perfect_predictions(targets, num_labels))
+    [decoded] = codec.decode(codec.oracle_outputs(targets, num_labels))
     return decoded
 
 

@@ -16,11 +16,11 @@ from pipeline.systems.anchor_free_detector.model import (
     TaskAlignedAssigner,
     cell_centers,
 )
-from pipeline.systems.anchor_free_detector.targets import PaddedBoxesCodec
+from pipeline.systems.anchor_free_detector.targets import AnchorFreeCodec
 from tests.support.precision import dtype_policy, losses_in_float16
 from tests.support.scenes import ground_truth
 
-CODEC, FACTORY = PaddedBoxesCodec(), AnchorFreeDetectorFactory()
+CODEC, FACTORY = AnchorFreeCodec(), AnchorFreeDetectorFactory()
 THREE = TargetsConfig(max_boxes=3)
 
 

@@ -7,11 +7,12 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.geometry.boxes import paired_iou, xyxy_to_xywh
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.anchor_free_detector.config import TargetsConfig
-from pipeline.systems.anchor_free_detector.targets import MAX_DETECTIONS, NMS_IOU, SCORE_THRESHOLD, PaddedBoxesCodec
+from pipeline.systems.anchor_free_detector.targets import NMS_IOU, SCORE_THRESHOLD, AnchorFreeCodec
+from pipeline.systems.common.detectors import MAX_DETECTIONS
 from tests.support.codecs import example_rows, round_trip
 from tests.support.scenes import ground_truth
 
-CODEC = PaddedBoxesCodec()
+CODEC = AnchorFreeCodec()
 FIVE = TargetsConfig(max_boxes=5)
 CROWD_AND_TWO = ground_truth([[0, 0, 0.9, 0.8], [0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]], [3, 4, 1], crowds=[0])
 
@@ -35,7 +36,7 @@ def test_encode_corners_labels_and_crowd_flags_with_padding() -> None:
     assert encoded.dtype == np.float32
 
 
-def test_perfect_predictions_leave_out_crowd_regions_and_padding() -> None:
+def test_oracle_outputs_omit_crowd_regions_and_padding() -> None:
     assert CODEC.object_mask(CROWD_AND_TWO, FIVE).tolist() == [False, True, True]
     decoded = round_trip(CODEC, CROWD_AND_TWO, FIVE, num_labels=5)
     np.testing.assert_allclose(decoded.boxes_rel_xywh, [[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]], atol=1e-7)

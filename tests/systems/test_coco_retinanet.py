@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from pipeline.pretrained.retinanet import RetinaNetWeights
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.model import RetinaNet, RetinaNetFactory
-from pipeline.systems.coco_retinanet.targets import MAX_DETECTIONS, PaddedBoxesCodec
+from pipeline.systems.coco_retinanet.targets import RetinaNetCodec
+from pipeline.systems.common.detectors import MAX_DETECTIONS
 from tests.support.codecs import example_rows, round_trip
 from tests.support.scenes import ground_truth
 
-CODEC, FACTORY = PaddedBoxesCodec(), RetinaNetFactory()
+CODEC, FACTORY = RetinaNetCodec(), RetinaNetFactory()
 FIVE = TargetsConfig(max_boxes=5, crowd="encode")
 BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
 

@@ -11,7 +11,7 @@ from pipeline.systems.coco_yolo.model import CocoYoloFactory, box_iou, box_loss
 FACTORY = CocoYoloFactory()
 PUBLISHED = ModelConfig(conv_filters=512, dense_units=2048, dropout=0.5)
 SMALL = ModelConfig(conv_filters=8, dense_units=16, dropout=0.5)
-GRID_6 = TargetsConfig(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
+GRID_6 = TargetsConfig(grid_size=6, max_boxes=4, tie_break="last", boxes_per_cell=1, crowd="encode")
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def test_class_probabilities_sum_to_one_and_saved_model_predicts_the_same(tmp_pa
 
 
 def test_finer_grid_with_two_boxes_per_cell() -> None:
-    fine = TargetsConfig(grid_size=12, max_boxes=None, overlap="later", boxes_per_cell=2, crowd="encode")
+    fine = TargetsConfig(grid_size=12, max_boxes=None, tie_break="last", boxes_per_cell=2, crowd="encode")
     model = small_model(targets=fine)
     outputs = model.predict_on_batch(np.zeros((2, 96, 96, 3), np.uint8))
     assert {name: values.shape for name, values in outputs.items()} == {

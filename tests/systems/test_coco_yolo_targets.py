@@ -16,7 +16,7 @@ from tests.support.scenes import ground_truth
 
 CODEC = GridCodec()
 
-GRID_6 = TargetsConfig(grid_size=6, max_boxes=4, overlap="later", boxes_per_cell=1, crowd="encode")
+GRID_6 = TargetsConfig(grid_size=6, max_boxes=4, tie_break="last", boxes_per_cell=1, crowd="encode")
 NUM_LABELS = 12
 
 
@@ -64,7 +64,7 @@ def test_later_boxes_cover_earlier_ones_except_in_center_cells() -> None:
     np.testing.assert_array_equal(arrays["class"], expected)
 
 
-def test_later_of_two_centers_in_a_cell_is_kept() -> None:
+def test_last_of_two_centers_in_a_cell_is_kept() -> None:
     decoded = round_trip([(0.0, 0.0, 0.1, 0.1), (0.02, 0.02, 0.06, 0.1)], [3, 5])
     assert decoded.labels.tolist() == [5]
     assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx([0.02, 0.02, 0.06, 0.1], abs=1e-6)
@@ -75,16 +75,16 @@ def test_smaller_boxes_cover_larger_ones_in_any_order() -> None:
     # its center in (0, 1); the tall box has the same area and touches rows 0 and 1 of column 0, with its center in
     # (1, 0).
     wide, large, tall = (0.05, 0.02, 0.25, 0.125), (0.0, 0.0, 0.5, 0.5), (0.02, 0.05, 0.125, 0.25)
-    smaller = encode([wide, large], [3, 5], grid(6, overlap="smaller"))["class"]
+    smaller = encode([wide, large], [3, 5], grid(6, tie_break="smallest"))["class"]
     assert smaller[:3, :3].tolist() == [[3, 3, 5], [5, 5, 5], [5, 5, 5]]
     assert encode([wide, large], [3, 5])["class"][:3, :3].tolist() == [[5, 3, 5], [5, 5, 5], [5, 5, 5]]
-    equal_areas = encode([wide, tall, large], [3, 7, 5], grid(6, overlap="smaller"))["class"]
+    equal_areas = encode([wide, tall, large], [3, 7, 5], grid(6, tie_break="smallest"))["class"]
     assert equal_areas[:3, :3].tolist() == [[7, 3, 5], [7, 5, 5], [5, 5, 5]]
 
 
 def test_smaller_of_two_centers_in_a_cell_is_kept() -> None:
     small, large = (0.02, 0.02, 0.06, 0.1), (0.0, 0.0, 0.1, 0.1)
-    decoded = round_trip([small, large], [5, 3], grid(6, overlap="smaller"))
+    decoded = round_trip([small, large], [5, 3], grid(6, tie_break="smallest"))
     assert decoded.labels.tolist() == [5]
     assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx(small, abs=1e-6)
 
@@ -94,27 +94,27 @@ IN_ONE_CELL = [(0.02, 0.02, 0.06, 0.1), (0.0, 0.0, 0.1, 0.1), (0.04, 0.03, 0.05,
 
 
 @pytest.mark.parametrize(
-    ("overlap", "boxes_per_cell", "kept"),
+    ("tie_break", "boxes_per_cell", "kept"),
     [
-        ("later", 1, [3]),
-        ("later", 2, [3, 2]),
-        ("later", 3, [3, 1, 2]),
-        ("later", 5, [3, 1, 0, 2]),
-        ("smaller", 1, [2]),
-        ("smaller", 2, [0, 2]),
+        ("last", 1, [3]),
+        ("last", 2, [3, 2]),
+        ("last", 3, [3, 1, 2]),
+        ("last", 5, [3, 1, 0, 2]),
+        ("smallest", 1, [2]),
+        ("smallest", 2, [0, 2]),
     ],
 )
-def test_a_cell_answers_its_last_or_smallest_boxes_the_largest_first(
-    overlap: str, boxes_per_cell: int, kept: list[int]
+def test_cell_keeps_last_or_smallest_boxes_in_order_of_decreasing_area(
+    tie_break: str, boxes_per_cell: int, kept: list[int]
 ) -> None:
-    targets = grid(6, overlap=overlap, boxes_per_cell=boxes_per_cell)
+    targets = grid(6, tie_break=tie_break, boxes_per_cell=boxes_per_cell)
     arrays = encode(IN_ONE_CELL, [1, 2, 3, 4], targets)
     assert arrays["box"].shape == (6, 6, 5 * boxes_per_cell)
     assert np.count_nonzero(arrays["box"]) == 5 * len(kept)
     decoded = round_trip(IN_ONE_CELL, [1, 2, 3, 4], targets)
     np.testing.assert_allclose(decoded.boxes_rel_xywh, [IN_ONE_CELL[box] for box in kept], atol=1e-6)
     # The cell has one class: that of the last box, or of the smallest.
-    assert decoded.labels.tolist() == [4 if overlap == "later" else 3] * len(kept)
+    assert decoded.labels.tolist() == [4 if tie_break == "last" else 3] * len(kept)
 
 
 def test_two_boxes_of_a_cell_by_hand() -> None:
@@ -166,11 +166,11 @@ def test_round_trip_keeps_the_last_box_of_each_cell(scene: list[tuple[tuple[floa
     assert (decoded.scores == 1).all()
 
 
-@given(st.lists(BOX, max_size=8), st.integers(1, 4), st.sampled_from(["later", "smaller"]))
+@given(st.lists(BOX, max_size=8), st.integers(1, 4), st.sampled_from(["last", "smallest"]))
 def test_no_box_is_lost_with_enough_boxes_per_cell(
-    boxes: list[tuple[float, ...]], grid_size: int, overlap: str
+    boxes: list[tuple[float, ...]], grid_size: int, tie_break: str
 ) -> None:
-    decoded = round_trip(boxes, [1] * len(boxes), grid(grid_size, overlap=overlap, boxes_per_cell=8))
+    decoded = round_trip(boxes, [1] * len(boxes), grid(grid_size, tie_break=tie_break, boxes_per_cell=8))
     assert len(decoded.labels) == len(boxes)
     np.testing.assert_allclose(
         sorted(decoded.boxes_rel_xywh[:, 2] * decoded.boxes_rel_xywh[:, 3]),

@@ -19,7 +19,7 @@ CODEC, FACTORY = RectangleCodec(), RectangleLocalizerFactory()
 # left 30, top 10, width 100, height 60 of 224 pixels
 BOX_REL_XYWH = np.array([[30, 10, 100, 60]]) / 224
 
-PUBLISHED = ModelConfig(endless=False, output="sigmoid")
+PUBLISHED = ModelConfig(generate_images=False, output="sigmoid")
 
 
 def build(scale: str) -> keras.Model:
@@ -108,7 +108,7 @@ def test_loss_and_mean_iou_by_hand() -> None:
 )
 def test_outputs_and_their_losses_by_hand(output: str, predicted: list[float]) -> None:
     """The kernel of the dense layer is 0, so that it predicts its biases."""
-    config = ModelConfig(endless=False, output=output)
+    config = ModelConfig(generate_images=False, output=output)
     pooling = keras.Sequential([keras.layers.Input((16, 16, 3)), keras.layers.AveragePooling2D(8)])
     model = FACTORY.build_model(config, TargetsConfig(), 16, 3, 1, pooling)
     model.get_layer("box").set_weights([np.zeros((12, 4)), np.array([-2.0, 0.0, 1.0, 1.0])])
@@ -147,7 +147,7 @@ def test_model_overfits_four_images() -> None:
 @pytest.mark.slow
 def test_synthetic_images_show_their_targets() -> None:
     assert FACTORY.synthetic_batches(PUBLISHED, 224, 3) is None
-    generate = FACTORY.synthetic_batches(ModelConfig(endless=True, output="sigmoid"), 224, 3)
+    generate = FACTORY.synthetic_batches(ModelConfig(generate_images=True, output="sigmoid"), 224, 3)
     assert generate is not None
     images, targets = generate(np.random.default_rng(5), 6)
     assert images.shape == (6, 224, 224, 3)

@@ -13,24 +13,24 @@ from tests.support.scenes import ground_truth
 CODEC, FACTORY = SnackCodec(), SnackLocalizerFactory()
 PUBLISHED = ModelConfig(dropout=0.7, class_l2=0.01, box_filters=512)
 SMALL = ModelConfig(dropout=0.0, class_l2=0.0, box_filters=32)
-EVERY, ONE = TargetsConfig(rows="every"), TargetsConfig(rows="one")
+PER_BOX, MEDOID = TargetsConfig(examples="per_box"), TargetsConfig(examples="medoid")
 
 # The second box overlaps both others; the first and the third are disjoint.
 THREE_BOXES = np.array([[0.1, 0.1, 0.3, 0.2], [0.2, 0.1, 0.3, 0.2], [0.4, 0.1, 0.3, 0.2]])
 
 
 def build(config: ModelConfig, size: int = 64, num_labels: int = 4, scale: str = "small") -> keras.Model:
-    return FACTORY.build_model(config, EVERY, size, 3, num_labels, MobileNetWeights().random_init(scale))
+    return FACTORY.build_model(config, PER_BOX, size, 3, num_labels, MobileNetWeights().random_init(scale))
 
 
 def test_coordinates_have_the_order_of_the_published_csv() -> None:
-    targets = CODEC.encode(ground_truth([0.1, 0.25, 0.5, 0.625], [7]), EVERY)
+    targets = CODEC.encode(ground_truth([0.1, 0.25, 0.5, 0.625], [7]), PER_BOX)
     assert targets["bbox_prediction"].tolist() == pytest.approx([0.1, 0.6, 0.25, 0.875])
     assert targets["class_prediction"].tolist() == [7]
 
 
 def test_round_trip() -> None:
-    decoded = round_trip(CODEC, ground_truth([0.1, 0.25, 0.5, 0.625], [7]), EVERY, num_labels=20)
+    decoded = round_trip(CODEC, ground_truth([0.1, 0.25, 0.5, 0.625], [7]), PER_BOX, num_labels=20)
     assert decoded.boxes_rel_xywh[0].tolist() == pytest.approx([0.1, 0.25, 0.5, 0.625])
     assert (decoded.labels.tolist(), decoded.scores.tolist()) == ([7], [1.0])
 
@@ -42,26 +42,26 @@ def test_inverted_prediction_stays_inverted() -> None:
 
 
 def test_every_box_is_an_example() -> None:
-    assert example_rows(CODEC, ground_truth(THREE_BOXES), EVERY) == [[0], [1], [2]]
+    assert example_rows(CODEC, ground_truth(THREE_BOXES), PER_BOX) == [[0], [1], [2]]
 
 
-@pytest.mark.parametrize(("targets", "training"), [(ONE, True), (ONE, False), (EVERY, False)])
+@pytest.mark.parametrize(("targets", "training"), [(MEDOID, True), (MEDOID, False), (PER_BOX, False)])
 def test_medoid_box_is_the_only_example(targets: TargetsConfig, training: bool) -> None:
     assert example_rows(CODEC, ground_truth(THREE_BOXES), targets, training=training) == [[1]]
 
 
 def test_image_without_boxes_has_no_example() -> None:
-    assert example_rows(CODEC, ground_truth([]), EVERY) == []
-    assert example_rows(CODEC, ground_truth([]), ONE, training=False) == []
+    assert example_rows(CODEC, ground_truth([]), PER_BOX) == []
+    assert example_rows(CODEC, ground_truth([]), MEDOID, training=False) == []
 
 
 def test_crowd_regions_are_not_selected() -> None:
     boxes = ground_truth(THREE_BOXES, crowds=[1])
-    assert example_rows(CODEC, boxes, EVERY) == [[0], [2]]
-    assert example_rows(CODEC, boxes, ONE) == [
+    assert example_rows(CODEC, boxes, PER_BOX) == [[0], [2]]
+    assert example_rows(CODEC, boxes, MEDOID) == [
         [0]
     ]  # the other two do not overlap; of equal boxes the first is selected
-    assert example_rows(CODEC, ground_truth(THREE_BOXES, crowds=[0, 1, 2]), EVERY, training=False) == []
+    assert example_rows(CODEC, ground_truth(THREE_BOXES, crowds=[0, 1, 2]), PER_BOX, training=False) == []
 
 
 def test_labels_are_contiguous() -> None:

@@ -12,9 +12,9 @@ class AnchorFreeDetector(System[TargetsConfig, ModelConfig]):
 
     def target_codec(self) -> TargetCodec[TargetsConfig]:
         """All boxes of an image, padded to a fixed number; the loss assigns them to cells."""
-        from pipeline.systems.anchor_free_detector.targets import PaddedBoxesCodec
+        from pipeline.systems.anchor_free_detector.targets import AnchorFreeCodec
 
-        return PaddedBoxesCodec()
+        return AnchorFreeCodec()
 
     def model_factory(self) -> ModelFactory[ModelConfig, TargetsConfig]:
         """Backbone, feature pyramid and shared head."""

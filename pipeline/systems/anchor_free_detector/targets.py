@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 from pipeline.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.anchor_free_detector.config import TargetsConfig
+from pipeline.systems.common.detectors import MAX_DETECTIONS
 from pipeline.systems.common.example_selection import largest_objects
 from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
+from pipeline.systems.common.labels import PADDING_LABEL
 
-PADDING = -1
 CERTAIN_LOGIT = 50.0
 """A logit with probability 1 in float64; the negative logit has probability 0."""
 
 SCORE_THRESHOLD = 0.02
 NMS_IOU = 0.6
-MAX_DETECTIONS = 100
-"""COCO counts at most this many detections per image."""
 
 
-class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
+class AnchorFreeCodec(TargetCodec[TargetsConfig]):
     """Pads the boxes of an image to `max_boxes`; decodes cells by thresholding and class-wise NMS."""
 
     task = "detection"
@@ -43,16 +42,16 @@ class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
     def encode(self, ground_truth: LabeledBoxes, config: TargetsConfig) -> dict[str, NDArray[Any]]:
         """`boxes` float32 [max_boxes, 6]."""
         boxes, count = np.zeros((config.max_boxes, 6), np.float32), len(ground_truth)
-        boxes[:, 4] = PADDING
+        boxes[:, 4] = PADDING_LABEL
         boxes[:count, :4] = xywh_to_xyxy(ground_truth.boxes_rel_xywh)
         boxes[:count, 4] = ground_truth.labels
         boxes[:count, 5] = ground_truth.is_crowd
         return {"boxes": boxes}
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """Each box as a cell: objects with probability 1 for their class, padding and crowd regions with 0."""
         boxes = targets["boxes"]
-        is_object = (boxes[..., 4] != PADDING) & (boxes[..., 5] == 0)
+        is_object = (boxes[..., 4] != PADDING_LABEL) & (boxes[..., 5] == 0)
         labels = np.where(is_object, boxes[..., 4], num_labels).astype(int)
         signs = np.eye(num_labels + 1)[labels][..., :num_labels] * 2 - 1
         return {"boxes": np.concatenate([boxes[..., :4], CERTAIN_LOGIT * signs], axis=-1)}

@@ -1,13 +1,14 @@
 """The sections of params.yaml that belong to RetinaNet."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from pipeline.core.config import Config, PositiveInt
+from pipeline.systems.common.detectors import CrowdConfig
 
 
-class TargetsConfig(Config):
+class TargetsConfig(CrowdConfig):
     """Options of the targets.
 
     Attributes:
@@ -18,7 +19,6 @@ class TargetsConfig(Config):
     """
 
     max_boxes: PositiveInt
-    crowd: Literal["encode", "ignore"]
 
 
 class ModelConfig(Config):

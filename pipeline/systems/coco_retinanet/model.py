@@ -9,8 +9,9 @@ from keras import ops
 
 from pipeline.pretrained.retinanet import init_head
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
-from pipeline.systems.coco_retinanet.targets import CROWD, PADDING
+from pipeline.systems.coco_retinanet.targets import CROWD
 from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.labels import PADDING_LABEL
 from pipeline.systems.common.layers import imagenet_scaling
 
 BOX_FORMAT = "rel_xywh"
@@ -45,8 +46,8 @@ class CrowdIgnoringLabelEncoder(keras.layers.Layer):
 
         Args:
             images: [B, height, width, channels]; only the shape is used.
-            gt_boxes: boxes in the label encoder's format, padded with PADDING, [B, M, 4].
-            gt_classes: labels, CROWD or PADDING, [B, M].
+            gt_boxes: boxes in the label encoder's format, padded with PADDING_LABEL, [B, M, 4].
+            gt_classes: labels, CROWD or PADDING_LABEL, [B, M].
 
         Returns:
             Box deltas [B, A, 4] and labels [B, A] of the anchors.
@@ -54,7 +55,9 @@ class CrowdIgnoringLabelEncoder(keras.layers.Layer):
         """
         is_crowd = ops.equal(gt_classes, CROWD)
         deltas, labels = self.label_encoder(
-            images, ops.where(is_crowd[..., None], PADDING, gt_boxes), ops.where(is_crowd, PADDING, gt_classes)
+            images,
+            ops.where(is_crowd[..., None], PADDING_LABEL, gt_boxes),
+            ops.where(is_crowd, PADDING_LABEL, gt_classes),
         )
         anchor_generator = self.label_encoder.anchor_generator
         anchors = ops.concatenate(list(anchor_generator(images).values()), axis=0)

@@ -14,9 +14,9 @@ class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
 
     def target_codec(self) -> TargetCodec[TargetsConfig]:
         """All boxes of an image, padded to a fixed number; the network matches them to anchors."""
-        from pipeline.systems.coco_retinanet.targets import PaddedBoxesCodec
+        from pipeline.systems.coco_retinanet.targets import RetinaNetCodec
 
-        return PaddedBoxesCodec()
+        return RetinaNetCodec()
 
     def model_factory(self) -> ModelFactory[ModelConfig, TargetsConfig]:
         """KerasHub's detector, adapted to packed images."""

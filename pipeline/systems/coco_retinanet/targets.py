@@ -12,33 +12,20 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.coco_retinanet.config import TargetsConfig
+from pipeline.systems.common.detectors import MAX_DETECTIONS, CategoryIdCodec
 from pipeline.systems.common.example_selection import largest_objects
-from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
-from pipeline.systems.common.labels import category_ids_as_labels
+from pipeline.systems.common.interfaces import NamedArrays
+from pipeline.systems.common.labels import PADDING_LABEL
 
-PADDING = -1.0
 CROWD = -2.0
 
 # As in torchvision's evaluation of the weights that KerasHub converted.
 SCORE_THRESHOLD = 0.05
 NMS_IOU = 0.5
 
-MAX_DETECTIONS = 100
-"""COCO's limit of predictions per image."""
 
-
-class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
+class RetinaNetCodec(CategoryIdCodec[TargetsConfig]):
     """Pads the boxes of an image to `max_boxes`; decodes candidates by thresholding and NMS."""
-
-    task = "detection"
-
-    def label_to_category_id(self, category_ids: list[int]) -> NDArray[np.int32]:
-        """Labels are category ids, 0 is background."""
-        return category_ids_as_labels(category_ids)
-
-    def object_mask(self, ground_truth: LabeledBoxes, config: TargetsConfig) -> NDArray[np.bool_]:
-        """Every box, or with `crowd: ignore` every box that is not a crowd region."""
-        return ~ground_truth.is_crowd if config.crowd == "ignore" else np.ones(len(ground_truth), bool)
 
     def select_examples(
         self, ground_truth: LabeledBoxes, config: TargetsConfig, *, training: bool
@@ -51,14 +38,14 @@ class PaddedBoxesCodec(TargetCodec[TargetsConfig]):
 
     def encode(self, ground_truth: LabeledBoxes, config: TargetsConfig) -> dict[str, NDArray[Any]]:
         """`boxes` float32 [max_boxes, 4] and `labels` float32 [max_boxes]."""
-        boxes = np.full((config.max_boxes, 4), PADDING, np.float32)
-        labels = np.full(config.max_boxes, PADDING, np.float32)
+        boxes = np.full((config.max_boxes, 4), PADDING_LABEL, np.float32)
+        labels = np.full(config.max_boxes, PADDING_LABEL, np.float32)
         count, is_object = len(ground_truth), self.object_mask(ground_truth, config)
         boxes[:count] = ground_truth.boxes_rel_xywh
         labels[:count] = np.where(is_object, ground_truth.labels, CROWD)
         return {"boxes": boxes, "labels": labels}
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """Boxes and labels as they are: objects with confidence 1, padding and crowd regions with confidence 0."""
         return {**targets, "confidence": (targets["labels"] >= 0).astype(np.float32)}
 

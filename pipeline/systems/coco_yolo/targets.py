@@ -19,25 +19,16 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.systems.coco_yolo.config import TargetsConfig
-from pipeline.systems.common.interfaces import NamedArrays, TargetCodec
-from pipeline.systems.common.labels import NO_CATEGORY, category_ids_as_labels
+from pipeline.systems.common.detectors import CategoryIdCodec
+from pipeline.systems.common.interfaces import NamedArrays
+from pipeline.systems.common.labels import NO_CATEGORY
 
 IGNORE = -1
 """Confidence and class of a cell that contributes to no loss."""
 
 
-class GridCodec(TargetCodec[TargetsConfig]):
+class GridCodec(CategoryIdCodec[TargetsConfig]):
     """Encodes boxes in the cells of a grid."""
-
-    task = "detection"
-
-    def label_to_category_id(self, category_ids: list[int]) -> NDArray[np.int32]:
-        """Labels are category ids, 0 is background."""
-        return category_ids_as_labels(category_ids)
-
-    def object_mask(self, ground_truth: LabeledBoxes, config: TargetsConfig) -> NDArray[np.bool_]:
-        """Every box, or with `crowd: ignore` every box that is not a crowd region."""
-        return ~ground_truth.is_crowd if config.crowd == "ignore" else np.ones(len(ground_truth), bool)
 
     def select_examples(
         self, ground_truth: LabeledBoxes, config: TargetsConfig, *, training: bool
@@ -51,7 +42,7 @@ class GridCodec(TargetCodec[TargetsConfig]):
         """`box` float32 [S, S, 5 n] and `class` int32 [S, S]."""
         size, is_object = config.grid_size, self.object_mask(ground_truth, config)
         boxes_rel_xywh, labels = ground_truth.boxes_rel_xywh[is_object], ground_truth.labels[is_object]
-        if config.overlap == "smaller":
+        if config.tie_break == "smallest":
             order = np.argsort(-boxes_rel_xywh[:, 2] * boxes_rel_xywh[:, 3], kind="stable")
             boxes_rel_xywh, labels = boxes_rel_xywh[order], labels[order]
         box = np.zeros((size, size, config.boxes_per_cell, 5), np.float32)
@@ -76,7 +67,7 @@ class GridCodec(TargetCodec[TargetsConfig]):
         classes[ignored] = IGNORE
         return {"box": box.reshape(size, size, -1), "class": classes}
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """`class` as probabilities [B, S, S, num_labels], ignored cells as background; `box` as it is."""
         labels = np.maximum(targets["class"], NO_CATEGORY)
         return {"box": targets["box"], "class": np.eye(num_labels, dtype=np.float32)[labels]}

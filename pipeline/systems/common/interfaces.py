@@ -83,7 +83,7 @@ class TargetCodec(ABC, Generic[TargetsConfigT]):
         """
 
     @abstractmethod
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """Convert targets to the model outputs that decode to the same boxes: the predictions of an oracle.
 
         Args:

@@ -18,6 +18,9 @@ LABELS = "labels.json"
 NO_CATEGORY = 0
 """The category id of the background label, and of labels without a category."""
 
+PADDING_LABEL = -1
+"""The label of padding in lists of boxes of a fixed length."""
+
 
 class _LabelsFile(Config):
     category_ids: list[Annotated[int, Field(ge=0, lt=2**31)]]

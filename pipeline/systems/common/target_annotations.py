@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.shards import Shards
+from pipeline.systems.common.labels import PADDING_LABEL
 
 PREFIX = "example_"
 BOXES_REL_XYWH = f"{PREFIX}boxes_rel_xywh"
 LABELS = f"{PREFIX}labels"
 IS_CROWD = f"{PREFIX}is_crowd"
-
-PADDING = -1
 
 
 def annotation_columns(examples: Sequence[LabeledBoxes], max_boxes: int) -> dict[str, NDArray[Any]]:
@@ -30,7 +29,7 @@ def annotation_columns(examples: Sequence[LabeledBoxes], max_boxes: int) -> dict
 
     """
     boxes_rel_xywh = np.zeros((len(examples), max_boxes, 4))
-    labels = np.full((len(examples), max_boxes), PADDING, np.int64)
+    labels = np.full((len(examples), max_boxes), PADDING_LABEL, np.int64)
     is_crowd = np.zeros((len(examples), max_boxes), np.uint8)
     for row, example in enumerate(examples):
         boxes_rel_xywh[row, : len(example)] = example.boxes_rel_xywh
@@ -43,7 +42,7 @@ def read_annotations(targets: Shards, rows: NDArray[np.int64]) -> list[LabeledBo
     """The ground truth of those examples."""
     columns = (targets.take(name, rows) for name in (BOXES_REL_XYWH, LABELS, IS_CROWD))
     return [
-        LabeledBoxes(boxes_rel_xywh, labels, is_crowd=is_crowd)[labels != PADDING]
+        LabeledBoxes(boxes_rel_xywh, labels, is_crowd=is_crowd)[labels != PADDING_LABEL]
         for boxes_rel_xywh, labels, is_crowd in zip(*columns, strict=True)
     ]
 

@@ -28,7 +28,7 @@ class DigitsCodec(TargetCodec[TargetsConfig]):
         corners = xywh_to_xyxy(ground_truth.boxes_rel_xywh)[0]
         return {"label": ground_truth.labels.astype(np.int32), "bbox": corners.astype(np.float32)}
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """`label` as probabilities [B, num_labels]; `bbox` as it is."""
         return {"label": np.eye(num_labels)[targets["label"][:, 0]], "bbox": targets["bbox"]}
 

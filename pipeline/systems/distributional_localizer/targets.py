@@ -36,7 +36,7 @@ class EdgeCodec(TargetCodec[TargetsConfig]):
         corners = xywh_to_xyxy(ground_truth.boxes_rel_xywh)[0]
         return {"label": ground_truth.labels.astype(np.int32), "edges": corners[ORDER].astype(np.float32)}
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """`label` as probabilities [B, num_labels]; `edges` as probabilities of the positions 0 and 1, [B, 4, 2]."""
         edges = np.asarray(targets["edges"], np.float64)
         return {"label": np.eye(num_labels)[targets["label"][:, 0]], "edges": np.stack([1 - edges, edges], axis=-1)}

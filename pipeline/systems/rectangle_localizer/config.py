@@ -13,12 +13,12 @@ class ModelConfig(Config):
     """Options of the network.
 
     Attributes:
-        endless: draw new rectangles for every training step, as published, instead of using the packed ones. The
-            frozen layers then process every image, whereas their outputs for packed images are computed once.
+        generate_images: draw new rectangles for every training step, as published, instead of using the packed ones.
+            The frozen layers then process every image, whereas their outputs for packed images are computed once.
         output: activation of the dense layer. "sigmoid", as published, and "hard_sigmoid" predict 0 to 1 and are
             trained with binary cross-entropy; "linear" predicts any number and is trained with squared error.
 
     """
 
-    endless: bool
+    generate_images: bool
     output: Literal["sigmoid", "hard_sigmoid", "linear"]

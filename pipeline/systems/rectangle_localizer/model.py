@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.systems.common.box_losses import iou_xyxy
 from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, TrainingPhase
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
-from pipeline.systems.rectangle_localizer.targets import LARGEST, SMALLEST, sigmoid_encode
+from pipeline.systems.rectangle_localizer.targets import MAX_SIDE_FRACTION, MIN_SIDE_FRACTION, sigmoid_encode
 
 
 class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
@@ -52,8 +52,8 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         return TrainingPhase(model, losses, frozen_until="features")
 
     def synthetic_batches(self, config: ModelConfig, image_size: int, channels: int) -> BatchGenerator | None:
-        """New rectangles in every step if `model.endless` is true; None for the packed images."""
-        if not config.endless:
+        """New rectangles in every step if `model.generate_images` is true; None for the packed images."""
+        if not config.generate_images:
             return None
         # Imported here because it is code of the dataset, which training on packed images does not depend on.
         from pipeline.datasets.rectangles.sample import draw_boxes, paint_boxes
@@ -74,6 +74,6 @@ def mean_iou(box_true: Any, box_predicted: Any) -> Any:
 def _decode(box: Any) -> Any:
     """Encoded boxes [B, 4] as relative xyxy."""
     encoded = ops.clip(ops.cast(box, "float32"), 1e-6, 1 - 1e-6)
-    sides = ops.clip((ops.log(encoded / (1 - encoded)) + 1) / 2, SMALLEST, LARGEST)
+    sides = ops.clip((ops.log(encoded / (1 - encoded)) + 1) / 2, MIN_SIDE_FRACTION, MAX_SIDE_FRACTION)
     top, left, height, width = (sides[..., i : i + 1] for i in range(4))
     return ops.concatenate([left, top, left + width, top + height], axis=-1)

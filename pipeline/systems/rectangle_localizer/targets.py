@@ -19,7 +19,7 @@ from pipeline.systems.rectangle_localizer.config import TargetsConfig
 ORDER = [1, 0, 3, 2]
 """From left, top, width, height to top, left, height, width, and back."""
 
-SMALLEST, LARGEST = 1 / 224, 223 / 224
+MIN_SIDE_FRACTION, MAX_SIDE_FRACTION = 1 / 224, 223 / 224
 """Decoded sides are clipped to 1..223 pixels of 224."""
 
 
@@ -52,14 +52,14 @@ class RectangleCodec(TargetCodec[TargetsConfig]):
         """`box` float32 [4]."""
         return {"box": sigmoid_encode(ground_truth.boxes_rel_xywh)[0]}
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """`box` as it is."""
         return {"box": targets["box"]}
 
     def decode(self, outputs: NamedArrays) -> list[LabeledBoxes]:
         """One box per image with score 1: the model predicts no confidence."""
         encoded = np.clip(np.asarray(outputs["box"], np.float64), 1e-6, 1 - 1e-6)
-        sides = np.clip((np.log(encoded / (1 - encoded)) + 1) / 2, SMALLEST, LARGEST)
+        sides = np.clip((np.log(encoded / (1 - encoded)) + 1) / 2, MIN_SIDE_FRACTION, MAX_SIDE_FRACTION)
         return one_per_image(sides[:, ORDER], np.zeros(len(sides), np.int64), np.ones(len(sides)))
 
 

@@ -9,12 +9,13 @@ class TargetsConfig(Config):
     """Options of the targets.
 
     Attributes:
-        rows: examples of an image with several boxes. "every" makes each box an example, as published, so that one
-            image has contradictory targets; "one" uses the box with the largest overlap with the image's other boxes.
+        examples: training examples of an image with several boxes. "per_box" makes each box an example, as published,
+            so that one image has contradictory targets; "medoid" uses the box with the largest overlap with the image's
+            other boxes.
 
     """
 
-    rows: Literal["every", "one"]
+    examples: Literal["per_box", "medoid"]
 
 
 class ModelConfig(Config):

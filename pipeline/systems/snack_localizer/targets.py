@@ -28,7 +28,7 @@ class SnackCodec(TargetCodec[TargetsConfig]):
         self, ground_truth: LabeledBoxes, config: TargetsConfig, *, training: bool
     ) -> list[NDArray[np.int64]]:
         """Select every box as an example of its own, or the medoid box; for evaluation always the medoid."""
-        if training and config.rows == "every":
+        if training and config.examples == "per_box":
             return list(np.flatnonzero(~ground_truth.is_crowd)[:, None])
         return medoid_object(ground_truth)
 
@@ -40,7 +40,7 @@ class SnackCodec(TargetCodec[TargetsConfig]):
             "bbox_prediction": corners[ORDER].astype(np.float32),
         }
 
-    def perfect_predictions(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
+    def oracle_outputs(self, targets: NamedArrays, num_labels: int) -> dict[str, NDArray[Any]]:
         """`class_prediction` as probabilities [B, num_labels]; `bbox_prediction` as it is."""
         probabilities = np.eye(num_labels)[targets["class_prediction"][:, 0]]
         return {"class_prediction": probabilities, "bbox_prediction": targets["bbox_prediction"]}

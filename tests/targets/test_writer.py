@@ -17,7 +17,7 @@ from pipeline.systems.digits_localizer.targets import DigitsCodec
 from pipeline.targets.writer import labels_of, write_targets
 from tests.support.scenes import box, image, tables
 
-GRID_2 = TargetsConfig(grid_size=2, max_boxes=2, overlap="later", boxes_per_cell=1, crowd="encode")
+GRID_2 = TargetsConfig(grid_size=2, max_boxes=2, tie_break="last", boxes_per_cell=1, crowd="encode")
 TRANSFORMS = {7: letterbox(640, 427, 160), 3: letterbox(100, 80, 160), 12: letterbox(640, 427, 160)}
 TABLES = tables(
     [image(7, "train"), image(3, "train", width=100, height=80), image(12, "train")],
