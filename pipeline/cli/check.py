@@ -14,7 +14,7 @@ from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.formatting import format_table
 from pipeline.core.parquet import FILES, read_table
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.revisions import DatasetVersion, NoRevisionError, at_revision
+from pipeline.diff.revisions import DatasetVersion, UnknownRevisionError, at_revision
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import parse_checks
 from pipeline.validation.markdown_report import as_markdown
@@ -108,7 +108,7 @@ def _open_revision(revision: str, params: Params) -> Iterator[DatasetVersion]:
     try:
         with at_revision(revision) as version:
             yield version
-    except NoRevisionError:
+    except UnknownRevisionError:
         if revision not in params.datasets:
             raise
         raise BoxlineError(

@@ -57,7 +57,7 @@ def compare_boxes(before: BoxRows, after: BoxRows) -> Changes:
     then pairs of one class by decreasing IoU down to MATCH_IOU, and then pairs of different classes.
 
     Returns:
-        Changes of the kinds added, removed, moved (coordinates), label, crowd, and area (another area in the same
+        Changes of the kinds added, removed, moved (coordinates), class, crowd, and area (another area in the same
         box).
 
     """
@@ -76,15 +76,10 @@ def compare_boxes(before: BoxRows, after: BoxRows) -> Changes:
     moved = np.any(
         [changes.differing(*columns) for columns in zip(before.position(), after.position(), strict=True)], axis=0
     )
-    label = changes.differing(before.classes, after.classes)
+    other_class = changes.differing(before.classes, after.classes)
     crowd = changes.differing(before.is_crowd, after.is_crowd)
     area = changes.differing(before.areas, after.areas) & ~moved
-    return replace(changes, kinds={**changes.kinds, "moved": moved, "label": label, "crowd": crowd, "area": area})
-
-
-def iou_of_pairs(before: Boxes, after: Boxes) -> NDArray[np.float64]:
-    """Return the IoU of box i before and box i after, [N]; both arguments are xywh, [N, 4]."""
-    return paired_iou(xywh_to_xyxy(before), xywh_to_xyxy(after))
+    return replace(changes, kinds={**changes.kinds, "moved": moved, "class": other_class, "crowd": crowd, "area": area})
 
 
 def _match_changed(before: BoxRows, after: BoxRows) -> tuple[Rows, Rows]:

@@ -148,7 +148,7 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
         boxes_after,
         _counts(names, before, after, boxes_before.classes, boxes_after.classes),
         _leaks(before.images, after.images),
-        _moved_into_train(images, before.images, after.images),
+        _moved_into_train(images, after.images),
     )
 
 
@@ -197,7 +197,7 @@ def _in_several_splits(images: pa.Table) -> pa.Array:
     return splits.filter(pc.greater(splits["split_count_distinct"], 1))["sha256"].combine_chunks()
 
 
-def _moved_into_train(images: Changes, before: pa.Table, after: pa.Table) -> Rows:
+def _moved_into_train(images: Changes, after: pa.Table) -> Rows:
     """Return the pairs whose split changed to `train`; not if the file changed, too: that is another image."""
     moved = np.flatnonzero(images.kinds["split"] & ~images.kinds["pixels"])
     split_after = after["split"].to_numpy(zero_copy_only=False)[images.after[moved]]

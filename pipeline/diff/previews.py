@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import BoxlineError
-from pipeline.diff.box_matching import BoxRows, iou_of_pairs
+from pipeline.diff.box_matching import BoxRows
 from pipeline.diff.difference import Difference, Snapshot
 from pipeline.diff.row_matching import Rows
 from pipeline.diff.thumbnails import ThumbnailReader
-from pipeline.geometry.boxes import xywh_to_xyxy
+from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.html.page_template import data_url
 from pipeline.packing.shards import evenly_spaced
 
@@ -36,7 +36,7 @@ class PreviewBox(msgspec.Struct, frozen=True, array_like=True):
     min_y: float
     max_x: float
     max_y: float
-    label: int
+    class_index: int
     is_crowd: bool
 
 
@@ -44,7 +44,7 @@ class Frame(msgspec.Struct, frozen=True):
     """The thumbnail of an image in one version, or in both if they have the same pixels.
 
     Attributes:
-        side: the version whose boxes the frame shows: "before", "after" or "both".
+        version: the version whose boxes the frame shows: "before", "after" or "both".
         width: pixels of the original.
         height: pixels of the original.
         source: the thumbnail as a `data:` URL; None if there is none.
@@ -52,7 +52,7 @@ class Frame(msgspec.Struct, frozen=True):
 
     """
 
-    side: str
+    version: str
     width: int
     height: int
     source: str | None
@@ -149,9 +149,9 @@ def make_previews(
         boxes = boxes[np.argsort(~difference.boxes.changed[boxes], kind="stable")]
         image_kinds = [kind for kind, mask in kinds.items() if mask[index]]
         versions = [("before", before, thumbnails_before), ("after", after, thumbnails_after)]
-        sources = [(side, row, thumbnails) for side, row, thumbnails in versions if row is not None]
+        sources = [(version, row, thumbnails) for version, row, thumbnails in versions if row is not None]
         if len(sources) == 1 or OTHER_PIXELS & set(image_kinds):
-            frames = [_frame(side, [(row, thumbnails)]) for side, row, thumbnails in sources]
+            frames = [_frame(version, [(row, thumbnails)]) for version, row, thumbnails in sources]
         else:
             frames = [_frame("both", [(row, thumbnails) for _, row, thumbnails in reversed(sources)])]
         yield Preview(
@@ -178,7 +178,7 @@ def _image_row(snapshot: Snapshot, row: int) -> dict[str, Any] | None:
     return image
 
 
-def _frame(side: str, sources: list[tuple[dict[str, Any], ThumbnailReader]]) -> Frame:
+def _frame(version: str, sources: list[tuple[dict[str, Any], ThumbnailReader]]) -> Frame:
     """Make a frame from the first source with a thumbnail; if none has one, give the first source's reason."""
     first, _ = sources[0]
     reasons = []
@@ -188,8 +188,8 @@ def _frame(side: str, sources: list[tuple[dict[str, Any], ThumbnailReader]]) -> 
         except BoxlineError as error:
             reasons.append(str(error).strip())
         else:
-            return Frame(side, first["width"], first["height"], url, None)
-    return Frame(side, first["width"], first["height"], None, reasons[0])
+            return Frame(version, first["width"], first["height"], url, None)
+    return Frame(version, first["width"], first["height"], None, reasons[0])
 
 
 def _box_change(
@@ -199,8 +199,9 @@ def _box_change(
     row_before, row_after = int(changes.before[box]), int(changes.after[box])
     iou = None
     if changes.kinds["moved"][box]:
-        boxes = difference.boxes_before.boxes_xywh[row_before], difference.boxes_after.boxes_xywh[row_after]
-        iou = round(float(iou_of_pairs(*boxes)[0]), 4)
+        xywh_before = difference.boxes_before.boxes_xywh[row_before]
+        xywh_after = difference.boxes_after.boxes_xywh[row_after]
+        iou = round(float(paired_iou(xywh_to_xyxy(xywh_before), xywh_to_xyxy(xywh_after))[0]), 4)
     return BoxChange(
         [f"box {kind}" for kind, mask in changes.kinds.items() if mask[box]],
         _preview_box(difference.boxes_before, row_before, image_before),

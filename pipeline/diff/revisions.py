@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dvc.repo import Repo
 
 DATA = Path("data")
-TABLES = "validate"
+VALIDATE_STAGE = "validate"
 """The stage whose tables are compared, since training reads them."""
 
 DOWNLOAD = "download"
@@ -38,7 +38,7 @@ REQUIRED_TABLES = {
 }
 
 
-class NoRevisionError(BoxlineError):
+class UnknownRevisionError(BoxlineError):
     """A name is not that of a Git revision of the project."""
 
 
@@ -133,12 +133,14 @@ class FolderVersion(DatasetVersion):
             return None
 
 
-class RevisionVersion(DatasetVersion):
+class GitVersion(DatasetVersion):
     """Datasets of a Git revision, read through a DVC repository that is switched to it."""
 
     def __init__(self, name: str, commit: str, repo: "Repo") -> None:
         outs = [repo.fs.relparts(out.fs_path, repo.root_dir) for out in repo.index.outs if out.hash_info]
-        datasets = [parts[1] for parts in outs if len(parts) == 3 and (parts[0], parts[2]) == (DATA.name, TABLES)]
+        datasets = [
+            parts[1] for parts in outs if len(parts) == 3 and (parts[0], parts[2]) == (DATA.name, VALIDATE_STAGE)
+        ]
         super().__init__(name, sorted(datasets))
         self._commit = commit
         self._files = repo.dvcfs
@@ -154,7 +156,7 @@ class RevisionVersion(DatasetVersion):
         return None
 
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None:
-        return self._open(dataset, PurePosixPath(TABLES, file_name), cache=True)
+        return self._open(dataset, PurePosixPath(VALIDATE_STAGE, file_name), cache=True)
 
     def _open(self, dataset: str, path: PurePosixPath, *, cache: bool) -> BinaryIO | None:
         """Open a file of a dataset; None if the revision has none. `cache` keeps files that come from a remote."""
@@ -194,12 +196,12 @@ def working_tree() -> DatasetVersion:
     """
     folders = {
         path.parent.parent.name: (path.parent, path.parent.parent / DOWNLOAD)
-        for path in sorted(DATA.glob(f"*/{TABLES}/images.parquet"))
+        for path in sorted(DATA.glob(f"*/{VALIDATE_STAGE}/images.parquet"))
     }
     if not folders:
         raise BoxlineError(
-            f"The working tree has no {DATA}/<dataset>/{TABLES}. Run this from the project's root folder, after "
-            "`dvc pull` or `dvc repro`."
+            f"The working tree has no {DATA}/<dataset>/{VALIDATE_STAGE}. Run this from the project's root folder, "
+            "after `dvc pull` or `dvc repro`."
         )
     return FolderVersion("working tree", folders)
 
@@ -212,7 +214,7 @@ def at_revision(revision: str) -> Iterator[DatasetVersion]:
         revision: a branch, tag or commit, or an experiment of DVC.
 
     Raises:
-        NoRevisionError: if there is no such revision.
+        UnknownRevisionError: if there is no such revision.
         BoxlineError: if DVC cannot read it.
 
     """
@@ -226,14 +228,14 @@ def at_revision(revision: str) -> Iterator[DatasetVersion]:
             repo = stack.enter_context(Repo(config=_current_remotes()))
             commit = stack.enter_context(repo.switch(revision))
             name = revision if commit.startswith(revision) else f"{revision} ({commit[:7]})"
-            version = RevisionVersion(name, commit, repo)
+            version = GitVersion(name, commit, repo)
         except NotDvcRepoError:
-            raise NoRevisionError(
+            raise UnknownRevisionError(
                 f"{revision!r} is not a Git revision, since the current folder is not a DVC project. Run this from the "
                 "project's root folder."
             ) from None
         except SCMError:
-            raise NoRevisionError(f"{revision!r} is not a Git revision. `git log --oneline` lists them.") from None
+            raise UnknownRevisionError(f"{revision!r} is not a Git revision. `git log --oneline` lists them.") from None
         except DvcException as error:
             raise BoxlineError(f"DVC cannot read {revision!r}: {error}") from error
         yield version
@@ -260,7 +262,7 @@ def folder_of_tables(path: Path) -> DatasetVersion:
             f"{join_items(REQUIRED_TABLES)}."
         )
     folder = path.resolve()
-    dataset = folder.parent.name if folder.name in (TABLES, "tables") else folder.name
+    dataset = folder.parent.name if folder.name in (VALIDATE_STAGE, "tables") else folder.name
     return FolderVersion(str(path), {dataset: (path, folder.parent / DOWNLOAD)}, is_folder=True)
 
 
@@ -282,12 +284,12 @@ def open_revision(name: str) -> Iterator[DatasetVersion]:
     with contextlib.ExitStack() as stack:
         try:
             version = stack.enter_context(at_revision(name))
-        except NoRevisionError as error:
+        except UnknownRevisionError as error:
             raise BoxlineError(f"{name!r} is not a folder with {join_items(REQUIRED_TABLES)}, and {error}") from None
         if not version.datasets:
             raise BoxlineError(
-                f"{version.name} has no tables: its dvc.lock is missing or has no {DATA}/<dataset>/{TABLES}. After "
-                "`dvc repro`, commit dvc.lock: git add dvc.lock && git commit"
+                f"{version.name} has no tables: its dvc.lock is missing or has no {DATA}/<dataset>/{VALIDATE_STAGE}. "
+                "After `dvc repro`, commit dvc.lock: git add dvc.lock && git commit"
             )
         yield version
 

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 
 from pipeline.core.errors import join_items
 from pipeline.core.formatting import escape_control, format_table, pluralize
-from pipeline.diff.box_matching import iou_of_pairs
 from pipeline.diff.difference import Difference
 from pipeline.diff.row_matching import Changes
+from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 
 IMAGE_KINDS = {"pixels": "other pixels", "size": "other size", "split": "other split", "renamed": "renamed"}
-BOX_KINDS = {"moved": "moved", "label": "other class", "crowd": "other crowd flag", "area": "other outline"}
+BOX_KINDS = {"moved": "moved", "class": "other class", "crowd": "other crowd flag", "area": "other outline"}
 CLASS_KINDS = {"renamed": "renamed", "renumbered": "other id", "regrouped": "other supercategory"}
 """Labels of the kinds of change of rows that are in both versions."""
 
@@ -159,7 +159,9 @@ def _moved_label(difference: Difference) -> str:
     if not len(rows):
         return BOX_KINDS["moved"]
     before, after = difference.boxes.before[rows], difference.boxes.after[rows]
-    iou = iou_of_pairs(difference.boxes_before.boxes_xywh[before], difference.boxes_after.boxes_xywh[after])
+    xyxy_before = xywh_to_xyxy(difference.boxes_before.boxes_xywh[before])
+    xyxy_after = xywh_to_xyxy(difference.boxes_after.boxes_xywh[after])
+    iou = paired_iou(xyxy_before, xyxy_after)
     return f"{BOX_KINDS['moved']} (IoU {iou.min():.2f} to {iou.max():.2f})"
 
 

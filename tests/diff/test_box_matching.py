@@ -38,13 +38,13 @@ def test_one_of_equal_boxes_may_be_added() -> None:
 @pytest.mark.parametrize(
     ("after", "expected"),
     [
-        pytest.param(box(4, 7, DOG, AT), {"label": 1}, id="another class"),
+        pytest.param(box(4, 7, DOG, AT), {"class": 1}, id="another class"),
         pytest.param(box(4, 7, CAT, AT, is_crowd=True), {"crowd": 1}, id="a crowd"),
         pytest.param({**box(4, 7, CAT, AT), "area": 900.0}, {"area": 1}, id="another outline in the same box"),
         # 25 of 30 columns are shared: 25 / (30 + 30 - 25) = 0.714
         pytest.param(box(4, 7, CAT, (15.5, 20, 30, 40)), {"moved": 1}, id="moved; the changed area is implied"),
         pytest.param(box(4, 7, CAT, (10.5, 20, 30, 40.001)), {"moved": 1}, id="a thousandth of a pixel is a change"),
-        pytest.param(box(4, 7, DOG, (15.5, 20, 30, 40)), {"moved": 1, "label": 1}, id="moved and relabeled"),
+        pytest.param(box(4, 7, DOG, (15.5, 20, 30, 40)), {"moved": 1, "class": 1}, id="moved and relabeled"),
         # half of it is left: IoU 0.5
         pytest.param(box(4, 7, CAT, (10.5, 20, 15, 40)), {"moved": 1}, id="an IoU of 0.5 is enough"),
         # 14.9 / 30
@@ -69,7 +69,7 @@ def test_boxes_are_matched_within_an_image() -> None:
 def test_equal_coordinates_take_precedence_over_equal_class() -> None:
     """A cat became a dog; the cat that was added next to it has an IoU of 0.714 but is not the same cat, moved."""
     changes = box_changes([box(1, 7, CAT, AT)], [box(2, 7, CAT, (15.5, 20, 30, 40)), box(3, 7, DOG, AT)])
-    assert pairs(changes, "label") == {(0, 1)}
+    assert pairs(changes, "class") == {(0, 1)}
     assert pairs(changes, "added") == {(-1, 0)}
 
 
@@ -84,9 +84,9 @@ def test_class_names_break_ties() -> None:
     cat, dog, owl = box(1, 7, CAT, AT), box(2, 7, DOG, AT), box(3, 7, 9, AT)
     one, other = snapshot(rows, [cat, dog], classes=classes), snapshot(rows, [dog, cat], classes=classes)
     after = snapshot(rows, [owl], classes=classes)
-    assert pairs(compare(one, after).boxes, "label") == {(0, 0)}
-    assert pairs(compare(other, after).boxes, "label") == {(1, 0)}
-    assert pairs(compare(after, other).boxes, "label") == {(0, 1)}
+    assert pairs(compare(one, after).boxes, "class") == {(0, 0)}
+    assert pairs(compare(other, after).boxes, "class") == {(1, 0)}
+    assert pairs(compare(after, other).boxes, "class") == {(0, 1)}
 
 
 def test_equal_class_takes_precedence_over_higher_iou() -> None:
@@ -116,11 +116,11 @@ def test_renumbered_and_renamed_classes_change_no_box() -> None:
     assert kinds(difference.classes) == {"renumbered": 1, "renamed": 1}
 
 
-def test_exchanged_class_names_change_labels_of_boxes() -> None:
+def test_exchanged_class_names_change_classes_of_boxes() -> None:
     rows = [image(7)]
     before = snapshot(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "cat", 5: "dog"})
     after = snapshot(rows, [box(1, 7, 2, AT), box(2, 7, 5, AWAY)], classes={2: "dog", 5: "cat"})
-    assert kinds(compare(before, after).boxes) == {"label": 2}
+    assert kinds(compare(before, after).boxes) == {"class": 2}
 
 
 def test_matches_do_not_depend_on_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:

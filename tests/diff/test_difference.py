@@ -36,7 +36,7 @@ def test_boxes_are_counted_per_class_and_split() -> None:
     assert counts.before.tolist() == [[1, 0, 0], [1, 1, 0]]
     assert counts.after.tolist() == [[0, 2, 0], [0, 0, 1]]
     assert kinds(difference.images) == {"split": 1, "added": 1, "removed": 1}
-    assert kinds(difference.boxes) == {"label": 1, "added": 1, "removed": 1}
+    assert kinds(difference.boxes) == {"class": 1, "added": 1, "removed": 1}
 
 
 def test_split_of_other_name_comes_before_test() -> None:
@@ -269,13 +269,13 @@ def test_before_plus_added_minus_removed_is_after(versions: tuple[Snapshot, Snap
 
 
 def per_class(difference: Difference) -> list[int]:
-    """Update the counts before with each box that was added, removed or got another label."""
+    """Update the counts before with each box that was added, removed or got another class."""
     index_before, index_after = difference.classes.indices()
     row_before = {row["category_id"]: place for place, row in enumerate(difference.before.categories.to_pylist())}
     row_after = {row["category_id"]: place for place, row in enumerate(difference.after.categories.to_pylist())}
     totals = difference.counts.before.sum(axis=1)
     boxes = difference.boxes
-    for row, other in pairs(boxes, "added") | pairs(boxes, "removed") | pairs(boxes, "label"):
+    for row, other in pairs(boxes, "added") | pairs(boxes, "removed") | pairs(boxes, "class"):
         if row >= 0:
             totals[index_before[row_before[difference.before.boxes["category_id"][row].as_py()]]] -= 1
         if other >= 0:

@@ -51,7 +51,7 @@ def test_images_have_kinds_of_change_of_themselves_and_their_boxes(difference: D
         "box added": {scene.EDITED},  # not the added image, whose boxes are all added
         "box removed": {scene.EDITED},
         "box moved": {scene.EDITED},
-        "box label": {scene.EDITED},
+        "box class": {scene.EDITED},
         "box crowd": {scene.EDITED},
     }
 
@@ -61,7 +61,7 @@ def test_boxes_are_relative_and_changed_ones_come_first(
 ) -> None:
     edited = previews_by_name(difference, versions)[scene.QUOTED]
     assert (edited.before, edited.after) == (("train", scene.QUOTED), ("train", scene.QUOTED))
-    assert edited.kinds == ["box added", "box removed", "box moved", "box label", "box crowd"]
+    assert edited.kinds == ["box added", "box removed", "box moved", "box class", "box crowd"]
     assert edited.boxes == [
         BoxChange(
             ["box moved"],
@@ -70,7 +70,7 @@ def test_boxes_are_relative_and_changed_ones_come_first(
             0.8,
         ),
         BoxChange(
-            ["box label"], PreviewBox(0, 0.5, 0.25, 1, DOG, False), PreviewBox(0, 0.5, 0.25, 1, CAT, False), None
+            ["box class"], PreviewBox(0, 0.5, 0.25, 1, DOG, False), PreviewBox(0, 0.5, 0.25, 1, CAT, False), None
         ),
         BoxChange(
             ["box crowd"],
@@ -94,10 +94,11 @@ def test_image_with_other_pixels_has_one_frame_per_version(
     difference: Difference, versions: tuple[DatasetVersion, DatasetVersion]
 ) -> None:
     previews = previews_by_name(difference, versions)
-    sides = {
-        one: [(frame.side, frame.width, frame.height) for frame in preview.frames] for one, preview in previews.items()
+    frames = {
+        one: [(frame.version, frame.width, frame.height) for frame in preview.frames]
+        for one, preview in previews.items()
     }
-    assert sides == {
+    assert frames == {
         scene.QUOTED: [("both", 64, 48)],
         name(scene.OTHER_PIXELS): [("before", 40, 60), ("after", 60, 40)],
         name(scene.MOVED): [("both", 64, 48)],
@@ -132,7 +133,7 @@ def test_omitted_boxes_are_counted(
 ) -> None:
     monkeypatch.setattr(module, "MAX_BOXES", 2)
     edited = previews_by_name(difference, versions)[scene.QUOTED]
-    assert [change.kinds for change in edited.boxes] == [["box moved"], ["box label"]]
+    assert [change.kinds for change in edited.boxes] == [["box moved"], ["box class"]]
     assert edited.boxes_omitted == 4
 
 

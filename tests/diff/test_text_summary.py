@@ -49,7 +49,7 @@ def test_changed_classes_are_listed() -> None:
     ]
 
 
-def test_a_version_may_have_no_classes() -> None:
+def test_version_without_classes_is_summarized() -> None:
     empty, one = snapshot([], classes={}), snapshot([], classes={2: "cat"})
     assert format_summary(compare(empty, one)).splitlines()[1:] == [
         "classes       0      1      1        0",
