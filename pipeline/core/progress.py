@@ -20,7 +20,7 @@ WRITE_INTERVAL_SECONDS = 1
 """Least time between two writes of the file."""
 
 
-class Bar(tqdm):
+class ProgressBar(tqdm):
     """A bar of tqdm that also writes the file."""
 
     def __init__(self, description: str, total: int, unit: str, **options: Any) -> None:
@@ -41,14 +41,9 @@ class Bar(tqdm):
         return super().update(n)
 
 
-def bar(description: str, total: int, unit: str) -> Bar:
-    """A bar to update by hand."""
-    return Bar(description, total, unit)
-
-
-def byte_bar(description: str, total_bytes: int, done_bytes: int = 0) -> Bar:
+def byte_bar(description: str, total_bytes: int, done_bytes: int = 0) -> ProgressBar:
     """A bar for a file of which `done_bytes` already exist. A total of 0 means that the size is unknown."""
-    return Bar(description, total_bytes, "B", initial=done_bytes, unit_scale=True, unit_divisor=1024)
+    return ProgressBar(description, total_bytes, "B", initial=done_bytes, unit_scale=True, unit_divisor=1024)
 
 
 def write_progress(description: str, done: float, total: float) -> None:

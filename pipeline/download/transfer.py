@@ -114,7 +114,7 @@ def complete_file(
     """
     if isinstance(source, UnpackedFolder):
         if not partial_file.is_complete:
-            partial_file.write_complete(source.display_name, source.stat(), source.pack)
+            partial_file.write_complete(source.display_name, source.stat(), source.write_zip)
         return _downloaded_file(source, partial_file)
     stream_file(source, partial_file, retry_policy, stop, asset.size_bytes)
     if not partial_file.is_from_one_stream and _mismatch(asset, source, partial_file):

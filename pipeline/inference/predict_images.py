@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.errors import BoxlineError
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.datasets.annotations import boxes_xywh_of
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
@@ -90,7 +90,7 @@ def predict_images(
     results, highest_score = PredictionsFile(predictor.labels), 0.0
     with (
         logging_redirect_tqdm(),
-        bar("predicting", len(names), "image") as progress,
+        ProgressBar("predicting", len(names), "image") as progress,
         atomic_directory(out.resolve()) as folder,
     ):
         for batch in _batches(_read_items(names, predictor, progress)):
@@ -98,7 +98,7 @@ def predict_images(
             for row, (item, boxes) in enumerate(zip(batch, prediction.boxes, strict=True)):
                 highest_score = max(highest_score, _highest_score(boxes, predictor))
                 detections = _detections(item, boxes.above(score_threshold), predictor)
-                pictures = [_draw(folder, item, detections, predictor)]
+                files = [_draw(folder, item, detections, predictor)]
                 if write_views is not None:
                     views = folder / VIEWS / item.stem
                     views.mkdir(parents=True)
@@ -112,8 +112,8 @@ def predict_images(
                         predictor.labels.names,
                         score_threshold,
                     )
-                    pictures += sorted(path.relative_to(folder).as_posix() for path in views.iterdir())
-                results.add(item.name, item.transform.width, item.transform.height, pictures, detections)
+                    files += sorted(path.relative_to(folder).as_posix() for path in views.iterdir())
+                results.add(item.name, item.transform.width, item.transform.height, files, detections)
                 progress.update()
         if not results.num_images:
             raise BoxlineError(f"None of {len(names)} images could be read; nothing was written.")

@@ -39,21 +39,21 @@ class PredictionsFile:
         """Boxes added so far."""
         return len(self._annotations)
 
-    def add(self, file_name: str, width: int, height: int, pictures: list[str], detections: pa.Table) -> None:
+    def add(self, file_name: str, width: int, height: int, files: list[str], detections: pa.Table) -> None:
         """Add an image with its boxes.
 
         Args:
             file_name: the image as the user named it.
             width: width of the image as viewers show it, in pixels.
             height: its height.
-            pictures: the files that show it, relative to the folder of predictions.json.
+            files: the files that show it, relative to the folder of predictions.json.
             detections: its boxes with schema.DETECTIONS. They are not clipped to the image. The area of an inverted box
                 is 0.
 
         """
         image_id = len(self._images) + 1
         size = {"width": width, "height": height}
-        self._images.append({"id": image_id, "file_name": file_name, **size, "pictures": pictures})
+        self._images.append({"id": image_id, "file_name": file_name, **size, "files": files})
         for row in detections.to_pylist():
             self._annotations.append(
                 {
@@ -120,6 +120,6 @@ def _files_of_previous_run(out: Path) -> set[str]:
     """The files that the predictions.json in `out` names, itself included; none if Boxline did not write it."""
     try:
         images = read_json(out / PREDICTIONS)["images"]
-        return {PREDICTIONS, *(name for image in images for name in image["pictures"])}
+        return {PREDICTIONS, *(name for image in images for name in image["files"])}
     except (BoxlineError, OSError, KeyError, TypeError):
         return set()

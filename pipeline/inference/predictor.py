@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.core.errors import BoxlineError
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS, ResizeTransform
 from pipeline.packing.shards import Shards
@@ -120,7 +120,7 @@ class Predictor:
             The image ids of each batch, in the order given, and its prediction.
 
         """
-        with bar("predicting", len(image_ids), "image") as progress:
+        with ProgressBar("predicting", len(image_ids), "image") as progress:
             for start in range(0, len(image_ids), BATCH_IMAGES):
                 batch_ids = image_ids[start : start + BATCH_IMAGES]
                 yield batch_ids, self.predict_batch(images.take("image", images.rows_of(batch_ids)))

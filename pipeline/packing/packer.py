@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_write
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.packing.config import PackConfig
 from pipeline.packing.index import INDEX, write_transforms
 from pipeline.packing.model_input import pixel_digests
@@ -89,7 +89,7 @@ def pack_images(
     packed = find_images([*_other_files(names, previous), *_other_files(names, folder)], config, set(needed))
     num_kept, num_copied = images.num_rows - len(needed), sum(digest in packed for digest in needed)
     tasks = ((folder / shard.name, _shard_rows(shard, packed, archives)) for shard in missing)
-    with bar("packing", images.num_rows, "image") as progress:
+    with ProgressBar("packing", images.num_rows, "image") as progress:
         progress.update(num_kept)
         for count in _write_shards(executor, tasks, config):
             progress.update(count)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.packing.shards import Shards, shard_path, write_shard
 
 SPLIT = "features"
@@ -27,7 +27,7 @@ def cache_features(frozen: keras.Model, images: Shards, image_ids: NDArray[np.in
         Shards with the features, float32 [N, ...], in the column `image`.
 
     """
-    with bar("frozen layers", len(image_ids), "image") as progress:
+    with ProgressBar("frozen layers", len(image_ids), "image") as progress:
         for number, start in enumerate(range(0, len(image_ids), SHARD_IMAGES)):
             shard_ids = image_ids[start : start + SHARD_IMAGES]
             features = []

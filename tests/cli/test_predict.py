@@ -82,7 +82,7 @@ def test_box_is_in_pixels_of_the_original_image(run: Run, localizer: str) -> Non
     assert annotation.pop("score") == pytest.approx(0.8, abs=1e-5)
     assert annotation == {"id": 1, "image_id": 1, "category_id": 3, "iscrowd": 0}
     assert content["images"] == [
-        {"id": 1, "file_name": "photo.png", "width": 200, "height": 100, "pictures": ["photo.png"]}
+        {"id": 1, "file_name": "photo.png", "width": 200, "height": 100, "files": ["photo.png"]}
     ]
     assert content["categories"] == [{"id": 3, "name": "red"}, {"id": 5, "name": "green"}, {"id": 9, "name": "blue"}]
 
@@ -190,7 +190,7 @@ def test_annotated_images_with_equal_names_neither_collide_nor_leave_the_folder(
         paint(name)
     run(localizer, *names)
     assert [image["file_name"] for image in written()["images"]] == names
-    assert [image["pictures"] for image in written()["images"]] == [
+    assert [image["files"] for image in written()["images"]] == [
         ["a.png"],
         ["a-2.png"],
         ["A-3.jpg"],
@@ -307,7 +307,7 @@ def test_urls_are_downloaded_and_credentials_are_redacted(run: Run, localizer: s
         "1 image done, 3 could not be read",
     ]
     [image] = written()["images"]
-    assert (image["file_name"], image["pictures"]) == (good, ["photo.png"])
+    assert (image["file_name"], image["files"]) == (good, ["photo.png"])
     assert written()["annotations"][0]["bbox"] == pytest.approx([50, 30, 100, 40], abs=1e-4)
 
 
@@ -350,7 +350,7 @@ def test_views_are_written_for_each_image(run: Run, detector: str) -> None:
         code, _ = run(detector, "one", "two", "--views")
         assert code == 0
     assert files() == ["a-2.png", "a.png", "predictions.json", "views/a-2/grid.png", "views/a/grid.png"]
-    assert written()["images"][1]["pictures"] == ["a-2.png", "views/a-2/grid.png"]
+    assert written()["images"][1]["files"] == ["a-2.png", "views/a-2/grid.png"]
 
 
 def test_view_writer_receives_one_image_at_a_time(run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +398,7 @@ def test_previous_run_is_replaced_and_other_files_never(run: Run, localizer: str
     assert run(localizer, "a.png", "--out", "a.png/x") == (1, ["Error: --out: a.png is a file, expected a folder."])
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"images": [{}]}', '{"images": 3}', '{"images": [{"pictures": 3}]}'])
+@pytest.mark.parametrize("content", ["[]", "{", '{"images": [{}]}', '{"images": 3}', '{"images": [{"files": 3}]}'])
 def test_predictions_file_of_another_program_is_not_replaced(run: Run, localizer: str, content: str) -> None:
     paint("a.png")
     Path("out").mkdir()

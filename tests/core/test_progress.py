@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core import progress
-from pipeline.core.progress import bar, byte_bar, write_progress
+from pipeline.core.progress import ProgressBar, byte_bar, write_progress
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_file_is_written_atomically(file: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_bar_writes_at_most_once_per_second(file: Path, clock: list[float]) -> None:
     done = []
-    with bar("pack", 1000, "image") as shown:
+    with ProgressBar("pack", 1000, "image") as shown:
         for second in (0, 0.5, 0.9, 1.0, 1.5, 2.5):
             clock[0] = 100 + second
             file.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def test_byte_bar_counts_bytes_that_exist(file: Path) -> None:
 def test_without_variable_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BOXLINE_PROGRESS", raising=False)
-    with bar("pack", 3, "image") as shown:
+    with ProgressBar("pack", 3, "image") as shown:
         shown.update()
     assert list(tmp_path.iterdir()) == []
 

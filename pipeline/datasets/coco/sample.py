@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import Config, NonNegativeInt, PositiveInt
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 from pipeline.datasets.interfaces import SampleWriter
 
@@ -62,7 +62,7 @@ class CocoSampleWriter(SampleWriter[SampleConfig]):
             # change the images of the other.
             drawn = np.random.default_rng([config.seed, split_index]).choice(10 * count, count, replace=False)
             images, annotations, image_members = [], [], []
-            with bar(f"drawing {split}", count, "image") as progress:
+            with ProgressBar(f"drawing {split}", count, "image") as progress:
                 for image_id in map(int, 2 * drawn + 1 + split_index):
                     # A generator per image: each scene depends on its id only, not on the scenes before it.
                     scene = _draw_scene(np.random.default_rng([config.seed, image_id]))

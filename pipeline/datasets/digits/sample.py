@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import Config, NonNegativeInt, PositiveInt
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
 from pipeline.datasets.interfaces import SampleWriter
 
@@ -45,7 +45,7 @@ class DigitsSampleWriter(SampleWriter[SampleConfig]):
         num_images = {"train": config.train_images, "test": config.test_images}
         for split_index, (split, count) in enumerate(num_images.items()):
             rows, members = [], []
-            with bar(f"drawing {split}", count, "image") as progress:
+            with ProgressBar(f"drawing {split}", count, "image") as progress:
                 for number in range(1, count + 1):
                     random = np.random.default_rng([config.seed, split_index, number])
                     digit = int(random.integers(10))

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import Config, NonNegativeInt, PositiveInt
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.datasets.interfaces import SampleWriter
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
 
@@ -83,7 +83,7 @@ class RectanglesSampleWriter(SampleWriter[SampleConfig]):
 
 
 def _members(split: str, boxes_xywh: NDArray[np.int64], image_size: int) -> Iterator[tuple[str, bytes]]:
-    with bar(f"drawing {split}", len(boxes_xywh), "image") as progress:
+    with ProgressBar(f"drawing {split}", len(boxes_xywh), "image") as progress:
         for start in range(0, len(boxes_xywh), CHUNK_IMAGES):
             images = paint_boxes(boxes_xywh[start : start + CHUNK_IMAGES], image_size)
             for number, pixels in enumerate(images, start + 1):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import Config, NonNegativeInt, PositiveInt
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.datasets.interfaces import SampleWriter
 from pipeline.datasets.snacks.source import (
     ARCHIVE,
@@ -112,7 +112,7 @@ def _members(config: SampleConfig) -> Iterator[tuple[str, bytes]]:
     num_images = {"train": config.train_images, "val": config.val_images, "test": config.test_images}
     for split_index, (split, count) in enumerate(num_images.items()):
         rows = [",".join(COLUMNS)]
-        with bar(f"drawing {split}", count, "image") as progress:
+        with ProgressBar(f"drawing {split}", count, "image") as progress:
             for index in range(count):
                 random = np.random.default_rng([config.seed, split_index, index])
                 image_id = f"{random.integers(2**63):016x}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 from pipeline.download.manifest import Asset
 from pipeline.download.sources.base import FileVersion
 from pipeline.download.sources.local import LAYOUT_ADVICE
@@ -37,10 +37,10 @@ class UnpackedFolder:
         """Return the total size of the members, which is slightly less than that of their archive."""
         return sum(self._stat_member(name).st_size for name in self._names())
 
-    def pack(self, target: Path) -> None:
+    def write_zip(self, target: Path) -> None:
         """Write the members as one archive, ordered by name."""
         names = self._names()
-        with bar(f"packing {self._asset.path}", len(names), "file") as progress:
+        with ProgressBar(f"packing {self._asset.path}", len(names), "file") as progress:
 
             def members() -> Iterator[tuple[str, bytes]]:
                 for name in names:
