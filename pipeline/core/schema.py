@@ -10,6 +10,9 @@ PIXELS = "px"
 SQUARE_PIXELS = "px^2"
 BYTES = "B"
 
+THUMBNAIL_SIDE = 16
+"""Width and height in pixels of the gray thumbnails in FILES."""
+
 
 def _field(
     name: str, data_type: pa.DataType, meaning: str, *, unit: str | None = None, nullable: bool = False
@@ -40,7 +43,12 @@ FILES = pa.schema(
         _field("width", pa.int32(), "as stored, before any turning", unit=PIXELS, nullable=True),
         _field("height", pa.int32(), "as stored, before any turning", unit=PIXELS, nullable=True),
         _field("orientation", pa.int8(), "EXIF tag: 1 upright, 2 to 8 turned or mirrored by viewers", nullable=True),
-        _field("thumbnail", pa.binary(256), "16 x 16 grey pixels, row by row; null if not decodable", nullable=True),
+        _field(
+            "thumbnail",
+            pa.binary(THUMBNAIL_SIDE**2),
+            "16 x 16 grey pixels, row by row; null if not decodable",
+            nullable=True,
+        ),
         _field("problem", pa.string(), "why it cannot be used; null where it can", nullable=True),
     ]
 )

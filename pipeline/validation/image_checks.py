@@ -124,15 +124,16 @@ class ImageDuplicatedAcrossSplits(ImageCheck):
     """
 
     def find_violations(self, table: pa.Table) -> Violations:
-        twins = pa.nulls(table.num_rows, pa.int32())
+        duplicate_rows = pa.nulls(table.num_rows, pa.int32())
         for earlier, later in split_pairs(table):
             rows = np.flatnonzero(later)
             later_files = table["sha256"].take(rows).combine_chunks()
             matches = pc.index_in(table["sha256"], value_set=later_files, skip_nulls=True)
-            twins = pc.if_else(pa.array(earlier), pa.array(rows, pa.int32()).take(matches.combine_chunks()), twins)
-        table = table.append_column("same_as", table["file_name"].take(twins))
-        table = table.append_column("same_as_split", table["split"].take(twins))
-        return violations_where(table, pc.is_valid(twins), "split", "same_as", "same_as_split")
+            matched_rows = pa.array(rows, pa.int32()).take(matches.combine_chunks())
+            duplicate_rows = pc.if_else(pa.array(earlier), matched_rows, duplicate_rows)
+        table = table.append_column("same_as", table["file_name"].take(duplicate_rows))
+        table = table.append_column("same_as_split", table["split"].take(duplicate_rows))
+        return violations_where(table, pc.is_valid(duplicate_rows), "split", "same_as", "same_as_split")
 
 
 class ImageSimilarAcrossSplits(ImageCheck):
@@ -151,19 +152,19 @@ class ImageSimilarAcrossSplits(ImageCheck):
         vectors, contrasts = edge_vectors(thumbnails_of(table["thumbnail"]))
         plain = contrasts < self.min_contrast
         vectors[plain] = 0  # a similarity of 0 with every image
-        twins, similarities = np.full(len(vectors), -1), np.zeros(len(vectors), np.float32)
+        match_rows, similarities = np.full(len(vectors), -1), np.zeros(len(vectors), np.float32)
         for earlier, later in split_pairs(table):
             rows, others = np.flatnonzero(earlier), np.flatnonzero(later)
             best, similarities[rows] = most_similar(vectors[rows], vectors[others], self.min_similarity)
-            twins[rows] = np.where(best < 0, -1, others[best])
-        twin_rows = pa.array(twins, mask=twins < 0)
+            match_rows[rows] = np.where(best < 0, -1, others[best])
+        match_column = pa.array(match_rows, mask=match_rows < 0)
         table = (
-            table.append_column("similar_to", table["file_name"].take(twin_rows))
-            .append_column("similar_to_id", table["image_id"].take(twin_rows))
-            .append_column("similar_to_split", table["split"].take(twin_rows))
+            table.append_column("similar_to", table["file_name"].take(match_column))
+            .append_column("similar_to_id", table["image_id"].take(match_column))
+            .append_column("similar_to_split", table["split"].take(match_column))
             .append_column("similarity", pa.array(similarities.astype(np.float64).round(4)))
         )
-        another_file = pc.not_equal(table["sha256"], table["sha256"].take(twin_rows))
+        another_file = pc.not_equal(table["sha256"], table["sha256"].take(match_column))
         violations = violations_where(table, another_file, *SIMILARITY_COLUMNS)
         too_plain = pluralize(int(plain.sum()), "image is", "images are")
         return replace(violations, note=f"{too_plain} too plain to compare" if plain.any() else "")

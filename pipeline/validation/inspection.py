@@ -14,14 +14,13 @@ from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder, Member
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
-from pipeline.core.progress import bar
+from pipeline.core.progress import ProgressBar
 
 CHUNK_IMAGES = 64
 """Images per task: enough to make the overhead of tasks negligible, and few enough to keep every core busy."""
 
 FILE_COLUMNS = pa.schema([field for field in schema.FILES if field.name != "image_id"])
 
-THUMBNAIL_SIDE = 16
 ORIENTATION_TAG = 0x0112
 
 
@@ -43,7 +42,7 @@ def inspect_images(images: pa.Table, archives: ArchiveFolder, executor: Executor
     ]
     chunks = [members[start : start + CHUNK_IMAGES] for start in range(0, len(members), CHUNK_IMAGES)]
     tables = [FILE_COLUMNS.empty_table()]
-    with bar("inspecting", len(members), "image") as progress:
+    with ProgressBar("inspecting", len(members), "image") as progress:
         for table in executor.map(_inspect, chunks):
             tables.append(table)
             progress.update(table.num_rows)
@@ -83,7 +82,7 @@ def _thumbnail(image: Image.Image) -> bytes:
     # JPEG stores luminance and color separately. Decoding the luminance only is faster and still reads every byte.
     image.draft("L", image.size)
     gray = np.asarray(to_uint8(image).convert("L"))
-    return cv2.resize(gray, (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes()
+    return cv2.resize(gray, (schema.THUMBNAIL_SIDE, schema.THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA).tobytes()
 
 
 def _orientation(image: Image.Image) -> int | None:

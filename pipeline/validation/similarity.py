@@ -12,15 +12,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-SIDE = 16
-PIXELS = SIDE * SIDE
-DIFFERENCES = 2 * SIDE * (SIDE - 1)
+from pipeline.core.schema import THUMBNAIL_SIDE
 
-_WAVES = np.arange(SIDE)
-_COSINES = np.cos(np.pi * np.outer(_WAVES, 2 * _WAVES + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
+PIXELS = THUMBNAIL_SIDE * THUMBNAIL_SIDE
+DIFFERENCES = 2 * THUMBNAIL_SIDE * (THUMBNAIL_SIDE - 1)
+
+_WAVES = np.arange(THUMBNAIL_SIDE)
+_COSINES = np.cos(np.pi * np.outer(_WAVES, 2 * _WAVES + 1) / (2 * THUMBNAIL_SIDE)) * np.sqrt(2 / THUMBNAIL_SIDE)
 _COSINES[0] /= np.sqrt(2)
 # The squared difference of neighbors in a cosine wave, as a multiple of its squared amplitude, along one axis.
-_STEPS = 4 * np.sin(np.pi * _WAVES / (2 * SIDE)) ** 2
+_STEPS = 4 * np.sin(np.pi * _WAVES / (2 * THUMBNAIL_SIDE)) ** 2
 _WEIGHTS = np.sqrt(np.add.outer(_STEPS, _STEPS)).ravel()
 _ORDER = np.argsort(_WEIGHTS, kind="stable")[1:]  # from low to high frequencies, without the mean, which has no edges
 # Differences of cosine waves are orthogonal. So the dot product of all 480 differences of two images equals that of 255
@@ -48,7 +49,7 @@ def thumbnails_of(column: pa.ChunkedArray) -> NDArray[np.uint8]:
     black = pa.scalar(bytes(PIXELS), pa.binary(PIXELS))
     array = pc.if_else(pc.is_valid(column), column, black).combine_chunks()
     flat = np.frombuffer(array.buffers()[1], np.uint8) if len(array) else np.zeros(0, np.uint8)
-    return flat[array.offset * PIXELS :][: len(array) * PIXELS].reshape(-1, SIDE, SIDE)
+    return flat[array.offset * PIXELS :][: len(array) * PIXELS].reshape(-1, THUMBNAIL_SIDE, THUMBNAIL_SIDE)
 
 
 def edge_vectors(thumbnails: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

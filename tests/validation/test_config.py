@@ -81,7 +81,8 @@ def test_dataset_overrides_single_keys() -> None:
         ),
         pytest.param(
             lambda: loaded(box_image_unknown={"severity": "warning"}),
-            "params.yaml: datasets.coco.validate.checks.box_image_unknown.severity: received 'warning', expected 'error'.",
+            "params.yaml: datasets.coco.validate.checks.box_image_unknown.severity: received 'warning', "
+            "expected 'error'.",
             id="severity that must be error",
         ),
     ],
