@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline.core.config import PARAMS_FILE
 from pipeline.core.dvc_lock import DvcLock
 from pipeline.core.errors import BoxlineError
 from pipeline.core.redaction import redact_message, redact_url
@@ -18,7 +19,6 @@ from pipeline.remote.objects import find_local_file
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-PARAMS = "params.yaml"
 PACKAGES = "requirements.lock"
 URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -35,7 +35,7 @@ def parse_params(text: str | None) -> Any:
     try:
         return redact(YAML(typ="safe", pure=True).load(text))
     except YAMLError as error:
-        raise BoxlineError(f"{PARAMS} is not valid YAML ({' '.join(str(error).split())}). Correct it.") from None
+        raise BoxlineError(f"{PARAMS_FILE} is not valid YAML ({' '.join(str(error).split())}). Correct it.") from None
 
 
 def hash_packages(text: str | None) -> str | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from pipeline.core.config import PARAMS_FILE
 from pipeline.core.dvc_lock import DVC_LOCK, DvcLock
 from pipeline.core.dvc_project import open_project, require_lock
 from pipeline.core.errors import BoxlineError, NetworkError, join_items
@@ -28,7 +29,7 @@ from pipeline.core.git import (
     write_commit,
 )
 from pipeline.core.recorded_runs import RUN_FILE, RUNS_BRANCH
-from pipeline.lineage.run_metadata import PACKAGES, PARAMS, hash_packages, parse_params, read_metrics
+from pipeline.lineage.run_metadata import PACKAGES, hash_packages, parse_params, read_metrics
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -79,7 +80,7 @@ def record(started: datetime | None, flow_run: str | None) -> str:
             "ended": _format_utc(datetime.now(UTC)),
             "flow_run": flow_run,
             "python": platform.python_version(),
-            "packages": hash_packages(_read_indexed(PACKAGES, index_env)),
+            "packages": hash_packages(read_file("", PACKAGES, env=index_env)),
             **_describe_contents(repo, index_env),
         }
         tree = _write_tree(run, index_env)
@@ -196,18 +197,14 @@ def _describe_contents(repo: "Repo", index_env: dict[str, str]) -> dict[str, Any
     """Return parameters, hashes of data, and metrics, read from the index that is recorded."""
     lock = _read_indexed_lock(index_env)
     return {
-        "params": parse_params(_read_indexed(PARAMS, index_env)),
+        "params": parse_params(read_file("", str(PARAMS_FILE), env=index_env)),
         "data": lock.outputs(),
         "metrics": read_metrics(repo, lock),
     }
 
 
 def _read_indexed_lock(index_env: dict[str, str]) -> DvcLock:
-    return DvcLock.parse(_read_indexed(DVC_LOCK, index_env) or "")
-
-
-def _read_indexed(path: str, index_env: dict[str, str]) -> str | None:
-    return read_file("", path, env=index_env)
+    return DvcLock.parse(read_file("", DVC_LOCK, env=index_env) or "")
 
 
 def _write_tree(run: dict[str, Any], index_env: dict[str, str]) -> str:
