@@ -81,7 +81,7 @@ def error_panels(report: dict[str, Any]) -> list[Bars | Lines]:
             "AP50 lost to each error type (number of errors)",
             [f"{row['error_type']} ({row['errors']:,})" for row in error_types],
             [row["lost_AP50"] for row in error_types],
-            to_largest=True,
+            scale_to_max=True,
         ),
         Lines(
             f"At IoU 0.5: best F1 {best['f1'] or 0:.3f} at {best['threshold']:.2f}",

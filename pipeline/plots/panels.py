@@ -33,14 +33,14 @@ class Bars:
         title: above the panel.
         names: of the bars, from top to bottom.
         values: 0 or more; None for a name without a bar.
-        to_largest: whether the axis ends at the largest value instead of 1, to show values that are small.
+        scale_to_max: whether the axis ends at the largest value instead of 1, to show values that are small.
 
     """
 
     title: str
     names: Sequence[str]
     values: Sequence[float | None]
-    to_largest: bool = False
+    scale_to_max: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def save_panels(path: Path, panels: Sequence[Bars | Lines]) -> None:
 def _draw_bars(ax: Any, panel: Bars) -> None:
     positions = range(len(panel.names))
     lengths = [value or 0 for value in panel.values]
-    axis_end = (max(lengths, default=0) if panel.to_largest else 1) or 1
+    axis_end = (max(lengths, default=0) if panel.scale_to_max else 1) or 1
     ax.barh(positions, lengths, color=BAR_COLOR, height=0.66)
     for position, value, length in zip(positions, panel.values, lengths, strict=True):
         text = "no boxes" if value is None else f"{value:.3f}"

@@ -109,7 +109,7 @@ class SyntheticLoader(keras.utils.PyDataset):
         self._epoch = epoch
 
 
-class EpochSeed(keras.callbacks.Callback):
+class EpochSetter(keras.callbacks.Callback):
     """Sets the epoch of a data loader when the epoch begins: Keras's own hook of a data set runs only when one ends.
 
     Args:

@@ -29,7 +29,7 @@ from pipeline.training.callbacks import (
 )
 from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import PlateauConfig, TrainConfig
-from pipeline.training.data_loader import EpochSeed, ShardLoader, SyntheticLoader, validation_split
+from pipeline.training.data_loader import EpochSetter, ShardLoader, SyntheticLoader, validation_split
 from pipeline.training.feature_cache import cache_features, split_at
 from pipeline.training.optimizer import build_optimizer
 
@@ -199,7 +199,7 @@ def fit(
             plateau = ReduceOnPlateau(schedule, state) if isinstance(schedule, PlateauConfig) else None
             stateful_callbacks = [callback for callback in (stopping, plateau) if callback]
             callbacks = [
-                EpochSeed(training, len(state.history) - state.completed_epochs),
+                EpochSetter(training, len(state.history) - state.completed_epochs),
                 keras.callbacks.TerminateOnNaN(),
                 TqdmCallback(desc=name, initial=state.completed_epochs, verbose=0, disable=None, leave=False),
                 HistoryRecorder(state.history, name),

@@ -48,7 +48,7 @@ def test_bars_have_lengths_of_their_values_on_an_axis_to_one(tmp_path: Path) -> 
 
 
 def test_axis_ends_at_largest_value_if_requested(tmp_path: Path) -> None:
-    save_panels(tmp_path / "a.png", [Bars("title", ["a", "b"], [0.01, 0.04], to_largest=True)])
+    save_panels(tmp_path / "a.png", [Bars("title", ["a", "b"], [0.01, 0.04], scale_to_max=True)])
     pixels = pixels_of(tmp_path / "a.png")
     whole = axis_length(pixels) / 1.13
     assert [length / whole for length in bar_lengths(pixels)] == pytest.approx([0.25, 1.0], abs=0.01)
@@ -56,7 +56,7 @@ def test_axis_ends_at_largest_value_if_requested(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("values", [[0.0, 0.0], [None, None], []])
 def test_bars_without_values_are_empty(tmp_path: Path, values: list[float | None]) -> None:
-    save_panels(tmp_path / "a.png", [Bars("title", ["a", "b"][: len(values)], values, to_largest=True)])
+    save_panels(tmp_path / "a.png", [Bars("title", ["a", "b"][: len(values)], values, scale_to_max=True)])
     assert bar_lengths(pixels_of(tmp_path / "a.png")) == []
 
 

@@ -23,7 +23,7 @@ from pipeline.training.config import (
     StepConfig,
     TrainConfig,
 )
-from pipeline.training.data_loader import EpochSeed, ShardLoader
+from pipeline.training.data_loader import EpochSetter, ShardLoader
 from pipeline.training.fit import TrainingData, configure_keras, fit
 from tests.support.scenes import ground_truth
 
@@ -500,7 +500,7 @@ def test_order_of_an_epoch_does_not_depend_on_the_first_epoch(shards: tuple[Shar
         model = keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
         model.set_weights([np.ones((1, 1)), np.zeros(1)])
         model.compile(keras.optimizers.SGD(0.0), **LOSS)
-        callbacks = [EpochSeed(loader, epochs_before), LossRecorder()]
+        callbacks = [EpochSetter(loader, epochs_before), LossRecorder()]
         model.fit(loader, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
         return losses
 

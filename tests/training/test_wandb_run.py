@@ -53,14 +53,14 @@ def test_no_run_without_a_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_mode_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "onlin")
     with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "boxline", "digits"):
         pass
     assert str(raised.value) == ("WANDB_MODE: received 'onlin', expected online, offline or disabled (the default).")
 
 
-def test_wandb_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_wandb_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
@@ -78,7 +78,7 @@ def test_requirement_equals_the_extra() -> None:
 
 
 @pytest.mark.slow
-def test_online_without_account(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_mode_without_account_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     with pytest.raises(BoxlineError) as raised, wandb_run(home / "runs", "boxline", "digits"):
