@@ -53,7 +53,7 @@ def imported_names(path: Path) -> set[str]:
     return names
 
 
-def area(dotted: str) -> str:
+def package_of(dotted: str) -> str:
     """pipeline.geometry.boxes.Boxes -> geometry"""
     return dotted.split(".")[1]
 
@@ -65,7 +65,7 @@ def test_imports_point_downwards(path: Path) -> None:
         return
     for name in imported_names(path):
         if name.startswith("pipeline."):
-            assert LEVEL[area(name)] <= LEVEL[area(own)], f"{own} imports {name}"
+            assert LEVEL[package_of(name)] <= LEVEL[package_of(own)], f"{own} imports {name}"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_imports_point_downwards(path: Path) -> None:
         *(("datasets", one, other) for one, other in itertools.permutations(DATASETS, 2)),
     ],
 )
-def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other: str) -> None:
+def test_systems_and_datasets_do_not_import_each_other(group: str, one: str, other: str) -> None:
     paths = list((PROJECT / "pipeline" / group / one).glob("*.py"))
     assert len(paths) > 3
     for path in paths:
@@ -83,7 +83,7 @@ def test_systems_and_datasets_do_not_know_each_other(group: str, one: str, other
 
 
 def test_data_stages_and_commands_start_without_a_framework() -> None:
-    """Data checks run in CI on every change, so they must not wait for the import of a framework that they do not use."""
+    """Data checks run in CI on every change, so they must not import a framework that they do not use."""
     stages = ["sample", "download", "tables", "inspect", "validate", "pack", "targets"]
     light = [f"stages.{name}" for name in stages]
     light += [dotted(path) for package in ("plots", "html", "diff", "cli") for path in modules_of(package)]

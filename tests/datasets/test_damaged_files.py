@@ -73,7 +73,7 @@ def read_or_fail(name: str, folder: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_damaged_annotations_are_read_or_faild(sample: tuple[str, Path], data: st.DataObject) -> None:
+def test_damaged_annotations_are_read_or_rejected(sample: tuple[str, Path], data: st.DataObject) -> None:
     name, folder = sample
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(folder, Path(temporary) / "copy"))
@@ -93,7 +93,7 @@ def test_damaged_annotations_are_read_or_faild(sample: tuple[str, Path], data: s
 
 @settings(max_examples=60)
 @given(st.data())
-def test_damaged_archives_are_read_or_faild(sample: tuple[str, Path], data: st.DataObject) -> None:
+def test_damaged_archives_are_read_or_rejected(sample: tuple[str, Path], data: st.DataObject) -> None:
     name, folder = sample
     with tempfile.TemporaryDirectory() as temporary:
         copy = Path(shutil.copytree(folder, Path(temporary) / "copy"))

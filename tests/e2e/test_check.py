@@ -54,7 +54,7 @@ def statuses(output: str) -> dict[str, str]:
     return {line.split()[0]: " ".join(line.split()[1:]) for line in output.splitlines() if line.strip()}
 
 
-def test_a_built_project_passes_and_nothing_is_written(built: Path) -> None:
+def test_valid_project_passes_and_nothing_is_written(built: Path) -> None:
     before = states(built)
     result = check(built)
     assert (result.returncode, result.stderr) == (0, "")
@@ -64,7 +64,7 @@ def test_a_built_project_passes_and_nothing_is_written(built: Path) -> None:
     assert states(built) == before
 
 
-def test_the_stage_and_the_command_find_the_same(built: Path) -> None:
+def test_stage_and_command_report_the_same_results(built: Path) -> None:
     output = check(built, "coco", "--verbose").stdout
     for line in (built / "reports" / "coco" / "validate.md").read_text().splitlines():
         if line.startswith("| ") and "---" not in line and not line.startswith("| check"):
@@ -72,7 +72,7 @@ def test_the_stage_and_the_command_find_the_same(built: Path) -> None:
             assert statuses(output)[name].startswith(f"{severity} {status}")
 
 
-def test_bad_rows_fail_it_and_github_gets_the_report(copy: Path) -> None:
+def test_invalid_rows_fail_with_github_annotation_and_summary(copy: Path) -> None:
     path = copy / "data" / "coco" / "tables" / "boxes.parquet"
     boxes = read_table(path, schema.BOXES)
     negative = pc.if_else(pa.array([at in (2, 5) for at in range(boxes.num_rows)]), -3.0, boxes["width"])
@@ -89,20 +89,20 @@ def test_bad_rows_fail_it_and_github_gets_the_report(copy: Path) -> None:
     assert "\n## snacks: passes\n" in summary.read_text()
 
 
-def test_without_tables_one_line_says_what_to_type(copy: Path) -> None:
+def test_missing_tables_are_reported_with_commands(copy: Path) -> None:
     shutil.rmtree(copy / "data" / "coco" / "inspect")
     result = check(copy)
     assert result.returncode == 1
     assert result.stdout == ""
     assert result.stderr == (
-        "Error: data/ has no tables of coco. Build them with `dvc repro tables@coco inspect@coco`, or fetch those of this "
-        "commit with `dvc pull tables@coco inspect@coco` if they were pushed.\n"
+        "Error: data/ has no tables of coco. Build them with `dvc repro tables@coco inspect@coco`, or fetch those of "
+        "this commit with `dvc pull tables@coco inspect@coco` if they were pushed.\n"
     )
     run_dvc(copy, "repro", "tables@coco", "inspect@coco")
     assert check(copy).returncode == 0
 
 
-def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
+def test_drift_is_measured_against_committed_data(copy: Path) -> None:
     status = statuses(check(copy, "digits", "--against", "HEAD", "--verbose").stdout)["drift_of_image_count"]
     assert re.fullmatch(r"warning not run HEAD \([0-9a-f]{7}\) has no tables of digits", status)
     commit(copy)
@@ -122,7 +122,7 @@ def test_drift_is_measured_against_the_committed_data(copy: Path) -> None:
     assert moved.returncode == 1
 
 
-def test_a_revision_that_does_not_exist_is_a_mistake(built: Path) -> None:
+def test_unknown_revision_is_reported(built: Path) -> None:
     result = check(built, "digits", "--against", "yesterday")
     assert result.returncode == 1
     assert result.stderr == "Error: 'yesterday' is not a Git revision. `git log --oneline` lists them.\n"
@@ -142,7 +142,7 @@ def run_workflow(project: Path) -> str:
     return "".join(run_dvc(project, *command).stdout for command in words)
 
 
-def test_the_workflow_gets_tables_and_makes_what_a_pull_request_changed(copy: Path, tmp_path: Path) -> None:
+def test_workflow_pulls_tables_and_reruns_changed_stages(copy: Path, tmp_path: Path) -> None:
     """Nobody waits for a download of 20 GB to check tables."""
     run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "remote"))
     run_dvc(copy, "push")
@@ -162,7 +162,7 @@ def test_the_workflow_gets_tables_and_makes_what_a_pull_request_changed(copy: Pa
     assert drift == "warning warned 1 56 → 104"
 
 
-def test_the_workflow_draws_the_samples_where_there_is_no_remote(copy: Path, tmp_path: Path) -> None:
+def test_workflow_draws_samples_if_remote_is_missing(copy: Path, tmp_path: Path) -> None:
     """As in this repository: without dvc.lock, and with a remote that is a folder of one machine."""
     run_dvc(copy, "remote", "add", "--default", "store", str(tmp_path / "nowhere"))
     git(copy, "commit", "--quiet", "--all", "--message", "a remote that is not here")

@@ -102,7 +102,7 @@ def page_of(project: Path) -> dict[str, Any]:
 
 
 def expected(project: Path) -> list[str]:
-    """The summary lines expected for the edits, counted in the annotations of the drawn images, which `dvc get` finds."""
+    """The summary lines expected for the edits, counted in the annotations of the drawn images from `dvc get`."""
     run_dvc(project, "get", ".", f"data/coco/download/{ANNOTATIONS}", "--rev", "drawn", "--out", "drawn.zip")
     files = members(project / "drawn.zip")
     contents = [json.loads(content) for content in files.values()]
@@ -129,12 +129,12 @@ def test_two_revisions_are_compared_with_previews(project: Path) -> None:
     assert lines[2:6] == expected(project)
     assert lines[-1] == "Page: diff.html"
     [coco] = page_of(project)["datasets"]
-    frames = {frame["side"]: frame for one in coco["previews"] for frame in one["frames"]}
+    frames = {frame["version"]: frame for one in coco["previews"] for frame in one["frames"]}
     assert (len(coco["previews"]), coco["images_changed"], set(frames)) == (3, 3, {"before", "both"})
     assert all(frame["source"].startswith("data:image/jpeg;base64,") for frame in frames.values())
 
 
-def test_a_revision_is_compared_with_the_working_tree(project: Path) -> None:
+def test_revision_is_compared_with_working_tree(project: Path) -> None:
     assert boxline_diff(project, "edited").stdout == (
         f"{named(project, 'edited')} -> working tree\n\ncoco: no differences\n\nPage: diff.html\n"
     )
@@ -143,7 +143,7 @@ def test_a_revision_is_compared_with_the_working_tree(project: Path) -> None:
     assert lines[2:6] == expected(project)
 
 
-def test_another_parameter_is_another_version(project: Path) -> None:
+def test_changed_sample_size_adds_images_and_boxes(project: Path) -> None:
     params = YAML(typ="safe", pure=True).load(project / "params.yaml")
     params["datasets"]["coco"]["source"] = "sample"
     params["datasets"]["coco"]["sample"]["val_images"] = 11
@@ -157,7 +157,7 @@ def test_another_parameter_is_another_version(project: Path) -> None:
         assert total["before"] + total["added"] - total["removed"] == total["after"]
 
 
-def test_data_that_was_cleaned_up_is_named_with_the_way_to_get_it(project: Path) -> None:
+def test_garbage_collected_data_is_reported_with_commands(project: Path) -> None:
     run_dvc(project, "gc", "--workspace", "--force")
     result = boxline_diff(project, "drawn", check=False)
     hint = git(project, "rev-parse", "--short=7", "drawn")
@@ -170,7 +170,7 @@ def test_data_that_was_cleaned_up_is_named_with_the_way_to_get_it(project: Path)
     assert not (project / "diff.html").exists()
 
 
-def test_a_clone_compares_what_only_the_remote_has(project: Path, tmp_path: Path) -> None:
+def test_clone_compares_revisions_from_remote_without_pull(project: Path, tmp_path: Path) -> None:
     remote = ("remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
     run_dvc(project, *remote)
     run_dvc(project, "push", "--quiet", "--all-commits")

@@ -29,7 +29,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("snacks", "snacks", ("snack_localizer",), 25),
     ],
 )
-def test_real_images_are_trained_on_and_scored(
+def test_pipeline_trains_and_evaluates_on_real_images(
     project: Path, dataset: str, folder: str, systems: tuple[str, ...], images: int
 ) -> None:
     words = ["-S", f"datasets.{dataset}.source={REAL_DATA / folder}"]

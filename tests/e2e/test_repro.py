@@ -199,7 +199,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_missing_source(copy: Path) -> None:
+def test_missing_source_is_reported(copy: Path) -> None:
     change_params(copy, datasets__coco__source="nowhere/coco")
     assert failure(copy, "download@coco") == (
         "nowhere/coco/annotations/annotations_trainval2017.zip not found. "
@@ -207,7 +207,7 @@ def test_missing_source(copy: Path) -> None:
     )
 
 
-def test_checksum_mismatch(copy: Path) -> None:
+def test_checksum_mismatch_is_reported(copy: Path) -> None:
     """The project's own digests, pointed at a folder that holds other bytes under the same names."""
     source = copy / "pipeline" / "datasets" / "coco" / "source.py"
     source.write_text(source.read_text().replace("http://images.cocodataset.org", "mirror"))
@@ -221,7 +221,7 @@ def test_checksum_mismatch(copy: Path) -> None:
     )
 
 
-def test_invalid_parameter(copy: Path) -> None:
+def test_invalid_parameter_is_reported(copy: Path) -> None:
     change_params(copy, systems__coco_yolo__train__phases__all__epochs="many")
     assert failure(copy, "train@coco_yolo") == (
         "params.yaml: systems.coco_yolo.train.phases.all.epochs: received 'many', expected an integer."
@@ -235,7 +235,7 @@ def test_invalid_parameter(copy: Path) -> None:
         ("coco_retinanet", 100, "Inputs have incompatible shapes. Received shapes (7, 7, 256) and (8, 8, 256)"),
     ],
 )
-def test_image_size_that_the_network_does_not_accept(copy: Path, system: str, size: int, reason: str) -> None:
+def test_unsupported_image_size_is_reported(copy: Path, system: str, size: int, reason: str) -> None:
     change_params(copy, **{f"systems__{system}__pack__image_size": size})
     message = failure(copy, f"train@{system}")
     assert message.startswith(f"params.yaml: systems.{system}: the model cannot be built for images of {size} px (")
@@ -243,7 +243,7 @@ def test_image_size_that_the_network_does_not_accept(copy: Path, system: str, si
     assert message.endswith("). Change pack.image_size, the model section or the pretrained weights.")
 
 
-def test_gray_images_for_weights_pretrained_on_rgb(copy: Path) -> None:
+def test_gray_images_for_rgb_weights_are_reported(copy: Path) -> None:
     change_params(copy, systems__coco_yolo__pack__channels=1)
     assert failure(copy, "train@coco_yolo") == (
         "params.yaml: systems.coco_yolo.pack.channels: received 1, expected 3: the pretrained weights take RGB images."
@@ -286,7 +286,7 @@ def test_edit_of_the_download_code_downloads_only_changed_files(copy: Path) -> N
     assert run_dvc(copy, "status", "download@coco").stdout.strip() == "Data and pipelines are up to date."
 
 
-def test_malformed_csv(copy: Path) -> None:
+def test_malformed_csv_is_reported(copy: Path) -> None:
     mirror = copy / "mirror"
     shutil.copytree(copy / "data" / "digits" / "download", mirror)
     labels = mirror / "MNIST" / "training_data.csv"
@@ -314,7 +314,7 @@ def test_clone_pulls_everything_from_the_remote(copy: Path, tmp_path: Path) -> N
 
 
 def test_interrupted_training_resumes(copy: Path) -> None:
-    """Ctrl-C in the third epoch: the rerun trains the remaining epochs, with the result of an uninterrupted training."""
+    """Ctrl-C in the third epoch: the rerun trains the other epochs, with the result of an uninterrupted training."""
     change_params(copy, systems__digits_localizer__train__phases__all__epochs=5)
     run_dvc(copy, "repro", "train@digits_localizer")
     uninterrupted = curves_of(copy)

@@ -107,14 +107,14 @@ def error_message(source: str, folder: Path) -> str:
     return str(raised.value)
 
 
-def test_missing_folder(tmp_path: Path) -> None:
+def test_missing_folder_is_reported(tmp_path: Path) -> None:
     assert error_message("nowhere/resnet", tmp_path) == (
         "nowhere/resnet/config.json not found. A folder given as `source` in params.yaml must have the layout of "
         "the upstream. The weights of this system are config.json, model.weights.h5."
     )
 
 
-def test_unknown_handle(tmp_path: Path) -> None:
+def test_unknown_handle_is_reported(tmp_path: Path) -> None:
     assert error_message("resnet_51", tmp_path) == (
         "params.yaml: systems.coco_yolo.pretrained.source: 'resnet_51' could not be fetched (Unknown preset "
         "identifier. A preset must be a one of). Check the name and the network, or give a folder or an http(s) or s3 "
@@ -131,7 +131,7 @@ def test_credentials_in_a_handle_are_redacted(tmp_path: Path) -> None:
     assert "abc" not in message
 
 
-def test_unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_hub_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def load_published(_: ResNetWeights) -> None:
         try:
             raise OSError("Name or service not known")

@@ -17,7 +17,7 @@ from tests.support.tiny_project import PROJECT, write_params
         ("coco_anchor_free_detector", 100, "5 stages need a side that is a multiple of 32 px"),
     ],
 )
-def test_image_size_that_does_not_fit_the_model(
+def test_image_size_that_does_not_fit_the_model_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, size: int, reason: str
 ) -> None:
     params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")

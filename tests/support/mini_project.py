@@ -1,7 +1,7 @@
 """A DVC project with stages of Boxline's names that take a moment, for tests of what runs them.
 
-Its params.yaml is the project's own. Stages copy and count bytes. How a stage fails is configured in faults/<stage>: one
-line per run with an exit code, or with `hang` for a run that ignores every request to end.
+Its params.yaml is the project's own. Stages copy and count bytes. faults/<stage> configures how a stage fails: one line
+per run with an exit code, or with `hang` for a run that ignores every request to end.
 """
 
 import json

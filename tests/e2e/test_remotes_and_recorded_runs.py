@@ -68,7 +68,7 @@ def ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         yield Remote(address, {"keyfile": str(server.key)}, lambda oid: stored(folder, oid).unlink())
 
 
-def names_and_mends_what_was_lost(project: Path, remote: Remote, shown: str) -> None:
+def assert_missing_objects_are_repaired(project: Path, remote: Remote, shown: str) -> None:
     remote.join(project)
     run_dvc(project, "push", **remote.variables)
     whole = f"All 6 objects of dvc.lock are in the remote 'store' ({shown}): 0.0 MB.\n"
@@ -92,45 +92,45 @@ def names_and_mends_what_was_lost(project: Path, remote: Remote, shown: str) -> 
     assert boxline(project, "verify", **remote.variables).stdout == whole  # lists of files come from the remote
 
 
-def test_what_a_bucket_has_lost_is_named_and_mended(project: Path, s3: Remote) -> None:
-    names_and_mends_what_was_lost(project, s3, "s3://bucket/numbers")
+def test_missing_objects_of_s3_remote_are_reported_and_repaired(project: Path, s3: Remote) -> None:
+    assert_missing_objects_are_repaired(project, s3, "s3://bucket/numbers")
 
 
-def test_what_a_folder_behind_ssh_has_lost_is_named_and_mended(project: Path, ssh: Remote) -> None:
-    names_and_mends_what_was_lost(project, ssh, ssh.address.replace(f"{os.environ.get('USER', 'root')}@", ""))
+def test_missing_objects_of_ssh_remote_are_reported_and_repaired(project: Path, ssh: Remote) -> None:
+    assert_missing_objects_are_repaired(project, ssh, ssh.address.replace(f"{os.environ.get('USER', 'root')}@", ""))
 
 
-def test_wrong_keys_and_servers_that_are_gone_are_told_apart(project: Path, s3: Remote) -> None:
-    """In words and by the exit code: 75 is for what may pass, and flows try that again."""
+def test_access_and_network_errors_have_different_exit_codes(project: Path, s3: Remote) -> None:
+    """Messages and exit codes differ: 75 is for a failure that may pass, which flows retry."""
     s3.join(project)
     run_dvc(project, "push", **s3.variables)
     advice = "Check its address with `dvc remote list`, that its server runs, and the credentials; then run it again.\n"
     remote = "Error: The remote 'store' (s3://bucket/numbers) cannot be used"
-    assert complaint(project, **{**s3.variables, "AWS_SECRET_ACCESS_KEY": "wrong"}) == (
+    assert verify_error(project, **{**s3.variables, "AWS_SECRET_ACCESS_KEY": "wrong"}) == (
         f"{remote} (PermissionError: The request signature we calculated does not match the signature you provided. "
         f"Check your key and signing method). {advice}"
     )
     run_dvc(project, "remote", "modify", "--local", "store", "endpointurl", "http://127.0.0.1:9")
-    assert complaint(project, 75, **s3.variables, AWS_MAX_ATTEMPTS="1") == (
+    assert verify_error(project, 75, **s3.variables, AWS_MAX_ATTEMPTS="1") == (
         f'{remote} (EndpointConnectionError: Could not connect to the endpoint URL: "http://127.0.0.1:9/bucket"). '
         f"{advice}"
     )
     run_dvc(project, "remote", "modify", "--local", "store", "endpointurl", s3.settings["endpointurl"])
     run_dvc(project, "remote", "modify", "--local", "store", "url", "s3://other/numbers")
-    assert complaint(project, **s3.variables) == (
-        "Error: The remote 'store' (s3://other/numbers) does not exist, or nothing was ever pushed to it (The specified "
-        "bucket does not exist). Check `dvc remote list`, mount the disk or create the bucket; then run `dvc "
+    assert verify_error(project, **s3.variables) == (
+        "Error: The remote 'store' (s3://other/numbers) does not exist, or nothing was ever pushed to it (The "
+        "specified bucket does not exist). Check `dvc remote list`, mount the disk or create the bucket; then run `dvc "
         "push`.\n"
     )
 
 
-def complaint(project: Path, code: int = 1, **variables: str) -> str:
+def verify_error(project: Path, code: int = 1, **variables: str) -> str:
     result = boxline(project, "verify", check=False, **variables)
     assert (result.returncode, result.stdout) == (code, "")
     return result.stderr
 
 
-def test_a_clone_of_a_recorded_run_is_that_run(project: Path, tmp_path: Path) -> None:
+def test_clone_of_recorded_run_has_its_outputs_and_metrics(project: Path, tmp_path: Path) -> None:
     """With code and parameters that are committed nowhere else, and compared with the run before it."""
     run_dvc(project, "remote", "add", "--local", "--default", "store", str(tmp_path / "remote"))
     run_dvc(project, "push")
