@@ -71,10 +71,15 @@ CASES = [
     ("edited", "repro", "flow", 1, 186),
     ("edited", "push", "itself", 1, 95),
 ]
+# One kill of each victim belongs to the ordinary tests, the others are stress tests.
+ORDINARY = [("new", "stage", "dvc"), ("edited", "stage", "itself"), ("edited", "repro", "flow")]
 KILLS = [
-    (project, counted, victim, moment)
+    pytest.param(
+        *(project, counted, victim, moment),
+        marks=() if draw == 0 and (project, counted, victim) in ORDINARY else pytest.mark.stress,
+    )
     for number, (project, counted, victim, kills, events) in enumerate(CASES)
-    for moment in random.Random(2017 + number).sample(range(1, events), kills)
+    for draw, moment in enumerate(random.Random(2017 + number).sample(range(1, events), kills))
 ]
 TARGETS = {"targets": ["download@coco"]}
 OPTIONS = {"new": {**TARGETS, "pull": False, "push": False}, "edited": TARGETS}
@@ -163,7 +168,7 @@ def test_next_run_after_a_kill_ends_like_an_undisturbed_one(
     assert_next_run_recovers(folder, server, project, projects.lockfiles[project])
 
 
-@pytest.mark.parametrize("moment", [3, 45])
+@pytest.mark.parametrize("moment", [3, pytest.param(45, marks=pytest.mark.stress)])
 def test_run_survives_a_restart_of_the_server(
     tmp_path: Path, own_server: PrefectServer, projects: Projects, moment: int
 ) -> None:
