@@ -10,15 +10,26 @@ TESTS ?= not stress
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stress check coverage docs server bench lock environment programs
+.PHONY: help run build-coco build-others test test-stress check coverage docs server bench lock environment programs
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: environment ## Build, train and score every system on synthetic data; GPU=1 installs TensorFlow with CUDA
 	@$(VENV)/boxline params
-	@$(VENV)/dvc repro evaluate
+	@$(MAKE) --no-print-directory --jobs $(if $(filter 1,$(GPU)),1,2) build-coco build-others
 	@$(VENV)/boxline summary
+
+# Two processes of DVC, each with half of the cores: most of a small run is the start of programs, which uses one core.
+# On a GPU there is one process, since TensorFlow takes all of its memory. `dvc repro evaluate` builds the same. The prefix
+# tells the lines apart, and the pipe keeps progress bars from overwriting each other.
+build-coco: SYSTEMS := evaluate@coco_*
+build-others: SYSTEMS := evaluate@[!c]*
+build-coco build-others: SHELL := /bin/bash -o pipefail
+build-coco build-others:
+	@threads=$$(( ($$(nproc) + 1) / 2 )); \
+	OMP_NUM_THREADS=$$threads TF_NUM_INTRAOP_THREADS=$$threads \
+		$(VENV)/dvc --wait-for-lock repro --glob '$(SYSTEMS)' 2>&1 | sed --unbuffered 's/^/$(@:build-%=%) | /'
 
 test: environment programs ## Run all tests but the stress tests; TESTS="slow" chooses some by marker
 	@$(PYTEST) -m "$(TESTS)"

@@ -3,13 +3,10 @@
 import logging
 from pathlib import Path
 
-import keras
-
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
 from pipeline.core.redaction import redact_url
 from pipeline.pretrained.config import parse_pretrained
-from pipeline.pretrained.fetch import fetch_pretrained
 from pipeline.stages.runner import run_stage
 from pipeline.systems.common.registry import get_system
 
@@ -29,9 +26,15 @@ def pretrained(system: str, out: Path) -> None:
     declared = get_system(entry.module, f"params.yaml: systems.{system}.module")
     config = parse_pretrained(entry.pretrained, declared.pretrained_scales, where)
     with atomic_directory(out) as folder:
-        source = declared.pretrained_source()
-        if config is None or source is None:
+        if config is None:
             return
+        # Only now: importing Keras takes seconds.
+        import keras
+
+        from pipeline.pretrained.fetch import fetch_pretrained
+
+        source = declared.pretrained_source()
+        assert source is not None, "a system with scales has pretrained weights"
         keras.utils.set_random_seed(params.seed)
         num_parameters = fetch_pretrained(config, source, where, folder)
     logger.info("pretrained weights of %s from %s: %d parameters", system, redact_url(config.source), num_parameters)
