@@ -19,6 +19,30 @@ REAL_DATA = PROJECT.parent / "shared" / "data"
 Parameters = Mapping[str, Any]
 """Values by dotted key of params.yaml."""
 
+FULL_SCALE: Parameters = {
+    "datasets.digits.sample.train_images": 3000,
+    "datasets.digits.sample.test_images": 600,
+    "datasets.coco.sample.train_images": 6000,
+    "datasets.coco.sample.val_images": 400,
+    "datasets.rectangles.sample.train_images": 1024,
+    "datasets.rectangles.sample.val_images": 200,
+    "datasets.snacks.sample.train_images": 1200,
+    "datasets.snacks.sample.val_images": 200,
+    "datasets.snacks.sample.test_images": 100,
+    "systems.digits_localizer.train.phases.all.epochs": 20,
+    "systems.digits_distributional_localizer.train.phases.all.epochs": 10,
+    "systems.rectangle_localizer.train.phases.head.epochs": 10,
+    "systems.rectangle_distributional_localizer.train.phases.all.epochs": 16,
+    "systems.snack_localizer.train.phases.classifier.epochs": 15,
+    "systems.snack_localizer.train.phases.boxes.epochs": 15,
+    "systems.snack_localizer.train.phases.boxes.schedule.every_epochs": 5,
+    "systems.snack_distributional_localizer.train.phases.all.epochs": 20,
+    "systems.coco_yolo.train.phases.all.epochs": 30,
+    "systems.coco_retinanet_coarse.train.phases.all.epochs": 6,
+    "systems.coco_retinanet_coarse.train.phases.all.schedule.every_epochs": 5,
+}
+"""Samples and epochs of the comparisons, in place of the small ones of params.yaml; listed in docs/systems.md."""
+
 
 def with_overrides(params: Mapping[str, Any], parameters: Parameters) -> dict[str, Any]:
     """A copy of `params` with the given values."""
@@ -45,7 +69,8 @@ class ScratchProject:
         for name in ("dvc.yaml", ".dvcignore"):
             shutil.copy(PROJECT / name, folder / name)
         shutil.copytree(PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-        self._params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
+        params = YAML(typ="safe", pure=True).load(PROJECT / "params.yaml")
+        self._params = with_overrides(params, FULL_SCALE)
         self._dvc("init", "--no-scm", "--quiet")
 
     def evaluate(self, system: str, parameters: Parameters) -> dict[str, Any]:
@@ -53,7 +78,7 @@ class ScratchProject:
 
         Args:
             system: a key of `systems` in params.yaml.
-            parameters: values that replace those of params.yaml.
+            parameters: values that replace those of params.yaml and FULL_SCALE.
 
         Returns:
             The metrics, the error types, and the parameters, epochs and seconds of the training.
@@ -69,7 +94,7 @@ class ScratchProject:
         return {**metrics, **training, "error_types": errors["error_types"]}
 
     def run(self, stage: str, parameters: Parameters) -> None:
-        """Run a stage, and the stages it depends on, with `parameters` in place of the values of params.yaml."""
+        """Run a stage, and the stages it depends on, with `parameters` in place of the values of params.yaml and FULL_SCALE."""
         YAML().dump(with_overrides(self._params, parameters), self.folder / "params.yaml")
         self._dvc("repro", "--quiet", stage)
 
