@@ -35,7 +35,7 @@ FULL_SCALE: Parameters = {
     "systems.rectangle_distributional_localizer.train.phases.all.epochs": 16,
     "systems.snack_localizer.train.phases.classifier.epochs": 15,
     "systems.snack_localizer.train.phases.boxes.epochs": 15,
-    "systems.snack_localizer.train.phases.boxes.schedule.every_epochs": 5,
+    "systems.snack_localizer.train.batch_size": 32,
     "systems.snack_distributional_localizer.train.phases.all.epochs": 20,
     "systems.coco_yolo.train.phases.all.epochs": 30,
     "systems.coco_retinanet_coarse.train.phases.all.epochs": 6,
