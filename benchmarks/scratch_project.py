@@ -94,7 +94,7 @@ class ScratchProject:
         return {**metrics, **training, "error_types": errors["error_types"]}
 
     def run(self, stage: str, parameters: Parameters) -> None:
-        """Run a stage, and the stages it depends on, with `parameters` in place of the values of params.yaml and FULL_SCALE."""
+        """Run a stage and the stages it depends on, with `parameters` in place of the usual values."""
         YAML().dump(with_overrides(self._params, parameters), self.folder / "params.yaml")
         self._dvc("repro", "--quiet", stage)
 
