@@ -23,7 +23,7 @@ BOX_LAYERS = ("anchor_generator", "label_encoder", "prediction_decoder")
 def load_pretrained(folder: Path) -> keras.Model:
     """Load the model in `folder` under Keras's current dtype policy. Code inside the files is never run.
 
-    The format follows from the names of the files: a KerasHub detector, a KerasHub backbone, or a Keras model.
+    The format follows from the names of the files: a RetinaNet of KerasHub, a KerasHub backbone, or a Keras model.
 
     Raises:
         BoxlineError: if it cannot be loaded.
@@ -35,7 +35,8 @@ def load_pretrained(folder: Path) -> keras.Model:
         with _with_current_policy(folder) as converted:
             names, policy = {path.name for path in converted.iterdir()}, keras.config.dtype_policy().name
             if names.issuperset(DETECTOR_FILES):
-                return keras_hub.models.ObjectDetector.from_preset(str(converted), dtype=policy)
+                # Not the base class of all detectors, which would also find subclasses that a system has registered.
+                return keras_hub.models.RetinaNetObjectDetector.from_preset(str(converted), dtype=policy)
             if names.issuperset(BACKBONE_FILES):
                 return keras_hub.models.Backbone.from_preset(str(converted), dtype=policy)
             network, weights = (converted / name for name in KERAS_FILES)

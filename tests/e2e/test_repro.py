@@ -145,7 +145,10 @@ def test_changed_evaluation_images_leave_packed_training_images_unchanged(copy: 
         ("pipeline/datasets/digits/sample.py", {"sample@digits"}),
         ("pipeline/evaluation/localization.py", {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS}),
         ("pipeline/plots/image_grid.py", {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS}),
-        ("pipeline/download/sync.py", {f"download@{n}" for n in DATASETS}),
+        (
+            "pipeline/download/sync.py",
+            {*(f"download@{n}" for n in DATASETS), *(f"pretrained@{n}" for n in SYSTEMS)},
+        ),
         ("pipeline/validation/joins.py", {f"validate@{n}" for n in DATASETS}),
         ("pipeline/cli/summary.py", set()),
     ],
