@@ -6,6 +6,7 @@ import keras
 import keras_hub
 
 from pipeline.pretrained.config import DETECTOR_FILES
+from pipeline.pretrained.initialization import init_head
 from pipeline.pretrained.interfaces import PretrainedSource
 
 HANDLE = "retinanet_resnet50_fpn_v2_coco"
@@ -92,16 +93,3 @@ class RetinaNetWeights(PretrainedSource):
         if scale == "coarse":
             init_head(detector.box_head, bias=0.0)
         return detector
-
-
-def init_head(head: Any, bias: float) -> None:
-    """Initialize the last layer of a RetinaNet head as the paper does.
-
-    Args:
-        head: KerasHub's `PredictionHead`.
-        bias: of all outputs. The kernel is drawn with mean 0 and standard deviation 0.01.
-
-    """
-    kernel, biases = head.prediction_layer.weights
-    kernel.assign(keras.initializers.RandomNormal(stddev=0.01)(kernel.shape))
-    biases.assign(keras.ops.full_like(biases, bias))

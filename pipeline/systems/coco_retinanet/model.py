@@ -7,7 +7,6 @@ import keras
 import keras_hub
 from keras import ops
 
-from pipeline.pretrained.retinanet import init_head
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.targets import CROWD
 from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
@@ -195,6 +194,8 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         if num_labels == pretrained.num_classes:
             detector.classification_head.set_weights(pretrained.classification_head.get_weights())
         if config.class_prior is not None:
+            from pipeline.pretrained.initialization import init_head  # only training builds a model
+
             init_head(detector.classification_head, bias=math.log(config.class_prior / (1 - config.class_prior)))
         return detector
 

@@ -1,8 +1,12 @@
 """The entry of KerasHub's RetinaNet in the registry: its configuration, codec, model and pretrained weights."""
 
-from pipeline.pretrained.interfaces import PretrainedSource
+from typing import TYPE_CHECKING
+
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
+
+if TYPE_CHECKING:
+    from pipeline.pretrained.interfaces import PretrainedSource
 
 
 class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
@@ -24,7 +28,7 @@ class CocoRetinaNet(System[TargetsConfig, ModelConfig]):
 
         return RetinaNetFactory()
 
-    def pretrained_source(self) -> PretrainedSource:
+    def pretrained_source(self) -> "PretrainedSource":
         """KerasHub's detector with COCO weights."""
         from pipeline.pretrained.retinanet import RetinaNetWeights
 

@@ -1,8 +1,12 @@
 """The YOLO-style grid detector as a system."""
 
-from pipeline.pretrained.interfaces import PretrainedSource
+from typing import TYPE_CHECKING
+
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec, ViewWriter
+
+if TYPE_CHECKING:
+    from pipeline.pretrained.interfaces import PretrainedSource
 
 
 class CocoYolo(System[TargetsConfig, ModelConfig]):
@@ -24,7 +28,7 @@ class CocoYolo(System[TargetsConfig, ModelConfig]):
 
         return CocoYoloFactory()
 
-    def pretrained_source(self) -> PretrainedSource:
+    def pretrained_source(self) -> "PretrainedSource":
         """A ResNet with ImageNet weights."""
         from pipeline.pretrained.resnet import ResNetWeights
 

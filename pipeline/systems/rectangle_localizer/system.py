@@ -1,8 +1,12 @@
 """The rectangle localizer as a system."""
 
-from pipeline.pretrained.interfaces import PretrainedSource
+from typing import TYPE_CHECKING
+
 from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
+
+if TYPE_CHECKING:
+    from pipeline.pretrained.interfaces import PretrainedSource
 
 
 class RectangleLocalizer(System[TargetsConfig, ModelConfig]):
@@ -25,7 +29,7 @@ class RectangleLocalizer(System[TargetsConfig, ModelConfig]):
 
         return RectangleLocalizerFactory()
 
-    def pretrained_source(self) -> PretrainedSource:
+    def pretrained_source(self) -> "PretrainedSource":
         """VGG16 with ImageNet weights."""
         from pipeline.pretrained.vgg import VggWeights
 

@@ -1,8 +1,12 @@
 """The snack localizer as a system."""
 
-from pipeline.pretrained.interfaces import PretrainedSource
+from typing import TYPE_CHECKING
+
 from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
+
+if TYPE_CHECKING:
+    from pipeline.pretrained.interfaces import PretrainedSource
 
 
 class SnackLocalizer(System[TargetsConfig, ModelConfig]):
@@ -25,7 +29,7 @@ class SnackLocalizer(System[TargetsConfig, ModelConfig]):
 
         return SnackLocalizerFactory()
 
-    def pretrained_source(self) -> PretrainedSource:
+    def pretrained_source(self) -> "PretrainedSource":
         """MobileNet with ImageNet weights."""
         from pipeline.pretrained.mobilenet import MobileNetWeights
 
