@@ -173,6 +173,8 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
         """
         assert pretrained is not None, "the system declares pretrained weights"
+        from pipeline.pretrained.initialization import init_head  # only training builds a model
+
         policy = keras.config.dtype_policy()
         # Boxes are matched and encoded in float32; the heads have the policy of the backbone.
         keras.config.set_dtype_policy("float32")
@@ -194,8 +196,6 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         if num_labels == pretrained.num_classes:
             detector.classification_head.set_weights(pretrained.classification_head.get_weights())
         if config.class_prior is not None:
-            from pipeline.pretrained.initialization import init_head  # only training builds a model
-
             init_head(detector.classification_head, bias=math.log(config.class_prior / (1 - config.class_prior)))
         return detector
 
