@@ -51,6 +51,6 @@ def test_pipeline_trains_and_evaluates_on_real_images(
     elif dataset == "snacks":
         assert (checked["images"], checked["boxes"]) == (105, 274)
         assert scores["snack_localizer"]["boxes"] == 80
-        assert scores["snack_localizer"]["oracle_mean_iou"] < 0.6  # several boxes of an image have one answer
+        assert scores["snack_localizer"]["oracle_mean_iou"] < 0.6  # an image has several boxes and one prediction
     else:
         assert scores["digits_localizer"]["baseline_mean_iou"] == pytest.approx(0.099, abs=0.002)
