@@ -12,7 +12,7 @@ from benchmarks.timing import seconds
 from pipeline.datasets.rectangles.sample import draw_boxes, paint_boxes
 from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.pretrained.vgg import VggWeights
-from pipeline.systems.common.interfaces import TrainingPhase
+from pipeline.systems.common.interfaces import ModelShape, TrainingPhase
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.model import RectangleLocalizerFactory
 from pipeline.systems.rectangle_localizer.targets import sigmoid_encode
@@ -30,7 +30,9 @@ def rectangles_benchmark() -> dict[str, float]:
     """Seconds of an epoch both ways, and the ratio of ten epochs with the time to fill the cache included."""
     published = ModelConfig(generate_images=False, output="sigmoid")
     factory = RectangleLocalizerFactory()
-    model = factory.build_model(published, TargetsConfig(), SIZE, 3, 1, VggWeights().random_init("published"))
+    model = factory.build_model(
+        published, TargetsConfig(), ModelShape(SIZE, 3, 1), VggWeights().random_init("published")
+    )
     phase = factory.phase_model("head", model, published)
     as_published = _published_seconds(model, phase.compile_arguments)
     with tempfile.TemporaryDirectory() as temporary:

@@ -11,7 +11,7 @@ from pipeline.core.errors import BoxlineError
 from pipeline.inference.predictor import Predictor
 from pipeline.packing.config import PackConfig
 from pipeline.pretrained.load import load_pretrained
-from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.model_metadata import ModelMetadata
 from pipeline.systems.common.registry import get_system
@@ -43,7 +43,8 @@ class TrainableSystem:
     def synthetic_batches(self) -> BatchGenerator | None:
         """The generator of training images that replaces the packed ones, if the system has one."""
         metadata = self.predictor.metadata
-        return self.factory.synthetic_batches(self.model_config, metadata.image_size, metadata.channels)
+        shape = ModelShape(metadata.image_size, metadata.channels, len(self.predictor.labels.names))
+        return self.factory.synthetic_batches(self.model_config, shape)
 
     def augmentation(self, config: AugmentConfig | None) -> Augmentation | None:
         """Augmentation that encodes the changed boxes with the system's codec."""
@@ -75,13 +76,11 @@ def build_system(config: SystemConfig, where: str, pretrained: Path, labels: Lab
             f"params.yaml: {where}.pack.channels: received {pack.channels}, expected 3: "
             "the pretrained weights take RGB images."
         )
-    factory = system.model_factory()
+    factory, shape = system.model_factory(), ModelShape(pack.image_size, pack.channels, len(labels.names))
     try:
-        model = factory.build_model(
-            model_config, targets_config, pack.image_size, pack.channels, len(labels.names), pretrained_model
-        )
+        model = factory.build_model(model_config, targets_config, shape, pretrained_model)
         # A fully convolutional model can be built for every size, and still fail for some.
-        model(np.zeros((1, pack.image_size, pack.image_size, pack.channels), np.uint8))
+        model(np.zeros((1, *shape.image), np.uint8))
     except ValueError as error:
         raise BoxlineError(
             f"params.yaml: {where}: the model cannot be built for images of {pack.image_size} px "

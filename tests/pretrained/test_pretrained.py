@@ -15,6 +15,7 @@ from pipeline.pretrained.fetch import fetch_pretrained
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.pretrained.load import load_pretrained
 from pipeline.pretrained.resnet import ResNetWeights
+from pipeline.systems.common.interfaces import ModelShape
 from pipeline.systems.common.registry import get_system
 from tests.support.precision import dtype_policy
 from tests.support.servers import serving_folder
@@ -203,7 +204,7 @@ def test_outputs_are_float32_under_every_dtype_policy(system: str, precision: st
             random_weights(entry.module, tmp_path / "a")
             pretrained = load_pretrained(tmp_path / "a")
         channels = 1 if pretrained is None else 3
-        whole = declared.model_factory().build_model(model, targets, 96, channels, 4, pretrained)
+        whole = declared.model_factory().build_model(model, targets, ModelShape(96, channels, 4), pretrained)
         outputs = whole(np.zeros((1, 96, 96, channels), np.uint8))
         assert {keras.backend.standardize_dtype(values.dtype) for values in outputs.values()} == {"float32"}
 
@@ -216,7 +217,7 @@ def test_boxes_are_encoded_for_anchors_in_float32(precision: str, tmp_path: Path
     config = parse_config({"class_prior": None}, system.model_config, "model")
     with dtype_policy(precision):
         pretrained = load_pretrained(tmp_path / "a")
-        model = system.model_factory().build_model(config, targets, 96, 3, 4, pretrained)
+        model = system.model_factory().build_model(config, targets, ModelShape(96, 3, 4), pretrained)
         boxes = np.array([[[0.1234567, 0.2345678, 0.3456789, 0.4567891], [-1] * 4, [-1] * 4]], np.float32)
         images, classes = np.zeros((1, 96, 96, 3), np.float32), np.array([[2, -1, -1]], np.float32)
         encoded, labels = model.label_encoder(images=images, gt_boxes=boxes, gt_classes=classes)

@@ -17,6 +17,7 @@ from pipeline.systems.anchor_free_detector.model import (
     cell_centers,
 )
 from pipeline.systems.anchor_free_detector.targets import AnchorFreeCodec
+from pipeline.systems.common.interfaces import ModelShape
 from tests.support.precision import dtype_policy, losses_in_float16
 from tests.support.scenes import ground_truth
 
@@ -34,7 +35,7 @@ def small_config(stages: int = 3) -> ModelConfig:
 
 def small_model(size: int = 32, stages: int = 3) -> keras.Model:
     """A model of two classes."""
-    return FACTORY.build_model(small_config(stages), THREE, size, 3, 2, None)
+    return FACTORY.build_model(small_config(stages), THREE, ModelShape(size, 3, 2), None)
 
 
 def predict(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -196,7 +197,7 @@ def test_block_is_residual() -> None:
     filters = tuple(StageConfig(filters=count, blocks=0) for count in (6, 10, 12))
     plain = ModelConfig(stages=filters, pyramid_filters=8, topk=4)
     residual = ModelConfig(stages=(*filters[:2], StageConfig(filters=12, blocks=1)), pyramid_filters=8, topk=4)
-    models = [FACTORY.build_model(config, THREE, 32, 3, 2, None) for config in (plain, residual)]
+    models = [FACTORY.build_model(config, THREE, ModelShape(32, 3, 2), None) for config in (plain, residual)]
     narrow, *_ = (layer for layer in models[1].layers if getattr(layer, "kernel_size", None) == (1, 1))
     narrow.set_weights([np.zeros_like(weight) for weight in narrow.get_weights()])
     shared = iter(models[0].weights)

@@ -11,6 +11,7 @@ from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.model import RetinaNet, RetinaNetFactory
 from pipeline.systems.coco_retinanet.targets import RetinaNetCodec
 from pipeline.systems.common.detectors import MAX_DETECTIONS
+from pipeline.systems.common.interfaces import ModelShape
 from tests.support.codecs import example_rows, round_trip
 from tests.support.scenes import ground_truth
 
@@ -20,7 +21,7 @@ BOXES_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.5], [0.6, 0.1, 0.25, 0.125]])
 
 
 def build(class_prior: float | None, targets: TargetsConfig, size: int, num_labels: int, weights: Any) -> keras.Model:
-    return FACTORY.build_model(ModelConfig(class_prior=class_prior), targets, size, 3, num_labels, weights)
+    return FACTORY.build_model(ModelConfig(class_prior=class_prior), targets, ModelShape(size, 3, num_labels), weights)
 
 
 def random_weights(scale: str) -> keras.Model:

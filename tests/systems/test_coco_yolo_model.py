@@ -7,6 +7,7 @@ import pytest
 from pipeline.pretrained.resnet import ResNetWeights
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_yolo.model import CocoYoloFactory, box_iou, box_loss
+from pipeline.systems.common.interfaces import ModelShape
 
 FACTORY = CocoYoloFactory()
 PUBLISHED = ModelConfig(conv_filters=512, dense_units=2048, dropout=0.5)
@@ -17,11 +18,11 @@ pytestmark = pytest.mark.slow
 
 
 def small_model(config: ModelConfig = SMALL, targets: TargetsConfig = GRID_6) -> keras.Model:
-    return FACTORY.build_model(config, targets, 96, 3, num_labels=12, pretrained=ResNetWeights().random_init("small"))
+    return FACTORY.build_model(config, targets, ModelShape(96, 3, num_labels=12), ResNetWeights().random_init("small"))
 
 
 def test_published_model_has_published_size() -> None:
-    model = FACTORY.build_model(PUBLISHED, GRID_6, 448, 3, 91, ResNetWeights().random_init("published"))
+    model = FACTORY.build_model(PUBLISHED, GRID_6, ModelShape(448, 3, 91), ResNetWeights().random_init("published"))
     assert model.count_params() == 77_850_336
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 77_797_088
     assert {name: output.shape for name, output in model.output.items()} == {

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from pipeline.geometry.boxes import paired_iou
+from pipeline.systems.common.interfaces import ModelShape
 from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.digits_localizer.model import DigitsLocalizerFactory
 from pipeline.systems.digits_localizer.targets import DigitsCodec
@@ -15,7 +16,7 @@ PUBLISHED = ModelConfig(filters=(32, 32, 64), box_units=(64, 32), dropout=0.3)
 
 
 def build(config: ModelConfig, size: int = 100) -> keras.Model:
-    return FACTORY.build_model(config, TargetsConfig(), size, channels=1, num_labels=10, pretrained=None)
+    return FACTORY.build_model(config, TargetsConfig(), ModelShape(size, channels=1, num_labels=10), pretrained=None)
 
 
 def test_box_is_encoded_as_corners_and_decoded() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.systems.common.interfaces import ModelShape
 from pipeline.systems.distributional_localizer.config import CropClassifierConfig, ModelConfig, TargetsConfig
 from pipeline.systems.distributional_localizer.model import (
     BoxCrop,
@@ -36,7 +37,7 @@ THREE_BOXES = np.array([[0.1, 0.1, 0.3, 0.2], [0.2, 0.1, 0.3, 0.2], [0.4, 0.1, 0
 
 def small_model(size: int = 16, channels: int = 3, num_labels: int = 3) -> keras.Model:
     config = SMALL if num_labels > 1 else ONE_CLASS
-    return FACTORY.build_model(config, TargetsConfig(), size, channels, num_labels, None)
+    return FACTORY.build_model(config, TargetsConfig(), ModelShape(size, channels, num_labels), None)
 
 
 def predict(model: keras.Model, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -274,10 +275,10 @@ def test_image_size_must_be_multiple_of_cell() -> None:
 def test_crop_classifier_is_required_for_several_classes_only() -> None:
     one = "there is one class, which needs no crop classifier: set model.crop_classifier to null"
     with pytest.raises(ValueError, match=f"^{one}$"):
-        FACTORY.build_model(SMALL, TargetsConfig(), 16, 3, 1, None)
+        FACTORY.build_model(SMALL, TargetsConfig(), ModelShape(16, 3, 1), None)
     several = "3 classes need a crop classifier: model.crop_classifier must not be null"
     with pytest.raises(ValueError, match=f"^{several}$"):
-        FACTORY.build_model(ONE_CLASS, TargetsConfig(), 16, 3, 3, None)
+        FACTORY.build_model(ONE_CLASS, TargetsConfig(), ModelShape(16, 3, 3), None)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.core.errors import BoxlineError
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.pretrained.vgg import VggWeights
+from pipeline.systems.common.interfaces import ModelShape
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.model import RectangleLocalizerFactory, mean_iou
 from pipeline.systems.rectangle_localizer.targets import RectangleCodec
@@ -23,7 +24,7 @@ PUBLISHED = ModelConfig(generate_images=False, output="sigmoid")
 
 
 def build(scale: str) -> keras.Model:
-    return FACTORY.build_model(PUBLISHED, TargetsConfig(), 224, 3, 1, VggWeights().random_init(scale))
+    return FACTORY.build_model(PUBLISHED, TargetsConfig(), ModelShape(224, 3, 1), VggWeights().random_init(scale))
 
 
 def encode(boxes_rel_xywh: ArrayLike) -> NDArray[np.float32]:
@@ -110,7 +111,7 @@ def test_outputs_and_their_losses_by_hand(output: str, predicted: list[float]) -
     """The kernel of the dense layer is 0, so that it predicts its biases."""
     config = ModelConfig(generate_images=False, output=output)
     pooling = keras.Sequential([keras.layers.Input((16, 16, 3)), keras.layers.AveragePooling2D(8)])
-    model = FACTORY.build_model(config, TargetsConfig(), 16, 3, 1, pooling)
+    model = FACTORY.build_model(config, TargetsConfig(), ModelShape(16, 3, 1), pooling)
     model.get_layer("box").set_weights([np.zeros((12, 4)), np.array([-2.0, 0.0, 1.0, 1.0])])
     images, true = np.zeros((1, 16, 16, 3), np.uint8), np.array([[0.3, 0.4, 0.5, 0.7]])
     expected = np.array([[*predicted, predicted[-1]]])
@@ -146,8 +147,8 @@ def test_model_overfits_four_images() -> None:
 
 @pytest.mark.slow
 def test_synthetic_images_show_their_targets() -> None:
-    assert FACTORY.synthetic_batches(PUBLISHED, 224, 3) is None
-    generate = FACTORY.synthetic_batches(ModelConfig(generate_images=True, output="sigmoid"), 224, 3)
+    assert FACTORY.synthetic_batches(PUBLISHED, ModelShape(224, 3, 1)) is None
+    generate = FACTORY.synthetic_batches(ModelConfig(generate_images=True, output="sigmoid"), ModelShape(224, 3, 1))
     assert generate is not None
     images, targets = generate(np.random.default_rng(5), 6)
     assert images.shape == (6, 224, 224, 3)

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.geometry.boxes import paired_iou
 from pipeline.pretrained.mobilenet import MobileNetWeights
+from pipeline.systems.common.interfaces import ModelShape
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.snack_localizer.model import SnackLocalizerFactory
 from pipeline.systems.snack_localizer.targets import SnackCodec
@@ -20,7 +21,7 @@ THREE_BOXES = np.array([[0.1, 0.1, 0.3, 0.2], [0.2, 0.1, 0.3, 0.2], [0.4, 0.1, 0
 
 
 def build(config: ModelConfig, size: int = 64, num_labels: int = 4, scale: str = "small") -> keras.Model:
-    return FACTORY.build_model(config, PER_BOX, size, 3, num_labels, MobileNetWeights().random_init(scale))
+    return FACTORY.build_model(config, PER_BOX, ModelShape(size, 3, num_labels), MobileNetWeights().random_init(scale))
 
 
 def test_coordinates_have_the_order_of_the_published_csv() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.systems.anchor_free_detector.config import ModelConfig, TargetsConfig
 from pipeline.systems.common.box_losses import generalized_iou_xyxy, iou_xyxy
-from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.common.layers import convolution
 
 FIRST_LEVEL = 3
@@ -36,13 +36,7 @@ class AnchorFreeDetectorFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """Backbone, feature pyramid, and one head that all pyramid levels share."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the detector, see the base class.
 
@@ -55,14 +49,14 @@ class AnchorFreeDetectorFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
         """
         multiple = 2 ** len(config.stages)
-        if image_size % multiple:
+        if shape.image_size % multiple:
             raise ValueError(f"{len(config.stages)} stages need a side that is a multiple of {multiple} px")
-        image = layers.Input((image_size, image_size, channels), name="image")
+        image = layers.Input(shape.image, name="image")
         pyramid = _pyramid(_backbone(layers.Rescaling(1 / 127.5, -1)(image), config), config.pyramid_filters)
         shared_head = layers.Conv2D(config.pyramid_filters, 3, padding="same", use_bias=False)
         distance = layers.Conv2D(4, 3, padding="same", dtype="float32")
         initial_bias = keras.initializers.Constant(INITIAL_LOGIT)
-        logit = layers.Conv2D(num_labels, 3, padding="same", bias_initializer=initial_bias, dtype="float32")
+        logit = layers.Conv2D(shape.num_labels, 3, padding="same", bias_initializer=initial_bias, dtype="float32")
         predictions = []
         for features in pyramid:
             # Levels share the filters but not the moving averages: their features are distributed differently.
@@ -72,7 +66,7 @@ class AnchorFreeDetectorFactory(ModelFactory[ModelConfig, TargetsConfig]):
             distances = ops.exp(log_distances) * (INITIAL_DISTANCE_CELLS / side)
             centers = cell_centers([side])
             corners = [ops.subtract(centers, distances[..., :2]), ops.add(centers, distances[..., 2:])]
-            logits = layers.Reshape((-1, num_labels), dtype="float32")(logit(features))
+            logits = layers.Reshape((-1, shape.num_labels), dtype="float32")(logit(features))
             predictions.append(ops.concatenate([*corners, logits], axis=-1))
         boxes = layers.Concatenate(axis=1, name="boxes", dtype="float32")(predictions)
         return keras.Model(image, {"boxes": boxes}, name="anchor_free_detector")

@@ -9,7 +9,7 @@ from keras import ops
 
 from pipeline.systems.coco_retinanet.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_retinanet.targets import CROWD
-from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.common.labels import PADDING_LABEL
 from pipeline.systems.common.layers import imagenet_scaling
 
@@ -155,13 +155,7 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """KerasHub's detector with the pretrained architecture."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the pretrained detector for `num_labels` labels, see the base class.
 
@@ -181,7 +175,7 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         try:
             detector = RetinaNet(
                 pretrained.backbone,
-                num_labels,
+                shape.num_labels,
                 bounding_box_format=BOX_FORMAT,
                 anchor_generator=pretrained.anchor_generator,
                 use_prediction_head_norm=pretrained.use_prediction_head_norm,
@@ -193,7 +187,7 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         finally:
             keras.config.set_dtype_policy(policy)
         detector.box_head.set_weights(pretrained.box_head.get_weights())
-        if num_labels == pretrained.num_classes:
+        if shape.num_labels == pretrained.num_classes:
             detector.classification_head.set_weights(pretrained.classification_head.get_weights())
         if config.class_prior is not None:
             init_head(detector.classification_head, bias=math.log(config.class_prior / (1 - config.class_prior)))

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
 from pipeline.systems.coco_yolo.targets import IGNORE
-from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.common.layers import imagenet_scaling
 
 CENTER_WEIGHT = 5.0
@@ -19,13 +19,7 @@ class CocoYoloFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """Builds one convolution and two dense layers on a pretrained ResNet, with the losses of YOLOv1."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the detector on the pretrained backbone, see the base class.
 
@@ -36,14 +30,14 @@ class CocoYoloFactory(ModelFactory[ModelConfig, TargetsConfig]):
         """
         assert pretrained is not None, "the system declares pretrained weights"
         grid, numbers = targets.grid_size, 5 * targets.boxes_per_cell
-        image = layers.Input((image_size, image_size, channels), name="image")
+        image = layers.Input(shape.image, name="image")
         x = pretrained(imagenet_scaling()(image))
         x = layers.Conv2D(config.conv_filters, 3, strides=2)(x)
         x = layers.Flatten()(x)
         x = layers.Dense(config.dense_units, activation="relu", kernel_initializer="glorot_normal")(x)
         x = layers.Dropout(config.dropout)(x)
-        x = layers.Dense(grid * grid * (numbers + num_labels), dtype="float32")(x)
-        x = layers.Reshape((grid, grid, numbers + num_labels))(x)
+        x = layers.Dense(grid * grid * (numbers + shape.num_labels), dtype="float32")(x)
+        x = layers.Reshape((grid, grid, numbers + shape.num_labels))(x)
         outputs = {
             "box": layers.Identity(name="box", dtype="float32")(x[..., :numbers]),
             "class": layers.Activation("softmax", name="class", dtype="float32")(x[..., numbers:]),

@@ -135,6 +135,26 @@ BatchGenerator = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], d
 their targets by name, each [count, ...]."""
 
 
+class ModelShape(NamedTuple):
+    """What a network is built for.
+
+    Attributes:
+        image_size: side of the square model input in pixels.
+        channels: 3 for RGB, 1 for gray.
+        num_labels: number of labels, including the background if the codec has one.
+
+    """
+
+    image_size: int
+    channels: int
+    num_labels: int
+
+    @property
+    def image(self) -> tuple[int, int, int]:
+        """The shape of one model input: height, width, channels."""
+        return self.image_size, self.image_size, self.channels
+
+
 class ModelFactory(ABC, Generic[ModelConfigT, TargetsConfigT]):
     """Builds a system's network and prepares it for each training phase."""
 
@@ -143,9 +163,7 @@ class ModelFactory(ABC, Generic[ModelConfigT, TargetsConfigT]):
         self,
         config: ModelConfigT,
         targets: TargetsConfigT,
-        image_size: int,
-        channels: int,
-        num_labels: int,
+        shape: ModelShape,
         pretrained: "keras.Model | None",
     ) -> "keras.Model":
         """Build the whole network.
@@ -153,9 +171,7 @@ class ModelFactory(ABC, Generic[ModelConfigT, TargetsConfigT]):
         Args:
             config: the `model` section of the system.
             targets: the `targets` section of the system.
-            image_size: side of the square model input in pixels.
-            channels: 3 for RGB, 1 for gray.
-            num_labels: number of labels, background included where the codec has one.
+            shape: size and channels of the model input, and the number of labels.
             pretrained: a model from the system's `PretrainedSource`, None for systems without one.
 
         Returns:
@@ -177,13 +193,12 @@ class ModelFactory(ABC, Generic[ModelConfigT, TargetsConfigT]):
 
         """
 
-    def synthetic_batches(self, config: ModelConfigT, image_size: int, channels: int) -> BatchGenerator | None:
+    def synthetic_batches(self, config: ModelConfigT, shape: ModelShape) -> BatchGenerator | None:
         """A generator of training images that replaces the packed ones; None to train on the packed ones.
 
         Args:
             config: the `model` section of the system.
-            image_size: side of the square images in pixels.
-            channels: 3 for RGB, 1 for gray.
+            shape: size and channels of the images.
 
         """
         return None

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from pipeline.systems.common.box_losses import iou_xyxy
-from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.digits_localizer.config import ModelConfig, TargetsConfig
 
 
@@ -12,13 +12,7 @@ class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """Builds the network with random weights, and one loss per head."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the localizer, see the base class.
 
@@ -27,7 +21,7 @@ class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
             [B, 4], relative xyxy; both float32.
 
         """
-        image = layers.Input((image_size, image_size, channels), name="image")
+        image = layers.Input(shape.image, name="image")
         x = layers.Rescaling(1 / 255)(image)
         first, second, third = config.filters
         x = layers.Conv2D(first, 3, activation="relu")(x)
@@ -37,7 +31,7 @@ class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         x = layers.Conv2D(third, 3, activation="relu")(x)
         features = layers.GlobalAveragePooling2D(name="features")(x)
         label = layers.Dropout(config.dropout)(features)
-        label = layers.Dense(num_labels, activation="softmax", name="label", dtype="float32")(label)
+        label = layers.Dense(shape.num_labels, activation="softmax", name="label", dtype="float32")(label)
         box = features
         for number, units in enumerate(config.box_units, 1):
             box = layers.Dense(units, activation="relu", name=f"bbox_{number}")(box)

@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from pipeline.systems.common.box_losses import iou_xyxy, xxyy_to_xyxy
-from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.common.layers import convolution
 from pipeline.systems.distributional_localizer.config import CropClassifierConfig, ModelConfig, TargetsConfig
 
@@ -23,13 +23,7 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """Edge distributions, and a classifier of the cropped box."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the localizer, see the base class.
 
@@ -43,13 +37,15 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
         """
         multiple = 2 ** len(config.filters)
-        if image_size % multiple:
+        if shape.image_size % multiple:
             raise ValueError(f"{len(config.filters)} halvings need a side that is a multiple of {multiple} px")
-        if num_labels == 1 and config.crop_classifier is not None:
+        if shape.num_labels == 1 and config.crop_classifier is not None:
             raise ValueError("there is one class, which needs no crop classifier: set model.crop_classifier to null")
-        if num_labels > 1 and config.crop_classifier is None:
-            raise ValueError(f"{num_labels} classes need a crop classifier: model.crop_classifier must not be null")
-        image = layers.Input((image_size, image_size, channels), name="image")
+        if shape.num_labels > 1 and config.crop_classifier is None:
+            raise ValueError(
+                f"{shape.num_labels} classes need a crop classifier: model.crop_classifier must not be null"
+            )
+        image = layers.Input(shape.image, name="image")
         pixels = layers.Rescaling(1 / 255)(image)
         features = pixels
         for number, filters in enumerate(config.filters):
@@ -60,7 +56,7 @@ class DistributionalLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         outputs = {"edges": edges}
         if config.crop_classifier is not None:
             crop = BoxCrop(config.crop_classifier.crop_size, dtype="float32")(pixels, edges)
-            outputs["label"] = _class_probabilities(crop, config.crop_classifier, num_labels)
+            outputs["label"] = _class_probabilities(crop, config.crop_classifier, shape.num_labels)
         return keras.Model(image, outputs, name="distributional_localizer")
 
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:

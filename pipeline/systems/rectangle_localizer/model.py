@@ -8,7 +8,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from pipeline.systems.common.box_losses import iou_xyxy
-from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import BatchGenerator, ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.targets import MAX_SIDE_FRACTION, MIN_SIDE_FRACTION, sigmoid_encode
 
@@ -17,13 +17,7 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """Builds one dense layer on a frozen pretrained VGG16."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the localizer on the frozen pretrained backbone, see the base class.
 
@@ -35,7 +29,7 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
         """
         assert pretrained is not None, "the system declares pretrained weights"
-        image = layers.Input((image_size, image_size, channels), name="image")
+        image = layers.Input(shape.image, name="image")
         pretrained.trainable = False
         features = layers.Flatten(name="features")(pretrained(layers.Rescaling(1 / 255)(image)))
         box = layers.Dense(4, activation=config.output, name="box", dtype="float32")(features)
@@ -51,7 +45,7 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         losses = {"loss": {"box": loss}, "metrics": {"box": [mean_iou]}}
         return TrainingPhase(model, losses, frozen_until="features")
 
-    def synthetic_batches(self, config: ModelConfig, image_size: int, channels: int) -> BatchGenerator | None:
+    def synthetic_batches(self, config: ModelConfig, shape: ModelShape) -> BatchGenerator | None:
         """New rectangles in every step if `model.generate_images` is true; None for the packed images."""
         if not config.generate_images:
             return None
@@ -59,9 +53,9 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         from pipeline.datasets.rectangles.sample import draw_boxes, paint_boxes
 
         def generate(random: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]]:
-            boxes_xywh = draw_boxes(random, count, image_size)
-            images = np.repeat(paint_boxes(boxes_xywh, image_size), channels, axis=3)
-            return images, {"box": sigmoid_encode(boxes_xywh / image_size)}
+            boxes_xywh = draw_boxes(random, count, shape.image_size)
+            images = np.repeat(paint_boxes(boxes_xywh, shape.image_size), shape.channels, axis=3)
+            return images, {"box": sigmoid_encode(boxes_xywh / shape.image_size)}
 
         return generate
 

@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from pipeline.systems.common.box_losses import iou_xyxy, xxyy_to_xyxy
-from pipeline.systems.common.interfaces import ModelFactory, TrainingPhase
+from pipeline.systems.common.interfaces import ModelFactory, ModelShape, TrainingPhase
 from pipeline.systems.snack_localizer.config import ModelConfig, TargetsConfig
 
 BOX_WEIGHT = 10.0
@@ -16,13 +16,7 @@ class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """Builds a class head and a box head on a pretrained MobileNet."""
 
     def build_model(
-        self,
-        config: ModelConfig,
-        targets: TargetsConfig,
-        image_size: int,
-        channels: int,
-        num_labels: int,
-        pretrained: keras.Model | None,
+        self, config: ModelConfig, targets: TargetsConfig, shape: ModelShape, pretrained: keras.Model | None
     ) -> keras.Model:
         """Build the localizer on the pretrained backbone, see the base class.
 
@@ -34,13 +28,13 @@ class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
         """
         assert pretrained is not None, "the system declares pretrained weights"
-        image = layers.Input((image_size, image_size, channels), name="image")
+        image = layers.Input(shape.image, name="image")
         backbone = keras.Model(pretrained.inputs[0], pretrained.outputs[0], name="backbone")
         features = layers.Identity(name="features")(backbone(layers.Rescaling(1 / 127.5, -1)(image)))
         label = layers.Dropout(config.dropout)(layers.GlobalAveragePooling2D()(features))
-        label = layers.Dense(num_labels, kernel_regularizer=keras.regularizers.L2(config.class_l2), name="dense_class")(
-            label
-        )
+        label = layers.Dense(
+            shape.num_labels, kernel_regularizer=keras.regularizers.L2(config.class_l2), name="dense_class"
+        )(label)
         box = layers.Conv2D(config.box_filters, 3, padding="same")(features)
         box = layers.ReLU()(layers.BatchNormalization()(box))
         box = layers.GlobalAveragePooling2D()(box)
