@@ -66,7 +66,7 @@ def handle_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         logger.error("Interrupted. No output is half-written; run the same command again to restart or resume.")
         sys.exit(INTERRUPTED)
-    except Exception as error:
+    except Exception as error:  # a bug or a lack of memory: both end with a traceback
         _exit_with_traceback(error)
 
 

@@ -15,7 +15,7 @@ from pipeline.diff.previews import image_change_kinds, make_previews, select_ima
 from pipeline.diff.revisions import DatasetVersion
 from pipeline.diff.thumbnails import ThumbnailReader
 from tests.support import diff_scene as scene
-from tests.support.pages import Parts, watch
+from tests.support.pages import Parts, quiet_page, watch
 
 pytestmark = pytest.mark.slow
 
@@ -44,15 +44,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
-    """The open page. It must neither request other URLs nor log errors or warnings during a test."""
-    opened = browser.new_page()
-    requests, complaints = watch(opened)
-    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
-    opened.goto(path.as_uri())
-    yield opened
-    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
-    assert complaints == []
-    opened.close()
+    """The open page, which must stay quiet during a test."""
+    with quiet_page(browser, path) as opened:
+        yield opened
 
 
 def card(page: Page, name: str) -> Locator:

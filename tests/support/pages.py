@@ -1,9 +1,13 @@
 """Helpers that read HTML pages with a parser and with a browser."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 
 class Parts(HTMLParser):
@@ -36,3 +40,16 @@ def watch(page: Page) -> tuple[list[str], list[str]]:
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     return requests, complaints
+
+
+@contextlib.contextmanager
+def quiet_page(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:
+    """An open page that must request no other URL and log no error, warning or dialog until the block ends."""
+    page = browser.new_page(**options)
+    requests, complaints = watch(page)
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.goto(path.as_uri())
+    yield page
+    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
+    assert complaints == []
+    page.close()

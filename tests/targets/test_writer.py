@@ -6,31 +6,14 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import BoxlineError
-from pipeline.geometry.resize import letterbox
 from pipeline.packing.shards import Shards
-from pipeline.systems.coco_yolo.config import TargetsConfig
-from pipeline.systems.coco_yolo.targets import GridCodec
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.target_annotations import read_annotations, read_targets
 from pipeline.systems.digits_localizer.config import TargetsConfig as DigitsTargetsConfig
 from pipeline.systems.digits_localizer.targets import DigitsCodec
 from pipeline.targets.writer import labels_of, write_targets
+from tests.support.grid_scene import CODEC, GRID_2, LABELS, TABLES, TRANSFORMS
 from tests.support.scenes import box, image, tables
-
-GRID_2 = TargetsConfig(grid_size=2, max_boxes=2, tie_break="last", boxes_per_cell=1, crowd="encode")
-TRANSFORMS = {7: letterbox(640, 427, 160), 3: letterbox(100, 80, 160), 12: letterbox(640, 427, 160)}
-TABLES = tables(
-    [image(7, "train"), image(3, "train", width=100, height=80), image(12, "train")],
-    [
-        box(1, 7, 5, (10, 20, 30, 40)),
-        box(4, 3, 2, (0, 0, 30, 20)),
-        box(9, 3, 5, (5, 5, 25, 30)),
-        box(5, 7, 2, (400, 300, 100, 60)),
-        box(6, 7, 2, (10, 300, 100, 60)),
-    ],
-)
-CODEC = GridCodec()
-LABELS = labels_of(TABLES.categories, CODEC)
 
 
 def test_labels_name_their_categories(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from pipeline.training.progress_page import Box, Epoch, ImagePredictions, write_progress_page
 from tests.support import progress_page_scene as scene
-from tests.support.pages import watch
+from tests.support.pages import quiet_page, watch
 
 pytestmark = pytest.mark.slow
 
@@ -22,14 +22,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
-    """The open page. It must neither request other URLs nor log errors or warnings during a test."""
-    opened = browser.new_page()
-    requests, complaints = watch(opened)
-    opened.goto(path.as_uri())
-    yield opened
-    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
-    assert complaints == []
-    opened.close()
+    """The open page, which must stay quiet during a test."""
+    with quiet_page(browser, path) as opened:
+        yield opened
 
 
 def card(page: Page, number: int) -> Locator:

@@ -15,7 +15,7 @@ from pipeline.validation.html_report import write_validation_page
 from pipeline.validation.json_report import as_json
 from pipeline.validation.markdown_report import as_markdown, escape_markdown
 from pipeline.validation.run_checks import ValidationResult, run_drift_checks
-from tests.support.pages import watch
+from tests.support.pages import quiet_page
 from tests.support.scenes import box, image
 from tests.support.validation_scene import BOXES, IMAGES, checked, checks
 
@@ -192,14 +192,9 @@ def test_page_is_reproducible(path: Path, validation: ValidationResult, tmp_path
 
 @pytest.fixture(params=[1280, 390], ids=["wide", "narrow"])
 def page(browser: Browser, path: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The open page. It must neither request other URLs nor log errors or warnings during a test."""
-    opened = browser.new_page(viewport={"width": request.param, "height": 900})
-    requests, complaints = watch(opened)
-    opened.goto(path.as_uri())
-    yield opened
-    assert [address for address in requests if not address.startswith("data:")] == [path.as_uri()]
-    assert complaints == []
-    opened.close()
+    """The open page, which must stay quiet during a test."""
+    with quiet_page(browser, path, viewport={"width": request.param, "height": 900}) as opened:
+        yield opened
 
 
 @pytest.mark.slow
