@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -19,11 +19,29 @@ from pipeline.core.errors import BoxlineError, join_items
 
 PARAMS_FILE = Path("params.yaml")
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
+MAX_INT = 2**31 - 1
+"""Largest integer: TensorFlow holds sizes as int32 in places, where larger ones overflow."""
+
+MAX_FLOAT = 1e9
+"""Largest number: a product of four is still finite in float32, in which trainings compute."""
+
+PositiveInt = Annotated[int, Field(ge=1, le=MAX_INT)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INT)]
+PositiveFloat = Annotated[float, Field(gt=0, le=MAX_FLOAT)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=MAX_FLOAT)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy and Keras take
+
+
+def _require_integer(value: object) -> object:
+    if type(value) is not int:
+        raise PydanticCustomError("int_type", "not an integer")
+    return value
+
+
+IntegerLiteral = BeforeValidator(_require_integer)
+"""Annotates a literal of integers, which would accept true and 1.0 as 1."""
+
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
 
 TupleFromList = Field(strict=False)
@@ -142,7 +160,7 @@ class Params(Config):
 
     """
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    seed: Seed
     checks: dict[Name, dict[str, Any]] = Field(default_factory=dict)
     datasets: dict[Name, DatasetConfig]
     systems: dict[Name, SystemConfig]
@@ -180,7 +198,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise BoxlineError(f"{path} not found. Run this from the project's root folder.") from None
     except IsADirectoryError:
         raise BoxlineError(f"{path} is a folder, expected a YAML file.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # also of numbers and dates that Python does not have
         raise BoxlineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     _reject_earlier_keys(raw, path)
     params = parse_config(raw, Params, where="", path=path)

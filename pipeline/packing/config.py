@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.core.config import Config, PositiveInt
+from pipeline.core.config import Config, IntegerLiteral, PositiveInt
 
 ImageSize = Annotated[int, Field(ge=1, le=4096)]
-Channels = Literal[1, 3]
+Channels = Annotated[Literal[1, 3], IntegerLiteral]
 Resize = Literal["letterbox", "crop", "stretch"]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import Config, NonNegativeInt, PositiveInt
+from pipeline.core.config import Config, PositiveInt, Seed
 from pipeline.core.progress import ProgressBar
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 from pipeline.datasets.interfaces import SampleWriter
@@ -42,7 +42,7 @@ class _Scene(NamedTuple):
 class SampleConfig(Config):
     """The `sample` section of COCO: the seed, and the number of images of each split."""
 
-    seed: NonNegativeInt
+    seed: Seed
     train_images: PositiveInt
     val_images: PositiveInt
 

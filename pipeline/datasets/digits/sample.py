@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import Config, NonNegativeInt, PositiveInt
+from pipeline.core.config import Config, PositiveInt, Seed
 from pipeline.core.progress import ProgressBar
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
 from pipeline.datasets.interfaces import SampleWriter
@@ -29,7 +29,7 @@ FILE_NAMES = {"train": "converted_training{}.png", "test": "converted_testing{}.
 class SampleConfig(Config):
     """The `sample` section of the digits: the seed, and the number of images of each split."""
 
-    seed: NonNegativeInt
+    seed: Seed
     train_images: PositiveInt
     test_images: PositiveInt
 

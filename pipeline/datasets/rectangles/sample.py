@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import Config, NonNegativeInt, PositiveInt
+from pipeline.core.config import Config, PositiveInt, Seed
 from pipeline.core.progress import ProgressBar
 from pipeline.datasets.interfaces import SampleWriter
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
@@ -27,7 +27,7 @@ class SampleConfig(Config):
 
     """
 
-    seed: NonNegativeInt
+    seed: Seed
     train_images: PositiveInt
     val_images: PositiveInt
     image_size: Annotated[int, Field(ge=3, le=4096)] = 224

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.archives.zip_archive import write_archive
-from pipeline.core.config import Config, NonNegativeInt, PositiveInt
+from pipeline.core.config import Config, PositiveInt, Seed
 from pipeline.core.progress import ProgressBar
 from pipeline.datasets.interfaces import SampleWriter
 from pipeline.datasets.snacks.source import (
@@ -47,7 +47,7 @@ MAX_PLACEMENT_ATTEMPTS = 30
 class SampleConfig(Config):
     """The `sample` section of the snacks: the seed, and the number of images of each split."""
 
-    seed: NonNegativeInt
+    seed: Seed
     train_images: PositiveInt
     val_images: PositiveInt
     test_images: PositiveInt
