@@ -36,7 +36,9 @@ def _both(folder: Path, server: PrefectServer, stages: int) -> tuple[float, floa
     """Seconds of `dvc repro` and of the flow, each in a new project, one stage at a time like DVC."""
     dvc, flow = (make_mini_project(folder / f"{name}{stages}") for name in ("dvc", "flow"))
     for project in (dvc, flow):
-        (project / "dvc.yaml").write_text("stages:" + "".join(STAGE.format(number=number) for number in range(stages)))
+        (project / "dvc.yaml").write_text(
+            "stages:" + "".join(STAGE.format(number=number) for number in range(stages)), encoding="utf-8"
+        )
     options = {"pull": False, "push": False, "max_parallel_stages": 1}
     return (
         seconds(lambda: run_dvc(dvc, "repro")),

@@ -28,7 +28,7 @@ def compare(module: str, slow: str, fast: str, folder: Path, rounds: int) -> dic
 def run(module: str, function: str, folder: Path) -> dict[str, float]:
     """Seconds of one call in a new process, without imports, and the peak memory of that process, with imports."""
     command = [sys.executable, "-m", "benchmarks.processes", f"{module}:{function}", str(folder)]
-    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, encoding="utf-8")
     measured: dict[str, float] = json.loads(result.stdout)
     return measured
 

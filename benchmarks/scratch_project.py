@@ -102,7 +102,7 @@ class ScratchProject:
         env = {**os.environ, "VIRTUAL_ENV": sys.prefix, "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
         dvc = Path(sys.executable).with_name("dvc")
         result = subprocess.run(
-            [dvc, *arguments], cwd=self.folder, env=env, check=False, stderr=subprocess.PIPE, text=True
+            [dvc, *arguments], cwd=self.folder, env=env, check=False, stderr=subprocess.PIPE, encoding="utf-8"
         )
         if result.returncode:
             raise RuntimeError(f"dvc {' '.join(arguments)} failed:\n{result.stderr[-4000:]}")

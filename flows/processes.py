@@ -164,7 +164,7 @@ def _start(argv: Sequence[str | Path], folder: Path, env: Mapping[str, str] | No
     return subprocess.Popen(
         [str(arg) for arg in argv],
         cwd=folder,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -217,7 +217,7 @@ def _signal_group(group: int, signal_number: int) -> None:
 def _oom_kills() -> int:
     """Return how many processes Linux has killed for lack of memory since boot; 0 if that is not available."""
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
+        for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines():
             name, _, count = line.partition(" ")
             if name == "oom_kill":
                 return int(count)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.core.terminal import escape_unencodable_output
+
 logger = logging.getLogger(__name__)
 
 POOL = "boxline"
@@ -82,7 +84,10 @@ def _start(*args: str) -> "subprocess.Popen[bytes]":
 
 
 def _run(*args: str) -> None:
-    subprocess.run([PREFECT, *args], check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    argv = [str(PREFECT), *args]
+    subprocess.run(
+        argv, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    )
 
 
 def _require_free(port: int) -> None:
@@ -136,6 +141,7 @@ def _stop(service: "subprocess.Popen[bytes]") -> None:
 
 
 if __name__ == "__main__":
+    escape_unencodable_output()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job would ignore Ctrl-C
         signal.signal(number, signal.default_int_handler)

@@ -1,5 +1,6 @@
 """The flow `watch_sources`: reruns the pipeline for datasets whose source has changed, which DVC cannot detect."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,11 @@ def watch_sources(targets: Sequence[str] = (), git_remote: str | None = None) ->
 
     """
     outdated = subprocess.run(
-        [Path(sys.executable).with_name("boxline"), "outdated"], check=False, capture_output=True, text=True
+        [Path(sys.executable).with_name("boxline"), "outdated"],
+        check=False,
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )
     if outdated.returncode:
         return Failed(message=outdated.stderr.strip())

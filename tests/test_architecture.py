@@ -139,6 +139,71 @@ def test_flows_start_without_tensorflow() -> None:
     assert result.stdout == "[]\n"
 
 
+def test_text_files_are_utf_8_under_any_locale() -> None:
+    """Python's default encoding is the user's: a file written on one machine would not be read on another."""
+    for path in [*modules(), *flows(), *(PROJECT / "benchmarks").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and is_text_without_encoding(node):
+                raise AssertionError(f"{path}:{node.lineno}: name encoding='utf-8'")
+
+
+def is_text_without_encoding(call: ast.Call) -> bool:
+    """Whether a call opens a text file, or a process with text as its output, without an encoding."""
+    keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    position = {"read_text": 0, "write_text": 1, "open": 3 if isinstance(call.func, ast.Name) else 2}.get(name)
+    if "encoding" in keywords or (position is not None and len(call.args) > position):
+        return False
+    if name == "open":
+        mode_position = 1 if isinstance(call.func, ast.Name) else 0
+        mode = call.args[mode_position] if len(call.args) > mode_position else keywords.get("mode")
+        # Other classes have a method of this name, such as ZipFile and the opener of urllib.
+        if not (isinstance(mode, ast.Constant) and str(mode.value).strip("+") in ("r", "w", "a", "x", "rt", "wt")):
+            return isinstance(call.func, ast.Name) and mode is None
+        return True
+    return position is not None or "text" in keywords or "universal_newlines" in keywords
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("path.read_text()", True),
+        ("path.write_text(text)", True),
+        ("open(path)", True),
+        ("path.open('w')", True),
+        ("open(path, mode='a')", True),
+        ("run(argv, text=True)", True),
+        ("path.read_text(encoding='utf-8')", False),
+        ("path.read_text('utf-8')", False),
+        ("path.write_text(text, 'utf-8')", False),
+        ("path.open('rb')", False),
+        ("open(path, 'wb')", False),
+        ("zip_file.open('member.txt')", False),
+        ("run(argv, encoding='utf-8')", False),
+    ],
+)
+def test_missing_encodings_are_found(code: str, expected: bool) -> None:
+    call = ast.parse(code, mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert is_text_without_encoding(call) is expected
+
+
+def test_every_entry_point_writes_to_any_terminal() -> None:
+    """A module that runs as a program ends in one of these functions, which call `escape_unencodable_output` first."""
+    programs = {"pipeline/cli/main.py": "main()", "flows/server.py": "serve()"}
+    found = []
+    for path in [*modules(), *flows()]:
+        source = path.read_text(encoding="utf-8")
+        name = path.relative_to(PROJECT).as_posix()
+        if "__main__" in source:
+            found.append(name)
+            last = source.rstrip().splitlines()[-1]
+            assert programs.get(name, f"run_stage({path.stem})") in last
+            assert name not in programs or "    escape_unencodable_output()\n" in source
+    assert len(found) > len(programs)
+    assert "    escape_unencodable_output()\n" in (PROJECT / "pipeline/stages/runner.py").read_text(encoding="utf-8")
+
+
 def test_packages_hold_nothing_but_a_docstring() -> None:
     """So that no stage needs to name an __init__.py."""
     for path in (PROJECT / "pipeline").rglob("__init__.py"):

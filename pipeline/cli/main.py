@@ -7,6 +7,7 @@ import sys
 from cyclopts import App, CycloptsError, Group, Parameter, UnknownCommandError
 
 from pipeline.core.exit_codes import USAGE_ERROR, handle_errors
+from pipeline.core.terminal import escape_unencodable_output
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command line; see pipeline/core/exit_codes.py for the exit codes."""
+    escape_unencodable_output()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("pipeline").setLevel(logging.INFO)  # libraries log warnings only
     arguments = sys.argv[1:]

@@ -54,7 +54,7 @@ def git(*args: str, folder: Path | None = None, stdin: str = "", env: Mapping[st
         BoxlineError: if Git is not installed.
 
     """
-    return _run_git(*args, folder=folder, stdin=stdin, env=env).rstrip("\n")
+    return os.fsdecode(_run_git(*args, folder=folder, stdin=stdin, env=env)).rstrip("\n")
 
 
 def resolve_commit(revision: str, folder: Path | None = None) -> str | None:
@@ -74,7 +74,7 @@ def short_commit(folder: Path | None = None) -> str | None:
 
 
 def read_file(revision: str, path: str, folder: Path | None = None, env: Mapping[str, str] | None = None) -> str | None:
-    """Return the exact content of a file at a revision, or None if either is missing.
+    """Return the exact content of a file at a revision, as UTF-8 under any locale, or None if either is missing.
 
     Args:
         revision: a commit, branch or tag; the empty string stands for the index.
@@ -84,9 +84,10 @@ def read_file(revision: str, path: str, folder: Path | None = None, env: Mapping
 
     """
     try:
-        return _run_git("cat-file", "blob", f"{revision}:./{path}", folder=folder, env=env)
+        content = _run_git("cat-file", "blob", f"{revision}:./{path}", folder=folder, env=env)
     except GitError:
         return None
+    return content.decode("utf-8", "surrogateescape")
 
 
 def split_nul(output: str) -> list[str]:
@@ -121,7 +122,7 @@ def authorship_env(commit: str) -> dict[str, str]:
     return dict(zip(keys, values, strict=True))
 
 
-def _run_git(*args: str, folder: Path | None, stdin: str = "", env: Mapping[str, str] | None) -> str:
+def _run_git(*args: str, folder: Path | None, stdin: str = "", env: Mapping[str, str] | None) -> bytes:
     try:
         result = subprocess.run(
             ["git", *args],
@@ -137,7 +138,7 @@ def _run_git(*args: str, folder: Path | None, stdin: str = "", env: Mapping[str,
         message = " ".join(os.fsdecode(result.stderr or result.stdout).split())
         error = GitNetworkError if NETWORK_ERROR.search(message) else GitError
         raise error(f"`git {' '.join(args[:1])}` failed: {redact_message(message).rstrip('.')}")
-    return os.fsdecode(result.stdout)
+    return bytes(result.stdout)
 
 
 def _has_identity() -> bool:

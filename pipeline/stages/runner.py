@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.exit_codes import handle_errors
+from pipeline.core.terminal import escape_unencodable_output
 
 
 def run_stage(stage: Callable[..., None]) -> None:
@@ -19,6 +20,7 @@ def run_stage(stage: Callable[..., None]) -> None:
             stage repeats one.
 
     """
+    escape_unencodable_output()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     subject, *options = inspect.signature(stage).parameters
     parser = argparse.ArgumentParser(description=inspect.getdoc(stage))

@@ -67,7 +67,8 @@ def number_in_range(schema: Schema) -> float:
     """The largest number that the schema allows, or the middle of an open range."""
     if "maximum" in schema:
         return float(schema["maximum"]) if schema["type"] == "number" else int(schema["maximum"])
-    low, high = schema.get("minimum", schema.get("exclusiveMinimum")), schema["exclusiveMaximum"]
+    low = schema.get("minimum", schema.get("exclusiveMinimum", 0))
+    high = schema.get("exclusiveMaximum", low + 2)
     return int(high) - 1 if schema["type"] == "integer" else (low + high) / 2
 
 
