@@ -4,17 +4,23 @@ Every system is trained once per seed. After each training the results so far ar
 benchmarks/results/accuracy.json. Rows on real data are skipped if that data is not available. If no row was skipped,
 the tables of docs/results.md are replaced at the end. Exits with an error if a variant took more time than the
 published system.
+
+    python -m benchmarks.accuracy --system digits_localizer --seeds 2017 1
+
+runs the comparisons with that system only, and keeps the other rows of accuracy.json.
 """
 
+import argparse
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.docs_tables import replace_table
 from benchmarks.scratch_project import PROJECT, REAL_DATA, Parameters, ScratchProject, for_system
-from pipeline.core.atomic_files import write_json
+from pipeline.core.atomic_files import read_json, write_json
 
 SEEDS = (2017, 2018, 2019)
 RESULTS = Path(__file__).parent / "results" / "accuracy.json"
@@ -61,7 +67,11 @@ COMPARISONS = (
     Comparison(
         "8,000 / 2,000 real digits",
         {"datasets.digits.source": str(REAL_DATA / "mnist")},
-        (Entry(PUBLISHED, "digits_localizer"), Entry(VARIANT, "digits_distributional_localizer")),
+        (
+            Entry(PUBLISHED, "digits_localizer"),
+            Entry("pixels / 255", "digits_localizer", {"model.pixel_scale": "unit"}),
+            Entry(VARIANT, "digits_distributional_localizer"),
+        ),
         is_real=True,
     ),
     Comparison(
@@ -116,18 +126,20 @@ COMPARISONS = (
 
 
 def main() -> None:
-    """Train everything. The machine must be idle, since the results contain seconds."""
-    rows: list[dict[str, Any]] = []
-    skipped = [comparison for comparison in COMPARISONS if comparison.is_real and not REAL_DATA.is_dir()]
+    """Train everything, or what the arguments select. The machine must be idle, since the results contain seconds."""
+    arguments = _parser().parse_args()
+    selected = [c for c in COMPARISONS if arguments.system in (None, *(entry.system for entry in c.entries))]
+    skipped = [comparison for comparison in selected if comparison.is_real and not REAL_DATA.is_dir()]
     for comparison in skipped:
         print(f"{comparison.data}: skipped, there is no {REAL_DATA.relative_to(PROJECT.parent)}", flush=True)
-    for seed in SEEDS:
-        for comparison in [comparison for comparison in COMPARISONS if comparison not in skipped]:
+    rows = rows_without(read_json(RESULTS)["rows"], selected)
+    for seed in arguments.seeds:
+        for comparison in [comparison for comparison in selected if comparison not in skipped]:
             with tempfile.TemporaryDirectory() as folder:
                 scratch = ScratchProject(Path(folder))
                 for entry in comparison.entries:
                     result = scratch.evaluate(entry.system, {"seed": seed, **parameters(comparison, entry)})
-                    _row(rows, comparison, entry)["seeds"][str(seed)] = result
+                    add_result(rows, comparison, entry, seed, result)
                     print(f"{comparison.data}, {entry.system}, {entry.label}, seed {seed}: {result}", flush=True)
                     write_json(RESULTS, {"rows": rows})
     if not skipped:
@@ -141,19 +153,37 @@ def main() -> None:
         )
 
 
+def _parser() -> argparse.ArgumentParser:
+    systems = sorted({entry.system for comparison in COMPARISONS for entry in comparison.entries})
+    parser = argparse.ArgumentParser("python -m benchmarks.accuracy", description="Compare systems and variants.")
+    parser.add_argument("--system", choices=systems, help="run only the comparisons with this system")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="one training per seed")
+    return parser
+
+
 def parameters(comparison: Comparison, entry: Entry) -> Parameters:
     """The values that replace those of params.yaml for an entry."""
     return {**comparison.parameters, **for_system(entry.system, entry.parameters)}
 
 
-def _row(rows: list[dict[str, Any]], comparison: Comparison, entry: Entry) -> dict[str, Any]:
-    """The row of that entry, appended if it does not exist."""
+def rows_without(rows: list[dict[str, Any]], comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """The rows that the comparisons will not write."""
+    replaced = {comparison.data for comparison in comparisons}
+    return [row for row in rows if row["data"] not in replaced]
+
+
+def add_result(
+    rows: list[dict[str, Any]], comparison: Comparison, entry: Entry, seed: int, result: dict[str, Any]
+) -> None:
+    """Add a result to the row of that entry; rows stay in the order of COMPARISONS."""
     named = {"data": comparison.data, "system": entry.system, "label": entry.label}
-    for row in rows:
-        if named.items() <= row.items():
-            return row
-    rows.append({**named, "seeds": {}})
-    return rows[-1]
+    row = next((row for row in rows if named.items() <= row.items()), None)
+    if row is None:
+        row = {**named, "seeds": {}}
+        rows.append(row)
+        order = [(c.data, e.system, e.label) for c in COMPARISONS for e in c.entries]
+        rows.sort(key=lambda row: order.index((row["data"], row["system"], row["label"])))
+    row["seeds"][str(seed)] = result
 
 
 def table(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:

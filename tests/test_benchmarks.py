@@ -70,6 +70,24 @@ def test_table_contains_mean_half_range_and_relative_time() -> None:
     assert accuracy.errors_table(ROWS)[2] == ("scenes", "new, variant", "missed 0.250")
 
 
+def test_results_of_a_selected_comparison_replace_its_rows_in_order() -> None:
+    digits, rectangles, *_ = accuracy.COMPARISONS
+    rows: list[dict[str, Any]] = []
+    for comparison in (rectangles, digits):
+        for entry in comparison.entries:
+            accuracy.add_result(rows, comparison, entry, 1, result())
+    rows = accuracy.rows_without(rows, [digits])
+    assert {row["data"] for row in rows} == {rectangles.data}
+    for seed in (2017, 1):
+        for entry in digits.entries:
+            accuracy.add_result(rows, digits, entry, seed, result(AP=seed))
+    assert [(row["data"], row["label"]) for row in rows] == [
+        *((digits.data, label) for label in ("published", "pixels / 255", "variant")),
+        *((rectangles.data, label) for label in ("published", "variant")),
+    ]
+    assert {seed: scores["AP"] for seed, scores in rows[1]["seeds"].items()} == {"2017": 2017, "1": 1}
+
+
 def test_replace_table_changes_only_the_named_table(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- scores -->\nold\n<!-- end of scores -->\nb\n<!-- end of scores -->")

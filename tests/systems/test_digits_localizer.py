@@ -1,3 +1,5 @@
+from typing import Literal
+
 import keras
 import numpy as np
 import pytest
@@ -63,6 +65,36 @@ def test_published_model() -> None:
     assert {name: output.shape for name, output in model.output.items()} == {"label": (None, 10), "bbox": (None, 4)}
     assert {"label", "bbox"} <= {layer.name for layer in model.layers}
     assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [0.3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pixel_scale", "divisor"), [("raw", 1), ("unit", 255)])
+def test_published_listing_predicts_the_same(pixel_scale: Literal["raw", "unit"], divisor: int) -> None:
+    """The layers of the publication, with equal weights and pixels 0..255 as they are, predict the same outputs."""
+    model = build(PUBLISHED.model_copy(update={"pixel_scale": pixel_scale}))
+    image = x = keras.Input((100, 100, 1))
+    for filters, pooled in ((32, True), (32, True), (64, False)):
+        x = keras.layers.Conv2D(filters, 3, activation="relu")(x)
+        x = keras.layers.MaxPooling2D(3)(x) if pooled else x
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    label = keras.layers.Dense(10, activation="softmax")(keras.layers.Dropout(0.3)(x))
+    for units in (64, 32):
+        x = keras.layers.Dense(units, activation="relu")(x)
+    listing = keras.Model(image, [keras.layers.Dense(4, activation="sigmoid")(x), label])
+    listing.set_weights(in_order_of(listing, model))
+    pixels = np.random.default_rng(7).integers(0, 256, (5, 100, 100, 1)).astype(np.uint8)
+    corners, probabilities = listing.predict_on_batch(pixels.astype(np.float32) / divisor)
+    outputs = model.predict_on_batch(pixels)
+    assert outputs["bbox"] == pytest.approx(corners, abs=1e-6)
+    assert outputs["label"] == pytest.approx(probabilities, abs=1e-6)
+    # Pixels in the wrong scale would give other probabilities: the weights are random, and so are the features.
+    assert np.abs(probabilities - 0.1).max() > 1e-3
+
+
+def in_order_of(listing: keras.Model, model: keras.Model) -> list[np.ndarray]:
+    """The weights of `model`, in the order of `listing`; no two kernels have the same shape."""
+    weights = {layer.kernel.shape: layer.get_weights() for layer in model.layers if layer.weights}
+    return [array for layer in listing.layers if layer.weights for array in weights[layer.kernel.shape]]
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ class DigitsLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
 
         """
         image = layers.Input(shape.image, name="image")
-        x = layers.Rescaling(1 / 255)(image)
+        x = layers.Rescaling(1 / 255)(image) if config.pixel_scale == "unit" else image
         first, second, third = config.filters
         x = layers.Conv2D(first, 3, activation="relu")(x)
         x = layers.MaxPooling2D(3)(x)
