@@ -62,6 +62,7 @@ GROUPS: Mapping[str, tuple[Parameters, Parameters, Mapping[str, Parameters]]] = 
             "as published, small random weights": {},
             "output: hard sigmoid": {"model.output": "hard_sigmoid"},
             "output: linear": {"model.output": "linear"},
+            "output: leaky ReLU": {"model.output": "leaky_relu"},
             "30 epochs": {"train.phases.head.epochs": 30},
             "30 epochs, schedule: plateau": {"train.phases.head": {**THIRTY, "schedule": PLATEAU}},
         },

@@ -64,7 +64,7 @@ class LocalizationTask(Task):
     ) -> None:
         """`predictions.png`: the first nine images with true and predicted box, class, score and IoU.
 
-        `probabilities.png`, for systems that predict classes: the same images next to their most probable classes.
+        `probabilities.png`, for systems that predict classes: the same images next to the probability of each class.
         """
         from pipeline.plots.localization import save_localizations, save_probabilities
 

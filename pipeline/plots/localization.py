@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.image_grid import PredictedImages, draw_boxes, save, show_image, tiles
+from pipeline.plots.panels import truncate_name
 
 TRUE_BOX_COLOR = "#ffd500"
 PREDICTED_BOX_COLOR = "#00e03c"
@@ -19,12 +20,20 @@ OTHER_CLASS_COLOR = "#9aa5b1"
 WRONG_CLASS_COLOR = "#c00000"
 
 GRID_COLUMNS = 3
-NUM_BARS = 5
-"""How many of the most probable classes are shown."""
+MAX_BARS = 20
+"""With more classes, only the most probable ones are shown: more bars would make their names illegible."""
+
+MIN_BARS = 10
+"""There is space for at least this many bars: a few would be very thick."""
 
 CAPTION_INCHES = 0.2
 HEADER_INCHES = 0.26
 CAPTION_POINTS = 7
+BAR_POINTS = 5.5
+
+BAR_LEFT = 0.46
+BAR_WIDTH = 0.42
+"""Start of the bars, and length of the bar of probability 1, as fractions of the width: names are left of them."""
 
 
 def save_localizations(path: Path, images: PredictedImages) -> None:
@@ -72,9 +81,10 @@ def save_probabilities(
     probabilities: NDArray[np.floating[Any]],
     names: Sequence[str],
 ) -> None:
-    """Plot each image next to bars of its most probable classes.
+    """Plot each image next to the probabilities of all classes, or of the MAX_BARS most probable ones, as bars.
 
-    The bar of the true class is yellow. The caption with its probability is red if another class is more probable.
+    The bars are sorted by probability, and that of the true class is yellow. The caption with its probability is red
+    if another class is more probable.
 
     Args:
         path: the file to write.
@@ -97,19 +107,21 @@ def save_probabilities(
 
 
 def _draw_bars(ax: Any, probabilities: NDArray[np.floating[Any]], true_label: int, names: Sequence[str]) -> None:
-    """Draw the most probable classes from top to bottom. Lengths are fractions of the axes."""
-    best = np.argsort(-probabilities, kind="stable")[:NUM_BARS]
+    """Draw the most probable classes from top to bottom, each in one row: name, bar, probability."""
+    best = np.argsort(-probabilities, kind="stable")[:MAX_BARS]
+    if len(best) < len(probabilities):
+        _draw_caption(ax, f"the {len(best)} most probable of {len(probabilities)} classes", is_correct=True)
     ax.set(xlim=(0, 1), ylim=(1, 0))
-    row_height, bar_left, bar_width = 1 / NUM_BARS, 0.04, 0.78
-    for position, label in enumerate(best):
-        top, value = position * row_height, float(probabilities[label])
+    row_height = 1 / max(MIN_BARS, len(best))
+    style = {"fontsize": BAR_POINTS, "va": "center_baseline", "parse_math": False, "clip_on": True}
+    for row, label in enumerate(best):
+        middle, value = (row + 0.5) * row_height, float(probabilities[label])
         color = TRUE_BOX_COLOR if label == true_label else OTHER_CLASS_COLOR
-        ax.barh(top + 0.68 * row_height, bar_width * value, 0.4 * row_height, left=bar_left, color=color)
-        ax.plot([bar_left, bar_left], [top + 0.48 * row_height, top + 0.88 * row_height], color="black", linewidth=0.6)
         weight = "bold" if label == true_label else "normal"
-        style = {"fontsize": CAPTION_POINTS, "va": "center", "parse_math": False, "clip_on": True}
-        ax.text(bar_left, top + 0.28 * row_height, names[int(label)], weight=weight, **style)
-        ax.text(bar_left + bar_width * value + 0.02, top + 0.68 * row_height, f"{value:.2f}", **style)
+        ax.text(BAR_LEFT - 0.015, middle, truncate_name(names[int(label)]), ha="right", weight=weight, **style)
+        ax.barh(middle, BAR_WIDTH * value, 0.7 * row_height, left=BAR_LEFT, color=color)
+        ax.text(BAR_LEFT + BAR_WIDTH * value + 0.015, middle, f"{value:.2f}", **style)
+    ax.plot([BAR_LEFT, BAR_LEFT], [0, len(best) * row_height], color="black", linewidth=0.6)
 
 
 def _draw_caption(ax: Any, text: str, *, is_correct: bool) -> None:

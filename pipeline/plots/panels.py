@@ -75,13 +75,18 @@ def classes_panel(classes: Sequence[Mapping[str, Any]], score: str, score_name: 
     scored = [row for row in classes if row[score] is not None]
     worst = sorted(scored, key=lambda row: (row[score], -row["boxes"]))[:MAX_CLASSES]
     which = f"the worst {len(worst)} of {len(scored)} classes" if len(worst) < len(scored) else "each class"
-    names = [f"{_truncate(row['name'])} ({row['boxes']:,})" for row in worst]
+    names = [f"{truncate_name(row['name'])} ({row['boxes']:,})" for row in worst]
     return Bars(f"{score_name} of {which} (boxes)", names, [row[score] for row in worst])
 
 
 def sizes_panel(sizes: Sequence[Mapping[str, Any]], score: str, title: str) -> Bars:
     """The score of each range of box sizes: rows with `size`, `boxes` and the score."""
     return Bars(title, [f"{row['size']} ({row['boxes']:,})" for row in sizes], [row[score] for row in sizes])
+
+
+def truncate_name(name: str) -> str:
+    """A name of at most MAX_NAME_LENGTH characters; a longer one ends in an ellipsis."""
+    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
 
 
 def save_panels(path: Path, panels: Sequence[Bars | Lines]) -> None:
@@ -131,7 +136,3 @@ def _draw_lines(ax: Any, panel: Lines) -> None:
     # Above the axes, since lines may pass through any corner inside.
     position = {"loc": "lower center", "bbox_to_anchor": (0.5, 1), "borderaxespad": 0.2, "frameon": False}
     ax.legend(fontsize=7, ncols=len(panel.values), **position)
-
-
-def _truncate(name: str) -> str:
-    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"

@@ -227,7 +227,7 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
             "output: sigmoid",
             "output: tanh",
             "params.yaml: systems.rectangle_localizer.model.output: received 'tanh', "
-            "expected 'sigmoid', 'hard_sigmoid' or 'linear'.",
+            "expected 'sigmoid', 'hard_sigmoid', 'linear' or 'leaky_relu'.",
             id="unknown output",
         ),
         pytest.param(

@@ -9,8 +9,12 @@ from matplotlib.colors import to_rgb
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES, PredictedImages
 from pipeline.plots.localization import (
+    BAR_LEFT,
+    BAR_WIDTH,
     CAPTION_INCHES,
     HEADER_INCHES,
+    MAX_BARS,
+    MIN_BARS,
     OTHER_CLASS_COLOR,
     PREDICTED_BOX_COLOR,
     TRUE_BOX_COLOR,
@@ -79,24 +83,31 @@ def test_caption_is_red_if_the_class_is_wrong(tmp_path: Path, label: int, is_wro
     assert shows(pixels_of(path), WRONG_CLASS_COLOR) is is_wrong
 
 
-def test_bars_are_as_long_as_the_five_largest_probabilities(tmp_path: Path) -> None:
-    probabilities = np.array([[0.05, 0.3, 0.5, 0.02, 0.08, 0.04, 0.01]])
+@pytest.mark.parametrize("num_classes", [7, 20, 91])
+def test_bars_are_as_long_as_the_probabilities(tmp_path: Path, num_classes: int) -> None:
+    """All classes have a bar, up to MAX_BARS of them; the bar of the true class, here the second one, is yellow."""
+    probabilities = np.full(num_classes, 0.2 / (num_classes - 2))
+    probabilities[[num_classes - 1, 1]] = 0.5, 0.3
     path = tmp_path / "probabilities.png"
-    save_probabilities(path, np.zeros((1, 8, 8, 1), np.uint8), [1], probabilities, NAMES)
+    names = [f"class {label}" for label in range(num_classes)]
+    save_probabilities(path, np.zeros((1, 8, 8, 1), np.uint8), [1], probabilities[None], names)
     bars = tile(path, 1, columns=2)
-    # Five rows with a bar around 0.68 of each, from 0.04, 0.78 long for probability 1; label 1 is second and true.
+    rows = max(MIN_BARS, min(MAX_BARS, num_classes))
     left, top, right, bottom = extent_in(bars, TRUE_BOX_COLOR)
-    assert (left, right) == pytest.approx((0.04, 0.04 + 0.78 * 0.3), abs=0.02)
-    assert (top + bottom) / 2 == pytest.approx((1 + 0.68) / 5, abs=0.02)
-    for row, value in ((0, 0.5), (2, 0.08), (3, 0.05), (4, 0.04)):
-        middle = np.abs(bars[round((row + 0.68) / 5 * len(bars))] - to_rgb(OTHER_CLASS_COLOR)).max(axis=1) < 0.1
-        assert middle[:130].sum() / len(bars) == pytest.approx(0.78 * value, abs=0.02)
+    assert (left, right) == pytest.approx((BAR_LEFT, BAR_LEFT + BAR_WIDTH * 0.3), abs=0.02)
+    assert (top + bottom) / 2 == pytest.approx(1.5 / rows, abs=0.02)
+    expected = [0.5, *[0.2 / (num_classes - 2)] * (min(MAX_BARS, num_classes) - 2)]
+    for row, value in zip([0, *range(2, min(MAX_BARS, num_classes))], expected, strict=True):
+        middle = np.abs(bars[round((row + 0.5) / rows * len(bars))] - to_rgb(OTHER_CLASS_COLOR)).max(axis=1) < 0.1
+        in_bar = middle[round(BAR_LEFT * len(bars)) - 1 : round((BAR_LEFT + BAR_WIDTH * value) * len(bars)) + 1]
+        assert in_bar.sum() / len(bars) == pytest.approx(BAR_WIDTH * value, abs=0.02)
     assert shows(pixels_of(path), WRONG_CLASS_COLOR)  # another class is more probable
 
 
 def test_true_class_without_a_bar_has_a_caption(tmp_path: Path) -> None:
-    probabilities = np.array([[0.2, 0.3, 0.2, 0.1, 0.1, 0.1, 0.0]])
+    probabilities = np.r_[np.full(MAX_BARS, 1 / MAX_BARS), 0][None]
+    names = [f"class {label}" for label in range(MAX_BARS + 1)]
     path = tmp_path / "probabilities.png"
-    save_probabilities(path, np.zeros((1, 8, 8, 1), np.uint8), [6], probabilities, NAMES)
+    save_probabilities(path, np.zeros((1, 8, 8, 1), np.uint8), [MAX_BARS], probabilities, names)
     assert not shows(tile(path, 1, columns=2), TRUE_BOX_COLOR)
     assert shows(pixels_of(path), WRONG_CLASS_COLOR)

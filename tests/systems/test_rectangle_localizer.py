@@ -105,6 +105,7 @@ def test_loss_and_mean_iou_by_hand() -> None:
         ("sigmoid", [1 / (1 + np.exp(2.0)), 0.5, 1 / (1 + np.exp(-1.0))]),
         ("hard_sigmoid", [1 / 6, 0.5, 4 / 6]),
         ("linear", [-2.0, 0.0, 1.0]),
+        ("leaky_relu", [-0.4, 0.0, 1.0]),  # Keras's slope of 0.2 below 0
     ],
 )
 def test_outputs_and_their_losses_by_hand(output: str, predicted: list[float]) -> None:
@@ -117,7 +118,7 @@ def test_outputs_and_their_losses_by_hand(output: str, predicted: list[float]) -
     expected = np.array([[*predicted, predicted[-1]]])
     np.testing.assert_allclose(model.predict_on_batch(images)["box"], expected, rtol=1e-6)
     model.compile("adam", **FACTORY.phase_model("head", model, config).compile_arguments)
-    if output == "linear":
+    if output in ("linear", "leaky_relu"):
         loss = ((true - expected) ** 2).mean()
     else:
         loss = -(true * np.log(expected) + (1 - true) * np.log(1 - expected)).mean()

@@ -16,9 +16,10 @@ class ModelConfig(Config):
         generate_images: draw new rectangles for every training step, as published, instead of using the packed ones.
             The frozen layers then process every image, whereas their outputs for packed images are computed once.
         output: activation of the dense layer. "sigmoid", as published, and "hard_sigmoid" predict 0 to 1 and are
-            trained with binary cross-entropy; "linear" predicts any number and is trained with squared error.
+            trained with binary cross-entropy; "linear" and "leaky_relu" predict any number and are trained with squared
+            error.
 
     """
 
     generate_images: bool
-    output: Literal["sigmoid", "hard_sigmoid", "linear"]
+    output: Literal["sigmoid", "hard_sigmoid", "linear", "leaky_relu"]

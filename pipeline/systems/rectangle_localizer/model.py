@@ -38,10 +38,10 @@ class RectangleLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
     def phase_model(self, phase: str, model: keras.Model, config: ModelConfig) -> TrainingPhase:
         """The dense layer on frozen features.
 
-        The loss is the binary cross-entropy with the encoded box. A linear layer predicts values outside 0..1, for
-        which no cross-entropy exists, and has the squared error instead.
+        The loss is the binary cross-entropy with the encoded box. A layer without a sigmoid predicts values outside
+        0..1, for which no cross-entropy exists, and has the squared error instead.
         """
-        loss = "mean_squared_error" if config.output == "linear" else "binary_crossentropy"
+        loss = "binary_crossentropy" if "sigmoid" in config.output else "mean_squared_error"
         losses = {"loss": {"box": loss}, "metrics": {"box": [mean_iou]}}
         return TrainingPhase(model, losses, frozen_until="features")
 
