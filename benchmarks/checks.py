@@ -64,22 +64,22 @@ def _validated(folder: Path, tables: str) -> ValidationResult:
 def loop_over_rows(folder: Path) -> None:
     """Check rows with Python loops: keys, known ids, finite and positive numbers, inside the image, duplicates."""
     tables = Tables.read(folder / "tables")
-    images = {row["image_id"]: row for row in tables.images.to_pylist()}
+    images = {(row["split"], row["image_id"]): row for row in tables.images.to_pylist()}
     categories = {row["category_id"] for row in tables.categories.to_pylist()}
     boxes = tables.boxes.to_pylist()
-    ids = Counter(box["box_id"] for box in boxes)
+    ids = Counter((box["split"], box["box_id"]) for box in boxes)
     seen: set[tuple[Any, ...]] = set()
     invalid = [box for box in boxes if not _is_valid(box, images, categories, ids) or _is_duplicate(box, seen)]
     if invalid:
         raise ValueError(f"synthetic rows were rejected: {invalid[0]}")
 
 
-def _is_valid(box: dict[str, Any], images: dict[int, Any], categories: set[int], ids: Counter[int]) -> bool:
-    image = images.get(box["image_id"])
+def _is_valid(box: dict[str, Any], images: dict[Any, Any], categories: set[int], ids: Counter[Any]) -> bool:
+    image = images.get((box["split"], box["image_id"]))
     return (
         image is not None
         and box["box_id"] >= 1
-        and ids[box["box_id"]] == 1
+        and ids[box["split"], box["box_id"]] == 1
         and box["category_id"] in categories
         and all(math.isfinite(box[name]) for name in ("x", "y", "width", "height", "area"))
         and box["width"] > 0
@@ -92,7 +92,7 @@ def _is_valid(box: dict[str, Any], images: dict[int, Any], categories: set[int],
 
 
 def _is_duplicate(box: dict[str, Any], seen: set[tuple[Any, ...]]) -> bool:
-    key = (box["image_id"], box["category_id"], box["x"], box["y"], box["width"], box["height"])
+    key = (box["split"], box["image_id"], box["category_id"], box["x"], box["y"], box["width"], box["height"])
     if key in seen:
         return True
     seen.add(key)
@@ -109,6 +109,7 @@ def _files(images: pa.Table) -> pa.Table:
     )
     columns = {
         "image_id": images["image_id"],
+        "split": images["split"],
         "sha256": [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)],
         "size_bytes": np.full(count, 160_000),
         "format": ["JPEG"] * count,

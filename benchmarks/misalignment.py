@@ -6,6 +6,7 @@ benchmarks/results/misalignment.json and docs/results.md.
 """
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from benchmarks.docs_tables import replace_table
 from benchmarks.scratch_project import PROJECT, REAL_DATA, ScratchProject
 from pipeline.core.atomic_files import write_json
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, rows_by_image
-from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
 from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS
+from pipeline.validation.joins import split_names
 
 RESULTS = Path(__file__).parent / "results" / "misalignment.json"
 IMAGE_SIZE, GRID_SIZE, FEW_BOXES = 448, 6, 4
@@ -42,17 +44,25 @@ def main() -> None:
     replace_table(PROJECT / "docs" / "results.md", "misalignment", [head, *cells])
 
 
+def _images(tables: Tables) -> Iterator[tuple[int, int, Boxes]]:
+    """Width, height and boxes of each image of all splits."""
+    for split in split_names(tables.images):
+        part = tables.split(split)
+        boxes_xywh = boxes_xywh_of(part.boxes)
+        by_image = rows_by_image(part.boxes, part.images["image_id"].to_pylist())
+        sizes = (part.images[name].to_pylist() for name in ("width", "height"))
+        for width, height, rows in zip(*sizes, by_image, strict=True):
+            yield width, height, boxes_xywh[rows]
+
+
 def _row(tables: Tables, resize: str, max_boxes: int | None) -> dict[str, Any]:
     """Compare targets with the places of the objects in the model input, clipped to it."""
     overlaps, wrong = [], []
-    image_ids = tables.images["image_id"].to_numpy()
-    sizes = zip(tables.images["width"].to_pylist(), tables.images["height"].to_pylist(), strict=True)
-    boxes_xywh = boxes_xywh_of(tables.boxes)
-    for (width, height), rows in zip(sizes, rows_by_image(tables.boxes, image_ids), strict=True):
-        if not len(rows) or (max_boxes is not None and len(rows) > max_boxes):
+    for width, height, boxes_xywh in _images(tables):
+        if not len(boxes_xywh) or (max_boxes is not None and len(boxes_xywh) > max_boxes):
             continue
         targets, visible = (
-            xywh_to_xyxy(transforms[resize](width, height, IMAGE_SIZE).apply_boxes(boxes_xywh[rows]))
+            xywh_to_xyxy(transforms[resize](width, height, IMAGE_SIZE).apply_boxes(boxes_xywh))
             for transforms in (BOX_TRANSFORMS, PIXEL_TRANSFORMS)
         )
         overlaps.append(paired_iou(targets, np.clip(visible, 0, 1)))

@@ -14,8 +14,8 @@ PROJECT = Path(__file__).parents[1]
 LAYERS = [
     {"core"},
     {"geometry", "archives", "html", "download"},
-    {"plots", "packing", "pretrained"},
-    {"datasets"},
+    {"plots", "pretrained"},
+    {"datasets", "packing"},
     {"validation", "systems"},
     {"diff", "remote", "targets"},
     {"lineage", "inference"},

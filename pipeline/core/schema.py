@@ -1,7 +1,8 @@
 """Arrow schemas of all tables. The metadata of each field has its `meaning` and its `unit`; readers check the unit.
 
 `category_id` is the dataset's own id, with gaps; `class_index` numbers the categories from 0 without gaps. Ids start at
-1, since COCO tools use 0 for "no match".
+1, since COCO tools use 0 for "no match", and they are unique within a split only, as in the files of a publisher: the
+key of an image is its split and image_id, that of a box its split and box_id.
 """
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ def _field(
 
 IMAGES = pa.schema(
     [
-        _field("image_id", pa.int64(), "unique over all splits, from 1"),
+        _field("image_id", pa.int64(), "unique within its split, from 1"),
         _field("split", pa.string(), "train, val or test"),
         _field("file_name", pa.string(), "as published"),
         _field("width", pa.int32(), "as the annotations state it", unit=PIXELS),
@@ -35,7 +36,8 @@ IMAGES = pa.schema(
 
 FILES = pa.schema(
     [
-        _field("image_id", pa.int64(), "key of images"),
+        _field("image_id", pa.int64(), "key of images, with split"),
+        _field("split", pa.string(), "train, val or test"),
         _field("sha256", pa.string(), "hex digest of the image file; null where it cannot be read", nullable=True),
         _field("size_bytes", pa.int64(), "of the image file", unit=BYTES, nullable=True),
         _field("format", pa.string(), "JPEG, PNG, ...; null where this and what follows is unknown", nullable=True),
@@ -55,8 +57,9 @@ FILES = pa.schema(
 
 BOXES = pa.schema(
     [
-        _field("box_id", pa.int64(), "unique over all splits, from 1"),
-        _field("image_id", pa.int64(), "key of images"),
+        _field("box_id", pa.int64(), "unique within its split, from 1"),
+        _field("split", pa.string(), "train, val or test"),
+        _field("image_id", pa.int64(), "key of images, with split"),
         _field("category_id", pa.int32(), "key of categories"),
         _field("x", pa.float64(), "left edge", unit=PIXELS),
         _field("y", pa.float64(), "top edge", unit=PIXELS),
@@ -81,6 +84,7 @@ QUARANTINE = pa.schema(
         _field("table", pa.string(), "images or boxes"),
         _field("row_number", pa.int64(), "row of that table, counted from 1 in the published order"),
         _field("row_id", pa.int64(), "image_id or box_id of the row"),
+        _field("split", pa.string(), "of the row: train, val or test"),
         _field("image_id", pa.int64(), "the image that the row belongs to"),
         _field("file_name", pa.string(), "of that image; null where there is no such image", nullable=True),
         _field("reason", pa.string(), "name of the check that refused it"),
@@ -91,7 +95,7 @@ QUARANTINE = pa.schema(
 
 PACK_INDEX = pa.schema(
     [
-        _field("image_id", pa.int64(), "key of images"),
+        _field("image_id", pa.int64(), "key of images, with split"),
         _field("split", pa.string(), "train, val or test"),
         _field("width", pa.int32(), "of the original", unit=PIXELS),
         _field("height", pa.int32(), "of the original", unit=PIXELS),
@@ -105,7 +109,7 @@ PACK_INDEX = pa.schema(
 
 DETECTIONS = pa.schema(
     [
-        _field("image_id", pa.int64(), "key of images"),
+        _field("image_id", pa.int64(), "key of the images of the scored split"),
         _field("category_id", pa.int32(), "key of categories"),
         _field("x", pa.float64(), "left edge in the original", unit=PIXELS),
         _field("y", pa.float64(), "top edge in the original", unit=PIXELS),

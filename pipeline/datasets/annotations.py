@@ -50,12 +50,18 @@ class Tables:
         return self._select_images(pc.equal(self.images["split"], name))
 
     def of_images(self, image_ids: NDArray[np.int64]) -> "Tables":
-        """The images with these ids with their boxes, and all categories."""
+        """The images with these ids with their boxes, and all categories; for tables of one split.
+
+        Raises:
+            ValueError: if the tables have several splits, where an id may be that of several images.
+
+        """
+        _require_one_split(self.images)
         return self._select_images(pc.is_in(self.images["image_id"], value_set=pa.array(image_ids)))
 
     def _select_images(self, selected: pa.Array) -> "Tables":
         images = self.images.filter(selected)
-        has_image = pc.is_in(self.boxes["image_id"], value_set=images["image_id"].combine_chunks())
+        has_image = pa.array(image_rows_of(self.boxes, images) >= 0)
         return Tables(images, self.boxes.filter(has_image), self.categories)
 
 
@@ -92,10 +98,13 @@ def categories_table(ids: Sequence[int], names: Sequence[str], supercategories: 
     return _table(columns, schema.CATEGORIES)
 
 
-def boxes_table(image_ids: Sequence[int], category_ids: Sequence[int], boxes_xywh: ArrayLike) -> pa.Table:
+def boxes_table(
+    splits: Sequence[str], image_ids: Sequence[int], category_ids: Sequence[int], boxes_xywh: ArrayLike
+) -> pa.Table:
     """A table schema.BOXES for datasets without outlines and crowd regions.
 
     Args:
+        splits: the split of each box, [N].
         image_ids: the image of each box, [N].
         category_ids: the category of each box, [N].
         boxes_xywh: pixels, [N, 4].
@@ -106,8 +115,28 @@ def boxes_table(image_ids: Sequence[int], category_ids: Sequence[int], boxes_xyw
     """
     box_ids = np.arange(1, len(image_ids) + 1)
     x, y, width, height = as_boxes(boxes_xywh).T
-    columns = [box_ids, image_ids, category_ids, x, y, width, height, width * height, np.zeros(len(box_ids), bool)]
+    is_crowd = np.zeros(len(box_ids), bool)
+    columns = [box_ids, splits, image_ids, category_ids, x, y, width, height, width * height, is_crowd]
     return _table(columns, schema.BOXES)
+
+
+def image_rows_of(table: pa.Table, images: pa.Table) -> NDArray[np.int64]:
+    """The row in `images` of the image of each row of `table`, int64 [N]; -1 if there is none.
+
+    This is the only join of tables by image: the key of an image is its split and image_id.
+
+    Args:
+        table: a table with columns split and image_id, such as boxes or files.
+        images: schema.IMAGES, or another table with these columns. Of several rows with one key, the first counts.
+
+    """
+    image_rows = np.full(table.num_rows, -1, np.int64)
+    for split in pc.unique(images["split"]):
+        rows, candidates = (np.flatnonzero(pc.equal(one["split"], split).to_numpy()) for one in (table, images))
+        ids, known_ids = table["image_id"].take(pa.array(rows)), images["image_id"].take(pa.array(candidates))
+        found = pc.index_in(ids, value_set=known_ids.combine_chunks()).fill_null(-1).to_numpy()
+        image_rows[rows] = np.append(candidates, -1)[found]
+    return image_rows
 
 
 def boxes_xywh_of(table: pa.Table) -> Boxes:
@@ -115,13 +144,18 @@ def boxes_xywh_of(table: pa.Table) -> Boxes:
     return np.stack([table[name].to_numpy() for name in ("x", "y", "width", "height")], axis=1)
 
 
+def take_or_null(column: pa.ChunkedArray, rows: NDArray[np.int64]) -> pa.ChunkedArray:
+    """The values of a column in these rows; null for the row -1, which `image_rows_of` gives."""
+    return column.take(pa.array(rows, mask=rows < 0))
+
+
 def image_scale_of(table: pa.Table, images: pa.Table) -> Boxes:
     """Width, height, width and height in pixels of the image of each row of `table`, [N, 4].
 
     Boxes in pixels divided by it are relative to their image.
     """
-    rows = pc.index_in(table["image_id"], value_set=images["image_id"].combine_chunks())
-    sizes = [images[name].take(rows).to_numpy() for name in ("width", "height")]
+    rows = image_rows_of(table, images)
+    sizes = [take_or_null(images[name], rows).to_numpy() for name in ("width", "height")]
     return np.tile(np.stack(sizes, axis=1).astype(np.float64), 2)
 
 
@@ -131,7 +165,13 @@ def without_crowds(boxes: pa.Table) -> pa.Table:
 
 
 def rows_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[NDArray[np.int64]]:
-    """The row indices of the boxes of each image, in the order of the table; int64 [N], N may be 0."""
+    """The row indices of the boxes of each image, in the order of the table; int64 [N], N may be 0.
+
+    Raises:
+        ValueError: if the boxes are of several splits, where an id may be that of several images.
+
+    """
+    _require_one_split(boxes)
     box_image_ids = boxes["image_id"].to_numpy()
     order = np.argsort(box_image_ids, kind="stable")
     wanted = np.fromiter(image_ids, np.int64)
@@ -139,6 +179,12 @@ def rows_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[NDArray
     ends = np.searchsorted(box_image_ids[order], wanted, side="right")
     for start, end in zip(starts, ends, strict=True):
         yield order[start:end]
+
+
+def _require_one_split(table: pa.Table) -> None:
+    splits = pc.unique(table["split"]).to_pylist()
+    if len(splits) > 1:
+        raise ValueError(f"image ids are unique within a split only, received rows of {', '.join(splits)}")
 
 
 def _table(columns: Sequence[Any], columns_schema: pa.Schema) -> pa.Table:

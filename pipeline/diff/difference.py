@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.parquet import FILES, QUARANTINE
-from pipeline.datasets.annotations import Tables, boxes_xywh_of
+from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_rows_of, take_or_null
 from pipeline.diff.box_matching import BoxRows, compare_boxes
 from pipeline.diff.class_matching import class_names, compare_classes
 from pipeline.diff.image_matching import compare_images
 from pipeline.diff.revisions import DatasetVersion
 from pipeline.diff.row_matching import Changes, Rows
-from pipeline.validation.joins import split_names
+from pipeline.validation.joins import other_equal_row, split_names
 
 TRAIN = "train"
 
-SHA256_COLUMNS = pa.schema([schema.FILES.field(name) for name in ("image_id", "sha256")])
+SHA256_COLUMNS = pa.schema([schema.FILES.field(name) for name in ("image_id", "split", "sha256")])
 REASON_COLUMNS = pa.schema([schema.QUARANTINE.field("reason")])
 
 
@@ -49,8 +49,8 @@ class Snapshot:
     ) -> "Snapshot":
         """Combine the tables with the SHA-256 in `files` and the reasons in `quarantine`, if these are given."""
         digests = SHA256_COLUMNS.empty_table() if files is None else files
-        rows = pc.index_in(tables.images["image_id"], value_set=digests["image_id"].combine_chunks())
-        images = tables.images.append_column("sha256", digests["sha256"].take(rows))
+        rows = image_rows_of(tables.images, digests)
+        images = tables.images.append_column("sha256", take_or_null(digests["sha256"], rows))
         reasons = Counter([] if quarantine is None else quarantine["reason"].to_pylist())
         return cls(images, tables.boxes, tables.categories, reasons)
 
@@ -154,17 +154,18 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
 
 def _box_rows(snapshot: Snapshot, image_indices: Rows, class_indices: Rows) -> BoxRows:
     return BoxRows(
-        image_indices[_rows_of(snapshot.boxes["image_id"], snapshot.images["image_id"])],
-        class_indices[_rows_of(snapshot.boxes["category_id"], snapshot.categories["category_id"])],
+        image_indices[image_rows_of(snapshot.boxes, snapshot.images)],
+        class_indices[_class_rows(snapshot)],
         boxes_xywh_of(snapshot.boxes),
         snapshot.boxes["area"].to_numpy(),
         snapshot.boxes["is_crowd"].to_numpy(),
     )
 
 
-def _rows_of(foreign_keys: pa.ChunkedArray, keys: pa.ChunkedArray) -> Rows:
-    """Return the row of each foreign key in the table of the keys, int64 [foreign_keys]; all must exist."""
-    return pc.index_in(foreign_keys, value_set=keys.combine_chunks()).to_numpy().astype(np.int64)
+def _class_rows(snapshot: Snapshot) -> Rows:
+    """Return the row of the category of each box, int64 [boxes]; all must exist."""
+    category_ids = snapshot.categories["category_id"].combine_chunks()
+    return pc.index_in(snapshot.boxes["category_id"], value_set=category_ids).to_numpy().astype(np.int64)
 
 
 def _counts(names: list[str], before: Snapshot, after: Snapshot, classes_before: Rows, classes_after: Rows) -> Counts:
@@ -172,7 +173,7 @@ def _counts(names: list[str], before: Snapshot, after: Snapshot, classes_before:
     counts = []
     for snapshot, classes in ((before, classes_before), (after, classes_after)):
         split_of_images = np.array([splits.index(split) for split in snapshot.images["split"].to_pylist()], np.int64)
-        split_of_boxes = split_of_images[_rows_of(snapshot.boxes["image_id"], snapshot.images["image_id"])]
+        split_of_boxes = split_of_images[image_rows_of(snapshot.boxes, snapshot.images)]
         cells = np.bincount(classes * len(splits) + split_of_boxes, minlength=len(names) * len(splits))
         counts.append(cells.reshape(len(names), len(splits)))
     return Counts(names, splits, *counts)
@@ -212,16 +213,24 @@ def _require_comparable(tables: Tables, source: str) -> None:
 
 
 def _key_violations(tables: Tables) -> Iterator[str]:
-    for owner, key in (("images", "image_id"), ("categories", "category_id")):
-        keys, foreign_keys = getattr(tables, owner)[key], tables.boxes[key]
-        counts = keys.value_counts()
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-        is_known = pc.is_in(foreign_keys, value_set=keys.combine_chunks())
-        unknown = foreign_keys.filter(pc.invert(is_known)).unique().to_pylist()
-        if unknown:
-            yield f"boxes.parquet has {key} {join_items(unknown)}, which {owner}.parquet does not have"
-        if repeated:
-            yield f"{owner}.parquet has {key} {join_items(repeated)} more than once"
+    images, boxes, categories = tables.images, tables.boxes, tables.categories
+    if unknown := _images_in_words(boxes, image_rows_of(boxes, images) < 0):
+        yield f"boxes.parquet has {unknown}, which images.parquet does not have"
+    if repeated := _images_in_words(images, other_equal_row(images, ["split", "image_id"]) >= 0):
+        yield f"images.parquet has {repeated} more than once"
+    is_known = pc.is_in(boxes["category_id"], value_set=categories["category_id"].combine_chunks())
+    if unknown_classes := boxes["category_id"].filter(pc.invert(is_known)).unique().to_pylist():
+        yield f"boxes.parquet has category_id {join_items(unknown_classes)}, which categories.parquet does not have"
+    repeated_classes = categories["category_id"].filter(pa.array(other_equal_row(categories, ["category_id"]) >= 0))
+    if ids := repeated_classes.unique().to_pylist():
+        yield f"categories.parquet has category_id {join_items(ids)} more than once"
+
+
+def _images_in_words(table: pa.Table, selected: NDArray[np.bool_]) -> str:
+    """Return the distinct keys of images in the selected rows, such as "image_id 7 of val"; "" for none."""
+    rows = table.select(["image_id", "split"]).filter(pa.array(selected))
+    keys = dict.fromkeys(zip(rows["image_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
+    return f"image_id {join_items(f'{image_id} of {split}' for image_id, split in keys)}" if keys else ""
 
 
 def _number_violations(boxes: pa.Table) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.core import schema
@@ -31,6 +32,7 @@ VALIDATE_STAGE = "validate"
 """The stage whose tables are compared, since training reads them."""
 
 DOWNLOAD = "download"
+SPLIT = schema.IMAGES.field("split")
 REQUIRED_TABLES = {
     "images.parquet": schema.IMAGES,
     "boxes.parquet": schema.BOXES,
@@ -95,7 +97,32 @@ class DatasetVersion(ABC):
         if file is None:
             return None
         with file:
-            return _read_columns(file, columns, f"{file_name} of {dataset}, {self.name}")
+            return self._read_columns(dataset, file_name, file, columns)
+
+    def _read_columns(self, dataset: str, file_name: str, file: BinaryIO, columns: pa.Schema) -> pa.Table:
+        source = f"{file_name} of {dataset}, {self.name}"
+        with as_corrupt_table_error(source, "`dvc repro` builds it again."):
+            parquet = pq.ParquetFile(file)
+            stored = parquet.schema_arrow
+            # Earlier versions of Boxline had image ids that were unique over all splits, and no split in these tables.
+            lacks_split = "split" in columns.names and "image_id" in stored.names and "split" not in stored.names
+            wanted = pa.schema([field for field in columns if field.name != "split"]) if lacks_split else columns
+            for field in wanted:
+                _require_column(stored, field, source)
+            table = parquet.read(wanted.names)
+        for field in wanted:
+            _require_values(table, field, source)
+        if lacks_split and file_name != "images.parquet":
+            table = table.append_column("split", self._splits_of(dataset, table["image_id"]))
+        return table.select(columns.names).cast(columns)
+
+    def _splits_of(self, dataset: str, image_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return the split of each image id; "unknown" if the version has no such image."""
+        images = self.table(dataset, "images.parquet", pa.schema([schema.IMAGES.field("image_id"), SPLIT]))
+        if images is None:
+            return pa.chunked_array([pa.repeat("unknown", len(image_ids))])
+        rows = pc.index_in(image_ids, value_set=images["image_id"].combine_chunks())
+        return pc.fill_null(images["split"].take(rows), "unknown")
 
     @abstractmethod
     def archive(self, dataset: str, path: str) -> Path | None:
@@ -306,20 +333,13 @@ def _current_remotes() -> dict[str, Any]:
         return {"core": core, "remote": repo.config["remote"]}
 
 
-def _read_columns(file: BinaryIO, columns: pa.Schema, source: str) -> pa.Table:
-    with as_corrupt_table_error(source, "`dvc repro` builds it again."):
-        parquet = pq.ParquetFile(file)
-        for field in columns:
-            _require_column(parquet.schema_arrow, field, source)
-        table = parquet.read(columns.names)
-    for field in columns:
-        nulls = table[field.name].null_count
-        if nulls and not field.nullable:
-            raise BoxlineError(
-                f"{source}: column {field.name} has no value in {nulls} of {table.num_rows} rows, expected one in "
-                "each. Correct the table, or build it again with `dvc repro`."
-            )
-    return table.cast(columns)
+def _require_values(table: pa.Table, field: pa.Field, source: str) -> None:
+    nulls = table[field.name].null_count
+    if nulls and not field.nullable:
+        raise BoxlineError(
+            f"{source}: column {field.name} has no value in {nulls} of {table.num_rows} rows, expected one in "
+            "each. Correct the table, or build it again with `dvc repro`."
+        )
 
 
 def _require_column(received_schema: pa.Schema, field: pa.Field, source: str) -> None:

@@ -39,7 +39,7 @@ def oracle_scores(
 
     Args:
         targets: the encoded images of a split.
-        tables: tables that hold these images.
+        tables: the tables of that split.
         transforms: the resize transforms of the images, by image id.
         codec: the codec of the targets.
         labels: the labels of the targets.

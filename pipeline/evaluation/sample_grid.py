@@ -26,9 +26,10 @@ def write_samples(path: Path, pack: Path, tables: Tables) -> None:
 
     """
     images = Shards(pack, SPLIT)
-    image_ids = select_samples(images.image_ids, tables.boxes["image_id"].to_numpy())
+    boxes = tables.split(SPLIT).boxes
+    image_ids = select_samples(images.image_ids, boxes["image_id"].to_numpy())
     labels = Labels(tables.categories["category_id"].to_numpy(), tables.categories["name"].to_pylist())
-    ground_truth = list(ground_truth_by_image(tables.boxes, image_ids, read_transforms(pack, SPLIT), labels))
+    ground_truth = list(ground_truth_by_image(boxes, image_ids, read_transforms(pack, SPLIT), labels))
     model_inputs = images.take("image", images.rows_of(image_ids))
     save_samples(path, model_inputs, ground_truth, labels.names)
 

@@ -39,7 +39,8 @@ class ScoredSplit:
     def read(cls, split: str, tables: Tables, pack: Path, targets: Path, labels: Labels) -> "ScoredSplit":
         """Open a split: the images in the folder `pack` that have targets in the folder `targets`."""
         image_ids = Shards(targets, split).image_ids
-        return cls(Shards(pack, split), image_ids, tables.of_images(image_ids), read_transforms(pack, split), labels)
+        ground_truth = tables.split(split).of_images(image_ids)
+        return cls(Shards(pack, split), image_ids, ground_truth, read_transforms(pack, split), labels)
 
     def model_inputs(self, image_ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The pixels of some images, uint8 [B, size, size, channels]."""

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_write
 from pipeline.core.progress import ProgressBar
+from pipeline.datasets.annotations import image_rows_of, take_or_null
 from pipeline.packing.config import PackConfig
 from pipeline.packing.index import INDEX, write_transforms
 from pipeline.packing.model_input import pixel_digests
@@ -108,8 +109,7 @@ def pack_images(
 
 def _sort_with_digests(images: pa.Table, files: pa.Table, config: PackConfig) -> pa.Table:
     """The images by split and id, with a column `digest`."""
-    rows = pc.index_in(images["image_id"], value_set=files["image_id"].combine_chunks())
-    digests = pixel_digests(images, files["sha256"].take(rows), config)
+    digests = pixel_digests(images, take_or_null(files["sha256"], image_rows_of(images, files)), config)
     return images.append_column("digest", digests).sort_by([("split", "ascending"), ("image_id", "ascending")])
 
 

@@ -49,7 +49,7 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
             unencodable = count_unencodable_boxes(shards, encoded.boxes, codec, labels)
             counts = {**vars(encoded), "unencodable_boxes": unencodable}
             content |= {f"{split}_{name}": count for name, count in counts.items()}
-        scores = oracle_scores(shards, tables, transforms, codec, labels, task)
+        scores = oracle_scores(shards, tables.split(scored_split), transforms, codec, labels, task)
         content[f"oracle_{task.primary_metric}"] = scores[task.primary_metric]
     write_samples(samples, pack, tables)
     write_json(report, content)

@@ -75,7 +75,7 @@ def write_targets(
     image_ids: list[int] = []
     examples: list[LabeledBoxes] = []
     num_boxes = 0
-    by_image = ground_truth_by_image(tables.boxes, transforms, transforms, labels)
+    by_image = ground_truth_by_image(tables.split(split).boxes, transforms, transforms, labels)
     for image_id, ground_truth in zip(transforms, by_image, strict=True):
         is_object = codec.object_mask(ground_truth, config)
         ground_truth = replace(ground_truth, is_crowd=~is_object)  # an encoded crowd region is an object from here on

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from pipeline.core.config import Config
 from pipeline.core.formatting import escape_control
+from pipeline.datasets.annotations import take_or_null
+from pipeline.validation.joins import ROW_NUMBER, other_equal_row
 from pipeline.validation.statistics import DatasetStatistics
 
 MAX_EXAMPLES = 5
@@ -86,6 +88,14 @@ def violations_where(table: pa.Table, condition: pa.Array, *columns: str) -> Vio
     """
     rows = np.flatnonzero(pc.fill_null(condition, False).to_numpy(zero_copy_only=False))
     return Violations(rows, table.select(list(columns)).take(pa.array(rows)))
+
+
+def duplicates_of_id(table: pa.Table, id_column: str) -> Violations:
+    """The rows whose id another row of their split has. The offending values name that row: its number and its file."""
+    others = other_equal_row(table, ["split", id_column])
+    table = table.append_column("same_id_in_row", take_or_null(table[ROW_NUMBER], others))
+    table = table.append_column("same_id_in_file", take_or_null(table["file_name"], others))
+    return violations_where(table, pa.array(others >= 0), id_column, "same_id_in_row", "same_id_in_file")
 
 
 @dataclass(frozen=True)

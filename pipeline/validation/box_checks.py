@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.core.config import Fraction, NonNegativeFloat
-from pipeline.validation.base import BoxCheck, Violations, violations_where
-from pipeline.validation.joins import first_equal_row, is_repeated
+from pipeline.validation.base import BoxCheck, Violations, duplicates_of_id, violations_where
+from pipeline.validation.joins import first_equal_row
 
 XYWH = ("x", "y", "width", "height")
 
@@ -32,7 +32,7 @@ class BoxIdBelowOne(BoxCheck):
 
 
 class BoxIdDuplicated(BoxCheck):
-    """An id that several rows have. All of them violate the check, because the correct one is unknown.
+    """An id that several boxes of a split have. All of them violate the check, because the correct one is unknown.
 
     Always an error, because the id is a key.
     """
@@ -40,11 +40,11 @@ class BoxIdDuplicated(BoxCheck):
     severity: Literal["error"]
 
     def find_violations(self, table: pa.Table) -> Violations:
-        return violations_where(table, is_repeated(table["box_id"]), "box_id")
+        return duplicates_of_id(table, "box_id")
 
 
 class BoxImageUnknown(BoxCheck):
-    """An image_id that no image has.
+    """An image_id that no image of the split of the box has.
 
     Always an error, because the box belongs to nothing.
     """
@@ -121,6 +121,6 @@ class BoxDuplicated(BoxCheck):
     """The same image, category and coordinates as an earlier box. The first box passes; the later ones do not."""
 
     def find_violations(self, table: pa.Table) -> Violations:
-        first = first_equal_row(table, ["image_id", "category_id", *XYWH])
+        first = first_equal_row(table, ["split", "image_id", "category_id", *XYWH])
         table = table.append_column("same_as_box", table["box_id"].take(pa.array(first)))
         return violations_where(table, pa.array(first != np.arange(len(first))), "same_as_box", "category_id", *XYWH)

@@ -5,8 +5,8 @@ from typing import Any
 
 import cv2
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from pipeline.datasets.annotations import image_rows_of, take_or_null
 from pipeline.html.page_template import data_url, write_html_page
 from pipeline.validation.json_report import as_json
 from pipeline.validation.run_checks import ValidationResult
@@ -29,23 +29,35 @@ def write_validation_page(path: Path, dataset: str, validation: ValidationResult
 
     """
     report = as_json(validation)
+    pairs = report["similar_images"]
     title = f"Checks of {dataset}"
     data = {
         "title": title,
-        "report": report,
+        "report": report | {"similar_images": [_without_ids(pair) for pair in pairs]},
         "meanings": {result.name: result.meaning for result in validation.results},
-        "quarantine": validation.quarantine.slice(0, MAX_QUARANTINED_ROWS).drop_columns(["row"]).to_pylist(),
-        "thumbnails": _thumbnail_urls(report["similar_images"], files),
+        "quarantine": _first_rows(validation.quarantine),
+        "thumbnails": _thumbnail_urls(pairs, files),
     }
     write_html_page(path, TEMPLATE, title, data)
 
 
-def _thumbnail_urls(pairs: list[dict[str, Any]], files: pa.Table) -> dict[str, str]:
-    """The thumbnails of the images as `data:` URLs, by image id."""
-    image_ids = sorted({pair[key] for pair in pairs for key in ("image_id", "similar_to_id")})
-    rows = pc.index_in(pa.array(image_ids, pa.int64()), value_set=files["image_id"].combine_chunks())
-    thumbnails = thumbnails_of(files["thumbnail"].take(rows))
-    return {
-        str(image_id): data_url(cv2.imencode(".png", thumbnail)[1].tobytes(), "png")
-        for image_id, thumbnail in zip(image_ids, thumbnails, strict=True)
-    }
+# JavaScript rounds numbers above 2^53, so no id reaches the page as a number.
+
+
+def _without_ids(pair: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in pair.items() if name not in ("image_id", "similar_to_id")}
+
+
+def _first_rows(quarantine: pa.Table) -> list[dict[str, Any]]:
+    rows = quarantine.slice(0, MAX_QUARANTINED_ROWS).drop_columns(["row", "image_id"]).to_pylist()
+    return [row | {"row_id": str(row["row_id"])} for row in rows]
+
+
+def _thumbnail_urls(pairs: list[dict[str, Any]], files: pa.Table) -> list[list[str]]:
+    """The thumbnails of the two images of each pair as `data:` URLs."""
+    names = [("image_id", "split"), ("similar_to_id", "similar_to_split")]
+    columns = [[pair[key] for pair in pairs for key in keys] for keys in zip(*names, strict=True)]
+    images = pa.table([pa.array(columns[0], pa.int64()), pa.array(columns[1], pa.string())], ["image_id", "split"])
+    thumbnails = thumbnails_of(take_or_null(files["thumbnail"], image_rows_of(images, files)))
+    urls = [data_url(cv2.imencode(".png", thumbnail)[1].tobytes(), "png") for thumbnail in thumbnails]
+    return [urls[start : start + 2] for start in range(0, len(urls), 2)]

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from pipeline.core.config import NonNegativeFloat, PositiveInt
 from pipeline.core.formatting import pluralize
-from pipeline.validation.base import ImageCheck, Violations, violations_where
-from pipeline.validation.joins import is_repeated, split_names
+from pipeline.validation.base import ImageCheck, Violations, duplicates_of_id, violations_where
+from pipeline.validation.joins import split_names
 from pipeline.validation.similarity import edge_vectors, most_similar, thumbnails_of
 
 SIMILARITY_COLUMNS = ("split", "similar_to", "similar_to_id", "similar_to_split", "similarity")
@@ -32,7 +32,7 @@ class ImageIdBelowOne(ImageCheck):
 
 
 class ImageIdDuplicated(ImageCheck):
-    """An id that several rows have, in any splits. All of them violate the check, because the correct one is unknown.
+    """An id that several images of a split have. All of them violate the check, because the correct one is unknown.
 
     Always an error, because boxes, files and packed images are joined by this key.
     """
@@ -40,7 +40,7 @@ class ImageIdDuplicated(ImageCheck):
     severity: Literal["error"]
 
     def find_violations(self, table: pa.Table) -> Violations:
-        return violations_where(table, is_repeated(table["image_id"]), "image_id", "split")
+        return duplicates_of_id(table, "image_id")
 
 
 class ImageFileMissing(ImageCheck):

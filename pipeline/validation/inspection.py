@@ -19,7 +19,7 @@ from pipeline.core.progress import ProgressBar
 CHUNK_IMAGES = 64
 """Images per task: enough to make the overhead of tasks negligible, and few enough to keep every core busy."""
 
-FILE_COLUMNS = pa.schema([field for field in schema.FILES if field.name != "image_id"])
+FILE_COLUMNS = pa.schema([field for field in schema.FILES if field.name not in ("image_id", "split")])
 
 ORIENTATION_TAG = 0x0112
 
@@ -47,7 +47,7 @@ def inspect_images(images: pa.Table, archives: ArchiveFolder, executor: Executor
             tables.append(table)
             progress.update(table.num_rows)
     table = pa.concat_tables(tables)
-    return pa.table([images["image_id"], *table.columns], schema.FILES)
+    return pa.table([images["image_id"], images["split"], *table.columns], schema.FILES)
 
 
 def _inspect(members: Sequence[Member | None]) -> pa.Table:

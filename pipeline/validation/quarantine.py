@@ -70,13 +70,15 @@ def apply_row_checks(
 def describe_row(row: dict[str, Any]) -> str:
     """A row of `CheckResult.violations` as text.
 
-    >>> position = {"table": "boxes", "row_number": 4, "row_id": 23, "image_id": 7, "file_name": "7.jpg"}
-    >>> describe_row({**position, "values": {"width": -3.0, "height": 28.25}})
-    'boxes row 4, box 23 of 7.jpg: width -3, height 28.25'
+    >>> position = {"table": "boxes", "row_number": 4, "row_id": 23}
+    >>> image = {"split": "val", "image_id": 7, "file_name": "7.jpg"}
+    >>> describe_row({**position, **image, "values": {"width": -3.0, "height": 28.25}})
+    'boxes row 4, box 23 of 7.jpg in val: width -3, height 28.25'
     """
-    image = row["file_name"] or f"image {row['image_id']}"
+    name = row["file_name"] or f"image {row['image_id']}"
+    image = f"{name} in {row['split']}"
     subject = f"box {row['row_id']} of {image}" if row["table"] == "boxes" else f"image {row['row_id']}, {image}"
-    values = ", ".join(f"{name} {_format_value(value)}" for name, value in row["values"].items())
+    values = ", ".join(f"{column} {_format_value(value)}" for column, value in row["values"].items())
     return f"{row['table']} row {row['row_number']}, {subject}: {values}"
 
 
@@ -87,6 +89,7 @@ def _locate(name: TableName, rows: pa.Table, violations: Violations) -> pa.Table
             "table": pa.repeat(name, rows.num_rows),
             "row_number": rows[ROW_NUMBER],
             "row_id": rows[ID_COLUMNS[name]],
+            "split": rows["split"],
             "image_id": rows["image_id"],
             "file_name": rows["file_name"].cast(pa.string()),
             "values": violations.values.to_struct_array(),
@@ -102,7 +105,7 @@ def _result(name: str, check: RowCheck, located: pa.Table, note: str) -> CheckRe
 
 def _quarantine(reason: str, located: pa.Table, values: pa.Table, rows: pa.Table) -> pa.Table:
     content = {
-        **{name: located[name] for name in ("table", "row_number", "row_id", "image_id", "file_name")},
+        **{name: located[name] for name in ("table", "row_number", "row_id", "split", "image_id", "file_name")},
         "reason": pa.repeat(reason, located.num_rows),
         "values": _as_json(values),
         "row": _as_json(rows),

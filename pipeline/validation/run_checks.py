@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_percent
-from pipeline.datasets.annotations import Tables
+from pipeline.datasets.annotations import Tables, image_rows_of
 from pipeline.validation.base import (
     Check,
     CheckResult,
@@ -104,7 +103,7 @@ def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: 
     ]
     return ValidationResult(
         accepted=accepted,
-        files=files.filter(pc.is_in(files["image_id"], value_set=accepted_images["image_id"].combine_chunks())),
+        files=files.filter(pa.array(image_rows_of(files, accepted_images) >= 0)),
         quarantine=pa.concat_tables([images.quarantine, boxes.quarantine]),
         statistics=statistics,
         results=[*images.results, *boxes.results, *dataset_results],

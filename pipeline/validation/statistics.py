@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.core.formatting import pluralize
-from pipeline.datasets.annotations import Tables
+from pipeline.datasets.annotations import Tables, image_rows_of
 from pipeline.validation.joins import split_names
 
 
@@ -63,7 +63,7 @@ class DatasetStatistics:
         """
         splits = split_names(tables.images)
         split_of_image = _index(tables.images["split"], pa.array(splits, pa.string()))
-        image_rows = _index(tables.boxes["image_id"], tables.images["image_id"].combine_chunks())
+        image_rows = image_rows_of(tables.boxes, tables.images)
         classes = _index(tables.boxes["category_id"], tables.categories["category_id"].combine_chunks())
         boxes_per_image = np.bincount(image_rows, minlength=len(split_of_image))
         num_classes = tables.categories.num_rows

@@ -17,7 +17,7 @@ from tests.support.scenes import box, files_of
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 from tests.support.validation_scene import BOXES, IMAGES, Row, checked, tables_of
 
-NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
+NEGATIVE = box(2, 7, 5, (1, 2, -3, 4), split="val")
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_quarantined_rows_are_listed_and_too_many_give_exit_code_1(capsys: pytes
     build("digits")
     assert check(["digits", "coco"]) == 1
     output = capsys.readouterr().out
-    place = "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
+    place = "boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4"
     assert f"box_size_not_positive error quarantined 1 {place}" in unpadded(output)
     reasons = f"(box_size_not_positive 1; first: {place})"
     assert f"\nFAILS: 1 of 7 rows (14.3 %) are in quarantine, the limit is 0.1 % {reasons}\n" in output
@@ -160,7 +160,7 @@ def test_github_annotations_and_step_summary(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     assert check(["coco"], github=True) == 1
     commands = [line for line in capsys.readouterr().out.splitlines() if line.startswith("::")]
-    place = "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
+    place = "boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4"
     assert commands == [
         "::error title=coco fails::1 of 7 rows (14.3 %25) are in quarantine, the limit is 0.1 %25 "
         f"(box_size_not_positive 1; first: {place})",
@@ -205,7 +205,7 @@ def test_file_name_cannot_fake_a_workflow_command(capsys: pytest.CaptureFixture[
     commands = [line for line in output.splitlines() if line.startswith("::")]
     assert commands
     assert all(command.startswith(("::error title=coco", "::warning title=coco")) for command in commands)
-    place = r"images row 2, image 3, a\n::stop-commands::x\r%250A.jpg: width 99, height 80, file_width 100"
+    place = r"images row 2, image 3, a\n::stop-commands::x\r%250A.jpg in train: width 99, height 80, file_width 100"
     assert f"::warning title=coco%3A image_size_differs::1 found. {place}" in output
     assert place.replace("%25", "%") in output
 
@@ -216,7 +216,7 @@ def test_file_name_cannot_fake_a_legacy_workflow_command(capsys: pytest.CaptureF
     check(["coco"], github=True)
     output = capsys.readouterr().out
     assert "##[" not in output
-    place = r"images row 2, image 3, ##\x23[stop-commands]x.jpg: width 99, height 80, file_width 100"
+    place = r"images row 2, image 3, ##\x23[stop-commands]x.jpg in train: width 99, height 80, file_width 100"
     assert f"::warning title=coco%3A image_size_differs::1 found. {place}" in output
 
 

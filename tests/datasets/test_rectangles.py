@@ -126,7 +126,7 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
     write_rectangles(tmp_path, b"width,left,height,file_name,top\r\n20,5,2,a.png,3\r\n")
     train, val = RectanglesReader().read(tmp_path).boxes.to_pylist()
     assert [val[name] for name in ("x", "y", "width", "height")] == [5, 3, 20, 2]
-    assert {**train, "box_id": 2, "image_id": 2} == val
+    assert {**train, "box_id": 2, "split": "val", "image_id": 2} == val
 
 
 def failure(folder: Path, csv: bytes) -> str:

@@ -77,11 +77,11 @@ def test_tables_agree_with_hand_computed_rows(tmp_path: Path, prefix: str) -> No
     ]
     # box, image, category, then x, y, width, height, area in pixels; in the file, both x of a row come before both y
     assert [list(box.values()) for box in tables.boxes.to_pylist()] == [
-        [1, 2, 2, 50, pytest.approx(5), 50, 25, 1250, False],
-        [2, 3, 2, 0, 0, 30, 20, 600, False],
-        [3, 2, 1, 100, 0, 100, 10, 1000, False],
-        [4, 4, 1, 20, 20, 20, 40, 800, False],
-        [5, 5, 1, 0, 0, 1, 10, 10, False],
+        [1, "train", 2, 2, 50, pytest.approx(5), 50, 25, 1250, False],
+        [2, "train", 3, 2, 0, 0, 30, 20, 600, False],
+        [3, "train", 2, 1, 100, 0, 100, 10, 1000, False],
+        [4, "val", 4, 1, 20, 20, 20, 40, 800, False],
+        [5, "test", 5, 1, 0, 0, 1, 10, 10, False],
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables
 from pipeline.diff.difference import Difference, Leak, Snapshot, compare
 from pipeline.diff.revisions import folder_of_tables
+from tests.support.diff_scene import write_after
 from tests.support.diff_snapshots import kinds, pairs, snapshot
 from tests.support.scenes import box, image, tables
 
@@ -86,13 +88,13 @@ def test_quarantine_alone_is_a_difference() -> None:
     [
         (
             tables([A], [box(1, 8, CAT, (1, 2, 3, 4))]),
-            "boxes.parquet has image_id 8, which images.parquet does not have",
+            "boxes.parquet has image_id 8 of val, which images.parquet does not have",
         ),
         (
             tables([A], [box(1, 7, 4, (1, 2, 3, 4))]),
             "boxes.parquet has category_id 4, which categories.parquet does not have",
         ),
-        (tables([A, A, B], []), "images.parquet has image_id 7 more than once"),
+        (tables([A, A, B], []), "images.parquet has image_id 7 of train more than once"),
         (
             tables([A], [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 7, CAT, (math.nan, 2, 3, 4))]),
             "boxes.parquet has x nan in box_id 2",
@@ -281,3 +283,48 @@ def per_class(difference: Difference) -> list[int]:
         if other >= 0:
             totals[index_after[row_after[difference.after.boxes["category_id"][other].as_py()]]] += 1
     return totals.tolist()
+
+
+# --- keys per split -----------------------------------------------------------------------------------------------
+
+
+def test_boxes_are_matched_when_ids_start_again_in_each_split() -> None:
+    """Renumbered ids change nothing, although two images then share id 1, and two boxes."""
+    images = [image(7, "train"), image(3, "val"), image(9, "val")]
+    boxes = [box(1, 7, CAT, (1, 2, 3, 4)), box(2, 3, DOG, (5, 6, 7, 8)), box(3, 9, CAT, (5, 6, 7, 9))]
+    new_ids = {7: 1, 3: 1, 9: 2}
+    renumbered = [{**row, "image_id": new_ids[int(row["image_id"])]} for row in images]
+    splits = ["train", "val", "val"]
+    renumbered_boxes = [
+        {**row, "image_id": new_ids[int(row["image_id"])], "box_id": box_id, "split": split}
+        for row, box_id, split in zip(boxes, [1, 1, 2], splits, strict=True)
+    ]
+    before, after = snapshot(images, boxes), snapshot(renumbered, renumbered_boxes)
+    assert compare(before, after).is_empty
+    difference = compare(before, snapshot(renumbered, [renumbered_boxes[0], renumbered_boxes[2]]))
+    assert kinds(difference.boxes) == {"removed": 1}
+    assert difference.counts.after.tolist() == [[1, 1], [0, 0]]
+
+
+def test_tables_of_earlier_versions_without_split_are_read(tmp_path: Path) -> None:
+    """Their image ids were unique over all splits."""
+    written, earlier = write_after(tmp_path / "new"), write_after(tmp_path / "earlier")
+    for name in ("boxes.parquet", "files.parquet"):
+        pq.write_table(pq.read_table(earlier / name).drop_columns(["split"]), earlier / name)
+    versions = folder_of_tables(earlier), folder_of_tables(written)
+    before, after = (Snapshot.read(version, name) for version, name in zip(versions, ("earlier", "new"), strict=True))
+    assert before.boxes.equals(after.boxes)
+    assert before.images.equals(after.images)
+    assert compare(before, after).is_empty
+
+
+def test_box_of_an_unknown_image_in_earlier_tables_is_reported(tmp_path: Path) -> None:
+    tables([A], [box(1, 8, CAT, (1, 2, 3, 4))]).write(tmp_path / "mine")
+    path = tmp_path / "mine" / "boxes.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["split"]), path)
+    with pytest.raises(BoxlineError) as raised:
+        Snapshot.read(folder_of_tables(tmp_path / "mine"), "mine")
+    assert str(raised.value) == (
+        f"mine of {tmp_path}/mine: boxes.parquet has image_id 8 of unknown, which images.parquet does not have. "
+        "Compare tables that `validate` has checked."
+    )

@@ -15,9 +15,9 @@ TASK = DetectionTask()
 
 
 def test_one_of_two_boxes_in_a_cell_is_unencodable(tmp_path: Path) -> None:
-    encoded = write_targets(tmp_path, "val", TABLES, TRANSFORMS, CODEC, GRID_2, LABELS, training=False)
+    encoded = write_targets(tmp_path, "train", TABLES, TRANSFORMS, CODEC, GRID_2, LABELS, training=False)
     assert vars(encoded) == {"images": 3, "boxes": 5, "images_skipped": 0}
-    shards = Shards(tmp_path, "val")
+    shards = Shards(tmp_path, "train")
     assert shards.image_ids.tolist() == [7, 3, 12]
     assert count_unencodable_boxes(shards, encoded.boxes, CODEC, LABELS) == 1
     scores = oracle_scores(shards, TABLES, TRANSFORMS, CODEC, LABELS, TASK)

@@ -88,7 +88,9 @@ def tables_of(photos: Iterable[Photo]) -> tuple[pa.Table, pa.Table]:
         }
         for photo in photos
     ]
-    files = [{"image_id": p.image_id, "sha256": hashlib.sha256(p.content).hexdigest()} for p in photos]
+    files = [
+        {"image_id": p.image_id, "split": p.split, "sha256": hashlib.sha256(p.content).hexdigest()} for p in photos
+    ]
     return pa.Table.from_pylist(images, schema.IMAGES), pa.Table.from_pylist(files, schema.FILES)
 
 

@@ -16,7 +16,7 @@ from tests.support.scenes import box, files_of
 from tests.support.tiny_project import tiny_params, write_params
 from tests.support.validation_scene import BOXES, IMAGES, tables_of
 
-NEGATIVE = box(2, 7, 5, (1, 2, -3, 4))
+NEGATIVE = box(2, 7, 5, (1, 2, -3, 4), split="val")
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_failing_dataset_writes_reports_and_quarantine_only() -> None:
         run([*BOXES, NEGATIVE], max_quarantined_fraction=0.1)
     assert str(raised.value) == (
         "coco fails validation: 1 of 7 rows (14.3 %) are in quarantine, the limit is 10 % (box_size_not_positive 1; "
-        "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4). For details see "
+        "first: boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4). For details see "
         "reports/validate.html and out/quarantine.parquet. Correct the data, or change `checks` or "
         "datasets.coco.validate in params.yaml."
     )

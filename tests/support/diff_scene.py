@@ -16,7 +16,7 @@ from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.diff.revisions import DatasetVersion, folder_of_tables
 from tests.support.diff_snapshots import categories_of
-from tests.support.scenes import box, image
+from tests.support.scenes import box, boxes_table, image
 
 CAT, DOG, OWL = 2, 5, 6
 SCRIPT = "<script>alert(1)</script>"
@@ -103,12 +103,15 @@ def write_version(
     tables = folder / "validate"
     Tables(
         pa.Table.from_pylist(list(images), schema.IMAGES),
-        pa.Table.from_pylist(list(boxes), schema.BOXES),
+        boxes_table(images, boxes),
         categories_of(classes),
     ).write(tables)
-    files = [{"image_id": one["image_id"], "sha256": digest(pixels[one["image_id"]])} for one in images]
+    files = [
+        {"image_id": one["image_id"], "split": one["split"], "sha256": digest(pixels[one["image_id"]])}
+        for one in images
+    ]
     write_table(tables / "files.parquet", pa.Table.from_pylist(files, schema.FILES), schema.FILES)
-    row = {"table": "boxes", "row_number": 1, "row_id": 99, "image_id": 7, "values": "{}", "row": "{}"}
+    row = {"table": "boxes", "row_number": 1, "row_id": 99, "split": "val", "image_id": 7, "values": "{}", "row": "{}"}
     quarantined = [{**row, "reason": reason} for reason in reasons]
     write_table(tables / "quarantine.parquet", pa.Table.from_pylist(quarantined, schema.QUARANTINE), schema.QUARANTINE)
     members = [(one["member"], pixels[one["image_id"]]) for one in images]

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.core import schema
 from pipeline.datasets.annotations import Tables
-from pipeline.diff.difference import Snapshot
+from pipeline.diff.difference import SHA256_COLUMNS, Snapshot
 from pipeline.diff.row_matching import Changes
 from tests.support.scenes import tables
 
@@ -35,9 +35,15 @@ def snapshot(
     """
     rows = tables(list(images), list(boxes))
     categories = rows.categories if classes is None else categories_of(classes)
-    digest_by_id = {row["image_id"]: f"digest of {row['file_name']}" for row in images} if digests is None else digests
-    file_rows = [{"image_id": image_id, "sha256": digest} for image_id, digest in digest_by_id.items()]
-    files = pa.Table.from_pylist(file_rows, pa.schema([schema.FILES.field(name) for name in ("image_id", "sha256")]))
+    file_rows = [
+        {
+            "image_id": row["image_id"],
+            "split": row["split"],
+            "sha256": f"digest of {row['file_name']}" if digests is None else digests.get(row["image_id"]),
+        }
+        for row in images
+    ]
+    files = pa.Table.from_pylist(file_rows, SHA256_COLUMNS)
     return Snapshot.from_tables(
         Tables(rows.images, rows.boxes, categories), files, pa.table({"reason": pa.array(reasons, "string")})
     )

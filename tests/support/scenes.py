@@ -1,6 +1,6 @@
 """Small tables for tests, with asymmetric sizes and gaps in the ids."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +26,19 @@ def image(image_id: int, split: str = "val", width: int = 640, height: int = 427
 
 
 def box(
-    box_id: int, image_id: int, category_id: int, xywh: Sequence[float], *, is_crowd: bool = False
+    box_id: int,
+    image_id: int,
+    category_id: int,
+    xywh: Sequence[float],
+    *,
+    is_crowd: bool = False,
+    split: str | None = None,
 ) -> dict[str, object]:
+    """A row of boxes. Without a split, `boxes_table` gives it that of its image."""
     x, y, width, height = xywh
     return {
         "box_id": box_id,
+        **({} if split is None else {"split": split}),
         "image_id": image_id,
         "category_id": category_id,
         "x": x,
@@ -46,9 +54,16 @@ def tables(images: list[dict[str, object]], boxes: list[dict[str, object]]) -> T
     """With categories 2 "cat" and 5 "dog"."""
     return Tables(
         pa.Table.from_pylist(images, schema.IMAGES),
-        pa.Table.from_pylist(boxes, schema.BOXES),
+        boxes_table(images, boxes),
         categories_table([5, 2], ["dog", "cat"], ["animal", "animal"]),
     )
+
+
+def boxes_table(images: Sequence[Mapping[str, object]], boxes: Sequence[Mapping[str, object]]) -> pa.Table:
+    """The rows of boxes as a table. A row without a split has that of the first image with its image_id, or val."""
+    splits = {row["image_id"]: row["split"] for row in reversed(images)}
+    rows = [{"split": splits.get(row["image_id"], "val"), **row} for row in boxes]
+    return pa.Table.from_pylist(rows, schema.BOXES)
 
 
 def ground_truth(
@@ -74,6 +89,7 @@ def files_of(images: pa.Table, **last: object) -> pa.Table:
     rows = [
         {
             "image_id": row["image_id"],
+            "split": row["split"],
             "sha256": f"{row['image_id']:064x}",
             "size_bytes": 1000,
             "format": "JPEG",

@@ -11,7 +11,7 @@ from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.run_checks import ValidationResult, run_checks
-from tests.support.scenes import box, files_of, image
+from tests.support.scenes import box, boxes_table, files_of, image
 from tests.support.tiny_project import PROJECT
 
 Row = dict[str, Any]
@@ -19,10 +19,10 @@ Row = dict[str, Any]
 VAL, TRAIN = image(7), image(3, "train", width=100, height=80)
 IMAGES = [VAL, TRAIN]
 BOXES = [
-    box(1, 7, 5, (10.5, 20, 30, 40)),
-    box(4, 3, 2, (0, 0, 100, 80)),
-    box(9, 7, 2, (600, 400, 40, 27)),
-    box(6, 3, 5, (5, 7, 30, 21)),
+    box(1, 7, 5, (10.5, 20, 30, 40), split="val"),
+    box(4, 3, 2, (0, 0, 100, 80), split="train"),
+    box(9, 7, 2, (600, 400, 40, 27), split="val"),
+    box(6, 3, 5, (5, 7, 30, 21), split="train"),
 ]
 
 CHECK_PARAMS = load_params(PROJECT / "params.yaml").checks
@@ -75,7 +75,7 @@ def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = (
     ids = [2, 5, 8, 11][: len(categories)]
     return Tables(
         pa.Table.from_pylist(images, schema.IMAGES),
-        pa.Table.from_pylist(boxes, schema.BOXES),
+        boxes_table(images, boxes),
         categories_table(ids, list(categories), ["animal"] * len(ids)),
     )
 

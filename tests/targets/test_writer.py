@@ -34,7 +34,9 @@ def test_training_encodes_images_with_one_or_two_boxes(tmp_path: Path) -> None:
 def test_training_examples_are_stored_with_their_ground_truth(tmp_path: Path) -> None:
     """One image with one box and one with two; encoded again, the stored boxes give the stored targets."""
     region = box(7, 12, 5, (100, 100, 300, 200), is_crowd=True)
-    scene = tables([image(12), image(3, width=100, height=80)], [*TABLES.boxes.to_pylist()[1:3], region])
+    scene = tables(
+        [image(12, "train"), image(3, "train", width=100, height=80)], [*TABLES.boxes.to_pylist()[1:3], region]
+    )
     transforms = {image_id: TRANSFORMS[image_id] for image_id in (12, 3)}
     write_targets(tmp_path, "train", scene, transforms, CODEC, GRID_2, LABELS, training=True)
     shards = Shards(tmp_path, "train")
@@ -52,7 +54,7 @@ def test_training_examples_are_stored_with_their_ground_truth(tmp_path: Path) ->
 
 def test_ignored_crowd_regions_are_stored_as_crowd_regions(tmp_path: Path) -> None:
     region = box(2, 3, 5, (5, 5, 80, 60), is_crowd=True)
-    scene = tables([image(3, width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
+    scene = tables([image(3, "train", width=100, height=80)], [region, box(4, 3, 2, (0, 0, 30, 20))])
     config = GRID_2.model_copy(update={"grid_size": 4, "crowd": "ignore"})
     write_targets(tmp_path, "train", scene, {3: TRANSFORMS[3]}, CODEC, config, LABELS, training=True)
     [ground_truth] = read_annotations(Shards(tmp_path, "train"), np.array([0]))
@@ -61,7 +63,7 @@ def test_ignored_crowd_regions_are_stored_as_crowd_regions(tmp_path: Path) -> No
 
 def test_localizer_skips_image_without_a_box(tmp_path: Path) -> None:
     codec = DigitsCodec()
-    scene = tables([image(7), image(3)], [box(1, 7, 5, (10, 20, 30, 40))])
+    scene = tables([image(7, "test"), image(3, "test")], [box(1, 7, 5, (10, 20, 30, 40))])
     transforms = {3: TRANSFORMS[3], 7: TRANSFORMS[7]}
     labels = labels_of(TABLES.categories, codec)
     encoded = write_targets(tmp_path, "test", scene, transforms, codec, DigitsTargetsConfig(), labels, training=False)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.validation.joins import KEY
 from tests.support.scenes import box, image
 from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, checked, checks, result_of, violation_counts
 
+SPLITS = ("train", "val", "test")
 FILE = f"{7:064x}"  # the checksum of the file of VAL
 
 
@@ -43,9 +45,9 @@ CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
     ("box_id_below_one", and_box(0, 7, 5, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
     (
         "box_id_duplicated",
-        {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(2, 3, 2, (4, 3, 2, 1))]},
+        {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(2, 7, 2, (4, 3, 2, 1))]},
         2,
-        {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(3, 3, 2, (4, 3, 2, 1))]},
+        {"boxes": [*BOXES, box(2, 7, 5, (1, 2, 3, 4)), box(2, 3, 2, (4, 3, 2, 1))]},  # another split
     ),
     ("box_image_unknown", and_box(2, 8, 5, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
     ("box_category_unknown", and_box(2, 7, 4, 1, 2, 3, 4), 1, and_box(2, 7, 5, 1, 2, 3, 4)),
@@ -80,10 +82,39 @@ def test_every_row_check_is_tested_here() -> None:
     assert {case[0] for case in CASES} | {"image_id_duplicated", "image_similar_across_splits"} == set(known)
 
 
-def test_all_images_with_a_duplicated_id_are_quarantined() -> None:
-    validation = checked([*IMAGES, image(9), image(9, "train")], BOXES)
+def test_all_images_with_a_duplicated_id_are_quarantined_and_name_each_other() -> None:
+    copy = image(9) | {"file_name": "copy.jpg"}
+    validation = checked([*IMAGES, image(9), copy, image(9, "train")], BOXES, files=[{"sha256": "a"}])
     assert violation_counts(validation) == {"image_id_duplicated": 2}
-    assert validation.accepted.images["image_id"].to_pylist() == [7, 3]
+    assert validation.accepted.images.select(KEY).to_pylist() == [
+        {"image_id": 7, "split": "val"},
+        {"image_id": 3, "split": "train"},
+        {"image_id": 9, "split": "train"},
+    ]
+    assert result_of(validation, "image_id_duplicated").examples == (
+        "images row 3, image 9, 000000000009.jpg in val: image_id 9, same_id_in_row 4, same_id_in_file copy.jpg",
+        "images row 4, image 9, copy.jpg in val: image_id 9, same_id_in_row 3, same_id_in_file 000000000009.jpg",
+    )
+
+
+def test_ids_that_start_again_in_each_split_violate_nothing() -> None:
+    """As most exporters number them: an id is unique within its file."""
+    images = [image(number, split) | {"file_name": f"{split}{number}.jpg"} for split in SPLITS for number in (1, 2)]
+    boxes = [
+        box(number, number, category, (5, 6, 7 + number, 8), split=split)
+        for split in SPLITS
+        for number, category in ((1, 2), (2, 5))
+    ]
+    validation = checked(images, boxes, files=[{"sha256": row["file_name"]} for row in images])
+    assert violation_counts(validation) == {}
+    assert validation.accepted.images.num_rows == validation.accepted.boxes.num_rows == 6
+
+
+def test_box_of_an_image_of_another_split_is_quarantined() -> None:
+    validation = checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, 3, 4), split="train")])
+    assert result_of(validation, "box_image_unknown").examples == (
+        "boxes row 5, box 2 of image 7 in train: image_id 7",
+    )
 
 
 def test_boxes_of_quarantined_image_are_quarantined() -> None:
@@ -106,7 +137,7 @@ def test_first_of_equal_boxes_is_accepted() -> None:
 
 
 def test_minus_zero_equals_zero() -> None:
-    one, other = box(1, 3, 2, (0.0, 0.0, 9, 8)), box(2, 3, 2, (-0.0, 0.0, 9, 8))
+    one, other = (box(box_id, 3, 2, (x, 0.0, 9, 8), split="train") for box_id, x in ((1, 0.0), (2, -0.0)))
     assert violation_counts(checked(boxes=[*BOXES[2:], one, other]))["box_duplicated"] == 1
 
 

@@ -43,7 +43,7 @@ def test_json_report(validation: ValidationResult) -> None:
             "count": 1,
             "thresholds": {},
             "measured": "",
-            "examples": ["boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"],
+            "examples": ["boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4"],
         },
         "image_similar_across_splits": {
             "severity": "warning",
@@ -52,7 +52,7 @@ def test_json_report(validation: ValidationResult) -> None:
             "thresholds": {"min_similarity": 0.9, "min_contrast": 4.0},
             "measured": "2 images are too plain to compare",
             "examples": [
-                f"images row 3, image 5, {NAME}: split train, similar_to 000000000008.jpg, similar_to_id 8, "
+                f"images row 3, image 5, {NAME} in train: split train, similar_to 000000000008.jpg, similar_to_id 8, "
                 "similar_to_split val, similarity 1"
             ],
         },
@@ -119,12 +119,12 @@ def test_markdown_report(validation: ValidationResult) -> None:
     assert table[0] == "| check | severity | status | found | first |"
     assert table[2] == (
         r"| image_similar_across_splits | warning | warned | 1 | images row 3, image 5, "
-        r"&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;\|\*.jpg: split train, similar_to 000000000008.jpg, "
+        r"&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;\|\*.jpg in train: split train, similar_to 000000000008.jpg, "
         r"similar_to_id 8, similar_to_split val, similarity 1 |"
     )
     assert table[3] == (
         "| box_size_not_positive | error | quarantined | 1 | "
-        "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4 |"
+        "boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4 |"
     )
     assert "<details><summary>27 passed</summary>" in lines
     assert "| box_outside_image | error | passed | tolerance_pixels 1 |  |" in table
@@ -138,7 +138,7 @@ def test_markdown_report_begins_with_failures() -> None:
     text = as_markdown("coco", checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], max_quarantined_fraction=0.1))
     assert text.startswith(
         "## coco: fails\n\n- **1 of 7 rows (14.3 %) are in quarantine, the limit is 10 % (box_size_not_positive 1; "
-        "first: boxes row 5, box 2 of 000000000007.jpg: width -3, height 4)**\n\n"
+        "first: boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4)**\n\n"
     )
 
 
@@ -176,13 +176,31 @@ def test_page_has_report_and_thumbnails(path: Path, validation: ValidationResult
     assert text.count("</script") == 2
     [content] = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
     data = json.loads(content)
-    assert data["report"] == as_json(validation)
-    assert set(data["thumbnails"]) == {"5", "8"}
-    kind, _, encoded = data["thumbnails"]["8"].partition(",")
+    report = as_json(validation)
+    for pair in report["similar_images"]:
+        del pair["image_id"], pair["similar_to_id"]
+    assert data["report"] == report
+    [[_, other]] = data["thumbnails"]
+    kind, _, encoded = other.partition(",")
     assert kind == "data:image/png;base64"
     pixels = cv2.imdecode(np.frombuffer(base64.b64decode(encoded), np.uint8), cv2.IMREAD_UNCHANGED)
     assert pixels.tobytes() == STEPS
     assert [row["reason"] for row in data["quarantine"]] == ["box_size_not_positive"]
+
+
+def test_no_id_reaches_the_page_as_a_number(tmp_path: Path) -> None:
+    """JavaScript rounds numbers above 2^53: neighboring ids would be one."""
+    ids = [2**62 - 1, 2**62 - 2]
+    images = [*IMAGES, image(ids[0], "train"), image(ids[1])]
+    boxes = [*BOXES, box(2**62 - 3, ids[1], 5, (1, 2, -3, 4))]
+    large = checked(images, boxes, files=[{"thumbnail": RINGS}, {"thumbnail": STEPS}])
+    write_validation_page(tmp_path / "page.html", "coco", large, large.files)
+    [content] = re.findall(r'id="data">(.*?)</script>', (tmp_path / "page.html").read_text(encoding="utf-8"))
+    numbers: list[int] = []
+    data = json.loads(content, parse_int=lambda text: numbers.append(int(text)))
+    assert max(map(abs, numbers)) < 2**53
+    assert len(data["thumbnails"]) == len(data["report"]["similar_images"]) == 1
+    assert [row["row_id"] for row in data["quarantine"]] == [str(2**62 - 3)]
 
 
 def test_page_is_reproducible(path: Path, validation: ValidationResult, tmp_path: Path) -> None:
@@ -207,7 +225,7 @@ def test_page_shows_findings_and_collapses_passed_checks(page: Page) -> None:
         "box_size_not_positive",
     ]
     assert rows.nth(1).locator(".example").inner_text() == (
-        "boxes row 5, box 2 of 000000000007.jpg: width -3, height 4"
+        "boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4"
     )
     collapsed = page.locator("details .name", has_text="box_outside_image")
     assert not collapsed.is_visible()

@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 
 from pipeline.archives.zip_archive import Archive
+from pipeline.core import schema
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
@@ -28,7 +29,7 @@ class CocoReader(TableReader):
         categories = _categories(splits, archive.path)
         return Tables(
             images=pa.concat_tables([_images(split, instances.images) for split, instances in splits.items()]),
-            boxes=pa.concat_tables([instances.boxes for instances in splits.values()]),
+            boxes=pa.concat_tables([_boxes(split, instances.boxes) for split, instances in splits.items()]),
             categories=categories_table(
                 [c.id for c in categories], [c.name for c in categories], [c.supercategory for c in categories]
             ),
@@ -78,6 +79,11 @@ def _quote(content: bytes, message: str) -> str:
         return ""
     start = int(position[1])
     return f", received {content[start : start + CONTEXT_BYTES].decode(errors='replace')!r}"
+
+
+def _boxes(split: str, boxes: pa.Table) -> pa.Table:
+    columns = {"split": pa.repeat(split, boxes.num_rows), **dict(zip(boxes.column_names, boxes.columns, strict=True))}
+    return pa.table([columns[name] for name in schema.BOXES.names], schema.BOXES)
 
 
 def _images(split: str, images: list[Image]) -> pa.Table:

@@ -48,7 +48,7 @@ class DigitsReader(TableReader):
                 image_ids, splits, file_names, sizes, [IMAGE_ARCHIVES[split] for split in splits], members
             ),
             # Category 0 means "no match" in COCO tools, so digit 0 is category 1 and class 0.
-            boxes=boxes_table(image_ids, [digit + 1 for digit in digits], boxes_xywh),
+            boxes=boxes_table(splits, image_ids, [digit + 1 for digit in digits], boxes_xywh),
             categories=categories_table(range(1, 11), [str(digit) for digit in range(10)], ["digit"] * 10),
         )
 

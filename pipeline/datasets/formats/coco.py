@@ -19,6 +19,9 @@ Id = Annotated[int, Meta(ge=-(2**62), le=2**62)]
 Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 CategoryId = Annotated[int, Meta(ge=1, le=10_000)]  # 0 is the background of detectors and "no match" in COCO tools
 
+SPLIT_BOXES = pa.schema([field for field in schema.BOXES if field.name != "split"])
+"""Columns of the boxes of a file. Which split a file describes is not in it."""
+
 CHUNK_BYTES = 4 << 20
 """Size of the annotations that are decoded at a time. All of COCO's at once take longer, and a gigabyte of memory."""
 
@@ -69,7 +72,7 @@ class InstanceTables(NamedTuple):
     Attributes:
         images: the entries of `images`.
         categories: the entries of `categories`.
-        boxes: the entries of `annotations`, as schema.BOXES.
+        boxes: the entries of `annotations`, as SPLIT_BOXES.
 
     """
 
@@ -102,11 +105,11 @@ def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> InstanceTables:
         rest, start, end = located
         try:
             batches = [_boxes(annotations) for annotations in _chunks(content, start, end, chunk_bytes)]
-            return InstanceTables(rest.images, rest.categories, pa.Table.from_batches(batches, schema.BOXES))
+            return InstanceTables(rest.images, rest.categories, pa.Table.from_batches(batches, SPLIT_BOXES))
         except msgspec.DecodeError:
             pass  # only decoding the whole file gives the position of the error in the file
     instances = msgspec.json.decode(content, type=Instances)
-    boxes = pa.Table.from_batches([_boxes(instances.annotations)], schema.BOXES)
+    boxes = pa.Table.from_batches([_boxes(instances.annotations)], SPLIT_BOXES)
     return InstanceTables(instances.images, instances.categories, boxes)
 
 
@@ -179,4 +182,4 @@ def _boxes(annotations: list[Annotation]) -> pa.RecordBatch:
         "area": area,
         "is_crowd": column("iscrowd", np.bool_),
     }
-    return pa.record_batch([pa.array(columns[field.name], field.type) for field in schema.BOXES], schema.BOXES)
+    return pa.record_batch([pa.array(columns[field.name], field.type) for field in SPLIT_BOXES], SPLIT_BOXES)

@@ -40,6 +40,6 @@ class RectanglesReader(TableReader):
             images=images_table(
                 image_ids, splits, file_names, sizes, [IMAGE_ARCHIVES[split] for split in splits], members
             ),
-            boxes=boxes_table(image_ids, [RECTANGLE_ID] * len(members), boxes_xywh),
+            boxes=boxes_table(splits, image_ids, [RECTANGLE_ID] * len(members), boxes_xywh),
             categories=categories_table([RECTANGLE_ID], ["rectangle"], ["shape"]),
         )

@@ -43,9 +43,10 @@ class SnacksReader(TableReader):
         keys = _image_keys(archive, prefix)
         classes = _classes(keys)
         id_by_key = {key: image_id for image_id, key in enumerate(keys, 1)}
-        image_ids, category_ids, boxes_rel_xyxy = [], [], []
+        splits, image_ids, category_ids, boxes_rel_xyxy = [], [], [], []
         for split in SPLITS:
             for row in _rows(archive, prefix, split):
+                splits.append(split)
                 image_ids.append(_image_id(row, prefix, split, id_by_key))
                 category_ids.append(_category_id(row, classes))
                 boxes_rel_xyxy.append([row.fraction(column) for column in ("x_min", "y_min", "x_max", "y_max")])
@@ -61,7 +62,7 @@ class SnacksReader(TableReader):
                 archives=[ARCHIVE] * len(keys),
                 members=members,
             ),
-            boxes=boxes_table(image_ids, category_ids, xyxy_to_xywh(np.array(boxes_rel_xyxy) * scale)),
+            boxes=boxes_table(splits, image_ids, category_ids, xyxy_to_xywh(np.array(boxes_rel_xyxy) * scale)),
             categories=categories_table(range(1, len(classes) + 1), classes, ["snack"] * len(classes)),
         )
 
