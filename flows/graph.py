@@ -9,22 +9,16 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 
-class UnknownTargetError(ValueError):
-    """A name that matches no stage."""
-
-
 def plan_stages(folder: Path, targets: Sequence[str]) -> dict[str, set[str]]:
     """Return the stages that bring the targets up to date, in an order in which they can run.
 
     Args:
         folder: the project.
-        targets: stages such as train@coco_yolo, or names of several such as train; all stages if empty.
+        targets: stages such as train@coco_yolo, or names of several such as train; all stages if empty. Names of
+            none are ignored, see `parameters.require_stages`.
 
     Returns:
         For each stage, the stages that it directly depends on.
-
-    Raises:
-        UnknownTargetError: if a target matches no stage of dvc.yaml.
 
     """
     with Repo(str(folder)) as repo:
@@ -42,11 +36,7 @@ def _pipeline_stages(stages: Iterable[Any]) -> list[Any]:
 
 
 def _matching(stages: Iterable[Any], target: str) -> set[Any]:
-    matches = {stage for stage in stages if target in (stage.name, stage.name.partition("@")[0])}
-    if not matches:
-        names = sorted({stage.name.partition("@")[0] for stage in stages})
-        raise UnknownTargetError(f"targets: {target} is not a stage of dvc.yaml; expected one of {', '.join(names)}.")
-    return matches
+    return {stage for stage in stages if target in (stage.name, stage.name.partition("@")[0])}
 
 
 def missing_outputs(folder: Path, stages: Iterable[str]) -> list[str]:

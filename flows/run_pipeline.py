@@ -9,18 +9,20 @@ import queue
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import State, Task, flow, get_run_logger
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 from ruamel.yaml import YAML
 
-from flows.graph import UnknownTargetError, default_remote, plan_stages
+from flows.graph import default_remote, plan_stages
 from flows.notifications import notify
-from flows.overrides import OverrideError
+from flows.overrides import overridden_params
+from flows.parameters import Minutes, Text, check_parameters, require_remotes, require_stages
 from flows.processes import CommandRunner
 from flows.reports import run_tags
 from flows.runs import last_metrics
@@ -40,7 +42,11 @@ from flows.tasks import (
 )
 from flows.workspace import LeaseOwner, Workspace, WorkspaceLockedError
 from flows.zombies import mark_crashed
+from pipeline.core.errors import BoxlineError
 from pipeline.core.git import short_commit
+
+OTHER_TASKS = ("parameters", "pull", "push", "record")
+"""Names of the tasks that run no stage."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class TaskOutcome:
     def error(self) -> str:
         """Why the task failed."""
         error = self.state.result(raise_on_failure=False)
-        return str(error) if isinstance(error, TaskError | OverrideError) else f"{self.name}: {self.state.message}"
+        return str(error) if isinstance(error, TaskError | BoxlineError) else f"{self.name}: {self.state.message}"
 
 
 @flow(
@@ -68,17 +74,19 @@ class TaskOutcome:
     task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]  # the stub expects one without a result type
     on_failure=[notify],
     on_crashed=[notify],
+    validate_parameters=False,  # check_parameters does
 )
+@check_parameters
 def run_pipeline(
-    targets: Sequence[str] = (),
-    overrides: Sequence[str] = (),
-    force: Sequence[str] = (),
+    targets: Sequence[Text] = (),
+    overrides: Sequence[Text] = (),
+    force: Sequence[Text] = (),
     pull: bool = True,
     push: bool = True,
-    remote: str | None = None,
-    git_remote: str | None = None,
-    max_parallel_stages: int = 2,
-    time_limits_minutes: dict[str, float] | None = None,
+    remote: Text | None = None,
+    git_remote: Text | None = None,
+    max_parallel_stages: Annotated[int, Field(ge=1, le=64)] = 2,
+    time_limits_minutes: dict[str, Minutes] | None = None,
 ) -> State[Any]:
     """Bring the project in the working directory up to date, as `dvc repro` does, with monitoring and retries.
 
@@ -91,14 +99,20 @@ def run_pipeline(
         remote: the DVC remote; the default one if none is named.
         git_remote: where the branch of recorded runs is pushed to, and fetched from by a clone without dvc.lock.
             Without one it is neither pushed nor fetched.
-        max_parallel_stages: how many stages may run at once. Two trainings never do.
-        time_limits_minutes: limits by name of a stage up to the "@", such as train; a stage that takes longer is
-            terminated.
+        max_parallel_stages: how many stages may run at once, 1 to 64. Two trainings never do.
+        time_limits_minutes: limits by name of a stage up to the "@", such as train, or of a task (parameters, pull,
+            push, record), up to a year; what takes longer is terminated.
 
     """
     workspace = Workspace(Path.cwd())
     owner = LeaseOwner.current_process(str(flow_run.id), str(flow_run.name))
     try:
+        require_stages(workspace.folder, "targets", targets)
+        require_stages(workspace.folder, "force", force)
+        limited_stages = [name for name in time_limits_minutes or {} if name not in OTHER_TASKS]
+        require_stages(workspace.folder, "time_limits_minutes", limited_stages)
+        require_remotes(workspace.folder, remote, git_remote)
+        overridden_params(workspace.params_file, overrides)
         # Prefect cancels a run by an exception in this thread only. The commands of other threads run until the
         # command runner is closed, and the workspace must not be released before.
         with workspace.acquire(owner) as killed, CommandRunner() as commands:
@@ -124,7 +138,7 @@ def run_pipeline(
             return _final_state(outcomes)
     except WorkspaceLockedError as error:
         return Completed(name="Skipped", message=f"Skipped: the workspace is {error}.")
-    except (UnknownTargetError, OverrideError) as error:
+    except BoxlineError as error:
         return Failed(message=str(error))
 
 
@@ -168,13 +182,13 @@ def _forced_stages(plan: Mapping[str, object], force: Sequence[str]) -> set[str]
     matches = {word: {stage for stage in plan if word in (stage, stage.partition("@")[0])} for word in force}
     for word, stages in matches.items():
         if not stages:
-            raise UnknownTargetError(f"force: {word} is not a stage of this run; expected one of {', '.join(plan)}.")
+            raise BoxlineError(f"force: {word} is not a stage of this run; expected one of {', '.join(plan)}.")
     return set().union(*matches.values())
 
 
 def _set_tags(plan: Iterable[str], workspace: Workspace) -> None:
     """Tag the run with datasets, systems and commit, by which the server's pages filter runs."""
-    params = YAML(typ="safe").load(workspace.params_file.read_text(encoding="utf-8"))
+    params = YAML(typ="safe", pure=True).load(workspace.params_file)
     tags = run_tags(plan, params["datasets"], short_commit(workspace.folder))
     with get_client(sync_client=True) as client:
         client.update_flow_run(flow_run.id, tags={*flow_run.tags, *tags})

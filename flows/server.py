@@ -7,21 +7,26 @@ the deployments and a worker are started here.
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+from pydantic import ValidationError
 
 from pipeline.core.terminal import escape_unencodable_output
 
 logger = logging.getLogger(__name__)
 
 POOL = "boxline"
+PORT_VARIABLE = "PREFECT_SERVER_API_PORT"
+DEFAULT_PORT = "4200"
 PREFECT = Path(sys.executable).with_name("prefect")
 DEFAULT_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -52,11 +57,12 @@ def serve() -> int:
         os.environ.setdefault(name, value)
     services = []
     try:
+        check_environment(os.environ)
         if "PREFECT_API_URL" not in os.environ:
-            port = os.environ.get("PREFECT_SERVER_API_PORT", "4200")
-            _require_free(int(port))
+            port = server_port(os.environ)
+            _require_free(port)
             os.environ["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-            services.append(_start("server", "start", "--host", "127.0.0.1", "--port", port))
+            services.append(_start("server", "start", "--host", "127.0.0.1", "--port", str(port)))
             _wait_until_healthy(services[0], os.environ["PREFECT_API_URL"])
         if subprocess.run([PREFECT, "work-pool", "inspect", POOL], check=False, capture_output=True).returncode:
             _run("work-pool", "create", POOL, "--type", "process")
@@ -76,6 +82,60 @@ def serve() -> int:
     finally:
         for service in reversed(services):
             _stop(service)
+
+
+def server_port(environment: Mapping[str, str]) -> int:
+    """Return the port of the server that is started here.
+
+    Raises:
+        ServerError: if the variable holds none.
+
+    """
+    port = environment.get(PORT_VARIABLE, DEFAULT_PORT)
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ServerError(
+            f"{PORT_VARIABLE}: received {port!r}, expected a port from 1 to 65535, such as {DEFAULT_PORT}."
+        )
+    return int(port)
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Check the variables that choose the server, and then all that Prefect reads.
+
+    Raises:
+        ServerError: for the first variable with a value that it cannot have.
+
+    """
+    port = environment.get(PORT_VARIABLE, DEFAULT_PORT)
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ServerError(
+            f"{PORT_VARIABLE}: received {port!r}, expected a port from 1 to 65535, such as {DEFAULT_PORT}."
+        )
+    url = environment.get("PREFECT_API_URL")
+    if url is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+        raise ServerError(
+            f"PREFECT_API_URL: received {url!r}, expected the address of a server, such as "
+            f"http://127.0.0.1:{DEFAULT_PORT}/api. Unset it to start one here."
+        )
+    try:
+        from prefect.settings import Settings
+
+        Settings()
+    except ValidationError as error:
+        raise ServerError(_describe_setting(error, environment)) from None
+
+
+def _describe_setting(error: ValidationError, environment: Mapping[str, str]) -> str:
+    """One line about a setting, with the variable that it comes from, which Prefect's own message lacks."""
+    details = error.errors(include_url=False)[0]
+    setting, value = str(details["loc"][-1]), details["input"]
+    variables = [
+        name
+        for name, text in environment.items()
+        if name.startswith("PREFECT_") and name.endswith(setting.upper()) and text.lower() == str(value).lower()
+    ]
+    name = variables[0] if variables else f"{error.title}.{setting} in a profile of Prefect"
+    return f"{name}: received {value!r}; {' '.join(details['msg'].split())}."
 
 
 def _start(*args: str) -> "subprocess.Popen[bytes]":

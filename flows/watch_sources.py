@@ -10,13 +10,16 @@ from typing import Any
 from prefect import State, flow
 from prefect.states import Completed, Failed
 
-from flows.graph import UnknownTargetError, plan_stages
+from flows.graph import plan_stages
 from flows.notifications import notify
+from flows.parameters import Text, check_parameters, require_remotes, require_stages
 from flows.run_pipeline import run_pipeline
+from pipeline.core.errors import BoxlineError
 
 
-@flow(name="watch_sources", on_failure=[notify], on_crashed=[notify])
-def watch_sources(targets: Sequence[str] = (), git_remote: str | None = None) -> State[Any]:
+@flow(name="watch_sources", on_failure=[notify], on_crashed=[notify], validate_parameters=False)
+@check_parameters
+def watch_sources(targets: Sequence[Text] = (), git_remote: Text | None = None) -> State[Any]:
     """Check every dataset's source for changes, and run the pipeline with new downloads of the changed ones.
 
     Args:
@@ -24,6 +27,11 @@ def watch_sources(targets: Sequence[str] = (), git_remote: str | None = None) ->
         git_remote: the Git remote for the branch of recorded runs, as for the flow `pipeline`.
 
     """
+    try:
+        require_stages(Path.cwd(), "targets", targets)
+        require_remotes(Path.cwd(), None, git_remote)
+    except BoxlineError as error:
+        return Failed(message=str(error))
     outdated = subprocess.run(
         [Path(sys.executable).with_name("boxline"), "outdated"],
         check=False,
@@ -36,10 +44,7 @@ def watch_sources(targets: Sequence[str] = (), git_remote: str | None = None) ->
     changed = outdated.stdout.split()
     if not changed:
         return Completed(name="Skipped", message="Skipped: no source has changed.")
-    try:
-        downloads = required_downloads(changed, Path.cwd(), targets)
-    except UnknownTargetError as error:
-        return Failed(message=str(error))
+    downloads = required_downloads(changed, Path.cwd(), targets)
     if not downloads:
         message = f"Skipped: no target depends on the sources that have changed: {', '.join(changed)}."
         return Completed(name="Skipped", message=message)
@@ -54,9 +59,6 @@ def required_downloads(datasets: Sequence[str], folder: Path, targets: Sequence[
         datasets: names of datasets.
         folder: the project.
         targets: stages, as for the flow `pipeline`; all downloads are required if empty.
-
-    Raises:
-        UnknownTargetError: if a target matches no stage.
 
     """
     downloads = [f"download@{dataset}" for dataset in datasets]

@@ -6,12 +6,13 @@ lease             locked by the process that owns the workspace; the operating s
                   process ends, even if it is killed
 owner.json        the owner of the lease. If the file exists while the lease is free, the previous run was killed
 params.yaml       the user's own parameters during a run with overrides
-params.run.json   all texts of params.yaml that the run has written
+params.run.json   SHA-256 sums of all contents of params.yaml that the run has written
 dvc.lock          copy from the start of the run or after the last stage that completed
 dvc.lock.corrupt  a dvc.lock that was truncated by a kill
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -25,7 +26,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from flows.overrides import override_text
+from flows.overrides import overridden_params
 from flows.processes import is_alive, wait_until_dead
 from pipeline.core.atomic_files import atomic_write
 from pipeline.core.config import PARAMS_FILE
@@ -117,7 +118,7 @@ class Workspace:
         with self._locked():
             killed = self._recover()
             self.backup_lockfile()
-            _write_text(self._owner_file, json.dumps(asdict(owner)))
+            _write(self._owner_file, json.dumps(asdict(owner)).encode())
             try:
                 yield killed
             finally:
@@ -146,41 +147,41 @@ class Workspace:
         """Change values in params.yaml until the lease ends.
 
         Raises:
-            OverrideError: if an override is invalid.
+            BoxlineError: if an override is invalid.
 
         """
-        run_texts = self._run_params_texts()
-        if _read_text(self.params_file) not in run_texts:  # the user's own, at the start or after an edit
-            if run_texts:
+        run_digests = self._run_params_digests()
+        if _digest(_read(self.params_file)) not in run_digests:  # the user's own, at the start or after an edit
+            if run_digests:
                 logger.warning(EDITED_MESSAGE)
             _copy(self.params_file, self._user_params)
-        text = override_text(self.params_file, overrides)
-        # After a kill between these two writes, params.yaml has the previous text, which is still in the list.
-        _write_text(self._run_params, json.dumps([*run_texts, text]))
-        _write_text(self.params_file, text)
+        content = overridden_params(self.params_file, overrides)
+        # After a kill between these two writes, params.yaml has the previous content, which is still in the list.
+        _write(self._run_params, json.dumps([*run_digests, _digest(content)]).encode())
+        _write(self.params_file, content)
 
     def _restore_params(self) -> None:
-        """Restore the user's own parameters, unless params.yaml was edited since the run wrote it."""
+        """Restore the user's own parameters byte for byte, unless params.yaml was edited since the run wrote it."""
         if not self._user_params.exists():
             return
-        text = _read_text(self.params_file)
-        if text is None or text in self._run_params_texts():
+        content = _read(self.params_file)
+        if content is None or _digest(content) in self._run_params_digests():
             _copy(self._user_params, self.params_file)
-        elif text != self._user_params.read_text(encoding="utf-8"):
+        elif content != _read(self._user_params):
             logger.warning(EDITED_MESSAGE)
         self._run_params.unlink(missing_ok=True)
         self._user_params.unlink()
 
-    def _run_params_texts(self) -> list[str]:
-        """Return the texts of params.yaml that the run has written; a killed run may not have written the last."""
-        text = _read_text(self._run_params)
-        return list(json.loads(text)) if text else []
+    def _run_params_digests(self) -> list[str]:
+        """Return the digests of what the run has written; a killed run may not have written the last."""
+        content = _read(self._run_params)
+        return list(json.loads(content)) if content else []
 
     def backup_lockfile(self) -> None:
         """Copy dvc.lock unless it is corrupt: DVC does not write it atomically."""
-        text = _read_text(self.lockfile)
-        if is_complete_lock(text):
-            _write_text(self._lockfile_backup, text)
+        content = _read(self.lockfile)
+        if content is not None and is_complete_lock(content):
+            _write(self._lockfile_backup, content)
 
     def _recover(self) -> LeaseOwner | None:
         """Terminate orphans of a killed run, remove its locks, restore dvc.lock and params.yaml.
@@ -192,7 +193,7 @@ class Workspace:
         killed = self._read_owner()
         self._kill_orphans()
         self._remove_stale_rwlock()
-        if killed and not is_complete_lock(_read_text(self.lockfile)):
+        if killed and not is_complete_lock(_read(self.lockfile)):
             self._restore_lockfile()
         self._restore_params()
         for path in (self.lockfile, self.params_file, self._lockfile_backup, self._user_params, self._run_params):
@@ -255,18 +256,22 @@ def _has_lived_since(timestamp: float, process_id: int) -> bool:
         return False
 
 
-def _read_text(path: Path) -> str | None:
-    """Return the content of a file, or None if it does not exist or is not UTF-8."""
+def _read(path: Path) -> bytes | None:
+    """Return the content of a file, or None if it does not exist."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
+        return path.read_bytes()
+    except FileNotFoundError:
         return None
 
 
+def _digest(content: bytes | None) -> str | None:
+    return None if content is None else hashlib.sha256(content).hexdigest()
+
+
 def _copy(source: Path, target: Path) -> None:
-    _write_text(target, source.read_text(encoding="utf-8"))
+    _write(target, source.read_bytes())
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)

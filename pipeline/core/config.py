@@ -259,14 +259,14 @@ def _matches(raw: object, pattern: Sequence[str], parents: tuple[str, ...] = ())
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def parse_config(raw: object, config_class: type[ConfigT], where: str, path: Path = PARAMS_FILE) -> ConfigT:
+def parse_config(raw: object, config_class: type[ConfigT], where: str, path: Path | str = PARAMS_FILE) -> ConfigT:
     """Check one section.
 
     Args:
         raw: the section as YAML or JSON holds it.
         config_class: what it should be.
         where: dotted key of the section; "" for the whole file.
-        path: the file, for messages only.
+        path: the file, or what else gives the section, for messages only.
 
     Raises:
         BoxlineError: for the first key, type or value that is wrong.
@@ -333,6 +333,9 @@ EXPECTATIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "less_than": lambda context: _number(context, "lt", "<"),
     "less_than_equal": lambda context: _number(context, "le", "<="),
     "tuple_type": lambda _: "a list",
+    "list_type": lambda _: "a list",
+    "sequence_str": lambda _: "a list",
+    "is_instance_of": lambda _: "a list",
     "too_short": lambda context: f"a list of {context['min_length']} or more",
     "too_long": lambda context: f"a list of {context['max_length']} at most",
     "dict_type": lambda _: "a section with keys",

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, TypeGuard
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -97,12 +97,15 @@ class DvcLock:
                 yield other
 
 
-def is_complete_lock(text: str | None) -> TypeGuard[str]:
-    """Return whether a text is a complete dvc.lock: valid by DVC's schema, and ending as DVC ends it.
+def is_complete_lock(content: bytes | None) -> bool:
+    """Return whether a file is a complete dvc.lock: valid by DVC's schema, and ending as DVC ends it.
 
     DVC writes dvc.lock in place, so a killed process may leave half of one. None stands for a missing file.
     """
-    return text is not None and text.endswith("\n") and _valid_stages(text) is not None
+    try:
+        return content is not None and content.endswith(b"\n") and _valid_stages(content.decode("utf-8")) is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _valid_stages(text: str) -> dict[str, dict[str, Any]] | None:

@@ -102,7 +102,8 @@ def test_invalid_lock_raises_error_with_its_source(text: str) -> None:
 
 
 def test_complete_lock_ends_with_newline_and_is_valid() -> None:
-    assert is_complete_lock(TEXT)
+    assert is_complete_lock(TEXT.encode())
     assert not is_complete_lock(None)
-    assert not is_complete_lock(TEXT.rstrip("\n"))
-    assert not any(is_complete_lock(f"{text}\n") for text in INVALID)
+    assert not is_complete_lock(b"\xff\n")
+    assert not is_complete_lock(TEXT.rstrip("\n").encode())
+    assert not any(is_complete_lock(f"{text}\n".encode()) for text in INVALID)

@@ -37,7 +37,8 @@ STAGES = [
 
 @pytest.fixture
 def project(tmp_path: Path, new_mini_project: Path) -> Path:
-    return Path(shutil.copytree(new_mini_project, tmp_path / "project"))
+    """In a folder whose name a shell or a URL would need quoted."""
+    return Path(shutil.copytree(new_mini_project, tmp_path / "my project ü (1)"))
 
 
 def run(project: Path, server: PrefectServer, **parameters: object) -> tuple[str, str]:
@@ -142,6 +143,8 @@ def test_overrides_apply_to_one_run_only(project: Path, server: PrefectServer) -
             {"targets": ["nonsense"]},
             "targets: nonsense is not a stage of dvc.yaml; expected one of download, evaluate, train, validate.",
         ),
+        ({"max_parallel_stages": 0}, "flow run_pipeline: max_parallel_stages: received 0, expected an integer >= 1."),
+        ({"time_limits_minutes": {"trian": 5}}, "time_limits_minutes: trian is not a stage of dvc.yaml; expected one"),
     ],
 )
 def test_run_with_invalid_parameters_fails_and_changes_nothing(

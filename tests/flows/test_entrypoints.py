@@ -43,8 +43,9 @@ def test_lists_are_editable_fields_of_prefects_form(parameters: dict[str, dict[s
     for name in ("targets", "overrides", "force"):
         assert (fields[name]["type"], fields[name]["items"], fields[name]["default"]) == (
             "array",
-            {"type": "string"},
+            {"type": "string", "minLength": 1},
             [],
         )
     assert (fields["max_parallel_stages"]["type"], fields["max_parallel_stages"]["default"]) == ("integer", 2)
+    assert (fields["max_parallel_stages"]["minimum"], fields["max_parallel_stages"]["maximum"]) == (1, 64)
     assert "of several such as validate" in str(fields["targets"]["description"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.graph import UnknownTargetError, default_remote, missing_outputs, plan_stages
+from flows.graph import default_remote, missing_outputs, plan_stages
 from tests.support.flow_projects import DVC, make_project, run_in
 
 DVC_YAML = """
@@ -59,15 +59,6 @@ def test_stages_are_sorted_after_their_dependencies(project: Path) -> None:
 )
 def test_plan_has_the_targets_and_their_dependencies_only(project: Path, targets: list[str], stages: list[str]) -> None:
     assert list(plan_stages(project, targets)) == stages
-
-
-@pytest.mark.parametrize("target", ["packs", "pack@c", "a.2"])
-def test_unknown_target_raises(project: Path, target: str) -> None:
-    with pytest.raises(UnknownTargetError) as raised:
-        plan_stages(project, ["lonely", target])
-    assert (
-        str(raised.value) == f"targets: {target} is not a stage of dvc.yaml; expected one of lonely, make, pack, score."
-    )
 
 
 def test_dvc_files_are_not_stages(tmp_path: Path) -> None:

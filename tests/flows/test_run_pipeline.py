@@ -6,9 +6,9 @@ import pytest
 from prefect.states import Completed, Crashed, Failed, Pending
 
 from flows.failures import Failure, FailureKind
-from flows.graph import UnknownTargetError
 from flows.run_pipeline import TaskOutcome, _final_state, _forced_stages
 from flows.tasks import TaskError
+from pipeline.core.errors import BoxlineError
 
 PLAN: dict[str, set[str]] = {"download@coco": set(), "download@digits": set(), "train@coco_yolo": {"download@coco"}}
 
@@ -27,7 +27,7 @@ def test_forced_stages_are_named_in_full_or_without_their_key(force: list[str], 
 
 def test_forced_stage_outside_of_the_plan_raises() -> None:
     message = r"^force: tables is not a stage of this run; expected one of download@coco, download@digits, train@coco"
-    with pytest.raises(UnknownTargetError, match=message):
+    with pytest.raises(BoxlineError, match=message):
         _forced_stages(PLAN, ["train", "tables"])
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from flows.processes import is_alive
 from flows.workspace import WORKSPACE_VARIABLE, LeaseOwner, Workspace, WorkspaceLockedError
@@ -229,6 +232,43 @@ def test_overridden_params_are_restored_on_release(folder: Path) -> None:
         assert params(folder) == CHANGED
     assert params(folder) == PARAMS
     assert state_files(folder) == ["lease"]
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(["", "\ufeff"]),
+    st.lists(st.sampled_from(["\n", "\r\n"]), min_size=3, max_size=3),
+    st.sampled_from(["# ü", "# a\r# b", "# tab\t ", "#\u2028", "#\u0085"]),
+    st.sampled_from(["", "\n", "\r\n", "\n\n\n", "\r"]),
+    st.booleans(),
+)
+def test_params_are_restored_byte_for_byte(
+    tmp_path_factory: pytest.TempPathFactory, mark: str, ends: list[str], comment: str, end: str, is_killed: bool
+) -> None:
+    """Line ends of Windows, of both kinds and of old Macs, a byte order mark, a last line without an end."""
+    folder = tmp_path_factory.mktemp("project")
+    lines = [comment, "batch_size:   8 # images", "'name': \"a\"  "]
+    content = (mark + "".join(line + end for line, end in zip(lines, ends, strict=True)) + "seed: 1" + end).encode()
+    (folder / "params.yaml").write_bytes(content)
+    workspace = Workspace(folder)
+    if is_killed:
+        workspace.state_dir.mkdir(parents=True)
+        workspace.override_params(["batch_size=4", "name=b"])
+    with workspace.acquire(OWNER):
+        assert (folder / "params.yaml").read_bytes() == content
+        workspace.override_params(["batch_size=2"])
+        changed = YAML(typ="safe", pure=True).load(folder / "params.yaml")
+        assert changed == {"batch_size": 2, "name": "a", "seed": 1}
+    assert (folder / "params.yaml").read_bytes() == content
+
+
+def test_params_that_are_no_utf_8_stay_as_they_are(folder: Path) -> None:
+    """A user's edit during a run that was killed."""
+    kill_owner(folder, "long", "batch_size=2")
+    (folder / "params.yaml").write_bytes(b"batch_size: 4 # caf\xe9\n")
+    with Workspace(folder).acquire(OWNER):
+        pass
+    assert (folder / "params.yaml").read_bytes() == b"batch_size: 4 # caf\xe9\n"
 
 
 def test_second_override_keeps_the_first(folder: Path) -> None:
