@@ -47,20 +47,25 @@ def oracle_scores(
 
     """
     detections = [
-        detections_in_image_coordinates(
-            [labels.drop_background(boxes) for boxes in batch], image_ids, transforms, labels
-        )
+        detections_in_image_coordinates(batch, image_ids, transforms, labels)
         for image_ids, batch in _oracle_predictions(targets, codec, labels)
     ]
     ground_truth = tables.of_images(targets.image_ids)
     return task.score(ground_truth, pa.concat_tables([schema.DETECTIONS.empty_table(), *detections]))
 
 
+def oracle_boxes(
+    targets: Shards, rows: NDArray[np.int64], codec: TargetCodec[Any], labels: Labels
+) -> list[LabeledBoxes]:
+    """The boxes decoded from those rows of the targets, with scores, without background."""
+    outputs = codec.oracle_outputs(read_targets(targets, rows), len(labels.names))
+    return [labels.drop_background(boxes) for boxes in codec.decode(outputs)]
+
+
 def _oracle_predictions(
     targets: Shards, codec: TargetCodec[Any], labels: Labels
 ) -> Iterator[tuple[NDArray[np.int64], list[LabeledBoxes]]]:
-    """The image ids of each batch, and the boxes that an oracle predicts, which may include background."""
+    """The image ids of each batch, and the boxes that an oracle predicts."""
     for start in range(0, len(targets), BATCH_IMAGES):
         rows = np.arange(start, min(start + BATCH_IMAGES, len(targets)))
-        outputs = codec.oracle_outputs(read_targets(targets, rows), len(labels.names))
-        yield targets.image_ids[rows], codec.decode(outputs)
+        yield targets.image_ids[rows], oracle_boxes(targets, rows, codec, labels)

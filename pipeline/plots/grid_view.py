@@ -1,4 +1,4 @@
-"""The grid view: the class and the boxes that each cell predicts."""
+"""The grid view: the class and the boxes that each cell predicts, and the class map of the targets."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +13,8 @@ from pipeline.plots.image_grid import draw_ground_truth, draw_labeled_boxes, sav
 
 NUM_IMAGES = 4
 CAPTION_INCHES = 0.2
+IGNORED_CELL = (0.5, 0.5, 0.5, 0.6)
+"""RGBA of a cell without a loss."""
 
 
 def write_grid_view(
@@ -52,15 +54,21 @@ def write_grid_view(
     save(figure, folder / "grid.png")
 
 
+def draw_target_classes(ax: Any, targets: Mapping[str, NDArray[Any]], names: Sequence[str]) -> None:
+    """Draw the class map of the targets of one image, `class` int [S, S], with ignored cells in gray."""
+    _draw_class_map(ax, targets["class"], names)
+
+
 def _draw_class_map(ax: Any, labels: NDArray[np.int64], names: Sequence[str]) -> None:
-    """Draw labels, int [S, S], as tinted cells with class names; background cells stay clear."""
+    """Draw labels, int [S, S], as tinted cells with class names; background cells stay clear, negative ones gray."""
     size = len(labels)
     tint = np.zeros((size, size, 4))
     for (row, column), label in np.ndenumerate(labels):
         if label:
-            tint[row, column] = (*class_color(int(label)), 0.45)
+            tint[row, column] = (*class_color(int(label)), 0.45) if label > 0 else IGNORED_CELL
             center = ((column + 0.5) / size, (row + 0.5) / size)
-            name = names[int(label)].replace(" ", "\n")  # a cell is too narrow for two words side by side
+            name = names[int(label)] if label > 0 else "ignored"
+            name = name.replace(" ", "\n")  # a cell is too narrow for two words side by side
             ax.text(*center, name, ha="center", va="center", fontsize=5, color="white", parse_math=False)
     ax.imshow(tint, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, 1), ylim=(1, 0))

@@ -8,7 +8,7 @@ from pipeline.core.config import load_params, parse_config
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.evaluation.oracle import count_unencodable_boxes, oracle_scores
-from pipeline.evaluation.sample_grid import write_samples
+from pipeline.evaluation.sample_grid import write_samples, write_target_plot
 from pipeline.evaluation.task import get_task
 from pipeline.packing.index import read_transforms
 from pipeline.packing.shards import Shards
@@ -19,7 +19,7 @@ from pipeline.targets.writer import labels_of, write_targets
 logger = logging.getLogger(__name__)
 
 
-def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, samples: Path) -> None:
+def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, samples: Path, plot: Path) -> None:
     """Encode the training split and the scored split.
 
     Args:
@@ -29,6 +29,7 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
         out: folder to write: shards of targets and labels.json.
         report: JSON file to write: counts per split, and the oracle's primary metric.
         samples: PNG file to write: packed training images with their boxes.
+        plot: PNG file to write: packed training images with what the targets hold.
 
     """
     params = load_params().system(system)
@@ -52,6 +53,7 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
         scores = oracle_scores(shards, tables.split(scored_split), transforms, codec, labels, task)
         content[f"oracle_{task.primary_metric}"] = scores[task.primary_metric]
     write_samples(samples, pack, tables)
+    write_target_plot(plot, pack, Shards(out, "train"), codec, labels, parts.target_drawer())
     write_json(report, content)
     logger.info("encoded %s: %s", system, ", ".join(f"{name} {value:g}" for name, value in content.items()))
 

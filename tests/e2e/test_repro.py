@@ -95,8 +95,11 @@ def test_plots_show_curves_and_images(copy: Path) -> None:
         assert f"reports/curves/{system}/loss.csv" in page
     assert "reports/curves/digits_localizer/bbox_mean_iou_xyxy.csv" in page
     images = [path.name for path in (copy / "plots" / "static").iterdir()]
-    assert sum("reports_samples_" in name for name in images) == len(SYSTEMS)
-    assert sorted(name.rsplit("_", 1)[-1] for name in images if "reports_samples_" not in name) == sorted(
+    for folder in ("samples", "targets"):
+        of_training_images = [name for name in images if f"reports_{folder}_" in name]
+        assert len(of_training_images) == len(SYSTEMS)
+        images = [name for name in images if name not in of_training_images]
+    assert sorted(name.rsplit("_", 1)[-1] for name in images) == sorted(
         ["predictions.png", "curves.png", "errors.png", "worst.png"] * len(SYSTEMS)
         + ["probabilities.png"] * 3
         + ["grid.png"]

@@ -11,12 +11,18 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.evaluation.sample_grid import select_samples, write_samples
+from pipeline.evaluation.sample_grid import select_samples, write_samples, write_target_plot
+from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.packing.config import PackConfig
 from pipeline.packing.packer import pack_images
+from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.plots.colors import class_color
+from pipeline.plots.grid_view import draw_target_classes
 from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES
-from tests.support.drawn_pixels import extent_in, pixels_of
+from pipeline.systems.coco_yolo.config import TargetsConfig
+from pipeline.systems.coco_yolo.targets import GridCodec
+from pipeline.systems.common.labels import Labels
+from tests.support.drawn_pixels import extent_in, pixels_of, shows
 from tests.support.scenes import box, files_of, image, tables
 
 WIDTH, HEIGHT = 200, 100
@@ -64,6 +70,28 @@ def test_plot_shows_that_boxes_do_not_fit_cropped_pixels(tmp_path: Path) -> None
     left, top, right, bottom = extent_in(shown, RED)
     assert (left, top, right, bottom) == pytest.approx((0, 0.20, 0.20, 0.70), abs=0.03)
     assert extent_in(shown, class_color(1))[2:] == pytest.approx([0.35, 0.60], abs=0.02)
+
+
+def test_target_plot_shows_the_boxes_and_the_class_map_that_the_targets_hold(tmp_path: Path) -> None:
+    """Of two boxes with their centers in one cell, the plot lacks the one that the targets lost."""
+    model_inputs = np.zeros((1, 40, 40, 3), np.uint8)
+    write_shard(shard_path(tmp_path / "pack", "train", 0), np.array([7]), {"image": model_inputs})
+    codec = GridCodec()
+    config = TargetsConfig(grid_size=4, max_boxes=None, tie_break="last", boxes_per_cell=1, crowd="encode")
+    boxes = LabeledBoxes(np.array([[0.05, 0.3, 0.9, 0.4], [0.45, 0.4, 0.25, 0.25]]), np.array([1, 2]))
+    columns = {name: np.stack([values]) for name, values in codec.encode(boxes, config).items()}
+    write_shard(shard_path(tmp_path / "targets", "train", 0), np.array([7]), columns)
+    labels = Labels(np.array([0, 1, 2], np.int32), ["nothing", "", ""])
+    path = tmp_path / "targets.png"
+    write_target_plot(
+        path, tmp_path / "pack", Shards(tmp_path / "targets", "train"), codec, labels, draw_target_classes
+    )
+    shown = pixels_of(path)
+    assert extent_in(shown, class_color(2))[2:] == pytest.approx([0.7, 0.65], abs=0.02)
+    assert not shows(shown, class_color(1))  # the box; its cells are tinted
+    tinted = shown[int(len(shown) * 0.62), int(len(shown) * 0.1)]
+    np.testing.assert_allclose(tinted, 0.45 * np.array(class_color(1)), atol=0.03)
+    np.testing.assert_allclose(shown[int(len(shown) * 0.1), int(len(shown) * 0.1)], 0, atol=0.03)
 
 
 def test_nine_samples_are_evenly_spaced_over_images_having_boxes() -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
-from pipeline.plots.grid_view import write_grid_view
+from pipeline.plots.grid_view import IGNORED_CELL, draw_target_classes, write_grid_view
 from pipeline.plots.image_grid import (
     DOTS_PER_INCH,
     TILE_INCHES,
@@ -160,3 +160,20 @@ def test_class_map_tints_the_cell_with_the_class(tmp_path: Path) -> None:
     np.testing.assert_allclose(cell(0.15, 0.85), tint, atol=0.03)
     for column, row in ((0.2, 0.3), (0.8, 0.3), (0.8, 0.85)):
         np.testing.assert_allclose(cell(column, row), 0, atol=0.03)
+
+
+def test_class_map_of_targets_shows_ignored_cells_in_gray(tmp_path: Path) -> None:
+    figure, [ax] = tiles(1, columns=1)
+    show_image(ax, BLACK)
+    draw_target_classes(ax, {"class": np.array([[0, 2], [-1, 0]], np.int32)}, ["nothing", "cat", "dog"])
+    save(figure, tmp_path / "targets.png")
+    pixels = pixels_of(tmp_path / "targets.png")
+    # At the top of each cell, above its name.
+    tints = {
+        corner: pixels[int(len(pixels) * corner[1]), int(len(pixels) * corner[0])]
+        for corner in ((0.25, 0.1), (0.75, 0.1), (0.25, 0.6), (0.75, 0.6))
+    }
+    np.testing.assert_allclose(tints[0.75, 0.1], 0.45 * np.array(class_color(2)), atol=0.03)
+    np.testing.assert_allclose(tints[0.25, 0.6], IGNORED_CELL[3] * np.array(IGNORED_CELL[:3]), atol=0.03)
+    for background in ((0.25, 0.1), (0.75, 0.6)):
+        np.testing.assert_allclose(tints[background], 0, atol=0.03)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pipeline.systems.coco_yolo.config import ModelConfig, TargetsConfig
-from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec, ViewWriter
+from pipeline.systems.common.interfaces import ModelFactory, System, TargetCodec, TargetDrawer, ViewWriter
 
 if TYPE_CHECKING:
     from pipeline.pretrained.interfaces import PretrainedSource
@@ -33,6 +33,12 @@ class CocoYolo(System[TargetsConfig, ModelConfig]):
         from pipeline.pretrained.resnet import ResNetWeights
 
         return ResNetWeights()
+
+    def target_drawer(self) -> TargetDrawer:
+        """The class map."""
+        from pipeline.plots.grid_view import draw_target_classes
+
+        return draw_target_classes
 
     def view_writer(self) -> ViewWriter:
         """The grid view."""

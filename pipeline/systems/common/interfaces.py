@@ -220,6 +220,20 @@ class ViewWriter(Protocol):
         """Write PNG files into `folder` for a batch of model inputs, uint8 [B, size, size, channels]."""
 
 
+class TargetDrawer(Protocol):
+    """Draws what the targets of one example hold besides boxes, such as a class map."""
+
+    def __call__(self, ax: Any, targets: NamedArrays, names: Sequence[str]) -> None:
+        """Draw into axes whose corners (0, 0) and (1, 1) are those of the model input.
+
+        Args:
+            ax: Matplotlib axes that show the model input.
+            targets: of the example, by name, without a batch axis.
+            names: the name of each label.
+
+        """
+
+
 class System(ABC, Generic[TargetsConfigT, ModelConfigT]):
     """One system: its configuration classes, and its parts, each imported when it is first used.
 
@@ -246,6 +260,10 @@ class System(ABC, Generic[TargetsConfigT, ModelConfigT]):
 
     def pretrained_source(self) -> "PretrainedSource | None":
         """The pretrained weights; None for systems that start from random weights. Imports Keras."""
+        return None
+
+    def target_drawer(self) -> TargetDrawer | None:
+        """Draws the targets besides boxes; None if there is nothing else to draw."""
         return None
 
     def view_writer(self) -> ViewWriter | None:
