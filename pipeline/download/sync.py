@@ -20,7 +20,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from pipeline.core.atomic_files import replace_directory, restore_directory, write_json
-from pipeline.core.errors import BoxlineError
+from pipeline.core.disk_space import require_disk_space
 from pipeline.core.thread_pool import map_threaded
 from pipeline.download.checksums import Checksums
 from pipeline.download.manifest import Asset
@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 FILES = "files"
 METADATA = "metadata"
 PARALLEL_DOWNLOADS = 4
+DISK_ADVICE = "Free disk space, then run the command again: bytes received so far are kept."
 
 
 class DownloadReport(msgspec.Struct, frozen=True):
@@ -113,7 +114,8 @@ def sync_files(
     plan = list(zip(downloads, versions, strict=True))
     for download, version in plan:
         download.discard_other_version(version)
-    _require_disk_space(partial_dir, sum(download.missing_bytes(version) for download, version in plan))
+    missing_bytes = sum(download.missing_bytes(version) for download, version in plan)
+    require_disk_space(partial_dir, missing_bytes, DISK_ADVICE)
     downloaded = map_threaded(lambda step, stop: step[0].run(step[1], retry_policy, stop), plan, PARALLEL_DOWNLOADS)
     return {asset.path: file for asset, file in zip(assets, downloaded, strict=True)}
 
@@ -213,15 +215,6 @@ def _delete_other_files(folder: Path, paths: set[str]) -> None:
                 path.rmdir()
         elif path.relative_to(folder).as_posix() not in paths:
             path.unlink()
-
-
-def _require_disk_space(folder: Path, needed_bytes: int) -> None:
-    free_bytes = shutil.disk_usage(folder).free
-    if needed_bytes > free_bytes:
-        raise BoxlineError(
-            f"{folder}: {needed_bytes:,} more bytes are needed, but only {free_bytes:,} bytes are free on the disk. "
-            "Free disk space, then run the command again: bytes received so far are kept."
-        )
 
 
 def _read_report(report: Path) -> Mapping[str, DownloadedFile]:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_write
+from pipeline.core.disk_space import require_disk_space
 from pipeline.core.progress import ProgressBar
 from pipeline.datasets.annotations import image_rows_of, take_or_null
 from pipeline.packing.config import PackConfig
@@ -35,6 +36,10 @@ from pipeline.packing.packed_shard import (
 from pipeline.packing.shards import split_ids
 
 logger = logging.getLogger(__name__)
+
+DISK_ADVICE = (
+    "Free disk space, or reduce pack.image_size in params.yaml, then run the command again: complete shards are kept."
+)
 
 QUEUED_SHARDS = 64
 """Shards submitted to the executor and not finished: more than a machine has workers, few enough to hold in memory."""
@@ -79,6 +84,7 @@ def pack_images(
 
     Raises:
         BoxlineError: if an image does not decode or has another size than stated; the message names archive and member.
+            Also, before anything is written, if the disk has too little space.
 
     """
     started = time.perf_counter()
@@ -87,6 +93,7 @@ def pack_images(
     names = {INDEX, *(shard.name for shard in shards)}
     missing = [shard for shard in shards if not _reuse_shard(shard, config, previous, folder)]
     needed = [digest for shard in missing for digest in shard.images["digest"].to_pylist()]
+    require_disk_space(folder, len(needed) * config.image_size**2 * config.channels, DISK_ADVICE)
     packed = find_images([*_other_files(names, previous), *_other_files(names, folder)], config, set(needed))
     num_kept, num_copied = images.num_rows - len(needed), sum(digest in packed for digest in needed)
     tasks = ((folder / shard.name, _shard_rows(shard, packed, archives)) for shard in missing)

@@ -268,6 +268,26 @@ def test_image_without_sha256_raises_value_error(tmp_path: Path) -> None:
         pack_images(images, files, ArchiveFolder(tmp_path), PACK, tmp_path / "pack", tmp_path, executor)
 
 
+def test_images_to_write_need_disk_space_and_those_of_unchanged_shards_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [make_photo(i) for i in range(1, 8)]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 0, 10))
+    needed_bytes = 7 * PACK.image_size**2 * PACK.channels
+    with pytest.raises(BoxlineError) as raised:
+        pack_photos(tmp_path, photos)
+    assert str(raised.value) == (
+        f"{tmp_path}/.pack.partial: {needed_bytes:,} more bytes are needed, but only 10 bytes are free on the disk. "
+        "Free disk space, or reduce pack.image_size in params.yaml, then run the command again: "
+        "complete shards are kept."
+    )
+    assert not (tmp_path / ".pack.partial").exists()
+    monkeypatch.undo()
+    pack_photos(tmp_path, photos)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
+    pack_photos(tmp_path, unreadable(photos))
+
+
 # Reuse of previous packs
 
 
