@@ -28,10 +28,10 @@ class _Result(NamedTuple):
 def summary() -> int:
     """Compare the scores of all systems and their variants.
 
-    One line per published system. The variant is a stronger system for the same data, which names the published one
-    under `variant_of` in params.yaml. The baseline predicts the same box for every image; the upper bound is the score
-    of perfect predictions after encoding and decoding; seconds are those of the training. Two values are those of the
-    system and of its variant. Systems that were not evaluated are listed as such.
+    One line per published system and variant. The variant is a stronger system for the same data, which names the
+    published one under `variant_of` in params.yaml. The baseline predicts the same box for every image; the upper bound
+    is the score of perfect predictions after encoding and decoding; seconds are those of the training. Two values are
+    those of the system and of its variant. Systems that were not evaluated are listed as such.
     """
     sys.stdout.write("\n".join(summarize(load_params(), REPORTS)) + "\n")
     return 0
@@ -45,12 +45,13 @@ def summarize(params: Params, reports: Path) -> list[str]:
         reports: folder with metrics.json and training/train.json of each system.
 
     """
-    variants = {system.variant_of: name for name, system in params.systems.items() if system.variant_of}
-    rows = [
-        _row(params, reports, name, variants.get(name))
-        for name, system in params.systems.items()
-        if system.variant_of is None
-    ]
+    rows = []
+    for name, system in params.systems.items():
+        variants: list[str | None] = [
+            other for other, candidate in params.systems.items() if candidate.variant_of == name
+        ]
+        if variants or system.variant_of is None:
+            rows += [_row(params, reports, name, variant) for variant in variants or [None]]
     return format_table([HEADER, *rows], ALIGNMENT, ruled=True)
 
 
@@ -82,8 +83,13 @@ def _read_result(folder: Path, metric: str) -> _Result | None:
     except FileNotFoundError:
         return None
     return _Result(
-        f"{metrics[metric]:.3f}",
-        f"{metrics[f'baseline_{metric}']:.3f}",
-        f"{metrics[f'oracle_{metric}']:.3f}",
-        f"{training['seconds']:.0f}",
+        _format(metrics.get(metric), ".3f"),
+        _format(metrics.get(f"baseline_{metric}"), ".3f"),
+        _format(metrics.get(f"oracle_{metric}"), ".3f"),
+        _format(training.get("seconds"), ".0f"),
     )
+
+
+def _format(number: float | None, form: str) -> str:
+    """A number, or a dash if it is undefined, as a score over no boxes, or is missing in a report."""
+    return "-" if number is None else f"{number:{form}}"

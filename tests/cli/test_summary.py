@@ -53,3 +53,34 @@ def test_system_without_variant_has_one_score(tmp_path: Path) -> None:
     write_reports(tmp_path / "coco_yolo", 600, AP=0.05, baseline_AP=0.001, oracle_AP=0.4)
     [line] = summarize(PARAMS.model_copy(update={"systems": systems}), tmp_path)[2:]
     assert " ".join(line.split()) == f"coco_yolo AP 0.050 0.001 0.400 600 {tmp_path}/coco_yolo/"
+
+
+def test_undefined_and_missing_numbers_are_dashes(tmp_path: Path) -> None:
+    systems = {"coco_yolo": PARAMS.systems["coco_yolo"]}
+    for metrics, training in [({"AP": None, "baseline_AP": None, "oracle_AP": None}, {"seconds": None}), ({}, {})]:
+        write_json(tmp_path / "coco_yolo" / "metrics.json", metrics)
+        write_json(tmp_path / "coco_yolo" / "training" / "train.json", training)
+        [line] = summarize(PARAMS.model_copy(update={"systems": systems}), tmp_path)[2:]
+        assert " ".join(line.split()) == f"coco_yolo AP - - - - {tmp_path}/coco_yolo/"
+
+
+def test_each_variant_has_a_line_also_one_of_a_variant(tmp_path: Path) -> None:
+    variant = PARAMS.systems["coco_anchor_free_detector"]
+    systems = {
+        "coco_yolo": PARAMS.systems["coco_yolo"],
+        "one": variant,
+        "two": variant,
+        "three": variant.model_copy(update={"variant_of": "one"}),
+    }
+    for number, name in enumerate(systems):
+        write_reports(tmp_path / name, number, AP=number / 10, baseline_AP=0, oracle_AP=1)
+    lines = summarize(PARAMS.model_copy(update={"systems": systems}), tmp_path)[2:]
+    assert [" ".join(line.split()[:4]) for line in lines] == [
+        "coco_yolo AP 0.000 0.100",
+        "coco_yolo AP 0.000 0.200",
+        "one AP 0.100 0.300",
+    ]
+
+
+def test_params_without_systems_have_the_heading_only(tmp_path: Path) -> None:
+    assert len(summarize(PARAMS.model_copy(update={"systems": {}}), tmp_path)) == 2
