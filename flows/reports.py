@@ -81,7 +81,7 @@ def _publish_metrics(folder: Path, system: str, previous_metrics: Mapping[str, A
 
 
 def _publish_predictions(folder: Path, system: str) -> None:
-    path = folder / REPORTS / "plots" / system / "predictions.png"
+    path = folder / REPORTS / system / "plots" / "predictions.png"
     description = f"Predictions of {system} and ground truth"
     create_image_artifact(_data_url(path), key=artifact_key("predictions", system), description=description)
 

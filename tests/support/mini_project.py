@@ -40,7 +40,7 @@ stages:
     do:
       cmd: python stage.py evaluate ${item} data/${item}/train
       deps: [stage.py, "data/${item}/train"]
-      outs: ["data/${item}/evaluate", "reports/plots/${item}"]
+      outs: ["data/${item}/evaluate", "reports/${item}/plots"]
       metrics: ["reports/${item}/metrics.json"]
 """
 
@@ -83,13 +83,11 @@ if stage == "download":
 if stage == "evaluate":
     import numpy
     from PIL import Image
-    plots = pathlib.Path("reports", "plots", subject)
+    plots = pathlib.Path("reports", subject, "plots")
     plots.mkdir(parents=True, exist_ok=True)
     Image.fromarray(numpy.zeros((40, 60, 3), numpy.uint8)).save(plots / "predictions.png")
     scores = {"AP": 0.25, "baseline_AP": 0.01, "oracle_AP": 0.9}
-    metrics = pathlib.Path("reports", subject, "metrics.json")
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    metrics.write_text(json.dumps(scores))
+    (plots.parent / "metrics.json").write_text(json.dumps(scores))
 '''
 
 
