@@ -1,13 +1,22 @@
 """Atomic writes of files and folders: readers see the old content or the new one, never a part of it."""
 
 import contextlib
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import BoxlineError
+from pipeline.core.file_names import max_name_bytes
+
+DIGEST_DIGITS = 16
+"""Hexadecimal digits that stand for a name in a hidden name."""
+
+MAX_ENDING = 32
+"""Characters of the ending of a hidden name. A longer one is no suffix of a format."""
 
 
 @contextlib.contextmanager
@@ -68,7 +77,7 @@ def resumable_directory(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a new file that replaces `path` when the block ends, and is deleted when it raises."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    partial = _hidden_sibling(path, path.stem, f".partial{path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
@@ -113,4 +122,13 @@ def _remove(previous: Path) -> None:
 
 
 def _sibling(path: Path, suffix: str) -> Path:
-    return path.with_name(f".{path.name}.{suffix}")
+    return _hidden_sibling(path, path.name, f".{suffix}")
+
+
+def _hidden_sibling(path: Path, name: str, ending: str) -> Path:
+    """A hidden path beside `path`. If its name would be too long, a digest of the name of `path` takes its place."""
+    hidden = f".{name}{ending}"
+    if len(os.fsencode(hidden)) > max_name_bytes(path.parent):
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:DIGEST_DIGITS]
+        hidden = f".{digest}{ending[:MAX_ENDING]}"
+    return path.with_name(hidden)

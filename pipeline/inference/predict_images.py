@@ -1,6 +1,9 @@
 """Predictions for images of the user, drawn and written to a folder."""
 
+import contextlib
+import errno
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,13 +17,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.errors import BoxlineError
+from pipeline.core.file_names import UniqueStems, max_name_bytes
 from pipeline.core.progress import ProgressBar
 from pipeline.datasets.annotations import boxes_xywh_of
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
 from pipeline.inference.detections import detections_in_image_coordinates
 from pipeline.inference.inputs import read_image
-from pipeline.inference.predictions_file import PredictionsFile, unique_stem
+from pipeline.inference.predictions_file import PredictionsFile, harmless_stem
 from pipeline.inference.predictor import Predictor
 from pipeline.plots.annotated_image import resize_for_drawing, save_annotated_image
 from pipeline.systems.common.interfaces import ViewWriter
@@ -32,6 +36,12 @@ logger = logging.getLogger(__name__)
 BATCH_IMAGES = 8
 """Small, since each image of a batch is kept together with its pixels for drawing, up to 12 MB."""
 
+RESERVED_NAME_BYTES = 32
+"""What may be added to the stem of an image for the names of its files."""
+
+REFUSED_NAME_ERRORS = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+"""With these, a file system refuses a name. Other errors of writing, such as a full disk, concern all images."""
+
 VIEWS = "views"
 NO_GROUND_TRUTH = LabeledBoxes(np.empty((0, 4)), np.empty(0, np.int64))
 
@@ -42,7 +52,7 @@ class PredictionSummary:
 
     Attributes:
         images: images that were predicted.
-        failed: images that could not be read.
+        failed: images that could not be read, or whose files could not be written because of their names.
         boxes: boxes that were written.
         highest_score: the highest score of any predicted box, written or not; 0 without boxes.
 
@@ -71,7 +81,8 @@ def predict_images(
 ) -> PredictionSummary:
     """Predict boxes in images, draw them, and write predictions.json.
 
-    An image that cannot be read is reported as an error in the log, and the others are predicted.
+    An image that cannot be read, or whose files cannot have a name, is reported as an error in the log, and the others
+    are predicted.
 
     Args:
         names: files and URLs.
@@ -93,27 +104,34 @@ def predict_images(
         ProgressBar("predicting", len(names), "image") as progress,
         atomic_directory(out.resolve()) as folder,
     ):
-        for batch in _batches(_read_items(names, predictor, progress)):
+        stems = UniqueStems(max_name_bytes(folder) - RESERVED_NAME_BYTES)
+        for batch in _batches(_read_items(names, predictor, stems, progress)):
             prediction = predictor.predict_batch(np.stack([item.model_input for item in batch]))
             for row, (item, boxes) in enumerate(zip(batch, prediction.boxes, strict=True)):
                 highest_score = max(highest_score, _highest_score(boxes, predictor))
                 detections = _detections(item, boxes.above(score_threshold), predictor)
-                files = [_draw(folder, item, detections, predictor)]
-                if write_views is not None:
-                    views = folder / VIEWS / item.stem
-                    views.mkdir(parents=True)
-                    outputs = {name: values[row : row + 1] for name, values in prediction.outputs.items()}
-                    write_views(
-                        views,
-                        item.model_input[None],
-                        outputs,
-                        [NO_GROUND_TRUTH],
-                        [boxes],
-                        predictor.labels.names,
-                        score_threshold,
-                    )
-                    files += sorted(path.relative_to(folder).as_posix() for path in views.iterdir())
-                results.add(item.name, item.transform.width, item.transform.height, files, detections)
+                outputs = {name: values[row : row + 1] for name, values in prediction.outputs.items()}
+                try:
+                    files = [_draw(folder, item, detections, predictor)]
+                    if write_views is not None:
+                        views = folder / VIEWS / item.stem
+                        views.mkdir(parents=True)
+                        write_views(
+                            views,
+                            item.model_input[None],
+                            outputs,
+                            [NO_GROUND_TRUTH],
+                            [boxes],
+                            predictor.labels.names,
+                            score_threshold,
+                        )
+                        files += sorted(path.relative_to(folder).as_posix() for path in views.iterdir())
+                    results.add(item.name, item.transform.width, item.transform.height, files, detections)
+                except OSError as error:
+                    if error.errno not in REFUSED_NAME_ERRORS:
+                        raise
+                    logger.error("%s: its files cannot be written (%s). Rename it.", item.name, error.strerror)
+                    _delete_files(folder, item)
                 progress.update()
         if not results.num_images:
             raise BoxlineError(f"None of {len(names)} images could be read; nothing was written.")
@@ -122,9 +140,8 @@ def predict_images(
     return PredictionSummary(results.num_images, failed, results.num_boxes, highest_score)
 
 
-def _read_items(names: Sequence[str], predictor: Predictor, progress: Any) -> Iterator[_Item]:
+def _read_items(names: Sequence[str], predictor: Predictor, stems: UniqueStems, progress: Any) -> Iterator[_Item]:
     """Read and resize the images; log those that cannot be read."""
-    stems: set[str] = set()
     for name in names:
         try:
             image = read_image(name)
@@ -135,7 +152,7 @@ def _read_items(names: Sequence[str], predictor: Predictor, progress: Any) -> It
         model_input, transform = predictor.resize(image.pixels)
         suffix = ".jpg" if image.is_jpeg else ".png"
         drawing = resize_for_drawing(image.pixels)
-        yield _Item(image.name, unique_stem(name, stems), suffix, transform, model_input, drawing)
+        yield _Item(image.name, stems.add(harmless_stem(name)), suffix, transform, model_input, drawing)
 
 
 def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
@@ -168,6 +185,13 @@ def _draw(folder: Path, item: _Item, detections: pa.Table, predictor: Predictor)
     )
     save_annotated_image(folder / name, item.drawing, boxes, predictor.labels.names)
     return name
+
+
+def _delete_files(folder: Path, item: _Item) -> None:
+    """Delete what was written for an image before one of its files failed."""
+    with contextlib.suppress(OSError):  # a refused name cannot be deleted either
+        (folder / (item.stem + item.suffix)).unlink()
+    shutil.rmtree(folder / VIEWS / item.stem, ignore_errors=True)
 
 
 def _view_writer(module: str) -> ViewWriter:

@@ -13,8 +13,6 @@ from pipeline.inference.inputs import is_url
 from pipeline.systems.common.labels import NO_CATEGORY, Labels
 
 PREDICTIONS = "predictions.json"
-MAX_STEM = 80
-"""Longest name of an annotated image, without suffix: file systems limit names to 255 bytes, a letter has up to 4."""
 
 
 class PredictionsFile:
@@ -97,23 +95,14 @@ def require_replaceable(out: Path) -> None:
         )
 
 
-def unique_stem(name: str, taken: set[str]) -> str:
-    """A file name without suffix for an image, made of harmless characters, and added to `taken`.
+def harmless_stem(name: str) -> str:
+    """The file name of an image without suffix, made of harmless characters.
 
-    Names that differ only in case count as equal, since some file systems do not distinguish them.
-
-    >>> taken = set()
-    >>> [unique_stem(name, taken) for name in ("a/cat.jpg", "b/Cat.png", "http://host/x%2F..%2Fdog.gif?s=1", "../..")]
-    ['cat', 'Cat-2', 'dog', 'image']
+    >>> [harmless_stem(name) for name in ("a/cat.jpg", "b/c t.png", "http://host/x%2F..%2Fdog.gif?s=1", "../..")]
+    ['cat', 'c_t', 'dog', 'image']
     """
     path = unquote(urlsplit(name).path) if is_url(name) else name
-    stem = re.sub(r"[^\w.-]+", "_", Path(path).stem)[:MAX_STEM].strip("._-") or "image"
-    unique, number = stem, 1
-    while unique.casefold() in taken:
-        number += 1
-        unique = f"{stem}-{number}"
-    taken.add(unique.casefold())
-    return unique
+    return re.sub(r"[^\w.-]+", "_", Path(path).stem).strip("._-") or "image"
 
 
 def _files_of_previous_run(out: Path) -> set[str]:

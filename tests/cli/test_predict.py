@@ -195,11 +195,40 @@ def test_annotated_images_with_equal_names_neither_collide_nor_leave_the_folder(
         ["a-2.png"],
         ["A-3.jpg"],
         ["image.png"],
-        [f"{'n' * 80}.png"],
+        [f"{'n' * 200}.png"],
         ["x_y_z.png"],
     ]
     assert len(files()) == 7
     assert sorted(path.name for path in Path().iterdir() if path.is_dir()) == ["one", "predictions", "two"]
+
+
+def test_names_are_cut_to_the_bytes_that_the_file_system_takes(run: Run, localizer: str) -> None:
+    """Names of 252 bytes, and ten of 243 that need a number too."""
+    long, shared = "\N{MATHEMATICAL SANS-SERIF BOLD CAPITAL A}" * 62, "\u732b" * 80
+    names = [f"{long}.jpg", *(f"{number}/{shared}.jpg" for number in range(10)), "other.jpg"]
+    for name in names:
+        paint(name)
+    code, lines = run(localizer, *names)
+    assert (code, lines[-1]) == (0, "12 images done")
+    [first], second, *_ = ([Path(name).stem for name in image["files"]] for image in written()["images"])
+    assert long.startswith(first)
+    assert len(first) == 55  # of four bytes each
+    assert second == ["\u732b" * 74]
+    assert {"\u732b" * 73 + f"-{number}.jpg" for number in range(2, 11)} < set(files())
+    assert len(files()) == 13
+
+
+def test_image_whose_files_are_refused_by_the_file_system_is_reported(
+    run: Run, localizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_images, "RESERVED_NAME_BYTES", 0)
+    for name in ("long.png", "good.png"):
+        paint(name)
+    monkeypatch.setattr(predict_images, "harmless_stem", lambda name: "n" * 300 if name == "long.png" else "good")
+    code, lines = run(localizer, "long.png", "good.png")
+    assert code == 1
+    assert lines[0] == "long.png: its files cannot be written (File name too long). Rename it."
+    assert files() == ["good.png", "predictions.json"]
 
 
 def test_unreadable_images_are_reported_and_the_others_predicted(run: Run, localizer: str) -> None:
