@@ -2,14 +2,13 @@
 
 import glob
 import tempfile
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES
@@ -63,16 +62,14 @@ def read_image(name: str) -> InputImage:
     """Decode a file or download and decode a URL. EXIF orientation is applied, so that boxes fit what viewers show.
 
     Raises:
-        BoxlineError: if the image cannot be read, is corrupt or no image, or is larger than 64 MiB or than Pillow's
-            limit of 89 million pixels. Images beyond the limit are not decoded.
+        BoxlineError: if the image cannot be read, is corrupt or no image, or has more than MAX_IMAGE_BYTES
+            or MAX_IMAGE_PIXELS. Images beyond the limits are not decoded.
 
     """
     display_name = redact_url(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with open_image(_read(name), display_name, "Give another image.") as image:
-            upright = to_uint8(ImageOps.exif_transpose(image)).convert("RGB")
-            return InputImage(display_name, np.asarray(upright), image.format in JPEG_FORMATS)
+    with open_image(_read(name), display_name, "Give another image.") as image:
+        upright = to_uint8(ImageOps.exif_transpose(image)).convert("RGB")
+        return InputImage(display_name, np.asarray(upright), image.format in JPEG_FORMATS)
 
 
 def is_url(text: str) -> bool:
