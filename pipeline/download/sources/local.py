@@ -16,9 +16,11 @@ LAYOUT_ADVICE = "A folder given as `source` in params.yaml must have the layout 
 class LocalSource(FileSource):
     """One local file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, hint: str = "") -> None:
+        """`hint` says what is nearest to a file that is not there, for the error message."""
         self.display_name = str(path)
         self._path = path
+        self._hint = hint
 
     def stat(self) -> FileVersion:
         """Return the version, with size and modification time as validator."""
@@ -51,7 +53,7 @@ class LocalSource(FileSource):
         try:
             yield
         except (FileNotFoundError, NotADirectoryError):
-            raise BoxlineError(f"{self._path} not found. {LAYOUT_ADVICE}") from None
+            raise BoxlineError(f"{self._path} not found{self._hint}. {LAYOUT_ADVICE}") from None
         except OSError as error:
             raise BoxlineError(f"{self._path} could not be read: {error.strerror}.") from None
 

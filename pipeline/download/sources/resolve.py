@@ -1,9 +1,13 @@
 """From the `source` of params.yaml to the sources of a dataset's or model's files."""
 
+import itertools
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlunsplit
 
+from pipeline.archives.member_lookup import NameLookup, NameLookupError
 from pipeline.core.errors import BoxlineError
 from pipeline.core.redaction import redact_url, split_address
 from pipeline.download.manifest import Asset
@@ -14,7 +18,13 @@ from pipeline.download.sources.local import LocalSource
 from pipeline.download.sources.s3 import s3_sources
 from pipeline.download.sources.unpacked import UnpackedFolder
 
+logger = logging.getLogger(__name__)
+
 SCHEMES = ("http", "https", "s3")
+SEARCHED_LEVELS = 3
+SEARCHED_ENTRIES = 10_000
+"""How far a folder is searched for a file that is not where the upstream has it."""
+
 SOURCE_ADVICE = "Check the address in `source` of params.yaml."
 
 
@@ -53,9 +63,44 @@ def resolve_sources(
 
 
 def _source_in_folder(folder: Path, asset: Asset) -> FileSource | UnpackedFolder:
-    if asset.unpacked and folder.is_dir() and not (folder / asset.path).exists():
-        return UnpackedFolder(folder, asset)
-    return LocalSource(folder / asset.path)
+    path = folder / asset.path
+    if path.exists() or not folder.is_dir():
+        return LocalSource(path)
+    try:
+        found = NameLookup(_files_below(folder, path.suffix)).find(asset.path)
+    except NameLookupError as error:
+        return UnpackedFolder(folder, asset) if asset.unpacked else LocalSource(path, error.hint)
+    logger.info("%s not found; %s is read in its place", path, folder / found)
+    return LocalSource(folder / found)
+
+
+def _files_below(folder: Path, suffix: str) -> list[str]:
+    """The files with that suffix, ignoring its case, by their paths in the folder.
+
+    Folders are searched level by level, down to SEARCHED_LEVELS, until SEARCHED_ENTRIES files and folders were seen: a
+    folder of images must not be listed on the way.
+    """
+    files: list[str] = []
+    level, num_seen = [folder], 0
+    for _ in range(SEARCHED_LEVELS):
+        folders = []
+        for directory in level:
+            for entry in _entries(directory, SEARCHED_ENTRIES - num_seen):
+                num_seen += 1
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.name.lower().endswith(suffix.lower()):
+                    files.append(Path(entry.path).relative_to(folder).as_posix())
+        level = folders
+    return files
+
+
+def _entries(directory: Path, limit: int) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(itertools.islice(entries, limit))
+    except OSError:  # a folder without permission
+        return []
 
 
 def _join_url(base_url: str, path: str) -> str:

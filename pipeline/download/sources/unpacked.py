@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.archives.member_lookup import nearest_name
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.core.progress import ProgressBar
@@ -61,8 +62,10 @@ class UnpackedFolder:
             # As in a shell, names that begin with a dot stay hidden.
             matches = glob.glob(pattern, root_dir=self._root)  # noqa: PTH207
             if not matches:
+                nearest = nearest_name(pattern.partition("/")[0], [path.name for path in self._root.iterdir()])
                 raise BoxlineError(
-                    f"{self._root} contains neither {self._asset.path} nor its members {pattern}. {LAYOUT_ADVICE}"
+                    f"{self._root} contains neither {self._asset.path} nor its members {pattern}"
+                    f"{f'; the nearest name is {nearest!r}' if nearest else ''}. {LAYOUT_ADVICE}"
                 )
             names += [Path(name).as_posix() for name in matches]
         return sorted(names)
