@@ -58,7 +58,8 @@ def check_invalid_tables(folder: Path) -> None:
 
 def _validated(folder: Path, tables: str) -> ValidationResult:
     limits, checks = parse_checks(load_params(), "coco")
-    return run_checks(Tables.read(folder / tables), read_table(folder / FILES, schema.FILES), limits, checks)
+    files, archives = read_table(folder / FILES, schema.FILES), schema.ARCHIVES.empty_table()
+    return run_checks(Tables.read(folder / tables), files, archives, limits, checks)
 
 
 def loop_over_rows(folder: Path) -> None:

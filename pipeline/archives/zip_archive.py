@@ -6,32 +6,30 @@ path on this machine.
 
 import io
 import os
-import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from isal import igzip_lib, isal_zlib
 
+from pipeline.archives.member_lookup import NameLookup, NameLookupError
 from pipeline.core.errors import BoxlineError
 
 MAX_MEMBER_BYTES = 2 << 30
-"""The largest member that is read. The annotations of COCO 2017 have 0.5 GB; a zip bomb declares far more."""
+"""The largest member that is read. The annotations of COCO 2017 have 0.5 GB; a zip bomb declares far more.
+
+Only what a member costs is limited, not its compression ratio: a plain image compresses 500 to 1.
+"""
 
 MAX_IMAGE_BYTES = 64 << 20
 """The largest image file that is read."""
 
-MAX_COMPRESSION_RATIO = 200
-"""The largest ratio of uncompressed to compressed size. COCO's annotations reach 5, a synthetic CSV file reaches 20."""
-
-SMALL_MEMBER_BYTES = 1 << 20
-"""Below this size any compression ratio is harmless."""
-
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED_FLAG = 0x1
+UTF8_FLAG = 0x800
 LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
 CHUNK_BYTES = 1 << 20
@@ -49,6 +47,8 @@ class Member:
         size_bytes: its uncompressed size.
         crc32: the CRC-32 of the uncompressed bytes.
         deflated: whether it is compressed.
+        problem: why it cannot be read, as a predicate of the member; None if nothing is wrong with its entry. It
+            concerns this member alone: the others are read.
 
     """
 
@@ -59,16 +59,19 @@ class Member:
     size_bytes: int
     crc32: int
     deflated: bool
+    problem: str | None = None
 
     def read(self, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
         """Return the bytes of the member after checking them against the CRC.
 
         Raises:
-            BoxlineError: if the member is corrupt, or declares more than `max_bytes`, in which case nothing is
-                decompressed.
+            BoxlineError: if the member has a problem or is corrupt, or declares more than `max_bytes`, in which case
+                nothing is decompressed.
             OSError: if the disk fails, which does not mean that the member is corrupt.
 
         """
+        if self.problem:
+            raise BoxlineError(f"{self} {self.problem}. Get the archive from its publisher.")
         if self.size_bytes > max_bytes:
             raise BoxlineError(f"{self} declares {self.size_bytes} bytes, more than {max_bytes} allowed.")
         try:
@@ -118,10 +121,11 @@ class Member:
 class Archive:
     """The central directory of a zip archive. Every error message names the archive and the member.
 
+    A fault of one entry (a link, an encrypted or overlapping member, a name that occurs twice, ...) is an error when
+    that member is read, and not before: the other members are read as if it were absent.
+
     Raises:
-        BoxlineError: if the file is missing or no zip archive, or if an entry is malformed or malicious: a name that
-            leads out of the archive, a link, a duplicate name, an encrypted or overlapping member, or more content than
-            its compressed size can hold.
+        BoxlineError: if the file is missing or no zip archive.
 
     """
 
@@ -129,7 +133,7 @@ class Archive:
         self.path = path
         try:
             with zipfile.ZipFile(path) as archive:
-                entries = archive.infolist()
+                entries = [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
@@ -137,48 +141,59 @@ class Archive:
                 f"{path} is not a readable zip archive ({error}). Delete it and download it again."
             ) from None
         self._members: dict[str, Member] = {}
-        for entry in entries:
-            if problem := _entry_problem(entry, self._members):
-                raise BoxlineError(f"{path}: member {entry.filename!r} {problem}. Get the archive from its publisher.")
-            if _is_folder(entry):
-                continue
-            self._members[entry.filename] = Member(
+        legacy_names = []
+        for entry, overlaps in zip(entries, _overlapping(entries), strict=True):
+            name, is_legacy = _name(entry)
+            problem = "has the name of another member" if name in self._members else _entry_problem(entry)
+            self._members[name] = Member(
                 path,
-                entry.filename,
+                name,
                 entry.header_offset,
                 entry.compress_size,
                 entry.file_size,
                 entry.CRC,
                 entry.compress_type == zipfile.ZIP_DEFLATED,
+                problem or ("overlaps another one" if overlaps else None),
             )
-        self._reject_overlaps()
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._members
+            if is_legacy:
+                legacy_names.append(name)
+        self._lookup = NameLookup(self._members, legacy_names)
 
     def __getitem__(self, name: str) -> Member:
-        try:
-            return self._members[name]
-        except KeyError:
-            raise BoxlineError(f"{self.path}: member {name} not found.") from None
+        """Return the member that `name` stands for; see `member_lookup`.
 
-    def get(self, name: str) -> Member | None:
-        """Return the member of that name, or None."""
-        return self._members.get(name)
+        Raises:
+            BoxlineError: if there is none, or if several fit.
+
+        """
+        try:
+            return self.find(name)
+        except NameLookupError as error:
+            raise BoxlineError(f"{self.path}: member {name} not found{error.hint}.") from None
+
+    def find(self, name: str, folder: str = "") -> Member:
+        """Return the member that `name` stands for.
+
+        Args:
+            name: the name of the member below `folder`.
+            folder: empty or with a slash at its end.
+
+        Raises:
+            NameLookupError: if there is none, or if several fit.
+
+        """
+        return self._members[self._lookup.find(name, folder)]
+
+    def get(self, name: str, folder: str = "") -> Member | None:
+        """Return the member that `name` stands for, or None."""
+        try:
+            return self.find(name, folder)
+        except NameLookupError:
+            return None
 
     def names(self) -> list[str]:
         """Return the names of the members in the order of the archive, without folders."""
         return list(self._members)
-
-    def _reject_overlaps(self) -> None:
-        """Reject members that share bytes, with which a small archive can decompress to petabytes."""
-        end = 0
-        for member in sorted(self._members.values(), key=lambda member: member.offset):
-            if member.offset < end:
-                raise BoxlineError(
-                    f"{self.path}: member {member.name!r} overlaps another one. Get the archive from its publisher."
-                )
-            end = member.offset + LOCAL_HEADER_BYTES + member.stored_bytes
 
 
 class ArchiveFolder:
@@ -193,6 +208,10 @@ class ArchiveFolder:
             self._archives[path] = Archive(self._folder / path)
         return self._archives[path]
 
+    def paths(self) -> list[str]:
+        """Return the paths of all archives below the folder, in alphabetical order."""
+        return sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.zip"))
+
 
 def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write a zip archive of (name, content) pairs without compression and dates: equal members, equal bytes."""
@@ -202,29 +221,42 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
 
 
-def _is_folder(entry: zipfile.ZipInfo) -> bool:
-    return entry.filename.endswith("/")
+def _name(entry: zipfile.ZipInfo) -> tuple[str, bool]:
+    """The name of an entry, and whether its encoding is unknown.
+
+    zipfile decodes names without the flag for UTF-8 as cp437. Many programs omit the flag and write UTF-8, which no
+    other encoding resembles.
+    """
+    if entry.flag_bits & UTF8_FLAG or entry.filename.isascii() or entry.filename != entry.orig_filename:
+        return entry.filename, False
+    try:
+        return entry.filename.encode("cp437").decode(), False
+    except UnicodeDecodeError:
+        return entry.filename, True
 
 
-def _entry_problem(entry: zipfile.ZipInfo, previous_members: dict[str, Member]) -> str | None:
-    """Why an entry of the central directory is rejected, as a predicate of the member, or None."""
-    path = PurePosixPath(entry.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or re.match("[A-Za-z]:", entry.filename):
-        return "has a name that leads out of the archive"
-    if _is_folder(entry):
-        return None
-    if not path.parts:
-        return "has no name"
+def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
+    """Why a member cannot be read, as a predicate of the member, or None."""
     if stat.S_ISLNK(entry.external_attr >> 16):
         return "is a link"
-    if entry.filename in previous_members:
-        return "has the name of another member"
     if entry.flag_bits & ENCRYPTED_FLAG:
         return "is encrypted"
     if entry.compress_type not in METHODS:
         return f"has compression method {entry.compress_type}, expected 0 (stored) or 8 (deflated)"
     if entry.compress_type == zipfile.ZIP_STORED and entry.compress_size != entry.file_size:
         return f"is stored in {entry.compress_size} bytes but declares {entry.file_size}"
-    if entry.file_size > max(SMALL_MEMBER_BYTES, MAX_COMPRESSION_RATIO * entry.compress_size):
-        return f"declares {entry.file_size} bytes in {entry.compress_size}, as only a zip bomb does"
     return None
+
+
+def _overlapping(entries: Sequence[zipfile.ZipInfo]) -> list[bool]:
+    """Which entries share bytes with another one, with which a small archive can decompress to petabytes.
+
+    As many as possible without a common byte are kept: an entry that claims the whole archive takes no other with it.
+    """
+    overlapping, end = [False] * len(entries), 0
+    ends = [entry.header_offset + LOCAL_HEADER_BYTES + entry.compress_size for entry in entries]
+    for row in sorted(range(len(entries)), key=lambda row: (ends[row], -entries[row].header_offset)):
+        overlapping[row] = entries[row].header_offset < end
+        if not overlapping[row]:
+            end = ends[row]
+    return overlapping

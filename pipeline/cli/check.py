@@ -12,7 +12,7 @@ from pipeline.core import schema
 from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.formatting import format_table
-from pipeline.core.parquet import FILES, read_table
+from pipeline.core.parquet import ARCHIVES, FILES, read_table
 from pipeline.datasets.annotations import Tables
 from pipeline.diff.revisions import DatasetVersion, UnknownRevisionError, at_revision
 from pipeline.validation.base import CheckResult
@@ -120,7 +120,8 @@ def _open_revision(revision: str, params: Params) -> Iterator[DatasetVersion]:
 def _validate(params: Params, name: str, before: DatasetVersion | None) -> ValidationResult:
     limits, checks = parse_checks(params, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
-    validation = run_checks(Tables.read(DATA / name / "tables"), files, limits, checks)
+    archives = read_table(DATA / name / "inspect" / ARCHIVES, schema.ARCHIVES)
+    validation = run_checks(Tables.read(DATA / name / "tables"), files, archives, limits, checks)
     drift_results = run_drift_checks(checks, _statistics(before, name), validation.statistics)
     return replace(validation, results=[*validation.results, *drift_results])
 

@@ -13,6 +13,9 @@ from pipeline.core.errors import BoxlineError
 FILES = "files.parquet"
 """Table of image files: of `inspect` for all images, of `validate` for the accepted ones."""
 
+ARCHIVES = "archives.parquet"
+"""Table of archives, of `inspect`."""
+
 QUARANTINE = "quarantine.parquet"
 """Table of the rows that `validate` rejects."""
 

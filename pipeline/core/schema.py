@@ -55,6 +55,15 @@ FILES = pa.schema(
     ]
 )
 
+ARCHIVES = pa.schema(
+    [
+        _field("archive", pa.string(), "path of the archive below the download folder"),
+        _field("files", pa.int64(), "members that are no folders and no annotations"),
+        _field("unused", pa.int64(), "those of them that no row of images stands for"),
+        _field("first_unused", pa.string(), "the names of the first three"),
+    ]
+)
+
 BOXES = pa.schema(
     [
         _field("box_id", pa.int64(), "unique within its split, from 1"),

@@ -1,8 +1,11 @@
 """Stage `tables`: the archives of a dataset as three Parquet tables of images, boxes and categories."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.archives.image_members import with_member_names
+from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
 from pipeline.datasets.registry import get_dataset
@@ -23,8 +26,9 @@ def tables(dataset: str, download: Path, out: Path) -> None:
     module = load_params().dataset(dataset).module
     reader = get_dataset(module, f"params.yaml: datasets.{dataset}.module").table_reader()
     published = reader.read(download)
+    found = replace(published, images=with_member_names(published.images, ArchiveFolder(download)))
     with atomic_directory(out) as folder:
-        published.write(folder)
+        found.write(folder)
     logger.info("wrote %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
 
 

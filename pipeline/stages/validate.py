@@ -20,13 +20,16 @@ from pipeline.validation.run_checks import run_checks
 logger = logging.getLogger(__name__)
 
 
-def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, summary: Path, page: Path) -> None:
+def validate(
+    dataset: str, tables: Path, files: Path, archives: Path, out: Path, report: Path, summary: Path, page: Path
+) -> None:
     """Run the checks. If the dataset as a whole fails, only the reports and the quarantine are written.
 
     Args:
         dataset: a key of `datasets` in params.yaml.
         tables: the folder of the tables as published.
-        files: the table that `inspect` wrote.
+        files: the table of image files that `inspect` wrote.
+        archives: the table of archives that `inspect` wrote.
         out: the folder to replace; it gets the accepted rows and the quarantine.
         report: the JSON report, for programs.
         summary: the Markdown report, for pull requests.
@@ -35,7 +38,7 @@ def validate(dataset: str, tables: Path, files: Path, out: Path, report: Path, s
     """
     config, checks = parse_checks(load_params(), dataset)
     inspected = read_table(files, schema.FILES)
-    validation = run_checks(Tables.read(tables), inspected, config, checks)
+    validation = run_checks(Tables.read(tables), inspected, read_table(archives, schema.ARCHIVES), config, checks)
     write_json(report, as_json(validation))
     with atomic_write(summary) as partial:
         partial.write_text(as_markdown(dataset, validation), encoding="utf-8")

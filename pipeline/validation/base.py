@@ -120,6 +120,14 @@ class DatasetCheck(Check):
         """Compare the dataset with the thresholds."""
 
 
+class ArchiveCheck(Check):
+    """A check of the archives that the images are in."""
+
+    @abstractmethod
+    def measure(self, archives: pa.Table) -> tuple[int, Findings]:
+        """Count the violations in a table schema.ARCHIVES; the findings have a sentence per archive with any."""
+
+
 class DriftCheck(Check):
     """A check of a dataset against an earlier version. No stage runs it, because a stage depends on its inputs only."""
 

@@ -5,11 +5,12 @@ from typing import Any
 from pydantic import Field
 
 from pipeline.core.config import Config, Fraction, Params, parse_config
+from pipeline.validation import archive_checks as archives
 from pipeline.validation import box_checks as boxes
 from pipeline.validation import dataset_checks as datasets
 from pipeline.validation import drift_checks as drift
 from pipeline.validation import image_checks as images
-from pipeline.validation.base import BoxCheck, DatasetCheck, DriftCheck, ImageCheck
+from pipeline.validation.base import ArchiveCheck, BoxCheck, DatasetCheck, DriftCheck, ImageCheck
 
 
 class Checks(Config):
@@ -30,6 +31,8 @@ class Checks(Config):
     image_duplicated_within_split: images.ImageDuplicatedWithinSplit
     image_duplicated_across_splits: images.ImageDuplicatedAcrossSplits
     image_similar_across_splits: images.ImageSimilarAcrossSplits
+
+    archive_file_unused: archives.ArchiveFileUnused
 
     box_id_below_one: boxes.BoxIdBelowOne
     box_id_duplicated: boxes.BoxIdDuplicated
@@ -63,6 +66,10 @@ class Checks(Config):
     def of_boxes(self) -> dict[str, BoxCheck]:
         """The checks of boxes by name."""
         return {name: check for name, check in self if isinstance(check, BoxCheck)}
+
+    def of_archives(self) -> dict[str, ArchiveCheck]:
+        """The checks of archives by name."""
+        return {name: check for name, check in self if isinstance(check, ArchiveCheck)}
 
     def of_dataset(self) -> dict[str, DatasetCheck]:
         """The checks of the whole dataset by name."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 from PIL import Image
 
 from pipeline.archives.image_decoding import open_image, to_uint8
+from pipeline.archives.image_members import find_members
 from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder, Member
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
@@ -36,10 +37,7 @@ def inspect_images(images: pa.Table, archives: ArchiveFolder, executor: Executor
         schema.FILES, one row per image in the same order.
 
     """
-    members = [
-        archives[archive].get(member)
-        for archive, member in zip(images["archive"].to_pylist(), images["member"].to_pylist(), strict=True)
-    ]
+    members = find_members(images, archives)
     chunks = [members[start : start + CHUNK_IMAGES] for start in range(0, len(members), CHUNK_IMAGES)]
     tables = [FILE_COLUMNS.empty_table()]
     with ProgressBar("inspecting", len(members), "image") as progress:
@@ -50,8 +48,8 @@ def inspect_images(images: pa.Table, archives: ArchiveFolder, executor: Executor
     return pa.table([images["image_id"], images["split"], *table.columns], schema.FILES)
 
 
-def _inspect(members: Sequence[Member | None]) -> pa.Table:
-    rows = [_inspect_file(member) if member else {"problem": "not in its archive"} for member in members]
+def _inspect(members: Sequence[Member | str]) -> pa.Table:
+    rows = [{"problem": member} if isinstance(member, str) else _inspect_file(member) for member in members]
     return pa.Table.from_pylist(rows, FILE_COLUMNS)
 
 
@@ -68,12 +66,7 @@ def _inspect_file(member: Member) -> dict[str, Any]:
             columns |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
             columns |= {"thumbnail": _thumbnail(image), "orientation": _orientation(image)}
     except BoxlineError as error:
-        columns["problem"] = str(error).strip()
-    except MemoryError:  # not a property of the image
-        raise
-    # Decoders raise many kinds of errors for malformed files; one file must not stop the inspection of all others.
-    except Exception as error:
-        columns["problem"] = f"the file does not decode ({type(error).__name__}: {error})."
+        columns["problem"] = str(error)
     return columns
 
 

@@ -9,6 +9,7 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_percent
 from pipeline.datasets.annotations import Tables, image_rows_of
 from pipeline.validation.base import (
+    ArchiveCheck,
     Check,
     CheckResult,
     DriftCheck,
@@ -74,7 +75,9 @@ class ValidationResult:
         ]
 
 
-def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: Checks) -> ValidationResult:
+def run_checks(
+    tables: Tables, files: pa.Table, archives: pa.Table, config: ValidateConfig, checks: Checks
+) -> ValidationResult:
     """Run all checks but those of drift.
 
     A row is rejected by the first check of severity "error" that it violates. The boxes of a rejected image are
@@ -82,7 +85,8 @@ def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: 
 
     Args:
         tables: the dataset as published.
-        files: the result of the stage `inspect`, schema.FILES.
+        files: the files of the images, schema.FILES, as the stage `inspect` found them.
+        archives: their archives, schema.ARCHIVES.
         config: the dataset's `validate` section.
         checks: all checks, with the dataset's own thresholds.
 
@@ -97,6 +101,7 @@ def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: 
     )
     accepted = Tables(accepted_images, boxes.accepted.select(schema.BOXES.names), tables.categories)
     statistics = DatasetStatistics.of(accepted)
+    archive_results = [_archive_result(name, check, archives) for name, check in checks.of_archives().items()]
     dataset_results = [
         _dataset_result(name, check, check.measure(statistics) if check.severity != "off" else None)
         for name, check in checks.of_dataset().items()
@@ -106,7 +111,7 @@ def run_checks(tables: Tables, files: pa.Table, config: ValidateConfig, checks: 
         files=files.filter(pa.array(image_rows_of(files, accepted_images) >= 0)),
         quarantine=pa.concat_tables([images.quarantine, boxes.quarantine]),
         statistics=statistics,
-        results=[*images.results, *boxes.results, *dataset_results],
+        results=[*images.results, *archive_results, *boxes.results, *dataset_results],
         num_input_rows=tables.images.num_rows + tables.boxes.num_rows,
         max_quarantined_fraction=config.max_quarantined_fraction,
     )
@@ -140,8 +145,19 @@ def _dataset_result(name: str, check: Check, findings: Findings | None) -> Check
     if findings is None:
         return CheckResult.of(name, check, "off")
     count = len(findings.violations)
-    status: Status = "passed" if not count else "failed" if check.severity == "error" else "warned"
-    return CheckResult.of(name, check, status, count, findings.measured, findings.violations)
+    return CheckResult.of(name, check, _status(check, count), count, findings.measured, findings.violations)
+
+
+def _archive_result(name: str, check: ArchiveCheck, archives: pa.Table) -> CheckResult:
+    if check.severity == "off":
+        return CheckResult.of(name, check, "off")
+    count, findings = check.measure(archives)
+    return CheckResult.of(name, check, _status(check, count), count, findings.measured, findings.violations)
+
+
+def _status(check: Check, count: int) -> Status:
+    """The status of a check that examines more than single rows."""
+    return "passed" if not count else "failed" if check.severity == "error" else "warned"
 
 
 def _not_run(name: str, check: DriftCheck, reason: str, *, is_error: bool) -> CheckResult:

@@ -13,7 +13,7 @@ from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.parquet import write_table
 from pipeline.diff.revisions import FolderVersion
-from tests.support.scenes import box, files_of
+from tests.support.scenes import NO_ARCHIVES, box, files_of
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 from tests.support.validation_scene import BOXES, IMAGES, Row, checked, tables_of
 
@@ -32,9 +32,9 @@ def build(dataset: str, boxes: list[Row] = BOXES, images: list[Row] = IMAGES) ->
     """As if every file were of the size of IMAGES."""
     tables = tables_of(images, boxes)
     tables.write(Path("data", dataset, "tables"))
-    write_table(
-        Path("data", dataset, "inspect", "files.parquet"), files_of(tables_of(IMAGES, boxes).images), schema.FILES
-    )
+    folder = Path("data", dataset, "inspect")
+    write_table(folder / "files.parquet", files_of(tables_of(IMAGES, boxes).images), schema.FILES)
+    write_table(folder / "archives.parquet", NO_ARCHIVES, schema.ARCHIVES)
 
 
 def test_verbose_lists_every_check_and_nothing_is_written(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from pipeline.cli import main as cli
 from pipeline.core import schema
 from pipeline.core.parquet import write_table
 from pipeline.core.terminal import escape_unencodable_output
-from tests.support.scenes import files_of
+from tests.support.scenes import NO_ARCHIVES, files_of
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 from tests.support.validation_scene import BOXES, IMAGES, tables_of
 
@@ -44,6 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tables.write(folder / "data" / name / "tables")
         tables.write(folder / "data" / name / "validate")
         write_table(folder / "data" / name / "inspect" / "files.parquet", files_of(tables.images), schema.FILES)
+        write_table(folder / "data" / name / "inspect" / "archives.parquet", NO_ARCHIVES, schema.ARCHIVES)
     (folder / "猫.json").write_text("{}", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run([Path(sys.executable).with_name("dvc"), "init", "--quiet"], cwd=folder, check=True)
@@ -108,7 +109,8 @@ def test_stage_and_command_as_processes(project: Path, tmp_path: Path) -> None:
     """As a container without a locale starts them, also with Python's UTF-8 mode off."""
     folder = Path(shutil.copytree(project, tmp_path / "project"))
     env = {**os.environ, "PYTHONPATH": str(PROJECT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    options = {"tables": "data/coco/tables", "files": "data/coco/inspect/files.parquet", "out": "data/coco/validate"}
+    options = {"tables": "data/coco/tables", "out": "data/coco/validate"}
+    options |= {name: f"data/coco/inspect/{name}.parquet" for name in ("files", "archives")}
     suffixes = {"report": "json", "summary": "md", "page": "html"}
     options |= {name: f"reports/coco/validate.{suffix}" for name, suffix in suffixes.items()}
     words = [word for name, value in options.items() for word in (f"--{name}", value)]

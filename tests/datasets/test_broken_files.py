@@ -45,7 +45,6 @@ ANNOTATIONS = "data/coco/download/annotations/annotations_trainval2017.zip"
 MEMBER = f"{ANNOTATIONS}: member annotations/instances_val2017.json"
 IMAGES = "data/coco/download/zips/val2017.zip"
 CORRECT = "Correct the file, or download the archive again."
-PUBLISHER = "Get the archive from its publisher."
 SNACKS = "data/snacks/download/snacks.zip: member annotations-train.csv"
 DIGITS = "data/digits/download/MNIST/training_data.csv"
 HEADER = "expected a header with image_id, x_min, x_max, y_min, y_max, class_name, folder."
@@ -141,11 +140,18 @@ ARCHIVES = {
     "really_html.zip": no_archive("File is not a zip file"),
     "zero_bytes.zip": no_archive("File is not a zip file"),
     "no_members.zip": Kept(0, 0, all_rejected("image_file_missing")),
-    "path_traversal.zip": f"{IMAGES}: member '../evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
-    "absolute_path.zip": f"{IMAGES}: member '/tmp/evil.jpg' has a name that leads out of the archive. {PUBLISHER}",
-    "symlink_member.zip": f"{IMAGES}: member 'val2017/link.jpg' is a link. {PUBLISHER}",
-    "zip_bomb.zip": f"{IMAGES}: member 'val2017/zeros.bin' declares 209715200 bytes in 203842, "
-    f"as only a zip bomb does. {PUBLISHER}",
+    # No row names the hostile member, which is not read.
+    "path_traversal.zip": Kept(
+        1,
+        2,
+        (
+            *(("images", i, "image_file_missing") for i in (331352, 165518)),
+            *(("boxes", b, "image_quarantined") for b in (1982048, 1096069, 209396, 148103)),
+        ),
+    ),
+    "absolute_path.zip": Kept(0, 0, all_rejected("image_file_missing")),
+    "symlink_member.zip": Kept(0, 0, all_rejected("image_file_missing")),
+    "zip_bomb.zip": Kept(0, 0, all_rejected("image_file_missing")),
 }
 
 FRACTION = "expected a fraction of the image."
@@ -159,8 +165,7 @@ SNACK_ROWS = {
     "nan_coordinate.csv": f"{SNACKS}, line 4, column y_max: received 'nan', {FRACTION}",
     "x_min_greater_than_x_max.csv": Kept(105, 124, (("boxes", 3, "box_size_not_positive"),)),
     "coordinate_above_one.csv": Kept(105, 124, (("boxes", 3, "box_outside_image"),)),
-    "unknown_image.csv": f"{SNACKS}, line 4, column image_id: received 'ffffffffffffffff', "
-    "expected an image in train/doughnut of the archive.",
+    "unknown_image.csv": Kept(105, 124, (("images", 42, "image_file_missing"), ("boxes", 3, "image_quarantined"))),
     "path_traversal_folder.csv": f"{SNACKS}, line 4, column folder: received '../../etc', expected a folder of images "
     "below train (apple, banana, broccoli, cake, carrot, doughnut, hot dog, orange, pizza, sandwich).",
     "short_row.csv": f"{SNACKS}, line 4: received 4 fields (d09b93603ee1939c,0.032268,0.303514,0.334477), "
@@ -201,7 +206,7 @@ def lay_out_photograph(path: Path, download: Path) -> None:
     try:
         with Image.open(path) as image:
             width, height = image.size
-    except (OSError, Image.DecompressionBombError):
+    except OSError:
         width, height = 640, 511
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, width, height], "area": 1, "iscrowd": 0}
     content = {
@@ -266,7 +271,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("layout", "name", "expected"), TABLE, ids=[name for _, name, _ in TABLE])
 def test_broken_file_fails_or_is_quarantined_as_expected(
     project: Path, layout: str, name: str, expected: Kept | str

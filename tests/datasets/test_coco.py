@@ -241,5 +241,6 @@ def test_literal_nan_is_an_error(tmp_path: Path) -> None:
 
 def test_missing_split_is_an_error(tmp_path: Path) -> None:
     assert failure(tmp_path, lambda text: text) == (
-        "annotations/annotations_trainval2017.zip: member annotations/instances_val2017.json not found."
+        "annotations/annotations_trainval2017.zip: member annotations/instances_val2017.json not found; "
+        "the nearest name is 'annotations/instances_train2017.json'."
     )

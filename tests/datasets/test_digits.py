@@ -139,11 +139,6 @@ def test_boxes_scale_with_width_and_height_and_byte_order_mark_is_skipped(tmp_pa
             id="not UTF-8",
         ),
         pytest.param(b"\n", f"{CSV} has no rows, expected at least one box.", id="no rows"),
-        pytest.param(
-            b"b.png,4,0.2,0.5,0.48,0.81\n",
-            f"{CSV}, line 1, column file name: received 'b.png', expected an image in {ARCHIVE}.",
-            id="missing image",
-        ),
     ],
 )
 def test_invalid_row_is_reported_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
@@ -155,6 +150,20 @@ def test_unreadable_image_has_size_zero(tmp_path: Path) -> None:
     write_digits(tmp_path, GOOD, b"<html>")
     [image, *_] = DigitsReader().read(tmp_path).images.to_pylist()
     assert (image["file_name"], image["width"], image["height"]) == ("a.png", 0, 0)
+
+
+def test_missing_image_has_size_zero_and_the_others_are_read(tmp_path: Path) -> None:
+    """`inspect` says what is nearest, and `validate` quarantines the image."""
+    write_digits(tmp_path, b"b.png,4,0.2,0.5,0.48,0.81\n" + GOOD)
+    missing, good, *_ = DigitsReader().read(tmp_path).images.to_pylist()
+    assert (missing["member"], missing["width"]) == ("MNIST_Converted_Training/b.png", 0)
+    assert (good["member"], good["width"]) == ("MNIST_Converted_Training/a.png", 100)
+
+
+def test_image_is_found_by_a_name_in_another_form(tmp_path: Path) -> None:
+    write_digits(tmp_path, b".\\A.PNG,4,0.2,0.5,0.48,0.81\n")
+    [image, *_] = DigitsReader().read(tmp_path).images.to_pylist()
+    assert (image["file_name"], image["member"]) == (".\\A.PNG", "MNIST_Converted_Training/a.png")
 
 
 def test_split_without_rows_is_an_error(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.parquet import read_table, write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.stages.validate import validate
-from tests.support.scenes import box, files_of
+from tests.support.scenes import NO_ARCHIVES, box, files_of
 from tests.support.tiny_project import tiny_params, write_params
 from tests.support.validation_scene import BOXES, IMAGES, tables_of
 
@@ -32,8 +32,10 @@ def run(boxes: list[dict[str, Any]], max_quarantined_fraction: float) -> None:
     tables = tables_of(IMAGES, boxes)
     tables.write(Path("tables"))
     write_table(Path("inspect/files.parquet"), files_of(tables.images), schema.FILES)
+    write_table(Path("inspect/archives.parquet"), NO_ARCHIVES, schema.ARCHIVES)
     report = [Path(f"reports/validate.{kind}") for kind in ("json", "md", "html")]
-    validate("coco", Path("tables"), Path("inspect/files.parquet"), Path("out"), *report)
+    inspected = Path("inspect/files.parquet"), Path("inspect/archives.parquet")
+    validate("coco", Path("tables"), *inspected, Path("out"), *report)
 
 
 def written() -> list[str]:

@@ -84,6 +84,10 @@ def detections(rows: list[tuple[int, int, Sequence[float], float]]) -> pa.Table:
     )
 
 
+NO_ARCHIVES = schema.ARCHIVES.empty_table()
+"""The result of `inspect` about archives, for tests of tables alone."""
+
+
 def files_of(images: pa.Table, **last: object) -> pa.Table:
     """The result of `inspect` for files that agree with their rows; `last` changes the last row."""
     rows = [

@@ -11,7 +11,7 @@ from pipeline.datasets.annotations import Tables, categories_table
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.run_checks import ValidationResult, run_checks
-from tests.support.scenes import box, boxes_table, files_of, image
+from tests.support.scenes import NO_ARCHIVES, box, boxes_table, files_of, image
 from tests.support.tiny_project import PROJECT
 
 Row = dict[str, Any]
@@ -52,23 +52,31 @@ def checked(
     *,
     categories: tuple[str, ...] = ("cat", "dog"),
     files: Sequence[Row] = (),
+    archives: Sequence[Row] = (),
     max_quarantined_fraction: float = 1.0,
     **changed: Row,
 ) -> ValidationResult:
-    """Run the checks on the scene. `files` changes the files of the last images."""
+    """Run the checks on the scene. `files` changes the files of the last images, `archives` are all archives."""
     images, boxes = IMAGES if images is None else images, BOXES if boxes is None else boxes
     tables = tables_of(images, boxes, categories)
     file_rows = files_of(tables.images).to_pylist()
     for row, changes in zip(file_rows[len(file_rows) - len(files) :], files, strict=True):
         row |= changes
     config = ValidateConfig(max_quarantined_fraction=max_quarantined_fraction)
-    return run_checks(tables, pa.Table.from_pylist(file_rows, schema.FILES), config, checks(**changed))
+    return run_checks(
+        tables,
+        pa.Table.from_pylist(file_rows, schema.FILES),
+        pa.Table.from_pylist(list(archives), schema.ARCHIVES),
+        config,
+        checks(**changed),
+    )
 
 
 def validated(tables: Tables, max_quarantined_fraction: float = 1.0) -> ValidationResult:
     """Run the checks of params.yaml on any tables, with files that agree with the rows."""
     config = ValidateConfig(max_quarantined_fraction=max_quarantined_fraction)
-    return run_checks(tables, files_of(tables.images), config, parse_config(CHECK_PARAMS, Checks, "checks"))
+    all_checks = parse_config(CHECK_PARAMS, Checks, "checks")
+    return run_checks(tables, files_of(tables.images), NO_ARCHIVES, config, all_checks)
 
 
 def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = ("cat", "dog")) -> Tables:

@@ -32,14 +32,12 @@ class DigitsReader(TableReader):
             labels = [(_digit(row), [row.fraction(column) for column in COLUMNS[2:]]) for row in rows]
             archive = Archive(download / IMAGE_ARCHIVES[split])
             for row, (digit, box_rel_xyxy) in zip(rows, labels, strict=True):
-                member = image_member(split, row["file name"])
-                if member not in archive:
-                    raise row.error("file name", f"an image in {archive.path}")
-                width, height = image_size(archive[member])
+                member = archive.get(row["file name"], image_member(split, ""))
+                width, height = image_size(member)
                 splits.append(split)
                 file_names.append(row["file name"])
                 sizes.append((width, height))
-                members.append(member)
+                members.append(member.name if member else image_member(split, row["file name"]))
                 digits.append(digit)
                 boxes_xywh.append(xyxy_to_xywh(np.array(box_rel_xyxy) * [width, height, width, height])[0])
         image_ids = range(1, len(members) + 1)

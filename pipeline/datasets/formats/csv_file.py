@@ -132,11 +132,14 @@ def read_rows_with_header(
     return rows
 
 
-def image_size(member: Member) -> tuple[int, int]:
+def image_size(member: Member | None) -> tuple[int, int]:
     """Width and height in pixels from the header of an image, because CSV annotations do not state them.
 
-    The size of an unreadable file is 0, 0: the stage `inspect` finds the reason, and `validate` quarantines the image.
+    The size of a missing or unreadable file is 0, 0: the stage `inspect` finds the reason, and `validate` quarantines
+    the image.
     """
+    if member is None:
+        return 0, 0
     try:
         with open_image(member.read(MAX_IMAGE_BYTES), str(member), "") as image:
             return image.size

@@ -28,13 +28,11 @@ class RectanglesReader(TableReader):
             boxes_xywh += [[row.integer(column) for column in ("left", "top", "width", "height")] for row in rows]
             archive = Archive(download / IMAGE_ARCHIVES[split])
             for row in rows:
-                member = image_member(split, row["file_name"])
-                if member not in archive:
-                    raise row.error("file_name", f"an image in the folder {split} of {archive.path}")
+                member = archive.get(row["file_name"], image_member(split, ""))
                 splits.append(split)
                 file_names.append(row["file_name"])
-                sizes.append(image_size(archive[member]))
-                members.append(member)
+                sizes.append(image_size(member))
+                members.append(member.name if member else image_member(split, row["file_name"]))
         image_ids = range(1, len(members) + 1)
         return Tables(
             images=images_table(

@@ -21,12 +21,11 @@ from pipeline.datasets.snacks.source import (
     ARCHIVE,
     CLASSES,
     COLUMNS,
-    PREFIXES,
+    PREFIX,
     annotation_member,
     image_member,
 )
 
-PREFIX = PREFIXES[0]
 SHAPES = ["circle", "ring", "square", "triangle", "star"]
 COLORS_BGR = [(45, 40, 215), (40, 205, 220), (60, 180, 45), (215, 95, 40)]
 SHORT_SIDE_PIXELS = 256

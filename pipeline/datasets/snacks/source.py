@@ -4,8 +4,8 @@ from pipeline.datasets.interfaces import DatasetSource
 from pipeline.download.manifest import Asset
 
 ARCHIVE = "snacks.zip"
-PREFIXES = ("snacks/", "")
-"""What the names of members begin with: copies of the dataset exist with and without the outer folder."""
+PREFIX = "snacks/"
+"""What the names of members begin with. Copies of the dataset exist without this folder, or with others around it."""
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ["image_id", "x_min", "x_max", "y_min", "y_max", "class_name", "folder"]
