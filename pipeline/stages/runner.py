@@ -1,6 +1,7 @@
 """Runs a stage function as a command whose options follow from the function's signature."""
 
 import argparse
+import gc
 import inspect
 import logging
 import sys
@@ -20,6 +21,7 @@ def run_stage(stage: Callable[..., None]) -> None:
             stage repeats one.
 
     """
+    gc.freeze()  # imports stay to the end; the collector would go through them again and again, also at the end
     escape_unencodable_output()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     subject, *options = inspect.signature(stage).parameters

@@ -29,7 +29,7 @@ from pipeline.training.callbacks import (
 )
 from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import PlateauConfig, TrainConfig
-from pipeline.training.data_loader import EpochSetter, ShardLoader, SyntheticLoader, validation_split
+from pipeline.training.data_loader import Batch, EpochSetter, ShardLoader, SyntheticLoader, validation_split
 from pipeline.training.feature_cache import cache_features, split_at
 from pipeline.training.optimizer import build_optimizer
 
@@ -191,8 +191,10 @@ def fit(
             fitted, training, validation = _fitted_model_and_data(phase, data, config.batch_size, scratch)
             optimizer = build_optimizer(phase_config, len(training))
             fitted.compile(optimizer, jit_compile=config.xla, **phase.compile_arguments)
+            fitted.optimizer.build(fitted.trainable_variables)  # wraps Adam under mixed_float16
+            if keras.config.backend() == "tensorflow":
+                _create_variables_of_losses_and_metrics(fitted, training[0])
             if state.optimizer_variables:
-                fitted.optimizer.build(fitted.trainable_variables)  # wraps Adam under mixed_float16
                 assign_variables(fitted.optimizer.variables, state.optimizer_variables)
             patience, schedule = phase_config.patience, phase_config.schedule
             stopping = EarlyStopping(patience, state) if patience is not None else None
@@ -246,6 +248,18 @@ def _fitted_model_and_data(
         return model, SyntheticLoader(data.synthetic_batches, batch_size, steps, data.seed), validation
     training = ShardLoader(images, targets, batch_size, names, data.training_rows, data.seed, data.augmentation)
     return model, training, validation
+
+
+def _create_variables_of_losses_and_metrics(model: keras.Model, batch: Batch) -> None:
+    """Create what Keras would create in the first step.
+
+    TensorFlow traces a step that creates variables a second time. Tracing is most of the CPU time of a small training.
+    """
+    inputs, targets = batch
+    predictions = model(inputs)
+    model.compute_loss(inputs, targets, predictions)
+    model.compute_metrics(inputs, targets, predictions)
+    model.reset_metrics()
 
 
 def _require_finite(history: list[dict[str, Any]]) -> None:

@@ -120,6 +120,28 @@ def test_same_seed_gives_same_weights(shards: tuple[Shards, Shards], tmp_path: P
     assert weights_of(first) == weights_of(second)
 
 
+class CountingModel(keras.Model):
+    """Counts how often its training step is traced."""
+
+    traces = 0
+
+    def train_step(self, data: Any) -> Any:
+        self.traces += 1
+        return super().train_step(data)
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="other backends trace no step twice")
+def test_training_step_is_traced_once(shards: tuple[Shards, Shards], tmp_path: Path) -> None:
+    """TensorFlow would trace it again if it created variables of the optimizer, the losses or the metrics."""
+    inner, config = brightness_model(), train_config()
+    model = CountingModel(inner.input, inner.output)
+    data = TrainingData.split(*shards, config, 1)
+    checkpoint = Checkpoint(tmp_path, "abc")
+    phase_model = phase_of(model, metrics={"value": ["mean_absolute_error"]})
+    fit(model, phase_model, data, config, checkpoint, checkpoint.load(), FakeLogger())
+    assert model.traces == 1
+
+
 def test_no_phase_repeats_the_batches_of_another(
     shards: tuple[Shards, Shards], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
