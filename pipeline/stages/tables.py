@@ -4,10 +4,13 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from pipeline.archives.image_members import with_member_names
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
+from pipeline.core.formatting import pluralize
 from pipeline.datasets.registry import get_dataset
 from pipeline.stages.runner import run_stage
 
@@ -27,6 +30,9 @@ def tables(dataset: str, download: Path, out: Path) -> None:
     reader = get_dataset(module, f"params.yaml: datasets.{dataset}.module").table_reader()
     published = reader.read(download)
     found = replace(published, images=with_member_names(published.images, ArchiveFolder(download)))
+    num_renamed = pc.sum(pc.not_equal(found.images["member"], published.images["member"])).as_py() or 0
+    if num_renamed:
+        logger.info("found %s under another name than published", pluralize(num_renamed, "image", "images"))
     with atomic_directory(out) as folder:
         found.write(folder)
     logger.info("wrote %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)

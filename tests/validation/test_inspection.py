@@ -18,6 +18,7 @@ from PIL import Image
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
 from pipeline.validation.inspection import inspect_images
+from tests.archives.test_zip_archive import FAULTS
 from tests.support.scenes import image
 from tests.support.tiny_project import PROJECT
 
@@ -225,3 +226,20 @@ def test_collected_broken_files_have_problems(tmp_path: Path) -> None:
     assert {name: row["orientation"] for name, row in rows.items() if row["orientation"] not in (None, 1)} == {
         "exif_rotated.jpg": 6
     }
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_of_one_member_is_a_problem_of_its_image_alone(tmp_path: Path, fault: str) -> None:
+    make, problem = FAULTS[fault]
+    (tmp_path / "zips").mkdir()
+    make(tmp_path / "zips").rename(tmp_path / "zips" / "val2017.zip")
+    rows = pa.Table.from_pylist([{**image(3), "member": "bad"}, {**image(7), "member": "good"}], schema.IMAGES)
+    with ThreadPoolExecutor(1) as executor:
+        bad, good = inspect_images(rows, ArchiveFolder(tmp_path), executor).to_pylist()
+    path = tmp_path / "zips" / "val2017.zip"
+    assert (bad["sha256"], bad["problem"]) == (
+        None,
+        f"{path}: member bad {problem}. Get the archive from its publisher.",
+    )
+    assert good["sha256"] == hashlib.sha256(b"good").hexdigest()

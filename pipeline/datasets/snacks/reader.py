@@ -103,7 +103,7 @@ def _key_of_member(name: str, prefix: str) -> ImageKey | None:
 def _classes(keys: Iterable[ImageKey]) -> list[str]:
     """Names in alphabetical order; the category ids count them from 1."""
     folders = {folder for split, folder, _ in keys if split == SPLITS[0]}
-    return CLASSES if folders <= set(CLASSES) else sorted(folders)
+    return CLASSES if set(map(str.lower, folders)) <= set(CLASSES) else sorted(folders)
 
 
 def _rows(archive: Archive, prefix: str, split: str) -> list[Row]:
