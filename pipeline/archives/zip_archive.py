@@ -7,6 +7,7 @@ path on this machine.
 import io
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -30,6 +31,7 @@ MAX_IMAGE_BYTES = 64 << 20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED_FLAG = 0x1
 UTF8_FLAG = 0x800
+UNICODE_NAME_FIELD = 0x7075
 LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
 CHUNK_BYTES = 1 << 20
@@ -224,15 +226,27 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
 def _name(entry: zipfile.ZipInfo) -> tuple[str, bool]:
     """The name of an entry, and whether its encoding is unknown.
 
-    zipfile decodes names without the flag for UTF-8 as cp437. Many programs omit the flag and write UTF-8, which no
-    other encoding resembles.
+    zipfile decodes names without the flag for UTF-8 as cp437. Some programs have the name in UTF-8 in an extra field.
+    Many others omit the flag and write UTF-8, which no other encoding resembles.
     """
     if entry.flag_bits & UTF8_FLAG or entry.filename.isascii() or entry.filename != entry.orig_filename:
         return entry.filename, False
+    content = entry.filename.encode("cp437")
     try:
-        return entry.filename.encode("cp437").decode(), False
+        return (_extra_name(entry.extra, content) or content).decode(), False
     except UnicodeDecodeError:
         return entry.filename, True
+
+
+def _extra_name(extra: bytes, name: bytes) -> bytes | None:
+    """The name in UTF-8 from the extra field for it, unless that belongs to another name."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack_from("<HH", extra)
+        version_and_crc = struct.pack("<BI", 1, isal_zlib.crc32(name))
+        if kind == UNICODE_NAME_FIELD and extra[4:].startswith(version_and_crc):
+            return extra[4 + len(version_and_crc) : 4 + size]
+        extra = extra[4 + size :]
+    return None
 
 
 def _entry_problem(entry: zipfile.ZipInfo) -> str | None:

@@ -7,6 +7,7 @@ import stat
 import struct
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +238,19 @@ def test_names_without_flag_for_utf8_are_found(tmp_path: Path, content: bytes, n
     assert archive[name].read() == b"old"
     assert archive[unicodedata.normalize("NFD", name)].read() == b"old"
     assert archive["good.jpg"].read() == b"good"
+
+
+@pytest.mark.parametrize(("crc_of", "name"), [("画像.jpg", "picture.jpg"), ("another", "画像.jpg")])
+def test_name_in_an_extra_field_is_used_if_it_belongs_to_the_entry(tmp_path: Path, crc_of: str, name: str) -> None:
+    content = "画像.jpg".encode("cp932")
+    extra_name = struct.pack("<BI", 1, zlib.crc32(crc_of.encode("cp932"))) + b"picture.jpg"
+    entry = zipfile.ZipInfo("x" * len(content))
+    entry.extra = struct.pack("<HHH", 0x9999, 2, 7) + struct.pack("<HH", 0x7075, len(extra_name)) + extra_name
+    path = tmp_path / "winrar.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, b"picture")
+    path.write_bytes(path.read_bytes().replace(b"x" * len(content), content))
+    assert Archive(path)[name].read() == b"picture"
 
 
 def as_link(folder: Path) -> Path:

@@ -1,7 +1,9 @@
 """A local folder that holds the members of an archive instead of the archive."""
 
+import fnmatch
 import glob
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +16,15 @@ from pipeline.download.manifest import Asset
 from pipeline.download.sources.base import FileVersion
 from pipeline.download.sources.local import LAYOUT_ADVICE
 
+logger = logging.getLogger(__name__)
+
 
 class UnpackedFolder:
-    """The files below `root` that match `asset.unpacked`. Equal files make an identical archive."""
+    """The files below `root` that match `asset.unpacked`, in any case. Equal files make an identical archive.
+
+    A file that cannot be packed is left out with a warning, unless `asset.unpacked` names it without a wildcard, as it
+    names annotations. The checks of the dataset find what rows lack.
+    """
 
     def __init__(self, root: Path, asset: Asset) -> None:
         self.display_name = str(root)
@@ -31,12 +39,13 @@ class UnpackedFolder:
         digest = hashlib.sha256()
         for name in self._names():
             status = self._stat_member(name)
-            digest.update(f"{name!r} {status.st_size} {status.st_mtime_ns}\n".encode())
+            version = (status.st_size, status.st_mtime_ns) if status else "unreadable"
+            digest.update(f"{name!r} {version}\n".encode())
         return FileVersion(None, f"members sha256:{digest.hexdigest()}")
 
     def content_bytes(self) -> int:
         """Return the total size of the members, which is slightly less than that of their archive."""
-        return sum(self._stat_member(name).st_size for name in self._names())
+        return sum(status.st_size for status in map(self._stat_member, self._names()) if status)
 
     def write_zip(self, target: Path) -> None:
         """Write the members as one archive, ordered by name."""
@@ -45,22 +54,27 @@ class UnpackedFolder:
 
             def members() -> Iterator[tuple[str, bytes]]:
                 for name in names:
-                    yield name, self._read_member(name)
+                    try:
+                        yield name, self._read_member(name)
+                    except BoxlineError as error:
+                        if name in self._asset.unpacked:
+                            raise
+                        logger.warning("%s It is left out.", error)
                     progress.update()
 
             write_archive(target, members())
 
-    def _stat_member(self, name: str) -> os.stat_result:
+    def _stat_member(self, name: str) -> os.stat_result | None:
+        """The status of a file, or None if it has none; reading it gives the reason."""
         try:
             return (self._root / name).stat()
-        except OSError as error:
-            raise BoxlineError(f"{self._root / name} could not be read: {error.strerror}.") from None
+        except OSError:
+            return None
 
     def _names(self) -> list[str]:
         names: list[str] = []
         for pattern in self._asset.unpacked:
-            # As in a shell, names that begin with a dot stay hidden.
-            matches = glob.glob(pattern, root_dir=self._root)  # noqa: PTH207
+            matches = self._matches(pattern)
             if not matches:
                 nearest = nearest_name(pattern.partition("/")[0], [path.name for path in self._root.iterdir()])
                 raise BoxlineError(
@@ -69,6 +83,20 @@ class UnpackedFolder:
                 )
             names += [Path(name).as_posix() for name in matches]
         return sorted(names)
+
+    def _matches(self, pattern: str) -> list[str]:
+        """The names of the files that match the pattern; its last part in any case, such as .JPG.
+
+        As in a shell, names that begin with a dot stay hidden.
+        """
+        folder_pattern, _, file_pattern = pattern.rpartition("/")
+        folders = glob.glob(f"{folder_pattern}/", root_dir=self._root) if folder_pattern else [""]  # noqa: PTH207
+        return [
+            folder + name
+            for folder in folders
+            for name in _names_in(self._root / folder)
+            if not name.startswith(".") and fnmatch.fnmatchcase(name.lower(), file_pattern.lower())
+        ]
 
     def _read_member(self, name: str) -> bytes:
         """Read a file. A link may point elsewhere below the root, but not out of it, to files that nobody provided."""
@@ -86,3 +114,10 @@ class UnpackedFolder:
             raise BoxlineError(f"{str(path)!r} has a name that is not UTF-8. Rename it.") from None
         except (OSError, RuntimeError) as error:  # RuntimeError before Python 3.13, for a link to itself
             raise BoxlineError(f"{path} could not be read: {getattr(error, 'strerror', error)}.") from None
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:  # a folder without permission
+        return []

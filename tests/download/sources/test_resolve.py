@@ -49,9 +49,9 @@ def test_missing_file_names_the_nearest_and_several_are_not_guessed_from(tmp_pat
 
 
 def test_unpacked_folder_names_the_nearest(tmp_path: Path) -> None:
-    source = write(tmp_path / "source", "Labels.csv")
+    source = write(tmp_path / "source", "label.csv")
     assert failure(Asset("set.zip", unpacked=("labels.csv",)), source, tmp_path / "out") == (
-        f"{source} contains neither set.zip nor its members labels.csv; the nearest name is 'Labels.csv'. {ADVICE}"
+        f"{source} contains neither set.zip nor its members labels.csv; the nearest name is 'label.csv'. {ADVICE}"
     )
 
 
