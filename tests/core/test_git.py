@@ -1,5 +1,8 @@
 """The wrapper of Git commands, with real Git."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from pipeline.core.git import (
     write_commit,
 )
 from tests.support.servers import free_port
+from tests.support.tiny_project import PROJECT
 
 
 @pytest.fixture
@@ -32,6 +36,15 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git("add", "--all")
     git("commit", "--quiet", "--message", "first")
     return tmp_path
+
+
+def test_content_is_utf_8_whatever_the_locale(repository: Path) -> None:
+    (repository / "a.txt").write_text("Köln 猫", encoding="utf-8")
+    git("add", "--all")
+    code = "from pipeline.core.git import read_file; print(ascii(read_file('', 'a.txt')))"
+    env = {**os.environ, "PYTHONPATH": str(PROJECT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, encoding="ascii")
+    assert result.stdout == "'K\\xf6ln \\u732b'\n"
 
 
 def test_revisions_are_resolved_to_commits(repository: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect import State
 from prefect.states import Completed
+from ruamel.yaml import YAML
 
 from flows import parameters
 from flows.parameters import check_parameters, require_remotes, require_stages, stage_names
@@ -18,6 +19,7 @@ from flows.watch_sources import watch_sources
 from pipeline.core.errors import BoxlineError
 from pipeline.core.git import git
 from tests.support.flow_projects import make_project
+from tests.support.tiny_project import PROJECT
 
 DVC_YAML = """
 stages:
@@ -108,6 +110,20 @@ def test_malformed_project_is_reported_in_one_line(tmp_path: Path, project: Path
     (project / "dvc.yaml").unlink()
     with pytest.raises(BoxlineError, match=r"dvc\.yaml"):
         stage_names(project)
+
+
+def test_parameters_of_the_deployments_are_valid() -> None:
+    deployments = YAML(typ="safe", pure=True).load(PROJECT / "prefect.yaml")["deployments"]
+    flows: dict[str, Any] = {"run_pipeline": run_pipeline, "watch_sources": watch_sources}
+    given_parameters = [
+        (flows[deployment["entrypoint"].rpartition(":")[2]], deployment["parameters"])
+        for deployment in deployments
+        if "parameters" in deployment
+    ]
+    assert given_parameters
+    for flow, values in given_parameters:
+        assert values.keys() <= inspect.signature(flow.fn).parameters.keys()
+        require_stages(PROJECT, "targets", values.get("targets", []))
 
 
 def test_unknown_remotes_are_named(project: Path) -> None:
