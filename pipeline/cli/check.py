@@ -121,7 +121,7 @@ def _validate(params: Params, name: str, before: DatasetVersion | None) -> Valid
     limits, checks = parse_checks(params, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
     archives = read_table(DATA / name / "inspect" / ARCHIVES, schema.ARCHIVES)
-    validation = run_checks(Tables.read(DATA / name / "tables"), files, archives, limits, checks)
+    validation = run_checks(Tables.read(DATA / name / "tables", with_outlines=True), files, archives, limits, checks)
     drift_results = run_drift_checks(checks, _statistics(before, name), validation.statistics)
     return replace(validation, results=[*validation.results, *drift_results])
 

@@ -14,8 +14,7 @@ logger = logging.getLogger(__name__)
 def export(tables: Path, file: Path, /, *, split: str = "train") -> int:
     """Write the tables of one split in COCO's instances format, which annotation tools and other trainers read.
 
-    Ids and numbers are kept, images and boxes keep their order, and categories are sorted by id. Outlines are not in
-    the tables and therefore not in the file.
+    Ids, numbers and outlines are kept, images and boxes keep their order, and categories are sorted by id.
 
     Args:
         tables: folder of tables, such as data/coco/validate.
@@ -24,7 +23,7 @@ def export(tables: Path, file: Path, /, *, split: str = "train") -> int:
 
     """
     require_writable_path(file, "FILE")
-    published = Tables.read(tables)
+    published = Tables.read(tables, with_outlines=True)
     splits = published.images["split"].unique().to_pylist()
     if split not in splits:
         raise BoxlineError(f"{tables} holds no images of split {split!r}; expected --split {join_items(splits)}.")

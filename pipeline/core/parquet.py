@@ -1,7 +1,7 @@
 """Parquet tables: a writer that casts to a schema and a reader that checks it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,8 +31,13 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
         pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd")
 
 
-def read_table(path: Path, schema: pa.Schema) -> pa.Table:
+def read_table(path: Path, schema: pa.Schema, left_out: Collection[str] = ()) -> pa.Table:
     """Read a table.
+
+    Args:
+        path: the file.
+        schema: its columns.
+        left_out: names of columns that are not read.
 
     Raises:
         BoxlineError: if names, types or units of its columns differ from `schema`, or the file is missing or corrupt.
@@ -40,15 +45,15 @@ def read_table(path: Path, schema: pa.Schema) -> pa.Table:
     """
     with as_corrupt_table_error(str(path), "Delete it and run `dvc repro`."):
         try:
-            table = pq.read_table(path)
+            stored = pq.read_schema(path)
+            if not (differences := _differences(stored, schema)):
+                return pq.read_table(path, columns=[name for name in schema.names if name not in left_out])
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` builds it.") from None
-    if differences := _differences(table.schema, schema):
-        raise BoxlineError(
-            f"{path}: {'; '.join(differences)}. It was written by another version of Boxline: "
-            "delete it and run `dvc repro`."
-        )
-    return table
+    raise BoxlineError(
+        f"{path}: {'; '.join(differences)}. It was written by another version of Boxline: "
+        "delete it and run `dvc repro`."
+    )
 
 
 @contextlib.contextmanager
@@ -65,7 +70,7 @@ def as_corrupt_table_error(where: str, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         if (
             getattr(error, "errno", None) is not None
         ):  # an error of the machine; Arrow's own about a corrupt file have none

@@ -79,6 +79,12 @@ BOXES = pa.schema(
     ]
 )
 
+OUTLINE = _field(
+    "outline", pa.large_string(), "the published segmentation as JSON, polygons or run lengths", nullable=True
+)
+OUTLINED_BOXES = BOXES.append(OUTLINE)
+"""The stored table of boxes. Most of it is the outlines, which are read on request only."""
+
 CATEGORIES = pa.schema(
     [
         _field("category_id", pa.int32(), "the dataset's own id, from 1, gaps kept"),
@@ -98,7 +104,7 @@ QUARANTINE = pa.schema(
         _field("file_name", pa.string(), "of that image; null where there is no such image", nullable=True),
         _field("reason", pa.string(), "name of the check that refused it"),
         _field("values", pa.string(), "what breaks the check, as JSON"),
-        _field("row", pa.string(), "the refused row as JSON"),
+        _field("row", pa.string(), "the refused row as JSON, without its outline"),
     ]
 )
 

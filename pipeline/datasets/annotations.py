@@ -21,7 +21,7 @@ class Tables:
 
     Attributes:
         images: schema.IMAGES.
-        boxes: schema.BOXES.
+        boxes: schema.BOXES, or schema.OUTLINED_BOXES.
         categories: schema.CATEGORIES.
 
     """
@@ -31,17 +31,24 @@ class Tables:
     categories: pa.Table
 
     def write(self, folder: Path) -> None:
-        """Write one Parquet file per table into `folder`."""
+        """Write one Parquet file per table into `folder`. Boxes without the column of outlines have none."""
+        boxes = self.boxes
+        if schema.OUTLINE.name not in boxes.column_names:
+            boxes = boxes.append_column(schema.OUTLINE, pa.nulls(boxes.num_rows, schema.OUTLINE.type))
         write_table(folder / "images.parquet", self.images, schema.IMAGES)
-        write_table(folder / "boxes.parquet", self.boxes, schema.BOXES)
+        write_table(folder / "boxes.parquet", boxes, schema.OUTLINED_BOXES)
         write_table(folder / "categories.parquet", self.categories, schema.CATEGORIES)
 
     @classmethod
-    def read(cls, folder: Path) -> "Tables":
-        """Read the files that `write` has written, and check their schemas."""
+    def read(cls, folder: Path, *, with_outlines: bool = False) -> "Tables":
+        """Read the files that `write` has written, and check their schemas.
+
+        The outlines, which are most of the boxes of COCO, are read on request only.
+        """
+        left_out = () if with_outlines else (schema.OUTLINE.name,)
         return cls(
             read_table(folder / "images.parquet", schema.IMAGES),
-            read_table(folder / "boxes.parquet", schema.BOXES),
+            read_table(folder / "boxes.parquet", schema.OUTLINED_BOXES, left_out),
             read_table(folder / "categories.parquet", schema.CATEGORIES),
         )
 

@@ -26,6 +26,7 @@ class BoxRows:
         boxes_xywh: pixels, [N, 4].
         areas: square pixels of the objects' segmentation masks, [N].
         is_crowd: bool [N].
+        outlines: a number per outline, equal for equal outlines, int64 [N].
 
     """
 
@@ -34,11 +35,17 @@ class BoxRows:
     boxes_xywh: Boxes
     areas: NDArray[np.float64]
     is_crowd: NDArray[np.bool_]
+    outlines: NDArray[np.int64]
 
     def take(self, rows: Rows) -> "BoxRows":
         """Return some of the rows in the given order."""
         return BoxRows(
-            self.images[rows], self.classes[rows], self.boxes_xywh[rows], self.areas[rows], self.is_crowd[rows]
+            self.images[rows],
+            self.classes[rows],
+            self.boxes_xywh[rows],
+            self.areas[rows],
+            self.is_crowd[rows],
+            self.outlines[rows],
         )
 
     def position(self) -> list[Column]:
@@ -57,14 +64,14 @@ def compare_boxes(before: BoxRows, after: BoxRows) -> Changes:
     then pairs of one class by decreasing IoU down to MATCH_IOU, and then pairs of different classes.
 
     Returns:
-        Changes of the kinds added, removed, moved (coordinates), class, crowd, and area (another area in the same
+        Changes of the kinds added, removed, moved (coordinates), class, crowd, and area and outline (others in the same
         box).
 
     """
     matching = Matching(len(before.images), len(after.images))
     matching.pair_equal(
-        [*before.position(), before.classes, before.is_crowd, before.areas],
-        [*after.position(), after.classes, after.is_crowd, after.areas],
+        [*before.position(), before.classes, before.is_crowd, before.areas, before.outlines],
+        [*after.position(), after.classes, after.is_crowd, after.areas, after.outlines],
     )
     rest_before, rest_after = matching.unmatched()
     # Sorted by content, so that neither the order of rows nor that of the versions changes the pairs.
@@ -79,7 +86,9 @@ def compare_boxes(before: BoxRows, after: BoxRows) -> Changes:
     other_class = changes.differing(before.classes, after.classes)
     crowd = changes.differing(before.is_crowd, after.is_crowd)
     area = changes.differing(before.areas, after.areas) & ~moved
-    return replace(changes, kinds={**changes.kinds, "moved": moved, "class": other_class, "crowd": crowd, "area": area})
+    outline = changes.differing(before.outlines, after.outlines) & ~moved
+    kinds = {"moved": moved, "class": other_class, "crowd": crowd, "area": area, "outline": outline}
+    return replace(changes, kinds={**changes.kinds, **kinds})
 
 
 def _match_changed(before: BoxRows, after: BoxRows) -> tuple[Rows, Rows]:

@@ -16,6 +16,7 @@ from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_rows_of, 
 from pipeline.diff.box_matching import BoxRows, compare_boxes
 from pipeline.diff.class_matching import class_names, compare_classes
 from pipeline.diff.image_matching import compare_images
+from pipeline.diff.outlines import outline_numbers
 from pipeline.diff.revisions import DatasetVersion
 from pipeline.diff.row_matching import Changes, Rows
 from pipeline.validation.joins import other_equal_row, split_names
@@ -35,6 +36,7 @@ class Snapshot:
         boxes: schema.BOXES.
         categories: schema.CATEGORIES.
         quarantined: number of quarantined rows by reason.
+        outlines: a number for the outline of each box, equal for equal outlines, int64 [boxes]; None if unknown.
 
     """
 
@@ -42,17 +44,23 @@ class Snapshot:
     boxes: pa.Table
     categories: pa.Table
     quarantined: Mapping[str, int]
+    outlines: NDArray[np.int64] | None
 
     @classmethod
     def from_tables(
-        cls, tables: Tables, files: pa.Table | None = None, quarantine: pa.Table | None = None
+        cls,
+        tables: Tables,
+        files: pa.Table | None = None,
+        quarantine: pa.Table | None = None,
+        outlines: pa.ChunkedArray | None = None,
     ) -> "Snapshot":
-        """Combine the tables with the SHA-256 in `files` and the reasons in `quarantine`, if these are given."""
+        """Combine the tables with the SHA-256 in `files`, the reasons in `quarantine`, and the outlines, if given."""
         digests = SHA256_COLUMNS.empty_table() if files is None else files
         rows = image_rows_of(tables.images, digests)
         images = tables.images.append_column("sha256", take_or_null(digests["sha256"], rows))
         reasons = Counter([] if quarantine is None else quarantine["reason"].to_pylist())
-        return cls(images, tables.boxes, tables.categories, reasons)
+        numbers = None if outlines is None else outline_numbers(outlines)
+        return cls(images, tables.boxes, tables.categories, reasons, numbers)
 
     @classmethod
     def read(cls, version: DatasetVersion, dataset: str) -> "Snapshot":
@@ -68,6 +76,7 @@ class Snapshot:
             tables,
             version.table(dataset, FILES, SHA256_COLUMNS),
             version.table(dataset, QUARANTINE, REASON_COLUMNS),
+            version.outlines(dataset),
         )
 
 
@@ -135,8 +144,10 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
     """Compare two snapshots: match images and classes, then boxes, and count."""
     images, classes = compare_images(before.images, after.images), compare_classes(before.categories, after.categories)
     (image_before, image_after), (class_before, class_after) = images.indices(), classes.indices()
-    boxes_before = _box_rows(before, image_before, class_before)
-    boxes_after = _box_rows(after, image_after, class_after)
+    # Tables of earlier versions of Boxline have no outlines, which is no change.
+    with_outlines = before.outlines is not None and after.outlines is not None
+    boxes_before = _box_rows(before, image_before, class_before, with_outlines=with_outlines)
+    boxes_after = _box_rows(after, image_after, class_after, with_outlines=with_outlines)
     names = class_names(classes, before.categories, after.categories)
     return Difference(
         before,
@@ -152,13 +163,15 @@ def compare(before: Snapshot, after: Snapshot) -> Difference:
     )
 
 
-def _box_rows(snapshot: Snapshot, image_indices: Rows, class_indices: Rows) -> BoxRows:
+def _box_rows(snapshot: Snapshot, image_indices: Rows, class_indices: Rows, *, with_outlines: bool) -> BoxRows:
+    outlines = snapshot.outlines if with_outlines else None
     return BoxRows(
         image_indices[image_rows_of(snapshot.boxes, snapshot.images)],
         class_indices[_class_rows(snapshot)],
         boxes_xywh_of(snapshot.boxes),
         snapshot.boxes["area"].to_numpy(),
         snapshot.boxes["is_crowd"].to_numpy(),
+        np.zeros(snapshot.boxes.num_rows, np.int64) if outlines is None else outlines,
     )
 
 

@@ -33,9 +33,10 @@ VALIDATE_STAGE = "validate"
 
 DOWNLOAD = "download"
 SPLIT = schema.IMAGES.field("split")
+BOXES = "boxes.parquet"
 REQUIRED_TABLES = {
     "images.parquet": schema.IMAGES,
-    "boxes.parquet": schema.BOXES,
+    BOXES: schema.BOXES,
     "categories.parquet": schema.CATEGORIES,
 }
 
@@ -123,6 +124,21 @@ class DatasetVersion(ABC):
             return pa.chunked_array([pa.repeat("unknown", len(image_ids))])
         rows = pc.index_in(image_ids, value_set=images["image_id"].combine_chunks())
         return pc.fill_null(images["split"].take(rows), "unknown")
+
+    def outlines(self, dataset: str) -> pa.ChunkedArray | None:
+        """Read the outlines of the boxes, schema.OUTLINE.
+
+        Returns:
+            One value per row of boxes.parquet; None if its writer, an earlier version of Boxline, had no outlines.
+
+        """
+        file = self._open_table(dataset, BOXES)
+        if file is None:
+            return None
+        with file, as_corrupt_table_error(f"{BOXES} of {dataset}, {self.name}", "`dvc repro` builds it again."):
+            parquet = pq.ParquetFile(file)
+            name = schema.OUTLINE.name
+            return parquet.read([name])[name].cast(schema.OUTLINE.type) if name in parquet.schema_arrow.names else None
 
     @abstractmethod
     def archive(self, dataset: str, path: str) -> Path | None:

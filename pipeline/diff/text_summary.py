@@ -15,7 +15,13 @@ from pipeline.diff.row_matching import Changes
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 
 IMAGE_KINDS = {"pixels": "other pixels", "size": "other size", "split": "other split", "renamed": "renamed"}
-BOX_KINDS = {"moved": "moved", "class": "other class", "crowd": "other crowd flag", "area": "other outline"}
+BOX_KINDS = {
+    "moved": "moved",
+    "class": "other class",
+    "crowd": "other crowd flag",
+    "area": "other area",
+    "outline": "other outline",
+}
 CLASS_KINDS = {"renamed": "renamed", "renumbered": "other id", "regrouped": "other supercategory"}
 """Labels of the kinds of change of rows that are in both versions."""
 

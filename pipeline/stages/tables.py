@@ -10,6 +10,7 @@ from pipeline.archives.image_members import with_member_names
 from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
+from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import pluralize
 from pipeline.datasets.registry import get_dataset
 from pipeline.stages.runner import run_stage
@@ -29,6 +30,11 @@ def tables(dataset: str, download: Path, out: Path) -> None:
     module = load_params().dataset(dataset).module
     reader = get_dataset(module, f"params.yaml: datasets.{dataset}.module").table_reader()
     published = reader.read(download)
+    if "train" not in published.images["split"].unique().to_pylist():
+        raise BoxlineError(
+            f"{dataset} has no training images: its annotations in {download} list none for the split train, expected "
+            "at least one. Splits that are only evaluated may be empty."
+        )
     found = replace(published, images=with_member_names(published.images, ArchiveFolder(download)))
     num_renamed = pc.sum(pc.not_equal(found.images["member"], published.images["member"])).as_py() or 0
     if num_renamed:

@@ -38,7 +38,8 @@ def validate(
     """
     config, checks = parse_checks(load_params(), dataset)
     inspected = read_table(files, schema.FILES)
-    validation = run_checks(Tables.read(tables), inspected, read_table(archives, schema.ARCHIVES), config, checks)
+    published = Tables.read(tables, with_outlines=True)
+    validation = run_checks(published, inspected, read_table(archives, schema.ARCHIVES), config, checks)
     write_json(report, as_json(validation))
     with atomic_write(summary) as partial:
         partial.write_text(as_markdown(dataset, validation), encoding="utf-8")

@@ -117,6 +117,41 @@ class BoxAreaExceedsBox(BoxCheck):
         return violations_where(table, too_large, "area", "width", "height", "is_crowd")
 
 
+class OutlineMalformed(BoxCheck):
+    """An outline that is neither polygons nor run lengths, does not fit the size of its image, or is too long.
+
+    The box is used all the same.
+    """
+
+    def find_violations(self, table: pa.Table) -> Violations:
+        return violations_where(table, pc.is_valid(table["outline_problem"]), "outline_problem")
+
+
+class BoxDiffersFromOutline(BoxCheck):
+    """A box or area that differs from those of the object's outline.
+
+    An edge of the box may differ by tolerance_pixels, because outlines are measured in whole pixels. The area may
+    differ by tolerance_fraction of the outline's area, and by as many pixels as a border of tolerance_pixels has.
+    """
+
+    tolerance_pixels: NonNegativeFloat
+    tolerance_fraction: Fraction
+
+    def find_violations(self, table: pa.Table) -> Violations:
+        differs = pa.scalar(False)
+        for start, extent in (("x", "width"), ("y", "height")):
+            near = pc.subtract(table[start], table[f"outline_{start}"])
+            far = pc.add(near, pc.subtract(table[extent], table[f"outline_{extent}"]))
+            for distance in (near, far):
+                differs = pc.or_kleene(differs, pc.greater(pc.abs(distance), self.tolerance_pixels))
+        border = pc.multiply(pc.add(table["width"], table["height"]), 2 * self.tolerance_pixels)
+        allowed = pc.add(border, pc.multiply(table["outline_area"], self.tolerance_fraction))
+        area_difference = pc.abs(pc.subtract(table["area"], table["outline_area"]))
+        differs = pc.or_kleene(differs, pc.greater(area_difference, allowed))
+        measured = ("outline_x", "outline_y", "outline_width", "outline_height", "outline_area")
+        return violations_where(table, differs, *XYWH, "area", *measured)
+
+
 class BoxDuplicated(BoxCheck):
     """The same image, category and coordinates as an earlier box. The first box passes; the later ones do not."""
 

@@ -43,6 +43,8 @@ class Checks(Config):
     box_outside_image: boxes.BoxOutsideImage
     box_area_not_positive: boxes.BoxAreaNotPositive
     box_area_exceeds_box: boxes.BoxAreaExceedsBox
+    outline_malformed: boxes.OutlineMalformed
+    box_differs_from_outline: boxes.BoxDiffersFromOutline
     box_duplicated: boxes.BoxDuplicated
 
     category_name_empty: datasets.CategoryNameEmpty

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables, image_rows_of, take_or_null
 
@@ -54,6 +55,7 @@ def boxes_with_images(tables: Tables, accepted_images: pa.Table) -> pa.Table:
     Returns:
         The boxes with their row numbers and file_name, image_width and image_height, null if the image is unknown;
         image_rejected, whether the image is known and not accepted; and class_index, null if the category is unknown.
+        Without the column `outline`, which the checks would copy again and again.
 
     """
     image_rows = image_rows_of(tables.boxes, tables.images)
@@ -64,7 +66,8 @@ def boxes_with_images(tables: Tables, accepted_images: pa.Table) -> pa.Table:
         pa.array(image_rows, pa.int32(), mask=~is_known), tables.images["file_name"].combine_chunks()
     )
     return (
-        tables.boxes.append_column(ROW_NUMBER, _row_numbers(tables.boxes))
+        tables.boxes.select(schema.BOXES.names)
+        .append_column(ROW_NUMBER, _row_numbers(tables.boxes))
         .append_column("image_rejected", pa.array(is_known & ~is_accepted))
         .append_column("file_name", file_names)
         .append_column("image_width", take_or_null(tables.images["width"], image_rows))

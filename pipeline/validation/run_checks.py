@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
@@ -18,7 +19,8 @@ from pipeline.validation.base import (
 )
 from pipeline.validation.box_checks import ImageQuarantined
 from pipeline.validation.config import Checks, ValidateConfig
-from pipeline.validation.joins import boxes_with_images, images_with_files
+from pipeline.validation.joins import ROW_NUMBER, boxes_with_images, images_with_files
+from pipeline.validation.outlines import COLUMNS, measure_outlines
 from pipeline.validation.quarantine import apply_row_checks
 from pipeline.validation.statistics import DatasetStatistics
 
@@ -95,11 +97,12 @@ def run_checks(
     accepted_images = images.accepted.select(schema.IMAGES.names)
     boxes = apply_row_checks(
         "boxes",
-        boxes_with_images(tables, accepted_images),
+        _with_measured_outlines(boxes_with_images(tables, accepted_images), tables.boxes, checks),
         schema.BOXES,
         {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **checks.of_boxes()},
     )
-    accepted = Tables(accepted_images, boxes.accepted.select(schema.BOXES.names), tables.categories)
+    accepted_boxes = tables.boxes.take(pc.subtract(boxes.accepted[ROW_NUMBER], 1))
+    accepted = Tables(accepted_images, accepted_boxes, tables.categories)
     statistics = DatasetStatistics.of(accepted)
     archive_results = [_archive_result(name, check, archives) for name, check in checks.of_archives().items()]
     dataset_results = [
@@ -115,6 +118,20 @@ def run_checks(
         num_input_rows=tables.images.num_rows + tables.boxes.num_rows,
         max_quarantined_fraction=config.max_quarantined_fraction,
     )
+
+
+def _with_measured_outlines(rows: pa.Table, boxes: pa.Table, checks: Checks) -> pa.Table:
+    """Append outlines.COLUMNS to the rows of boxes; they are null if no check reads them."""
+    is_checked = {checks.outline_malformed.severity, checks.box_differs_from_outline.severity} != {"off"}
+    outlines = boxes[schema.OUTLINE.name] if is_checked and schema.OUTLINE.name in boxes.column_names else None
+    if outlines is None:
+        measured = pa.table([pa.nulls(rows.num_rows, field.type) for field in COLUMNS], COLUMNS)
+    else:
+        height, width = (pc.fill_null(rows[f"image_{side}"], 0).to_numpy() for side in ("height", "width"))
+        measured = measure_outlines(outlines, height, width)
+    for field in COLUMNS:
+        rows = rows.append_column(field, measured[field.name])
+    return rows
 
 
 def run_drift_checks(

@@ -138,7 +138,6 @@ def test_boxes_scale_with_width_and_height_and_byte_order_mark_is_skipped(tmp_pa
             rf"{CSV}, line 2, column ymax: received the bytes b'\xe9', which are not UTF-8. Save the file as UTF-8.",
             id="not UTF-8",
         ),
-        pytest.param(b"\n", f"{CSV} has no rows, expected at least one box.", id="no rows"),
     ],
 )
 def test_invalid_row_is_reported_with_line_and_column(tmp_path: Path, csv: bytes, expected: str) -> None:
@@ -166,13 +165,11 @@ def test_image_is_found_by_a_name_in_another_form(tmp_path: Path) -> None:
     assert (image["file_name"], image["member"]) == (".\\A.PNG", "MNIST_Converted_Training/a.png")
 
 
-def test_split_without_rows_is_an_error(tmp_path: Path) -> None:
+def test_split_without_rows_has_no_images(tmp_path: Path) -> None:
     write_digits(tmp_path, GOOD)
-    test = tmp_path / "MNIST" / "test_data.csv"
-    test.write_bytes(b"")
-    with pytest.raises(BoxlineError) as raised:
-        DigitsReader().read(tmp_path)
-    assert str(raised.value) == f"{test} has no rows, expected at least one box."
+    for name, splits in (("test_data.csv", ["train"]), ("training_data.csv", [])):
+        (tmp_path / "MNIST" / name).write_bytes(b"\r\n")
+        assert DigitsReader().read(tmp_path).images["split"].to_pylist() == splits
 
 
 def test_missing_label_file_is_an_error(sample_folder: Path, tmp_path: Path) -> None:

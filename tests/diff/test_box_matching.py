@@ -40,7 +40,7 @@ def test_one_of_equal_boxes_may_be_added() -> None:
     [
         pytest.param(box(4, 7, DOG, AT), {"class": 1}, id="another class"),
         pytest.param(box(4, 7, CAT, AT, is_crowd=True), {"crowd": 1}, id="a crowd"),
-        pytest.param({**box(4, 7, CAT, AT), "area": 900.0}, {"area": 1}, id="another outline in the same box"),
+        pytest.param({**box(4, 7, CAT, AT), "area": 900.0}, {"area": 1}, id="another area in the same box"),
         # 25 of 30 columns are shared: 25 / (30 + 30 - 25) = 0.714
         pytest.param(box(4, 7, CAT, (15.5, 20, 30, 40)), {"moved": 1}, id="moved; the changed area is implied"),
         pytest.param(box(4, 7, CAT, (10.5, 20, 30, 40.001)), {"moved": 1}, id="a thousandth of a pixel is a change"),
@@ -133,3 +133,43 @@ def test_matches_do_not_depend_on_chunk_size(monkeypatch: pytest.MonkeyPatch) ->
     chunked = box_changes(before, after, images=(7, 8, 9))
     assert (at_once.before.tolist(), at_once.after.tolist()) == (chunked.before.tolist(), chunked.after.tolist())
     assert kinds(at_once)["moved"] > 40
+
+
+# --- outlines -----------------------------------------------------------------------------------------------------
+
+PLACED = [box(1, 7, CAT, (10, 20, 30, 40)), box(2, 7, DOG, (100, 20, 30, 40))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_changed"),
+    [
+        ("[[1, 2, 3, 4, 5, 6]]", "[[1,2,\n3.0,4.00,5,6]]", False),
+        ("[[1, 2, 3, 4, 5, 6]]", "[[1, 2, 3, 4, 5, 6.5]]", True),
+        ("[[1, 2, 3, 4, 5, 10]]", "[[1, 2, 3, 4, 5, 1]]", True),
+        ('{"size": [4, 6], "counts": "abc"}', '{"counts":"abc","size":[4.0,6]}', False),
+        ('{"size": [4, 6], "counts": "abc"}', '{"size": [4, 6], "counts": "abd"}', True),
+        (None, "[[1, 2, 3, 4, 5, 6]]", True),
+        (None, None, False),
+    ],
+)
+def test_outline_alone_is_a_change(before: str | None, after: str | None, is_changed: bool) -> None:
+    one, other = (
+        snapshot([image(7)], PLACED, outlines=[before, "[[9, 9, 8, 8, 7, 7]]"]),
+        snapshot([image(7)], PLACED[::-1], outlines=["[[9, 9, 8, 8, 7, 7]]", after]),
+    )
+    assert kinds(compare(one, other).boxes) == ({"outline": 1} if is_changed else {})
+    assert kinds(compare(other, one).boxes) == ({"outline": 1} if is_changed else {})
+
+
+def test_outline_of_a_moved_box_is_no_change_of_its_own() -> None:
+    moved = [PLACED[0] | {"x": 11.0}, PLACED[1]]
+    one, other = (
+        snapshot([image(7)], PLACED, outlines=["[1]", "[2]"]),
+        snapshot([image(7)], moved, outlines=["[3]", "[2]"]),
+    )
+    assert kinds(compare(one, other).boxes) == {"moved": 1}
+
+
+def test_unknown_outlines_of_earlier_versions_are_no_change() -> None:
+    one, other = snapshot([image(7)], PLACED), snapshot([image(7)], PLACED, outlines=["[1]", None])
+    assert compare(one, other).is_empty

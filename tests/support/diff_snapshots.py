@@ -22,6 +22,7 @@ def snapshot(
     digests: Mapping[int, str | None] | None = None,
     classes: Mapping[int, str] | None = None,
     reasons: Sequence[str] = (),
+    outlines: Sequence[str | None] | None = None,
 ) -> Snapshot:
     """Make a snapshot.
 
@@ -31,6 +32,7 @@ def snapshot(
         digests: SHA-256 by image id; by default one per file name.
         classes: names by category id; by default those of the scene.
         reasons: reasons of quarantined rows.
+        outlines: outlines of the boxes as JSON; unknown by default.
 
     """
     rows = tables(list(images), list(boxes))
@@ -45,7 +47,10 @@ def snapshot(
     ]
     files = pa.Table.from_pylist(file_rows, SHA256_COLUMNS)
     return Snapshot.from_tables(
-        Tables(rows.images, rows.boxes, categories), files, pa.table({"reason": pa.array(reasons, "string")})
+        Tables(rows.images, rows.boxes, categories),
+        files,
+        pa.table({"reason": pa.array(reasons, "string")}),
+        None if outlines is None else pa.chunked_array([pa.array(outlines, schema.OUTLINE.type)]),
     )
 
 

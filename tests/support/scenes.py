@@ -63,7 +63,8 @@ def boxes_table(images: Sequence[Mapping[str, object]], boxes: Sequence[Mapping[
     """The rows of boxes as a table. A row without a split has that of the first image with its image_id, or val."""
     splits = {row["image_id"]: row["split"] for row in reversed(images)}
     rows = [{"split": splits.get(row["image_id"], "val"), **row} for row in boxes]
-    return pa.Table.from_pylist(rows, schema.BOXES)
+    has_outlines = any(schema.OUTLINE.name in row for row in rows)
+    return pa.Table.from_pylist(rows, schema.OUTLINED_BOXES if has_outlines else schema.BOXES)
 
 
 def ground_truth(

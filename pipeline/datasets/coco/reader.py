@@ -1,7 +1,7 @@
 """Reads COCO's archives."""
 
+import logging
 import re
-from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -9,11 +9,15 @@ import pyarrow as pa
 
 from pipeline.archives.zip_archive import Archive
 from pipeline.core import schema
-from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.errors import BoxlineError
+from pipeline.core.formatting import pluralize
 from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 from pipeline.datasets.formats.coco import Category, Image, InstanceTables, decode
+from pipeline.datasets.formats.csv_file import image_size
 from pipeline.datasets.interfaces import TableReader
+
+logger = logging.getLogger(__name__)
 
 CONTEXT_BYTES = 20
 """How much of a malformed file an error message quotes."""
@@ -28,7 +32,9 @@ class CocoReader(TableReader):
         splits = {split: _decode(archive, split) for split in IMAGE_ARCHIVES}
         categories = _categories(splits, archive.path)
         return Tables(
-            images=pa.concat_tables([_images(split, instances.images) for split, instances in splits.items()]),
+            images=pa.concat_tables(
+                [_images(split, instances.images, download) for split, instances in splits.items()]
+            ),
             boxes=pa.concat_tables([_boxes(split, instances.boxes) for split, instances in splits.items()]),
             categories=categories_table(
                 [c.id for c in categories], [c.name for c in categories], [c.supercategory for c in categories]
@@ -37,21 +43,21 @@ class CocoReader(TableReader):
 
 
 def _categories(splits: dict[str, InstanceTables], path: Path) -> list[Category]:
-    """The categories. Every split must have the same list, and no id may be repeated."""
-    first, *others = splits
-    categories = splits[first].categories
-    for other in others:
-        if splits[other].categories != categories:
-            raise BoxlineError(
-                f"{path}: {annotation_member(first)} and {annotation_member(other)} list different categories. "
-                "Both splits need the same list."
-            )
-    repeated = [category_id for category_id, count in Counter(c.id for c in categories).items() if count > 1]
-    if repeated:
-        raise BoxlineError(
-            f"{path}: {annotation_member(first)} lists category id {join_items(repeated)} more than once."
-        )
-    return categories
+    """The categories that the splits list, in any order. Splits may leave some out, but must agree about each id."""
+    found: dict[int, tuple[Category, str]] = {}
+    for split, instances in splits.items():
+        for number, category in enumerate(instances.categories):
+            where = f"{annotation_member(split)} (categories[{number}])"
+            known, known_where = found.setdefault(category.id, (category, where))
+            if category.name != known.name:
+                raise BoxlineError(
+                    f"{path}: category id {category.id} has the name {known.name!r} in {known_where} and "
+                    f"{category.name!r} in {where}. Give it one name, or the classes different ids."
+                )
+            known.supercategory = known.supercategory or category.supercategory
+    if not found:
+        raise BoxlineError(f"{path}: no split lists any categories. Correct the files, or download the archive again.")
+    return [category for category, _ in found.values()]
 
 
 def _decode(archive: Archive, split: str) -> InstanceTables:
@@ -64,10 +70,13 @@ def _decode(archive: Archive, split: str) -> InstanceTables:
             f"{archive.path}: member {member} is not a COCO instances file: {error}{_quote(content, str(error))}. "
             "Correct the file, or download the archive again."
         ) from None
-    if not instances.images:
-        raise BoxlineError(
-            f"{archive.path}: member {member} lists no images, expected at least one. Correct the file, or download "
-            "the archive again."
+    if instances.unreadable.num_values:
+        logger.warning(
+            "%s: member %s: %s be read. The stage `validate` moves the rows to quarantine. The first: %s.",
+            archive.path,
+            member,
+            pluralize(instances.unreadable.num_values, "value cannot", "values cannot"),
+            instances.unreadable.first,
         )
     return instances
 
@@ -83,15 +92,26 @@ def _quote(content: bytes, message: str) -> str:
 
 def _boxes(split: str, boxes: pa.Table) -> pa.Table:
     columns = {"split": pa.repeat(split, boxes.num_rows), **dict(zip(boxes.column_names, boxes.columns, strict=True))}
-    return pa.table([columns[name] for name in schema.BOXES.names], schema.BOXES)
+    return pa.table([columns[name] for name in schema.OUTLINED_BOXES.names], schema.OUTLINED_BOXES)
 
 
-def _images(split: str, images: list[Image]) -> pa.Table:
+def _images(split: str, images: list[Image], download: Path) -> pa.Table:
     return images_table(
         image_ids=[image.id for image in images],
         splits=[split] * len(images),
         file_names=[image.file_name for image in images],
-        sizes=[(image.width, image.height) for image in images],
+        sizes=_sizes(split, images, download / IMAGE_ARCHIVES[split]),
         archives=[IMAGE_ARCHIVES[split]] * len(images),
         members=[image_member(split, image.file_name) for image in images],
     )
+
+
+def _sizes(split: str, images: list[Image], archive_path: Path) -> list[tuple[int, int]]:
+    """Width and height of each image: as stated, else those of the file; 0, 0 where there is no such file."""
+    sizes = [None if image.width is None or image.height is None else (image.width, image.height) for image in images]
+    if None not in sizes:
+        return [size for size in sizes if size is not None]
+    archive, folder = Archive(archive_path), image_member(split, "")
+    return [
+        size or image_size(archive.get(image.file_name, folder)) for size, image in zip(sizes, images, strict=True)
+    ]

@@ -93,7 +93,7 @@ def _draw_scene(random: np.random.Generator) -> _Scene:
             mask = _mask(polygons, occupied.shape)
             _paint(random, pixels, mask)
             occupied |= mask
-            annotations.append(_annotation(mask, category_id, [outline.ravel().tolist() for outline in polygons[:1]]))
+            annotations.append(_annotation(mask, category_id, [_outline(*polygons).ravel().tolist()]))
     if random.random() < CROWD_PROBABILITY:
         annotations += _draw_crowd(random, pixels, occupied)
     return _Scene(pixels, annotations)
@@ -143,6 +143,11 @@ def _star_polygon(radii: NDArray[np.float64], angle: float) -> NDArray[np.float6
     """Points [N, 2] at these distances from the center, at equal angles; the first at `angle`."""
     angles = angle + np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
     return radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _outline(outer: NDArray[np.int32], hole: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+    """One polygon [N, 2]. COCO's polygons have no holes, so a cut of no width leads to the hole and back."""
+    return outer if hole is None else np.concatenate([outer, outer[:1], hole[:1], hole[::-1]])
 
 
 def _mask(polygons: list[NDArray[np.int32]], shape: tuple[int, ...]) -> NDArray[np.bool_]:

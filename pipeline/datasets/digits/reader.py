@@ -1,5 +1,6 @@
 """Reads the digits' CSV without header: file name, label, then xmin, ymin, xmax, ymax as fractions of the image."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ class DigitsReader(TableReader):
 
 
 def _digit(row: Row) -> int:
-    if row["label"] not in set("0123456789"):
+    match = re.fullmatch(r"([0-9])(?:\.0*)?", row["label"], re.ASCII)
+    if match is None:
         raise row.error("label", "a digit from 0 to 9")
-    return int(row["label"])
+    return int(match[1])

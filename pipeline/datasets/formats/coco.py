@@ -1,42 +1,61 @@
-"""Decodes COCO's instances format (JSON) into typed structs, without Python dictionaries in between."""
+"""Decodes COCO's instances format (JSON) into typed structs, without Python dictionaries in between.
 
+A field that nobody uses never refuses a file, and null is as good as absent. Numbers may be written in any way that has
+one meaning: 1, 1.0 or "1". A value that cannot be read stands as 0, NaN or empty text in the tables, with which its row
+goes to quarantine; `InstanceTables.unreadable` names the first one.
+"""
+
+import math
 import re
 from collections.abc import Iterator
 from itertools import chain
 from operator import attrgetter
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import Meta
+from msgspec import Meta, Raw
 from numpy.typing import NDArray
 
 from pipeline.core import schema
+from pipeline.core.errors import truncate
 
 # Ranges that fit the columns of the tables. Whether an id or a size makes sense is checked in pipeline.validation.
-Id = Annotated[int, Meta(ge=-(2**62), le=2**62)]
-Int32 = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
-CategoryId = Annotated[int, Meta(ge=1, le=10_000)]  # 0 is the background of detectors and "no match" in COCO tools
+MAX_ID = 2**62
+MAX_INT32 = 2**31 - 1
+MAX_CATEGORY_ID = 10_000  # and at least 1: 0 is the background of detectors and "no match" in COCO tools
+Id = Annotated[int, Meta(ge=-MAX_ID, le=MAX_ID)]
+Int32 = Annotated[int, Meta(ge=-MAX_INT32, le=MAX_INT32)]
 
-SPLIT_BOXES = pa.schema([field for field in schema.BOXES if field.name != "split"])
+LARGEST_EXACT_FLOAT = 2**53
+"""Above it, a number with a decimal point may be a rounded one, which names nothing."""
+
+SPLIT_BOXES = pa.schema([field for field in schema.OUTLINED_BOXES if field.name != "split"])
 """Columns of the boxes of a file. Which split a file describes is not in it."""
 
 CHUNK_BYTES = 4 << 20
 """Size of the annotations that are decoded at a time. All of COCO's at once take longer, and a gigabyte of memory."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+NO_OUTLINE = (b"", b"null", b"[]")
+WHOLE_NUMBER = re.compile(r"\s*([+-]?[0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
 ANNOTATIONS_START = re.compile(rb'"annotations"\s*:\s*\[')
 ANNOTATION_BOUNDARY = re.compile(rb"\}\s*(,)\s*\{")
 MAX_END_CANDIDATES = 8
 
+# A string, or a number that Python and JavaScript write and JSON does not have. The closing quote is optional, so that
+# no string is scanned twice.
+STRING_OR_NOT_FINITE = re.compile(rb'"(?:[^"\\]|\\.)*"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+
 
 class Image(msgspec.Struct, gc=False):
-    """One entry of `images`."""
+    """One entry of `images`. Width and height are None if the file does not state both."""
 
-    id: Id
+    id: int
     file_name: str
-    width: Int32
-    height: Int32
+    width: int | None
+    height: int | None
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -47,23 +66,23 @@ class Annotation(msgspec.Struct, gc=False):
     category_id: Int32
     bbox: tuple[float, float, float, float]
     area: float | None = None
-    iscrowd: Literal[0, 1] = 0
+    iscrowd: bool | int | float | None = 0
+    segmentation: Raw = Raw()
 
 
 class Category(msgspec.Struct):
     """One entry of `categories`."""
 
-    id: CategoryId
+    id: int
     name: str
     supercategory: str = ""
 
 
-class Instances(msgspec.Struct):
-    """The whole file. Other keys, such as `info` and `licenses`, are ignored."""
+class Unreadable(NamedTuple):
+    """The values of a file that could not be read: how many, and the first one in words."""
 
-    images: list[Image]
-    annotations: list[Annotation]
-    categories: list[Category]
+    num_values: int
+    first: str
 
 
 class InstanceTables(NamedTuple):
@@ -73,19 +92,59 @@ class InstanceTables(NamedTuple):
         images: the entries of `images`.
         categories: the entries of `categories`.
         boxes: the entries of `annotations`, as SPLIT_BOXES.
+        unreadable: the values that could not be read.
 
     """
 
     images: list[Image]
     categories: list[Category]
     boxes: pa.Table
+    unreadable: Unreadable
+
+
+class _AnyImage(msgspec.Struct, gc=False):
+    id: Any = None
+    file_name: Any = None
+    width: Any = None
+    height: Any = None
+
+
+class _AnyAnnotation(msgspec.Struct, gc=False):
+    id: Any = None
+    image_id: Any = None
+    category_id: Any = None
+    bbox: Any = None
+    area: Any = None
+    iscrowd: Any = None
+    segmentation: Raw = Raw()
+
+
+class _AnyCategory(msgspec.Struct):
+    id: Any = None
+    name: Any = None
+    supercategory: Any = None
+
+
+class _File(msgspec.Struct):
+    """The whole file. Other keys, such as `info` and `licenses`, are ignored."""
+
+    images: list[_AnyImage] | None
+    annotations: list[_AnyAnnotation] | None = None
+    categories: list[_AnyCategory] | None = None
+
+
+class _CompleteFile(_File):
+    """A file that has all three lists: without `categories`, an end of the annotations cannot be verified."""
+
+    annotations: list[_AnyAnnotation]
+    categories: list[_AnyCategory] | None
 
 
 class _Tail(msgspec.Struct):
-    annotations: list[Annotation]
+    annotations: list[_AnyAnnotation]
 
 
-PLACEHOLDER = Annotation(id=2**62, image_id=0, category_id=0, bbox=(0, 0, 0, 0), area=0)
+PLACEHOLDER_ID = "placeholder of all annotations"
 
 
 def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> InstanceTables:
@@ -98,22 +157,46 @@ def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> InstanceTables:
         chunk_bytes: size of the annotations that are decoded at a time.
 
     Raises:
-        msgspec.DecodeError: if the file is not an instances file; the message names the position.
+        msgspec.DecodeError: if the file is not an instances file, or a category has no valid id; the message names the
+            position.
 
     """
+    content = content.removeprefix(BYTE_ORDER_MARK)
+    try:
+        return _decode(content, chunk_bytes)
+    except msgspec.DecodeError:
+        if b"NaN" not in content and b"Infinity" not in content:
+            raise
+        return _decode(STRING_OR_NOT_FINITE.sub(_null_if_not_finite, content), chunk_bytes)
+
+
+def _null_if_not_finite(match: re.Match[bytes]) -> bytes:
+    return match[0] if match[0].startswith(b'"') else b"null"
+
+
+def _decode(content: bytes, chunk_bytes: int) -> InstanceTables:
     if located := _locate_annotations(content):
         rest, start, end = located
+        reader = _ValueReader()
         try:
-            batches = [_boxes(annotations) for annotations in _chunks(content, start, end, chunk_bytes)]
-            return InstanceTables(rest.images, rest.categories, pa.Table.from_batches(batches, SPLIT_BOXES))
+            batches = list(_batches(content, start, end, chunk_bytes, reader))
         except msgspec.DecodeError:
             pass  # only decoding the whole file gives the position of the error in the file
-    instances = msgspec.json.decode(content, type=Instances)
-    boxes = pa.Table.from_batches([_boxes(instances.annotations)], SPLIT_BOXES)
-    return InstanceTables(instances.images, instances.categories, boxes)
+        else:
+            return _tables(rest, pa.Table.from_batches(batches, SPLIT_BOXES), reader)
+    file = msgspec.json.decode(content, type=_File)
+    reader = _ValueReader()
+    annotations = [reader.annotation(number, one) for number, one in enumerate(file.annotations or [])]
+    return _tables(file, pa.Table.from_batches([_boxes(annotations)], SPLIT_BOXES), reader)
 
 
-def _locate_annotations(content: bytes) -> tuple[Instances, int, int] | None:
+def _tables(file: _File, boxes: pa.Table, reader: "_ValueReader") -> InstanceTables:
+    images = [reader.image(number, image) for number, image in enumerate(file.images or [])]
+    categories = [reader.category(number, category) for number, category in enumerate(file.categories or [])]
+    return InstanceTables(images, categories, boxes, Unreadable(reader.num_unreadable, reader.first_unreadable))
+
+
+def _locate_annotations(content: bytes) -> tuple[_File, int, int] | None:
     """The file without its annotations, and their start and end; None if the file has another layout than COCO's.
 
     Start and end are guessed and then verified: if a placeholder replaces everything between them, the result must be a
@@ -122,25 +205,26 @@ def _locate_annotations(content: bytes) -> tuple[Instances, int, int] | None:
     opening = ANNOTATIONS_START.search(content)
     if opening is None:
         return None
+    placeholder = msgspec.json.encode({"id": PLACEHOLDER_ID})
     end = len(content)
     for _ in range(MAX_END_CANDIDATES):
         end = content.rfind(b"]", opening.end(), end)
         if end < 0:
             return None
-        tail = msgspec.json.encode(PLACEHOLDER) + content[end:]
+        tail = placeholder + content[end:]
         # The tail alone is short, so it is tried first.
         if _has_only_placeholder(_decode_or_none(b'{"annotations":[' + tail, _Tail)):
-            rest = _decode_or_none(content[: opening.end()] + tail, Instances)
+            rest = _decode_or_none(content[: opening.end()] + tail, _CompleteFile)
             if rest is not None and _has_only_placeholder(rest):
                 return rest, opening.end(), end
     return None
 
 
-def _has_only_placeholder(decoded: Instances | _Tail | None) -> bool:
-    return decoded is not None and decoded.annotations == [PLACEHOLDER]
+def _has_only_placeholder(decoded: _CompleteFile | _Tail | None) -> bool:
+    return decoded is not None and [one.id for one in decoded.annotations] == [PLACEHOLDER_ID]
 
 
-DecodedT = TypeVar("DecodedT", Instances, _Tail)
+DecodedT = TypeVar("DecodedT", _CompleteFile, _Tail)
 
 
 def _decode_or_none(content: bytes, struct: type[DecodedT]) -> DecodedT | None:
@@ -150,17 +234,31 @@ def _decode_or_none(content: bytes, struct: type[DecodedT]) -> DecodedT | None:
         return None
 
 
-def _chunks(content: bytes, start: int, end: int, chunk_bytes: int) -> Iterator[list[Annotation]]:
-    """Lists of the annotations between `start` and `end`.
+def _batches(
+    content: bytes, start: int, end: int, chunk_bytes: int, reader: "_ValueReader"
+) -> Iterator[pa.RecordBatch]:
+    """The annotations between `start` and `end` in batches.
 
     The end of each chunk is guessed. A wrong guess, inside an annotation or a string, leaves a bracket or a quote open,
     which does not decode. So either every guess was right, or msgspec.DecodeError is raised.
     """
     decoder = msgspec.json.Decoder(list[Annotation])
+    tolerant_decoder = msgspec.json.Decoder(list[_AnyAnnotation])
+    num_annotations = 0
     while start < end:
         boundary = ANNOTATION_BOUNDARY.search(content, start + chunk_bytes, end)
         stop = boundary.start(1) if boundary else end
-        yield decoder.decode(b"[" + content[start:stop] + b"]")
+        chunk = b"[" + content[start:stop] + b"]"
+        try:
+            annotations = decoder.decode(chunk)
+            has_valid_flags = {one.iscrowd for one in annotations} <= {None, 0, 1}  # True == 1, 0.0 == 0
+        except msgspec.ValidationError:
+            has_valid_flags = False
+        if not has_valid_flags:
+            entries = enumerate(tolerant_decoder.decode(chunk), num_annotations)
+            annotations = [reader.annotation(number, one) for number, one in entries]
+        num_annotations += len(annotations)
+        yield _boxes(annotations)
         start = stop + 1
 
 
@@ -180,6 +278,110 @@ def _boxes(annotations: list[Annotation]) -> pa.RecordBatch:
         "category_id": column("category_id", np.int32),
         **dict(zip(("x", "y", "width", "height"), boxes_xywh.T, strict=True)),
         "area": area,
-        "is_crowd": column("iscrowd", np.bool_),
+        "is_crowd": column("iscrowd", np.float64) == 1,  # None becomes NaN
+        schema.OUTLINE.name: [_outline(bytes(one.segmentation)) for one in annotations],
     }
     return pa.record_batch([pa.array(columns[field.name], field.type) for field in SPLIT_BOXES], SPLIT_BOXES)
+
+
+def _outline(segmentation: bytes) -> str | None:
+    """The text as published; None if it is absent, null or an empty list."""
+    if len(segmentation) < 8 and b"".join(segmentation.split()) in NO_OUTLINE:
+        return None
+    return segmentation.decode()
+
+
+class _ValueReader:
+    """Reads values of any type, and counts those that cannot be read."""
+
+    def __init__(self) -> None:
+        self.num_unreadable = 0
+        self.first_unreadable = ""
+
+    def image(self, number: int, entry: _AnyImage) -> Image:
+        where = f"images[{number}]"
+        image_id = self._required(f"{where}.id", entry.id, _whole(entry.id, MAX_ID), 0, "a whole number")
+        name = entry.file_name if isinstance(entry.file_name, str) else None
+        file_name = self._required(f"{where}.file_name", entry.file_name, name, "", "text")
+        width, height = (_whole(size, MAX_INT32) for size in (entry.width, entry.height))
+        is_stated = width is not None and height is not None
+        return Image(image_id, file_name, width if is_stated else None, height if is_stated else None)
+
+    def category(self, number: int, entry: _AnyCategory) -> Category:
+        category_id = _whole(entry.id, MAX_CATEGORY_ID)
+        if category_id is None or category_id < 1:
+            raise msgspec.ValidationError(
+                f"categories[{number}].id: received {_shown(entry.id)}, expected a whole number from 1 to "
+                f"{MAX_CATEGORY_ID}"
+            )
+        return Category(category_id, _text(entry.name), _text(entry.supercategory))
+
+    def annotation(self, number: int, entry: _AnyAnnotation) -> Annotation:
+        where = f"annotations[{number}]"
+        box_id, image_id, category_id = (
+            self._required(f"{where}.{name}", value, _whole(value, limit), 0, "a whole number")
+            for name, value, limit in (
+                ("id", entry.id, MAX_ID),
+                ("image_id", entry.image_id, MAX_ID),
+                ("category_id", entry.category_id, MAX_INT32),
+            )
+        )
+        nowhere = (math.nan,) * 4
+        box_xywh = self._required(f"{where}.bbox", entry.bbox, _four_numbers(entry.bbox), nowhere, "four numbers")
+        is_crowd = self._required(f"{where}.iscrowd", entry.iscrowd, _flag(entry.iscrowd), None, "0 or 1")
+        if is_crowd is None:
+            box_xywh = nowhere  # neither an object nor a crowd region: sends the row to quarantine
+        area = _number(entry.area)
+        return Annotation(box_id, image_id, category_id, box_xywh, area, is_crowd, entry.segmentation)
+
+    def _required(self, where: str, received: object, value: Any, default: Any, expected: str) -> Any:
+        if value is not None:
+            return value
+        if not self.num_unreadable:
+            self.first_unreadable = f"{where}: received {_shown(received)}, expected {expected}"
+        self.num_unreadable += 1
+        return default
+
+
+def _shown(value: object) -> str:
+    return "null or nothing" if value is None else truncate(repr(value))
+
+
+def _whole(value: object, limit: int) -> int | None:
+    """A whole number of any notation with an absolute value of at most `limit`; None for anything else."""
+    number = None
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT_FLOAT:
+        number = int(value)
+    elif isinstance(value, str) and (match := WHOLE_NUMBER.fullmatch(value)):
+        number = int(match[1])
+    return number if number is not None and abs(number) <= limit else None
+
+
+def _number(value: object) -> float | None:
+    """A finite number of any notation; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _four_numbers(value: object) -> tuple[float, ...] | None:
+    numbers = [_number(one) for one in value] if isinstance(value, list) else []
+    found = tuple(number for number in numbers if number is not None)
+    return found if len(found) == len(numbers) == 4 else None
+
+
+def _flag(value: object) -> bool | None:
+    """0 or 1 of any notation, null is 0; None for anything else."""
+    number = 0 if value is None else int(value) if isinstance(value, bool) else _whole(value, 1)
+    return None if number is None or number < 0 else bool(number)
+
+
+def _text(value: object) -> str:
+    """Text as it is, a number in digits; anything else is empty."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import msgspec
 import pyarrow as pa
 
+from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_write
 from pipeline.datasets.annotations import Tables, boxes_xywh_of
 from pipeline.datasets.formats.coco import Annotation, Category, Image
@@ -14,14 +15,31 @@ from pipeline.datasets.formats.coco import Annotation, Category, Image
 CHUNK_ROWS = 1 << 16
 """Rows that are Python objects at the same time."""
 
+OUTLINE = schema.OUTLINE.name
+INFO = {
+    "description": "Exported by Boxline",
+    "url": "",
+    "version": "1.0",
+    "year": 0,
+    "contributor": "",
+    "date_created": "",
+}
+"""The keys of COCO's `info`. No date, so that the same tables give the same file."""
+
 Entries = Iterator[Image | Annotation | Category]
 
 
 def write_instances(path: Path, tables: Tables) -> None:
     """Write an instances file atomically. `decode` reads the same tables from it.
 
-    Images and boxes keep their order and ids, and numbers are not rounded. The tables contain no outlines, so the
-    annotations have no `segmentation`.
+    Images and boxes keep their order and ids, numbers are not rounded, and outlines are written as they were published;
+    `segmentation` is an empty list where there is none. The file has all keys that COCO's own files have, because some
+    readers need `info` and `licenses`.
+
+    Args:
+        path: the file to write.
+        tables: the tables, whose boxes may have the column of outlines.
+
     """
     lists = {
         "images": _images(tables.images),
@@ -29,8 +47,9 @@ def write_instances(path: Path, tables: Tables) -> None:
         "categories": _categories(tables.categories),
     }
     with atomic_write(path) as partial, partial.open("wb") as file:
-        for index, (key, entries) in enumerate(lists.items()):
-            file.write(f'{"," if index else "{"}"{key}":['.encode())
+        file.write(b'{"info":' + msgspec.json.encode(INFO) + b',"licenses":[]')
+        for key, entries in lists.items():
+            file.write(f',"{key}":['.encode())
             _write(file, entries)
             file.write(b"]")
         file.write(b"}\n")
@@ -55,7 +74,9 @@ def _annotations(boxes: pa.Table) -> Entries:
         ids = (rows[name].to_pylist() for name in ("box_id", "image_id", "category_id"))
         boxes_xywh = map(tuple, boxes_xywh_of(rows).tolist())
         crowd_flags = map(int, rows["is_crowd"].to_pylist())
-        yield from map(Annotation, *ids, boxes_xywh, rows["area"].to_pylist(), crowd_flags)
+        outlines = rows[OUTLINE].to_pylist() if OUTLINE in rows.column_names else [None] * rows.num_rows
+        segmentations = (msgspec.Raw((outline or "[]").encode()) for outline in outlines)
+        yield from map(Annotation, *ids, boxes_xywh, rows["area"].to_pylist(), crowd_flags, segmentations)
 
 
 def _categories(categories: pa.Table) -> Entries:

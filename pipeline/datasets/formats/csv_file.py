@@ -1,10 +1,13 @@
-"""Reads CSV annotations. Each row has its line number, so that an error message names line and column."""
+"""Reads CSV annotations. Each row has its line number, so that an error message names line and column.
+
+What means nothing refuses nothing: a byte order mark, line ends, blank lines, spaces around values, the case of column
+names, further columns.
+"""
 
 import csv
 import io
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,8 @@ from pipeline.core.errors import BoxlineError, join_items, truncate
 
 MAX_CSV_BYTES = 256 << 20
 """Largest CSV file that is read from an archive; a million rows take a quarter of it."""
+
+WHOLE_NUMBER = re.compile(r"([+-]?[0-9]{1,9})(?:\.0*)?", re.ASCII)
 
 LARGEST_FRACTION = 1e6
 """Far outside any image, and small enough to be multiplied by the sides of an image."""
@@ -63,7 +68,7 @@ class Row:
         return value
 
     def integer(self, column: str) -> int:
-        """The column as an integer.
+        """The column as an integer, which may be written as 7 or 7.0.
 
         Whether it is inside the image is checked in pipeline.validation.
 
@@ -71,9 +76,10 @@ class Row:
             BoxlineError: if the field is not an integer of at most nine digits.
 
         """
-        if not re.fullmatch("[+-]?[0-9]{1,9}", self[column]):
+        match = WHOLE_NUMBER.fullmatch(self[column])
+        if match is None:
             raise self.error(column, "a whole number of pixels")
-        return int(self[column])
+        return int(match[1])
 
 
 def read_file(path: Path) -> bytes:
@@ -90,46 +96,41 @@ def read_file(path: Path) -> bytes:
 
 
 def read_rows(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
-    """Read a file without header. Empty lines are skipped.
+    """Read a file without header, or with one that names these columns. Further columns are ignored.
 
     Args:
         file: name of the file, for error messages.
         content: the file.
-        columns: names of all columns, in their order.
+        columns: names of the columns, in the order that they have without header.
 
     Raises:
-        BoxlineError: if the file is not CSV, a row does not have these columns, or there are no rows.
+        BoxlineError: if the file is not CSV, or a row does not have these columns.
 
     """
-    rows = [_row(file, line, fields, columns) for line, fields in _lines(file, content)]
-    if not rows:
-        raise BoxlineError(f"{file} has no rows, expected at least one box.")
-    return rows
+    lines = list(_lines(file, content))
+    if lines and set(columns) <= set(_canonical_names(lines[0][1], columns)):
+        return read_rows_with_header(file, content, columns)
+    return [_row(file, line, fields[: len(columns)], columns, columns) for line, fields in lines]
 
 
-def read_rows_with_header(
-    file: str, content: bytes, columns: Sequence[str], *, allow_other_columns: bool = True
-) -> list[Row]:
-    """Read a file whose first line names its columns, in any order. Empty lines are skipped.
+def read_rows_with_header(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
+    """Read a file whose first line names its columns, in any order. Further columns are ignored.
 
     Args:
         file: name of the file, for error messages.
         content: the file.
         columns: names of the required columns.
-        allow_other_columns: whether the file may have further columns.
 
     Raises:
-        BoxlineError: if the file is not CSV, a column is missing, repeated or not allowed, a row has another number of
-            fields than the header, or there are no rows.
+        BoxlineError: if the file is not CSV, a column is missing or repeated, or a row has no field for one of them or
+            more fields than the header.
 
     """
     lines = _lines(file, content)
-    first_line, header = next(lines, (1, []))
-    _check_header(f"{file}, line {first_line}", header, columns, allow_other_columns=allow_other_columns)
-    rows = [_row(file, line, fields, header) for line, fields in lines]
-    if not rows:
-        raise BoxlineError(f"{file} has a header and no rows, expected at least one box.")
-    return rows
+    first_line, received = next(lines, (1, []))
+    header = _canonical_names(received, columns)
+    _check_header(f"{file}, line {first_line}", header, columns)
+    return [_row(file, line, fields, header, columns) for line, fields in lines]
 
 
 def image_size(member: Member | None) -> tuple[int, int]:
@@ -148,37 +149,44 @@ def image_size(member: Member | None) -> tuple[int, int]:
 
 
 def _lines(file: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The number, from 1, and the fields of each line that is not empty.
+    """The number, from 1, and the fields without spaces around them, of each line that is not blank.
 
     Bytes that are not UTF-8 become surrogates here, so that a later error can name their line and column.
     """
     text = content.decode("utf-8-sig", "surrogateescape")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        for fields in reader:
-            if fields:
+        for received in reader:
+            fields = [field.strip() for field in received]
+            if any(fields):
                 yield reader.line_num, fields
     except csv.Error as error:
         raise BoxlineError(f"{file}, line {reader.line_num}: this is not CSV ({error}).") from None
 
 
-def _row(file: str, line: int, fields: list[str], columns: Sequence[str]) -> Row:
-    if len(fields) != len(columns):
+def _row(file: str, line: int, fields: list[str], header: Sequence[str], columns: Sequence[str]) -> Row:
+    values = dict(zip(header, fields, strict=False))
+    if any(fields[len(header) :]) or not all(column in values for column in columns):
         raise BoxlineError(
             f"{file}, line {line}: received {len(fields)} fields ({truncate(','.join(fields))}), "
-            f"expected {len(columns)}: {', '.join(columns)}."
+            f"expected {len(header)}: {', '.join(header)}."
         )
-    row = Row(file, line, dict(zip(columns, fields, strict=True)))
+    row = Row(file, line, {column: values[column] for column in columns})
     for column, text in row.fields.items():
         _check_utf8(row, column, text)
     return row
 
 
-def _check_header(where: str, header: list[str], columns: Sequence[str], *, allow_other_columns: bool) -> None:
+def _canonical_names(header: list[str], columns: Sequence[str]) -> list[str]:
+    """The names of a header, those of `columns` in the same case as there."""
+    names = {column.casefold(): column for column in columns}
+    return [names.get(name.casefold(), name) for name in header]
+
+
+def _check_header(where: str, header: list[str], columns: Sequence[str]) -> None:
     missing = [column for column in columns if column not in header]
-    unknown = [] if allow_other_columns else [column for column in header if column not in columns]
-    repeated = [column for column, count in Counter(header).items() if count > 1]
-    for names, problem in ((missing, "missing"), (unknown, "unknown"), (repeated, "repeated")):
+    repeated = [column for column in columns if header.count(column) > 1]
+    for names, problem in ((missing, "missing"), (repeated, "repeated")):
         if names:
             raise BoxlineError(
                 f"{where}: {problem} column {join_items(names)}; "

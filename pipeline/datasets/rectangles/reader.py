@@ -24,7 +24,7 @@ class RectanglesReader(TableReader):
         boxes_xywh: list[list[int]] = []
         for split, label_file in LABEL_FILES.items():
             path = download / label_file
-            rows = read_rows_with_header(str(path), read_file(path), COLUMNS, allow_other_columns=False)
+            rows = read_rows_with_header(str(path), read_file(path), COLUMNS)
             boxes_xywh += [[row.integer(column) for column in ("left", "top", "width", "height")] for row in rows]
             archive = Archive(download / IMAGE_ARCHIVES[split])
             for row in rows:

@@ -1,6 +1,7 @@
 """Instances files decoded in chunks give the same tables as decoded at once, and as Python's own parser."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import schema
-from pipeline.datasets.annotations import Tables, categories_table
+from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.formats import coco as coco_files
 from pipeline.datasets.formats.coco import decode
 from pipeline.datasets.formats.coco_writer import write_instances
+from tests.support.validation_scene import validated
 
 IMAGES = [{"id": 7, "file_name": "a.jpg", "width": 640, "height": 427}]
 CATEGORIES = [{"id": 5, "name": "dog", "supercategory": "animal"}]
@@ -39,9 +41,16 @@ def expected(annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
             **dict(zip(("x", "y", "width", "height"), a["bbox"], strict=True)),
             "area": a["area"],
             "is_crowd": bool(a["iscrowd"]),
+            "outline": a.get("segmentation") or None,
         }
         for a in annotations
     ]
+
+
+def rows_of(boxes: pa.Table) -> list[dict[str, Any]]:
+    """The rows with parsed outlines."""
+    rows = boxes.to_pylist()
+    return [{**row, "outline": json.loads(row["outline"]) if row["outline"] else None} for row in rows]
 
 
 @pytest.fixture
@@ -78,8 +87,9 @@ CROWD = {"segmentation": {"counts": [3, 4], "size": [427, 640]}, "iscrowd": 1}
 )
 def test_chunked_decoding_gives_all_annotations(chunk_sizes: list[int], layout: Any, is_chunked: bool) -> None:
     given_ = [annotation(1), annotation(2, **CROWD), annotation(3), annotation(4), annotation(5)]
-    images, categories, boxes = decode(layout(content(given_)), chunk_bytes=200)
-    assert boxes.to_pylist() == expected(given_)
+    images, categories, boxes, unreadable = decode(layout(content(given_)), chunk_bytes=200)
+    assert rows_of(boxes) == expected(given_)
+    assert unreadable.num_values == 0
     assert boxes.schema == coco_files.SPLIT_BOXES
     assert [msgspec.to_builtins(image) for image in images] == IMAGES
     assert [msgspec.to_builtins(category) for category in categories] == CATEGORIES
@@ -98,7 +108,7 @@ def test_chunked_decoding_gives_all_annotations(chunk_sizes: list[int], layout: 
 @pytest.mark.parametrize("chunk_bytes", [1, 40, 100, 1000])
 def test_apparent_boundaries_inside_annotations_are_ignored(trap: dict[str, Any], chunk_bytes: int) -> None:
     given_ = [annotation(number, **trap) for number in range(1, 6)]
-    assert decode(content(given_), chunk_bytes)[2].to_pylist() == expected(given_)
+    assert rows_of(decode(content(given_), chunk_bytes).boxes) == expected(given_)
 
 
 def test_file_without_annotations_gives_empty_table() -> None:
@@ -107,14 +117,14 @@ def test_file_without_annotations_gives_empty_table() -> None:
 
 def test_last_of_two_annotation_lists_wins() -> None:
     text = content([annotation(1)])[:-1] + b',"annotations":' + json.dumps([annotation(2)]).encode() + b"}"
-    assert decode(text, chunk_bytes=1)[2].to_pylist() == expected([annotation(2)])
+    assert rows_of(decode(text, chunk_bytes=1).boxes) == expected([annotation(2)])
 
 
 def test_error_names_position_in_whole_file() -> None:
-    text = content([annotation(number) for number in range(1, 40)] + [annotation(40, bbox=[1, 2, 3])])
+    text = content([*(annotation(number) for number in range(1, 40)), 40])  # type: ignore[list-item]
     with pytest.raises(msgspec.DecodeError) as raised:
         decode(text, chunk_bytes=500)
-    assert str(raised.value) == "Expected `array` of length 4 - at `$.annotations[39].bbox`"
+    assert str(raised.value) == "Expected `object`, got `int` - at `$.annotations[39]`"
 
 
 def test_missing_area_and_crowd_flag_have_defaults() -> None:
@@ -124,10 +134,108 @@ def test_missing_area_and_crowd_flag_have_defaults() -> None:
     assert (row["area"], row["is_crowd"]) == (3.5 * 4, False)
 
 
-def test_invalid_crowd_flag_is_an_error() -> None:
+@pytest.mark.parametrize("absent", [{}, {"annotations": None}, {"annotations": []}])
+def test_file_without_annotations_has_no_boxes(absent: dict[str, Any]) -> None:
+    """As COCO's own image_info files of the test images."""
+    text = json.dumps({"info": None, "licenses": None, "images": IMAGES, "categories": CATEGORIES, **absent})
+    images, categories, boxes, _ = decode(b"\xef\xbb\xbf" + text.encode())
+    assert (len(images), len(categories), boxes.num_rows) == (1, 1, 0)
+    assert boxes.schema == coco_files.SPLIT_BOXES
+
+
+UNREADABLE: dict[str, tuple[list[Any], str]] = {
+    "id": ([None, "one", 1.5, True, [1], 2**63, 1e18, "1e3", ""], "a whole number"),
+    "image_id": ([None, "img_1", {}, 1e300], "a whole number"),
+    "category_id": ([None, "cat", 2**40], "a whole number"),
+    "bbox": (
+        [None, [], [1, 2, 3], [1, 2, 3, 4, 5], "1 2 3 4", [1, 2, None, 4], [1, 2, "x", 4], {"x": 1}],
+        "four numbers",
+    ),
+    "iscrowd": ([2, -1, 0.5, "yes", [1]], "0 or 1"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [(name, value, what) for name, (values, what) in UNREADABLE.items() for value in values],
+)
+def test_unreadable_value_sends_its_row_to_quarantine(name: str, value: Any, what: str) -> None:
+    """The other rows are read, and the first unreadable value is named with its entry and key."""
+    given_ = [annotation(1), annotation(2), annotation(3, **{name: value}), annotation(4)]
+    _, _, boxes, unreadable = decode(content(given_), chunk_bytes=150)
+    assert boxes["box_id"].to_pylist() == ([1, 2, 0, 4] if name == "id" else [1, 2, 3, 4])
+    received = "null or nothing" if value is None else repr(value)
+    assert unreadable == (1, f"annotations[2].{name}: received {received}, expected {what}")
+    images = images_table([7], ["val"], ["a.jpg"], [(640, 427)], ["a.zip"], ["a.jpg"])
+    published = boxes.append_column("split", pa.array(["val"] * 4)).select(schema.BOXES.names)
+    kinds = categories_table([5], ["dog"], [""])
+    rejected = validated(Tables(images, published, kinds)).quarantine
+    assert [(row["row_number"], row["reason"]) for row in rejected.to_pylist()] == [(3, QUARANTINED_AS[name])]
+
+
+QUARANTINED_AS = {
+    "id": "box_id_below_one",
+    "image_id": "box_image_unknown",
+    "category_id": "box_category_unknown",
+    "bbox": "box_not_finite",
+    "iscrowd": "box_not_finite",
+}
+
+
+def test_literals_that_json_lacks_are_read_as_null() -> None:
+    """Python's own writer makes them of NaN and infinity."""
+    given_ = [
+        annotation(1, area=math.nan, score=-math.inf, name="NaN, Infinity"),
+        annotation(2, bbox=[1, math.nan, 3, 4]),
+    ]
+    _, _, boxes, unreadable = decode(content(given_), chunk_bytes=100)
+    assert boxes["area"][0].as_py() == 3.5 * 4
+    assert math.isnan(boxes["x"][1].as_py())
+    assert unreadable == (1, "annotations[1].bbox: received [1, None, 3, 4], expected four numbers")
+
+
+def test_images_state_their_size_in_any_notation_or_not_at_all() -> None:
+    sizes = [(640, 427), (640.0, "427"), (None, 427), (640.5, 427)]
+    given_ = [
+        {"id": number, "file_name": f"{number}.jpg", "width": width, "height": height, "license": None}
+        for number, (width, height) in enumerate(sizes, 1)
+    ]
+    images, _, _, unreadable = decode(content([], images=[*given_, {"id": "x", "file_name": None}]))
+    assert [(image.width, image.height) for image in images] == [(640, 427)] * 2 + [(None, None)] * 3
+    assert [(image.id, image.file_name) for image in images[3:]] == [(4, "4.jpg"), (0, "")]
+    assert unreadable == (2, "images[4].id: received 'x', expected a whole number")
+
+
+@pytest.mark.parametrize("category_id", [0, None, "cat", 10_001, 1.5])
+def test_category_without_a_valid_id_is_an_error(category_id: Any) -> None:
+    """Its boxes could not be told from those of other classes."""
     with pytest.raises(msgspec.DecodeError) as raised:
-        decode(content([annotation(1, iscrowd=2)]))
-    assert str(raised.value) == "Invalid enum value 2 - at `$.annotations[0].iscrowd`"
+        decode(content([], categories=[{"id": category_id, "name": "cat"}]))
+    received = "null or nothing" if category_id is None else repr(category_id)
+    assert str(raised.value) == f"categories[0].id: received {received}, expected a whole number from 1 to 10000"
+
+
+notations_of_whole = st.sampled_from([int, float, str, lambda number: f" {number}.0"])
+
+
+@given(st.data(), st.integers(-(2**53), 2**53), st.booleans(), st.integers(1, 400))
+def test_every_notation_of_a_value_gives_the_same_table(
+    data: st.DataObject, number: int, is_crowd: bool, chunk_bytes: int
+) -> None:
+    """Whole numbers as 1, 1.0 or "1"; flags as 1, 1.0 or true, 0 also as null or nothing; other keys hold anything."""
+    plain = annotation(number, image_id=7, iscrowd=int(is_crowd), area=9.25)
+    written = {key: value for key, value in plain.items() if key != "iscrowd"}
+    for key in ("id", "image_id", "category_id"):
+        written[key] = data.draw(notations_of_whole)(plain[key])
+    flags = [1, 1.0, True, "1"] if is_crowd else [0, 0.0, False, "0", None]
+    if is_crowd or data.draw(st.booleans()):
+        written["iscrowd"] = data.draw(st.sampled_from(flags))
+    written["bbox"] = [data.draw(st.sampled_from([float, str]))(one) for one in plain["bbox"]]
+    written |= data.draw(st.dictionaries(st.sampled_from(["attributes", "score", "ignore", "license"]), anything))
+    others = [annotation(1), annotation(2)]
+    tolerant, strict = decode(content([*others, written]), chunk_bytes), decode(content([*others, plain]))
+    assert rows_of(tolerant.boxes) == rows_of(strict.boxes)
+    assert tolerant.unreadable.num_values == 0
 
 
 numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**50), 2**50)
@@ -142,7 +250,7 @@ annotations = st.builds(
         {
             "id": st.integers(-(2**62), 2**62),
             "image_id": st.integers(-(2**62), 2**62),
-            "category_id": st.integers(-(2**31), 2**31 - 1),
+            "category_id": st.integers(1 - 2**31, 2**31 - 1),
             "bbox": st.lists(numbers, min_size=4, max_size=4),
             "area": numbers,
             "iscrowd": st.integers(0, 1),
@@ -159,7 +267,7 @@ def test_any_annotations_and_chunk_size_agree_with_standard_parser(
     """The expected result is that of Python's own parser."""
     parts = {"images": IMAGES, "annotations": given_, "categories": CATEGORIES}
     text = json.dumps({key: parts[key] for key in order})
-    assert decode(text.encode(), chunk_bytes)[2].to_pylist() == expected(json.loads(text)["annotations"])
+    assert rows_of(decode(text.encode(), chunk_bytes).boxes) == expected(json.loads(text)["annotations"])
 
 
 @given(st.data(), st.integers(1, 200))
@@ -169,9 +277,10 @@ def test_damaged_file_gives_same_result_as_decoding_at_once(data: st.DataObject,
     for position in data.draw(st.lists(st.integers(0, len(text) - 1), min_size=1, max_size=3)):
         text[position] = data.draw(st.sampled_from(b'{}[],:"0 \\\xff'))
     damaged = bytes(text)
-    assert outcome(lambda: decode(damaged, chunk_bytes)[2]["box_id"].to_pylist()) == outcome(
-        lambda: [a.id for a in msgspec.json.decode(damaged, type=coco_files.Instances).annotations]
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coco_files, "_locate_annotations", lambda _: None)
+        at_once = outcome(lambda: decode(damaged).boxes["box_id"].to_pylist())
+    assert outcome(lambda: decode(damaged, chunk_bytes).boxes["box_id"].to_pylist()) == at_once
 
 
 def outcome(read: Callable[[], list[int]]) -> list[int] | str:
@@ -183,17 +292,44 @@ def outcome(read: Callable[[], list[int]]) -> list[int] | str:
 
 def test_written_tables_are_read_unchanged(tmp_path: Path) -> None:
     given_ = [annotation(10**12, bbox=[0.1 + 0.2, 1e-320, 5, 2.5]), annotation(3, **CROWD), annotation(4, area=1 / 3)]
-    boxes = decode(content(given_))[2]
+    boxes = decode(content(given_)).boxes
     rows = [{"image_id": 7, "split": "val", "file_name": "crêpe.jpg", "width": 640, "height": 427}]
     rows += [{"image_id": 2, "split": "val", "file_name": "without boxes.jpg", "width": 2, "height": 3}]
     images = pa.Table.from_pylist([{**row, "archive": "", "member": ""} for row in rows], schema.IMAGES)
     categories = categories_table([90, 2], ["dog", "cat"], ["animal", "animal"])
     write_instances(tmp_path / "out.json", Tables(images, boxes, categories))
     text = (tmp_path / "out.json").read_bytes()
-    read_images, read_categories, read_boxes = decode(text)
+    read_images, read_categories, read_boxes, _ = decode(text)
     assert read_boxes.equals(boxes)
+    assert list(json.loads(text)) == ["info", "licenses", "images", "annotations", "categories"]
     assert [msgspec.to_builtins(image) for image in read_images] == [
         {"id": row["image_id"], **{name: row[name] for name in ("file_name", "width", "height")}} for row in rows
     ]
     assert [(category.id, category.name) for category in read_categories] == [(2, "cat"), (90, "dog")]
     assert json.loads(text)["annotations"][0]["bbox"] == [0.30000000000000004, 1e-320, 5.0, 2.5]
+
+
+outlines = (
+    st.lists(st.lists(numbers, min_size=6, max_size=8), min_size=1, max_size=3)
+    | st.fixed_dictionaries({"size": st.just([427, 640]), "counts": st.lists(st.integers(0, 99)) | st.text()})
+    | st.sampled_from([None, []])
+    | anything
+)
+
+
+@given(st.lists(outlines, max_size=5), st.integers(1, 300))
+def test_exported_outlines_are_the_published_ones(
+    tmp_path_factory: pytest.TempPathFactory, given_: list[Any], chunk_bytes: int
+) -> None:
+    """As JSON values, whatever they are; null and nothing become an empty list."""
+    entries = [annotation(number, segmentation=outline) for number, outline in enumerate(given_, 1)]
+    boxes = decode(content(entries), chunk_bytes).boxes
+    published = boxes.append_column("split", pa.repeat("val", boxes.num_rows)).select(schema.OUTLINED_BOXES.names)
+    images = images_table([7], ["val"], ["a.jpg"], [(640, 427)], ["a.zip"], ["a.jpg"])
+    path = tmp_path_factory.mktemp("export") / "out.json"
+    write_instances(path, Tables(images, published, categories_table([5], ["dog"], [""])))
+    exported = path.read_bytes()
+    assert decode(exported).boxes.equals(boxes)
+    assert [entry["segmentation"] for entry in json.loads(exported)["annotations"]] == [
+        [] if outline is None else outline for outline in json.loads(json.dumps(given_))
+    ]
