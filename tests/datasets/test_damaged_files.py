@@ -66,7 +66,8 @@ def read_or_fail(name: str, folder: Path) -> None:
     else:
         tables.write(folder / "tables")
         stored = Tables.read(folder / "tables", with_outlines=True).boxes
-        assert stored.select(tables.boxes.column_names).equals(tables.boxes)
+        # As text, because NaN, which stands for an unreadable number, differs from itself.
+        assert str(stored.select(tables.boxes.column_names).to_pylist()) == str(tables.boxes.to_pylist())
         return
     assert str(folder) in message  # names the file
     assert "\n" not in message

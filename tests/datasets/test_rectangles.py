@@ -146,12 +146,6 @@ def failure(folder: Path, csv: bytes) -> str:
             id="missing column",
         ),
         pytest.param(
-            b"file_name,top,left,height,width,depth\na.png,3,5,2,20,1\n",
-            "val.csv, line 1: unknown column depth; received file_name, top, left, height, width, depth, "
-            "expected a header with file_name, top, left, height, width.",
-            id="unknown column",
-        ),
-        pytest.param(
             HEADER + GOOD + b"a.png,3,5,2.5,20\n",
             "val.csv, line 3, column height: received '2.5', expected a whole number of pixels.",
             id="fraction of a pixel",

@@ -112,6 +112,4 @@ def _sizes(split: str, images: list[Image], archive_path: Path) -> list[tuple[in
     if None not in sizes:
         return [size for size in sizes if size is not None]
     archive, folder = Archive(archive_path), image_member(split, "")
-    return [
-        size or image_size(archive.get(image.file_name, folder)) for size, image in zip(sizes, images, strict=True)
-    ]
+    return [size or image_size(archive.get(image.file_name, folder)) for size, image in zip(sizes, images, strict=True)]
