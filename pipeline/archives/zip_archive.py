@@ -34,6 +34,8 @@ UTF8_FLAG = 0x800
 UNICODE_NAME_FIELD = 0x7075
 LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
+CENTRAL_HEADER_BYTES = 46
+CENTRAL_HEADER_SIGNATURE = b"PK\x01\x02"
 CHUNK_BYTES = 1 << 20
 
 
@@ -134,11 +136,10 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with zipfile.ZipFile(path) as archive:
-                entries = [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
+            entries = [entry for entry in _read_entries(path) if not entry.filename.endswith(("/", "\\"))]
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise BoxlineError(
                 f"{path} is not a readable zip archive ({error}). Delete it and download it again."
             ) from None
@@ -221,6 +222,34 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
+
+
+class _LenientFile(io.FileIO):
+    """An archive in which zipfile reads the entries for whose name or version it would refuse the whole archive."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        content = bytearray(super().read(size) or b"")
+        start = 0
+        while content.startswith(CENTRAL_HEADER_SIGNATURE, start) and len(content) >= start + CENTRAL_HEADER_BYTES:
+            (flags,) = struct.unpack_from("<H", content, start + 8)
+            name_bytes, extra_bytes, comment_bytes = struct.unpack_from("<HHH", content, start + 28)
+            end = start + CENTRAL_HEADER_BYTES + name_bytes
+            try:
+                content[start + CENTRAL_HEADER_BYTES : end].decode()
+            except UnicodeDecodeError:
+                struct.pack_into("<H", content, start + 8, flags & ~UTF8_FLAG)
+            content[start + 6] = min(content[start + 6], zipfile.MAX_EXTRACT_VERSION)
+            start = end + extra_bytes + comment_bytes
+        return bytes(content)
+
+
+def _read_entries(path: Path) -> list[zipfile.ZipInfo]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.infolist()
+    except (NotImplementedError, UnicodeDecodeError):
+        with _LenientFile(path) as file, zipfile.ZipFile(file) as archive:
+            return archive.infolist()
 
 
 def _name(entry: zipfile.ZipInfo) -> tuple[str, bool]:

@@ -11,6 +11,7 @@ from pipeline.archives import member_lookup
 from pipeline.archives.member_lookup import NameLookup, NameLookupError, nearest_name
 
 NAMES = [
+    "train2017/\u0390.jpg",
     "train2017/Köln 0.jpg",
     "train2017/a.jpg",
     "train2017/A.jpg",
@@ -48,6 +49,7 @@ def failure(names: list[str], name: str, folder: str = "") -> str:
         ("https://server/bucket/a.jpg", "train2017/a.jpg"),
         ("c.jpg", "c.jpg"),
         ("d.jpg", "x/train2017/d.jpg"),
+        ("\u03aa\u0301.JPG", "train2017/\u0390.jpg"),  # the capital letter has no code point of its own
         ("/home/me/d.jpg", "x/train2017/d.jpg"),
     ],
 )
@@ -72,6 +74,11 @@ def test_only_folder_of_an_archive_may_have_any_name() -> None:
     names = ["My Images/a.jpg", "My Images/sub/b.jpg", "__MACOSX/My Images/._a.jpg"]
     assert NameLookup(names).find("sub/b.jpg", "train2017/") == "My Images/sub/b.jpg"
     assert "not found" in failure([*names, "Others/c.jpg"], "sub/b.jpg", "train2017/")
+
+
+def test_exact_name_wins() -> None:
+    names = ["Köln.jpg", nfd("Köln.jpg"), "a/b.jpg", "a\\b.jpg"]
+    assert [NameLookup(names).find(name) for name in names] == names
 
 
 def test_ambiguous_name_is_not_guessed() -> None:

@@ -253,6 +253,15 @@ def test_name_in_an_extra_field_is_used_if_it_belongs_to_the_entry(tmp_path: Pat
     assert Archive(path)[name].read() == b"picture"
 
 
+def test_name_marked_as_utf8_that_is_none_leaves_the_others(tmp_path: Path) -> None:
+    write_archive(tmp_path / "some.zip", [("good.jpg", b"good"), ("K\xf6ln.jpg", b"other")])
+    path = tmp_path / "some.zip"
+    path.write_bytes(path.read_bytes().replace("K\xf6ln".encode(), b"K\xf6\xf6ln"))
+    archive = Archive(path)
+    assert archive["good.jpg"].read() == b"good"
+    assert archive["K\xf6\xf6ln.jpg"].read() == b"other"  # as cp1252
+
+
 def as_link(folder: Path) -> Path:
     path = folder / "link.zip"
     link = zipfile.ZipInfo("bad")
@@ -286,6 +295,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
         "is stored in 300 bytes but declares 301",
     ),
     "duplicate": (lambda folder: with_members(folder, BAD, GOOD, ("bad", b"")), "has the name of another member"),
+    "version": (lambda folder: with_members(folder, BAD, GOOD, version=99, flags=1), "is encrypted"),
     "overlap": (
         lambda folder: with_members(folder, BAD, GOOD, stored_bytes=400, size_bytes=400),
         "overlaps another one",
@@ -327,6 +337,7 @@ def _with_entry(
     path: Path,
     *,
     number: int = 0,
+    version: int | None = None,
     flags: int | None = None,
     stored_bytes: int | None = None,
     size_bytes: int | None = None,
@@ -338,6 +349,7 @@ def _with_entry(
     for _ in range(number + 1):
         start = content.index(b"PK\x01\x02", start + 1)
     for position, kind, value in (
+        (6, "<H", version),
         (8, "<H", flags),
         (20, "<I", stored_bytes),
         (24, "<I", size_bytes),
