@@ -17,14 +17,13 @@ from benchmarks.packing import PACK, pack, write_dataset
 from benchmarks.photographs import photographs
 from benchmarks.timing import ratio
 from pipeline.packing.shards import Shards, shard_path, write_shard
-from pipeline.training.data_loader import ShardLoader
+from pipeline.training.data_loader import EpochBatches, ShardLoader
+from pipeline.training.fit import LOADER_THREADS
 
 IMAGES = 1024
 BATCH_IMAGES = 16
 GRID_SIZE = 6
 PARALLEL_CALLS = 8
-LOADER_THREADS = 2
-"""As many as ShardLoader requests from Keras."""
 
 
 def data_loading_benchmark() -> dict[str, float]:
@@ -43,11 +42,12 @@ def data_loading_benchmark() -> dict[str, float]:
         pack(*write_dataset(folder, made), folder, folder / "nothing", folder / "pack")
         write_shard(shard_path(folder / "targets", "train", 0), image_ids, targets)
         images, encoded = Shards(folder / "pack", "train"), Shards(folder / "targets", "train")
-        batches = ShardLoader(images, encoded, BATCH_IMAGES, list(targets), np.arange(IMAGES), seed=1)
+        loader = ShardLoader(images, encoded, BATCH_IMAGES, list(targets), np.arange(IMAGES), seed=1)
+        batches = EpochBatches(loader, executor)
         published = _published([str(path) for path in files], targets)
         result = ratio(
             lambda: _exhaust(published),
-            lambda: _exhaust(executor.map(batches.__getitem__, range(len(batches)))),
+            lambda: _exhaust(batches),
         )
     return result | {
         "slow_images_per_second": IMAGES / result["slow_seconds"],

@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -16,8 +17,9 @@ from pipeline.systems.common.interfaces import ModelShape, TrainingPhase
 from pipeline.systems.rectangle_localizer.config import ModelConfig, TargetsConfig
 from pipeline.systems.rectangle_localizer.model import RectangleLocalizerFactory
 from pipeline.systems.rectangle_localizer.targets import sigmoid_encode
-from pipeline.training.data_loader import ShardLoader
+from pipeline.training.data_loader import EpochBatches, ShardLoader
 from pipeline.training.feature_cache import cache_features, split_at
+from pipeline.training.fit import LOADER_THREADS
 
 SIZE = 224
 BATCH_IMAGES = 32
@@ -79,10 +81,12 @@ def _cached_seconds(phase: TrainingPhase, folder: Path) -> tuple[float, float]:
     features = cache_features(frozen, images, ids, folder)
     caching = time.perf_counter() - started
     head.compile(keras.optimizers.Adam(), **phase.compile_arguments)
-    batches = ShardLoader(features, targets, BATCH_IMAGES, ["box"], np.arange(IMAGES), seed=1)
+    loader = ShardLoader(features, targets, BATCH_IMAGES, ["box"], np.arange(IMAGES), seed=1)
+    with ThreadPoolExecutor(LOADER_THREADS) as threads:
+        batches = EpochBatches(loader, threads).for_keras()
 
-    def epoch() -> None:
-        head.fit(batches, shuffle=False, verbose=0)
+        def epoch() -> None:
+            head.fit(batches, shuffle=False, verbose=0)
 
-    epoch()
-    return caching, statistics.median(seconds(epoch) for _ in range(ROUNDS))
+        epoch()
+        return caching, statistics.median(seconds(epoch) for _ in range(ROUNDS))

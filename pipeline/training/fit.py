@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,21 @@ from pipeline.training.callbacks import (
 )
 from pipeline.training.checkpoint import Checkpoint, TrainingState
 from pipeline.training.config import PlateauConfig, TrainConfig
-from pipeline.training.data_loader import Batch, EpochSetter, ShardLoader, SyntheticLoader, validation_split
+from pipeline.training.data_loader import (
+    Batch,
+    BatchLoader,
+    EpochBatches,
+    EpochSetter,
+    ShardLoader,
+    SyntheticLoader,
+    validation_split,
+)
 from pipeline.training.feature_cache import cache_features, split_at
 from pipeline.training.optimizer import build_optimizer
 
 logger = logging.getLogger(__name__)
+
+LOADER_THREADS = 2
 
 
 def configure_keras(config: TrainConfig, seed: int) -> None:
@@ -187,13 +198,17 @@ def fit(
     started = time.perf_counter() - state.seconds
     for name, phase_config in list(config.phases.items())[state.completed_phases :]:
         phase, box_logger.phase = phase_model(name), name
-        with checkpoint.scratch_folder() as scratch:
-            fitted, training, validation = _fitted_model_and_data(phase, data, config.batch_size, scratch)
+        with checkpoint.scratch_folder() as scratch, ThreadPoolExecutor(LOADER_THREADS) as threads:
+            fitted, loader, held_out = _fitted_model_and_data(phase, data, config.batch_size, scratch)
+            training = EpochBatches(loader, threads)
+            validation = EpochBatches(held_out, threads) if held_out else None
             optimizer = build_optimizer(phase_config, len(training))
-            fitted.compile(optimizer, jit_compile=config.xla, **phase.compile_arguments)
+            # JAX is made for compiled steps: without, it runs operation by operation.
+            jit_compile = config.xla or keras.config.backend() == "jax"
+            fitted.compile(optimizer, jit_compile=jit_compile, **phase.compile_arguments)
             fitted.optimizer.build(fitted.trainable_variables)  # wraps Adam under mixed_float16
             if keras.config.backend() == "tensorflow":
-                _create_variables_of_losses_and_metrics(fitted, training[0])
+                _create_variables_of_losses_and_metrics(fitted, loader.load(0, 0))
             if state.optimizer_variables:
                 assign_variables(fitted.optimizer.variables, state.optimizer_variables)
             patience, schedule = phase_config.patience, phase_config.schedule
@@ -210,15 +225,22 @@ def fit(
                 CheckpointCallback(checkpoint, state, model, stateful_callbacks, box_logger.state, started),
             ]
             if not (stopping and stopping.is_over(state)):
-                fitted.fit(
-                    training,
-                    validation_data=validation,
-                    initial_epoch=state.completed_epochs,
-                    epochs=phase_config.epochs,
-                    shuffle=False,  # the data loader shuffles; Keras would shuffle the batches again
-                    verbose=0,
-                    callbacks=callbacks,
-                )
+                try:
+                    fitted.fit(
+                        training.for_keras(),
+                        validation_data=validation.for_keras() if validation else None,
+                        initial_epoch=state.completed_epochs,
+                        epochs=phase_config.epochs,
+                        shuffle=False,  # the data loader shuffles; Keras would shuffle the batches again
+                        verbose=0,
+                        callbacks=callbacks,
+                    )
+                except Exception:
+                    loader_error = training.error or (validation and validation.error)
+                    if loader_error:
+                        # TensorFlow raises its own error, with the text of the loader's traceback as message.
+                        raise loader_error from None
+                    raise
                 _require_finite(state.history)
             elif state.best_weights:
                 fitted.set_weights(state.best_weights)
@@ -229,8 +251,8 @@ def fit(
 
 def _fitted_model_and_data(
     phase: TrainingPhase, data: TrainingData, batch_size: int, scratch: Path
-) -> tuple[keras.Model, ShardLoader | SyntheticLoader, ShardLoader | None]:
-    """The model to fit, its training data and its validation data.
+) -> tuple[keras.Model, BatchLoader, BatchLoader | None]:
+    """The model to fit, and the loaders of its training data and of its validation data.
 
     If the first layers are frozen and every image is seen unchanged in every epoch, the model is only the part behind
     them, and the images are their cached features.

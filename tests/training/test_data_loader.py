@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.packing.shards import Shards, shard_path, write_shard
 from pipeline.systems.common.target_annotations import annotation_columns
@@ -9,7 +12,15 @@ from pipeline.systems.digits_localizer.config import TargetsConfig
 from pipeline.systems.digits_localizer.targets import DigitsCodec
 from pipeline.training.augmentation import Augmentation
 from pipeline.training.config import AugmentConfig
-from pipeline.training.data_loader import ShardLoader, SyntheticLoader, validation_split
+from pipeline.training.data_loader import (
+    BATCHES_AHEAD,
+    Batch,
+    BatchLoader,
+    EpochBatches,
+    ShardLoader,
+    SyntheticLoader,
+    validation_split,
+)
 from tests.support.scenes import ground_truth
 
 NAMES = ["bbox", "label"]
@@ -31,23 +42,21 @@ def folders(tmp_path: Path) -> tuple[Shards, Shards]:
     return Shards(images, "train"), Shards(targets, "train")
 
 
-def ids_of_epoch(loader: ShardLoader) -> list[list[int]]:
+def ids_of_epoch(loader: ShardLoader, epoch: int = 0) -> list[list[int]]:
     """The image ids of each batch; pixels and targets must belong to the same image."""
-    epoch = []
+    batches = []
     for step in range(len(loader)):
-        images, targets = loader[step]
+        images, targets = loader.load(epoch, step)
         ids = targets["label"][:, 0]
         np.testing.assert_array_equal(images[:, 1, 0, 2], ids)
         np.testing.assert_array_equal(targets["bbox"][:, 3], ids)
-        epoch.append(ids.tolist())
-    return epoch
+        batches.append(ids.tolist())
+    return batches
 
 
 def test_rows_keep_their_order_without_seed(folders: tuple[Shards, Shards]) -> None:
     loader = ShardLoader(*folders, 2, NAMES, ALL)
-    assert ids_of_epoch(loader) == [[6, 2], [7, 3], [1]]
-    loader.set_epoch(1)
-    assert ids_of_epoch(loader) == [[6, 2], [7, 3], [1]]
+    assert ids_of_epoch(loader, 0) == ids_of_epoch(loader, 1) == [[6, 2], [7, 3], [1]]
 
 
 def test_only_target_rows_are_loaded(folders: tuple[Shards, Shards]) -> None:
@@ -58,11 +67,7 @@ def test_order_depends_on_seed_and_epoch(folders: tuple[Shards, Shards]) -> None
     orders = []
     for _ in range(2):
         loader = ShardLoader(*folders, 2, NAMES, ALL, seed=5)
-        epochs = []
-        for epoch in range(3):
-            loader.set_epoch(epoch)
-            epochs.append(ids_of_epoch(loader))
-        orders.append(epochs)
+        orders.append([ids_of_epoch(loader, epoch) for epoch in range(3)])
     assert orders[0] == orders[1]
     first, second, third = orders[0]
     assert first != second != third
@@ -72,7 +77,7 @@ def test_order_depends_on_seed_and_epoch(folders: tuple[Shards, Shards]) -> None
 
 
 def test_only_named_targets_are_loaded(folders: tuple[Shards, Shards]) -> None:
-    _, targets = ShardLoader(*folders, 2, ["bbox"], ALL)[0]
+    _, targets = ShardLoader(*folders, 2, ["bbox"], ALL).load(0, 0)
     assert list(targets) == ["bbox"]
 
 
@@ -83,11 +88,8 @@ def test_synthetic_batches_depend_on_seed_epoch_and_step() -> None:
 
     def drawn(seed: int) -> list[list[float]]:
         loader = SyntheticLoader(generate, batch_size=3, steps=2, seed=seed)
-        values = []
-        for epoch in (0, 1):
-            loader.set_epoch(epoch)
-            values += [loader[step][1]["brightness"].ravel().tolist() for step in range(len(loader))]
-        return values
+        batches = [loader.load(epoch, step) for epoch in (0, 1) for step in range(len(loader))]
+        return [targets["brightness"].ravel().tolist() for _, targets in batches]
 
     assert drawn(4) == drawn(4) != drawn(5)
     assert len({tuple(batch) for batch in drawn(4)}) == 4
@@ -97,9 +99,8 @@ def test_synthetic_batches_differ_from_datasets_with_the_same_seed() -> None:
     drawn = []
     loader = SyntheticLoader(lambda random, count: drawn.append(random.random()), batch_size=3, steps=2, seed=2017)
     for epoch in range(3):
-        loader.set_epoch(epoch)
         for step in range(2):
-            loader[step]
+            loader.load(epoch, step)
     of_datasets = [np.random.default_rng([2017, split]).random() for split in range(4)]
     assert len(set(drawn)) == 6
     assert set(drawn).isdisjoint(of_datasets)
@@ -135,9 +136,8 @@ def test_augmented_targets_match_the_augmented_pixels(painted: tuple[Shards, Sha
     loader = ShardLoader(*painted, 4, NAMES, np.arange(6), seed=1, augmentation=ENCODE)
     seen = []
     for epoch in range(4):
-        loader.set_epoch(epoch)
         for step in range(2):
-            images, targets = loader[step]
+            images, targets = loader.load(epoch, step)
             for image, bbox, label in zip(images, targets["bbox"], targets["label"], strict=True):
                 rows, columns = np.nonzero(image[..., 0] > 127)
                 edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
@@ -150,8 +150,7 @@ def test_augmented_targets_match_the_augmented_pixels(painted: tuple[Shards, Sha
 def test_augmentation_depends_on_seed_epoch_and_step(painted: tuple[Shards, Shards]) -> None:
     def drawn(seed: int, epoch: int, step: int) -> bytes:
         loader = ShardLoader(*painted, 2, NAMES, np.arange(6), seed=seed, augmentation=ENCODE)
-        loader.set_epoch(epoch)
-        images, targets = loader[step]
+        images, targets = loader.load(epoch, step)
         return images.tobytes() + targets["bbox"].tobytes()
 
     assert drawn(1, 2, 1) == drawn(1, 2, 1)
@@ -159,6 +158,74 @@ def test_augmentation_depends_on_seed_epoch_and_step(painted: tuple[Shards, Shar
 
 
 def test_stored_targets_are_loaded_without_augmentation(painted: tuple[Shards, Shards]) -> None:
-    _, targets = ShardLoader(*painted, 6, NAMES, np.arange(6), seed=1)[0]
+    _, targets = ShardLoader(*painted, 6, NAMES, np.arange(6), seed=1).load(0, 0)
     assert sorted(targets) == NAMES
     assert (targets["label"] == 9).all()
+
+
+STEPS = 12
+BROKEN_STEP = 3
+
+
+class NamedBatches(BatchLoader):
+    """The pixel of a batch names its epoch and step. One step of epoch 1 cannot be loaded."""
+
+    def __init__(self) -> None:
+        self.loaded: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def load(self, epoch: int, step: int) -> Batch:
+        self.loaded.append((epoch, step))
+        if (epoch, step) == (1, BROKEN_STEP):
+            raise OSError(f"Step {step} of epoch {epoch} cannot be read.")
+        return np.full((1, 1), 20 * epoch + step, np.uint8), {}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0, 2, 5]), st.lists(st.integers(0, STEPS - 1), max_size=8)), max_size=5),
+    st.booleans(),
+)
+def test_any_step_of_any_epoch_gets_its_own_batch(epochs: list[tuple[int, list[int]]], in_order: bool) -> None:
+    """Also if a backend asks twice, stops early, or asks before the epoch begins."""
+    with ThreadPoolExecutor(2) as threads:
+        batches = EpochBatches(NamedBatches(), threads)
+        assert batches[0][0].item() == 0
+        for epoch, steps in epochs:
+            batches.set_epoch(epoch)
+            for step in sorted(steps) if in_order else steps:
+                assert batches[step][0].item() == 20 * epoch + step
+
+
+def test_a_few_batches_are_loaded_ahead() -> None:
+    loader = NamedBatches()
+    with ThreadPoolExecutor(2) as threads:
+        batches = EpochBatches(loader, threads)
+        batches[0], batches[1]
+    assert sorted(loader.loaded) == [(0, step) for step in range(1 + 1 + BATCHES_AHEAD)]
+
+
+def test_no_batch_is_loaded_behind_the_epoch() -> None:
+    loader = NamedBatches()
+    with ThreadPoolExecutor(2) as threads:
+        batches = EpochBatches(loader, threads)
+        assert [batch.item() for batch, _ in batches] == list(range(STEPS))
+    assert sorted(loader.loaded) == [(0, step) for step in range(STEPS)]
+
+
+def test_an_error_is_raised_at_its_own_step_and_no_other() -> None:
+    with ThreadPoolExecutor(2) as threads:
+        batches = EpochBatches(NamedBatches(), threads)
+        for _ in range(2):
+            batches.set_epoch(1)
+            for step in range(BROKEN_STEP):
+                assert batches[step][0].item() == 20 + step
+            with pytest.raises(OSError, match=r"^Step 3 of epoch 1 cannot be read\.$") as raised:
+                batches[BROKEN_STEP]
+            assert batches.error is raised.value
+            assert batches[BROKEN_STEP + 1][0].item() == 20 + BROKEN_STEP + 1
+        batches.set_epoch(1)
+        batches[0]  # the broken step is loaded ahead, and nobody asks for it
+        batches.set_epoch(2)
+        assert batches[BROKEN_STEP][0].item() == 40 + BROKEN_STEP

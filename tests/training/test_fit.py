@@ -1,5 +1,7 @@
 """Trainings of a tiny model that maps the brightness of an image to one number."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from pipeline.training.config import (
     StepConfig,
     TrainConfig,
 )
-from pipeline.training.data_loader import EpochSetter, ShardLoader
+from pipeline.training.data_loader import Batch, BatchLoader, EpochBatches, EpochSetter
 from pipeline.training.fit import TrainingData, configure_keras, fit
 from tests.support.scenes import ground_truth
 
@@ -147,21 +149,20 @@ def test_no_phase_repeats_the_batches_of_another(
 ) -> None:
     """Also if the training is interrupted in the second phase."""
     started: list[int] = []
-    set_epoch = ShardLoader.set_epoch
+    set_epoch = EpochBatches.set_epoch
 
-    def recorded(loader: ShardLoader, epoch: int) -> None:
-        if epoch:  # every new loader starts with 0
-            started.append(epoch)
-        set_epoch(loader, epoch)
+    def recorded(batches: EpochBatches, epoch: int) -> None:
+        started.append(epoch)
+        set_epoch(batches, epoch)
 
-    monkeypatch.setattr(ShardLoader, "set_epoch", recorded)
+    monkeypatch.setattr(EpochBatches, "set_epoch", recorded)
     config = train_config(
         first=PhaseConfig(epochs=2, learning_rate=0.01), second=PhaseConfig(epochs=3, learning_rate=0.01)
     )
     with pytest.raises(KeyboardInterrupt):
         run(shards, config, tmp_path, FakeLogger(interrupt_after=4))
     run(shards, config, tmp_path)
-    assert started == [1, 2, 3, 4, 4]  # the interrupted epoch is started twice
+    assert started == [0, 1, 2, 3, 4, 4]  # the interrupted epoch is started twice
 
 
 TWO_PHASES = {
@@ -503,30 +504,63 @@ def test_mixed_precision_trains_and_resumes(shards: tuple[Shards, Shards], tmp_p
         keras.config.set_dtype_policy("float32")
 
 
-def test_order_of_an_epoch_does_not_depend_on_the_first_epoch(shards: tuple[Shards, Shards]) -> None:
-    """The model predicts the brightness of each image, so that the losses per batch show the order."""
+@pytest.mark.parametrize(("first_epoch", "epochs_before"), [(0, 0), (7, 0), (4, 3)])
+def test_every_step_gets_its_own_batch(first_epoch: int, epochs_before: int) -> None:
+    """The loss of a step names epoch and step of its batch."""
 
-    def batch_losses(first_epoch: int, epochs_before: int = 0) -> list[list[float]]:
-        losses: list[list[float]] = []
+    class NamedBatches(BatchLoader):
+        def __len__(self) -> int:
+            return 24
 
-        class LossRecorder(keras.callbacks.Callback):
-            def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-                losses.append([])
+        def load(self, epoch: int, step: int) -> Batch:
+            return np.zeros((2, 1), np.uint8), {"value": np.full((2, 1), 100 * epoch + step + 1, np.float32)}
 
-            def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-                losses[-1].append(round(float((logs or {})["loss"]), 6))
+    losses: list[list[float]] = []
 
-        loader = ShardLoader(*shards, 4, ["value"], np.arange(20), seed=3)
-        image = keras.layers.Input((4, 4, 1))
-        mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(image))
-        model = keras.Model(image, {"value": keras.layers.Dense(1, name="value")(mean)})
-        model.set_weights([np.ones((1, 1)), np.zeros(1)])
-        model.compile(keras.optimizers.SGD(0.0), **LOSS)
-        callbacks = [EpochSetter(loader, epochs_before), LossRecorder()]
-        model.fit(loader, initial_epoch=first_epoch, epochs=9, shuffle=False, verbose=0, callbacks=callbacks)
-        return losses
+    class LossRecorder(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            losses.append([])
 
-    expected = batch_losses(0)
-    assert len({tuple(epoch) for epoch in expected}) == 9
-    assert batch_losses(7) == expected[7:]
-    assert batch_losses(4, epochs_before=3)[:2] == expected[7:]
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            mean = float((logs or {})["loss"])  # over the steps so far
+            losses[-1].append(round(mean * (batch + 1) - sum(losses[-1])))
+
+    pixel = keras.layers.Input((1,))
+    model = keras.Model(pixel, {"value": keras.layers.Dense(1, name="value", kernel_initializer="zeros")(pixel)})
+    model.compile(keras.optimizers.SGD(0.0), loss="mean_absolute_error")
+    with ThreadPoolExecutor(2) as threads:
+        batches, validation = (EpochBatches(NamedBatches(), threads) for _ in range(2))
+        history = model.fit(
+            batches.for_keras(),
+            validation_data=validation.for_keras(),
+            initial_epoch=first_epoch,
+            epochs=first_epoch + 3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[EpochSetter(batches, epochs_before), LossRecorder()],
+        ).history
+    first = epochs_before + first_epoch
+    assert losses == [[100 * epoch + step + 1 for step in range(24)] for epoch in range(first, first + 3)]
+    assert history["val_loss"] == pytest.approx([12.5] * 3)
+
+
+class BrokenLoader(BatchLoader):
+    """Fails in step 2 of every epoch."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def load(self, epoch: int, step: int) -> Batch:
+        if step == 2:
+            raise BoxlineError(f"The shard of epoch {epoch} is damaged.")
+        return np.zeros((1, 4, 4, 1), np.uint8), {"value": np.zeros((1, 1), np.float32)}
+
+
+def test_error_of_a_loader_reaches_the_user_unchanged(
+    shards: tuple[Shards, Shards], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.training.fit.ShardLoader", lambda *_: BrokenLoader())
+    with pytest.raises(BoxlineError) as raised:
+        run(shards, train_config(), tmp_path)
+    assert str(raised.value) == "The shard of epoch 0 is damaged."
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
