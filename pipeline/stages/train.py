@@ -21,7 +21,6 @@ from pipeline.training.wandb_run import wandb_run
 
 logger = logging.getLogger(__name__)
 
-NUM_LOGGED_IMAGES = 8
 PAGE = "boxes.html"
 
 
@@ -52,7 +51,7 @@ def train(system: str, pretrained: Path, pack: Path, targets: Path, checkpoint: 
     state = saved.load()
     page = checkpoint / PAGE
     with wandb_run(checkpoint, "boxline", system, (state.box_log or {}).get("wandb_run_id")) as run:
-        model_inputs, ground_truth = data.example_images(NUM_LOGGED_IMAGES)
+        model_inputs, ground_truth = data.example_images(config.logged_images)
         box_logger = BoxLogger(model_inputs, ground_truth, predictor, page, system, run=run)
         logger.info("%s shows the model's predictions after every epoch", page)
         fit(predictor.model, trainable.phase_model, data, config, saved, state, box_logger)
@@ -62,7 +61,7 @@ def train(system: str, pretrained: Path, pack: Path, targets: Path, checkpoint: 
         predictor.labels.write(model_folder)
         predictor.metadata.write(model_folder)
         write_report(report_folder, state, data, predictor.model)
-        if box_logger.epochs_logged:
+        if config.phases:
             shutil.copy(page, report_folder / PAGE)
     saved.clear()
     page.unlink(missing_ok=True)

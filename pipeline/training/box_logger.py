@@ -1,4 +1,4 @@
-"""Logs the predictions for a few fixed images after every epoch of a training."""
+"""Logs the predictions for a few fixed images before a training and after each of its epochs."""
 
 import math
 from collections.abc import Sequence
@@ -36,9 +36,10 @@ class _State(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BoxLogger(keras.callbacks.Callback):
-    """Predicts a few images after every epoch, rewrites the progress page, and logs to Weights & Biases if it is used.
+    """Predicts a few images before the first epoch and after every epoch, and rewrites the progress page each time.
 
-    Epochs are numbered from 1 over all phases. Logging does not change a training: prediction neither draws random
+    Logs to Weights & Biases as well if it is used. Epochs are numbered from 1 over all phases; epoch 0 is the model
+    before the training, without losses and metrics. Logging does not change a training: prediction neither draws random
     numbers nor updates weights.
 
     Args:
@@ -79,11 +80,6 @@ class BoxLogger(keras.callbacks.Callback):
         self._epochs: list[Epoch] = []
         self._run_id: str | None = None
 
-    @property
-    def epochs_logged(self) -> int:
-        """The number of epochs on the page, those before a restart included."""
-        return len(self._epochs)
-
     def state(self) -> dict[str, Any]:
         """Everything logged so far, as values that JSON can hold."""
         run_id = self._run_id if self._run is None else self._run.id
@@ -108,20 +104,27 @@ class BoxLogger(keras.callbacks.Callback):
         if self._epochs:
             self._write_page()
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Predict and log before the first phase, unless the training resumes."""
+        if not self._epochs:
+            self._log(None, {})
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Predict and log, together with the epoch's losses and metrics."""
+        self._log(self.phase, {name: float(value) for name, value in (logs or {}).items()})
+
+    def _log(self, phase: str | None, values: dict[str, float]) -> None:
         boxes = self._predictor.predict_batch(self._model_inputs).boxes
         predictions = [
             logged_prediction(predicted, true_xyxy, self._max_boxes)
             for predicted, true_xyxy in zip(boxes, self._ground_truth_xyxy, strict=True)
         ]
-        values = {name: float(value) for name, value in (logs or {}).items()}
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-        self._epochs.append(Epoch(self.phase, finite, predictions))
+        number = len(self._epochs)
+        self._epochs.append(Epoch(phase, finite, predictions))
         self._write_page()
         if self._run is not None:
-            number = self.epochs_logged
-            scalars = {**values, "epoch": number} | ({} if self.phase is None else {"phase": self.phase})
+            scalars = {**values, "epoch": number} | ({} if phase is None else {"phase": phase})
             log_images(self._run, number, scalars, self._model_inputs, self._box_sets(predictions))
 
     def _write_page(self) -> None:

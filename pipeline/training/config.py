@@ -132,6 +132,7 @@ class TrainConfig(Config):
         phases: by the names that the system declares, in order. An empty mapping uses the pretrained weights as they
             are.
         augment: random changes of the training images; None for none.
+        logged_images: images on the training page, whose predictions are logged after every epoch.
 
     """
 
@@ -141,6 +142,7 @@ class TrainConfig(Config):
     xla: bool = False
     phases: dict[Name, PhaseConfig]
     augment: AugmentConfig | None = None
+    logged_images: PositiveInt = 8
 
     @model_validator(mode="after")
     def _require_validation_for_early_stopping(self) -> Self:

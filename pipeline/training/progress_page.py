@@ -54,10 +54,10 @@ class ImagePredictions(msgspec.Struct, frozen=True):
 
 
 class Epoch(msgspec.Struct, frozen=True):
-    """One epoch.
+    """One epoch, or the model before the first one.
 
     Attributes:
-        phase: name of the training phase that the epoch belongs to; None if the training has one phase.
+        phase: name of the training phase that the epoch belongs to; None before the training.
         logs: losses and metrics by name; None if a value is not finite, which JSON cannot express.
         predictions: the predictions for each image.
 
@@ -107,7 +107,7 @@ def write_progress_page(
         image_urls: `data:` URLs of the images.
         names: class names by label; empty for labels without a name.
         ground_truth: the ground truth boxes of each image.
-        epochs: the epochs so far, at least one.
+        epochs: epoch 0, which is the model before the training, and the epochs so far.
 
     """
     labels = {box.label for boxes in ground_truth for box in boxes}

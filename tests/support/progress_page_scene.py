@@ -1,4 +1,4 @@
-"""Predictions for two images in three epochs; all numbers differ."""
+"""Predictions for two images before a training and in three epochs; all numbers differ."""
 
 import numpy as np
 
@@ -13,6 +13,7 @@ TRUTH = [
     [Box(0.3, 0.05, 0.8, 0.25, DOG), Box(0.6, 0.5, 0.7, 0.95, NAMELESS)],
 ]
 EPOCHS = [
+    Epoch(None, {}, [ImagePredictions([]), ImagePredictions([Box(0.45, 0.35, 0.55, 0.65, CAT, 0.52, 0.01)])]),
     Epoch(
         "head",
         {"loss": 2.5, "val_loss": 3.25, "accuracy": 0.125},

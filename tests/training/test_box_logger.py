@@ -159,12 +159,18 @@ def test_box_set_has_python_numbers_in_wandbs_format() -> None:
     ]
 
 
-def test_each_epoch_predicts_once(tmp_path: Path) -> None:
+def test_model_predicts_once_before_the_training_and_in_each_epoch(tmp_path: Path) -> None:
     model = FakeModel()
     logger = make_logger(tmp_path / "page.html", model)
-    for epoch in range(3):
+    logger.on_train_begin()
+    assert (tmp_path / "page.html").exists()
+    for epoch in range(2):
         logger.on_epoch_end(epoch, {"loss": 1.0})
-        assert len(model.batches) == logger.epochs_logged == epoch + 1
+    logger.on_train_begin()  # of the second phase
+    assert [(epoch["phase"], epoch["logs"]) for epoch in epochs_of(logger)] == [(None, {})] + 2 * [
+        (None, {"loss": 1.0})
+    ]
+    assert len(model.batches) == 3
     for batch in model.batches:
         np.testing.assert_array_equal(batch, MODEL_INPUTS)
     [left] = {tuple(epoch["predictions"][1]["boxes"][0][1:]) for epoch in epochs_of(logger)[:1]}
@@ -190,15 +196,17 @@ def test_restart_continues_state_and_page(tmp_path: Path) -> None:
     whole, first, second = (tmp_path / name / "page.html" for name in ("whole", "first", "second"))
     model = FakeModel()
     logger = make_logger(whole, model)
+    logger.on_train_begin()
     for epoch in range(5):
         logger.on_epoch_end(epoch, {"loss": 1 / (epoch + 3)})
     before = make_logger(first, interrupted := FakeModel())
+    before.on_train_begin()
     for epoch in range(3):
         before.on_epoch_end(epoch, {"loss": 1 / (epoch + 3)})
     after = make_logger(second, interrupted)
     after.restore(json.loads(json.dumps(before.state(), allow_nan=False)))
     assert second.read_bytes() == first.read_bytes()
-    assert after.epochs_logged == 3
+    after.on_train_begin()
     for epoch in (3, 4):
         after.on_epoch_end(epoch, {"loss": 1 / (epoch + 3)})
     assert second.read_bytes() == whole.read_bytes()
@@ -262,7 +270,9 @@ def train_head(page: Path | None) -> tuple[keras.Model, BoxLogger | None]:
 def test_whole_model_predicts_while_its_head_is_trained(tmp_path: Path) -> None:
     whole, logger = train_head(tmp_path / "page.html")
     assert logger is not None
-    first, last = epochs_of(logger)
+    untrained, first, last = epochs_of(logger)
+    assert untrained["logs"] == {}
+    assert untrained["predictions"] != first["predictions"]
     assert set(last["logs"]) == {"loss", "val_loss"} | set(first["logs"])
     assert last["logs"]["loss"] < first["logs"]["loss"]
     assert first["predictions"] != last["predictions"]

@@ -74,10 +74,10 @@ def test_text_on_class_color_has_sufficient_contrast(tmp_path: Path) -> None:
 def test_page_has_all_boxes_and_metrics(path: Path) -> None:
     data = Parts(path.read_text(encoding="utf-8")).data()
     assert data["ground_truth"][1][0] == [0.3, 0.05, 0.8, 0.25, 2, None, None]
-    assert data["epochs"][0]["predictions"][0]["boxes"] == [[0.15, 0.25, 0.5, 0.6, 1, 0.87, 0.71]]
-    assert [epoch["phase"] for epoch in data["epochs"]] == ["head", "head", "all layers"]
-    assert data["epochs"][1]["logs"] == {"loss": 1.75, "val_loss": None, "accuracy": 0.5}
-    assert (data["epochs"][2]["predictions"][0]["omitted"], data["epochs"][1]["predictions"][1]["invalid"]) == (7, 1)
+    assert data["epochs"][1]["predictions"][0]["boxes"] == [[0.15, 0.25, 0.5, 0.6, 1, 0.87, 0.71]]
+    assert [epoch["phase"] for epoch in data["epochs"]] == [None, "head", "head", "all layers"]
+    assert data["epochs"][2]["logs"] == {"loss": 1.75, "val_loss": None, "accuracy": 0.5}
+    assert (data["epochs"][3]["predictions"][0]["omitted"], data["epochs"][2]["predictions"][1]["invalid"]) == (7, 1)
 
 
 def test_page_is_reproducible_and_leaves_no_temporary_file(path: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def logged(boxes: list[Box]) -> list[tuple[float, ...]]:
 
 def logged_predictions(epoch: int, number: int) -> list[tuple[float, ...]]:
     """The boxes, the highest score last, which is on top."""
-    return logged(list(reversed(scene.EPOCHS[epoch - 1].predictions[number - 1].boxes)))
+    return logged(list(reversed(scene.EPOCHS[epoch].predictions[number - 1].boxes)))
 
 
 def captions(page: Page, kind: str, number: int) -> list[str]:
@@ -72,7 +72,7 @@ def test_page_opens_with_last_epoch_and_all_boxes(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "boxes"), [("ground-truth", scene.TRUTH[1]), ("prediction", scene.EPOCHS[2].predictions[1].boxes)]
+    ("kind", "boxes"), [("ground-truth", scene.TRUTH[1]), ("prediction", scene.EPOCHS[3].predictions[1].boxes)]
 )
 def test_box_is_drawn_at_its_position_in_the_image(page: Page, kind: str, boxes: list[Box]) -> None:
     [image] = card(page, 2).get_by_role("img", name="Image 2").all()
@@ -124,6 +124,10 @@ def test_arrow_keys_change_the_epoch(page: Page) -> None:
         "2 of 2 ground truth boxes · 1 of 1 prediction · 1 invalid: not finite, or without area"
     )
     page.keyboard.press("Home")
+    assert page.locator("#epoch-text").inner_text() == "Epoch 0 of 3 · before the training"
+    assert [drawn(page, "prediction", number) for number in (1, 2)] == [[], logged_predictions(0, 2)]
+    assert values(page, "loss") == 2 * ["\u2013"]
+    page.keyboard.press("ArrowRight")
     assert [drawn(page, "prediction", number) for number in (1, 2)] == [logged_predictions(1, 1), []]
     assert captions(page, "prediction", 1) == ["cat 0.87 · IoU 0.71"]
     assert values(page, "loss") == ["2.5", "3.25"]
@@ -140,10 +144,10 @@ def test_play_shows_all_epochs(browser: Browser, path: Path) -> None:
         page.goto(path.as_uri())
         page.get_by_role("button", name="Play").click()
         seen = [page.locator("#epoch-text").inner_text()]
-        for _ in range(2):
+        for _ in range(3):
             page.clock.run_for(600)
             seen.append(page.locator("#epoch-text").inner_text())
-        assert [text[:7] for text in seen] == ["Epoch 1", "Epoch 2", "Epoch 3"]
+        assert [text[:7] for text in seen] == ["Epoch 0", "Epoch 1", "Epoch 2", "Epoch 3"]
         assert page.get_by_role("button", name="Play").is_visible()
 
 
@@ -182,8 +186,11 @@ def test_curves_have_a_point_per_epoch_and_gaps_for_missing_numbers(page: Page) 
         return curves.locator(f"path.{kind}:not(.point)").get_attribute("d")
 
     # From 0.625 at the bottom (38) to 3.25 at the top (2) of a diagram of 100 x 40.
-    assert curve("training") == f"M0 {38 - 1.875 / 2.625 * 36}L50 {38 - 1.125 / 2.625 * 36}L100 38"
-    assert curve("held-out") == f"M0 2M100 {38 - 0.25 / 2.625 * 36}"
+    third = 100 / 3
+    assert curve("training") == f"M{third} {38 - 1.875 / 2.625 * 36}L{2 * third} {38 - 1.125 / 2.625 * 36}L100 38"
+    assert curve("held-out") == f"M{third} 2M100 {38 - 0.25 / 2.625 * 36}"
+    phase_changes = page.get_by_role("group", name="loss", exact=True).locator("path.phase-change")
+    assert [change.get_attribute("d") for change in phase_changes.all()] == [f"M{(100 + 2 * third) / 2} 0V40"]
 
 
 def test_markup_in_name_is_shown_as_text(page: Page) -> None:
