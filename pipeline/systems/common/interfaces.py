@@ -117,7 +117,9 @@ class TrainingPhase(NamedTuple):
 
     Attributes:
         model: a model from pixels to the outputs that have a loss; it shares its layers with the whole model.
-        compile_arguments: arguments of `keras.Model.compile` besides the optimizer, by output name.
+        compile_arguments: arguments of `keras.Model.compile` besides the optimizer, by output name. Keras puts the
+            name of the output before that of a metric only if there are several outputs: a phase with one of them
+            names its metrics so itself, and every quantity has one curve over all phases.
         frozen_until: name of the layer up to which all weights are frozen and nothing is random, so that its output
             can be cached; None if there is no such layer.
         target_names: names of the targets, if they differ from the names of the outputs.

@@ -50,18 +50,23 @@ class SnackLocalizerFactory(ModelFactory[ModelConfig, TargetsConfig]):
         The losses are the cross-entropy of the class and the squared error of the box, weighted 1 and 10.
         """
         model.get_layer("backbone").trainable = phase == "classifier"
-        class_loss, class_metrics = "sparse_categorical_crossentropy", ["accuracy"]
+        class_loss = "sparse_categorical_crossentropy"
         if phase == "classifier":
             classifier = keras.Model(model.inputs[0], {"class_prediction": model.output["class_prediction"]})
+            # The names that Keras gives them in the next phase, where the loss is a sum of two.
+            metrics = [
+                keras.metrics.SparseCategoricalAccuracy(name="class_prediction_accuracy"),
+                keras.metrics.SparseCategoricalCrossentropy(name="class_prediction_loss"),
+            ]
             return TrainingPhase(
-                classifier, {"loss": {"class_prediction": class_loss}, "metrics": {"class_prediction": class_metrics}}
+                classifier, {"loss": {"class_prediction": class_loss}, "metrics": {"class_prediction": metrics}}
             )
         return TrainingPhase(
             model,
             {
                 "loss": {"class_prediction": class_loss, "bbox_prediction": "mean_squared_error"},
                 "loss_weights": {"class_prediction": 1.0, "bbox_prediction": BOX_WEIGHT},
-                "metrics": {"class_prediction": class_metrics, "bbox_prediction": [mean_iou]},
+                "metrics": {"class_prediction": ["accuracy"], "bbox_prediction": [mean_iou]},
             },
             frozen_until="features",
         )
