@@ -10,7 +10,7 @@ TESTS ?= not stress
 export DVC_NO_ANALYTICS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run build-coco build-others test test-stress check coverage docs server bench lock environment programs
+.PHONY: help run build-coco build-others test test-jax test-stress check coverage docs server bench lock environment jax programs
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,11 @@ build-coco build-others:
 
 test: environment programs ## Run all tests but the stress tests; TESTS="slow" chooses some by marker
 	@$(PYTEST) -m "$(TESTS)"
+
+# The tests whose results depend on the backend. A second backend in one process is impossible.
+JAX_TESTS := tests/training/test_fit.py tests/training/test_callbacks.py tests/inference/test_predictor.py
+test-jax: jax ## Run the tests of trainings and predictions with JAX
+	@KERAS_BACKEND=jax $(PYTEST) $(JAX_TESTS)
 
 test-stress: environment programs ## Run the stress tests: dozens of kills at random moments
 	@$(PYTEST) -m stress
@@ -76,6 +81,17 @@ environment:
 			--disable-pip-version-check --editable . && \
 		echo "$$stamp" > .venv/installed; }
 
+# TensorFlow imports JAX wherever it finds it, which would add a second to the start of every process. So JAX has a folder of
+# its own, which a .pth file puts on the path of every process with KERAS_BACKEND=jax.
+JAX_ON_PATH := import os, sys; os.environ.get("KERAS_BACKEND") == "jax" and sys.path.append(os.path.join(sys.prefix, "jax"))
+jax: environment ## Install JAX (CPU), which KERAS_BACKEND=jax chooses
+	@cmp -s requirements-jax.lock .venv/jax/installed || { \
+		rm -rf .venv/jax && \
+		$(VENV)/python -m pip install --quiet --quiet --no-deps --require-hashes --disable-pip-version-check \
+			--target .venv/jax --requirement requirements-jax.lock && \
+		echo '$(JAX_ON_PATH)' > "$$($(VENV)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/jax.pth" && \
+		cp requirements-jax.lock .venv/jax/installed; }
+
 # Programs that tests need besides the lock: a browser, and SSH and PostgreSQL servers, as Debian packages. Playwright
 # would download a browser that no lock pins.
 programs:
@@ -91,8 +107,10 @@ programs:
 		echo "Not installed:$$missing. The tests that need them will be skipped."
 
 # uv, because its locks hold no registry addresses, and because it can leave out a requirement of keras-hub.
-UV_COMPILE = uv pip compile pyproject.toml --group dev --group docs --universal --python-version 3.11 --generate-hashes \
-	--no-annotate --quiet --custom-compile-command "make lock"
+UV_OPTIONS = --universal --python-version 3.11 --generate-hashes --no-annotate --quiet --custom-compile-command "make lock"
+UV_COMPILE = uv pip compile pyproject.toml --group dev --group docs $(UV_OPTIONS)
 lock: ## Resolve the dependencies again; needs uv
 	$(UV_COMPILE) --extra cpu --output-file requirements.lock
 	$(UV_COMPILE) --extra gpu --output-file requirements-gpu.lock
+	uv pip compile --group jax --constraint requirements.lock $(UV_OPTIONS) --output-file requirements-jax.lock \
+		$(addprefix --no-emit-package ,ml-dtypes numpy opt-einsum)

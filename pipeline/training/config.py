@@ -128,7 +128,8 @@ class TrainConfig(Config):
         batch_size: images per step.
         validation_batches: batches of the shuffled training images that are held out for validation; 0 for none.
         precision: dtype policy of the layers. Outputs, losses and box coordinates stay float32 under every policy.
-        xla: compile the training step with XLA, which starts more slowly and runs faster on GPUs.
+        xla: compile the training step with XLA, which starts more slowly and runs faster on GPUs. JAX always does:
+            there, true allows operations on a GPU whose order of summation varies from run to run.
         phases: by the names that the system declares, in order. An empty mapping uses the pretrained weights as they
             are.
         augment: random changes of the training images; None for none.

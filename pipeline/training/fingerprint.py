@@ -22,6 +22,13 @@ PACKAGES = ("keras", "keras-hub", "numpy", "opencv-python-headless")
 PIPELINE = Path(__file__).parents[1]
 
 
+def backend_version() -> str:
+    """The name and version of Keras's backend, such as "tensorflow 2.21.0"."""
+    backend = keras.config.backend()
+    # Not from the metadata: the backend's distribution has another name without a GPU.
+    return f"{backend} {importlib.import_module(backend).__version__}"
+
+
 def training_fingerprint(seed: int, system: SystemConfig, pretrained: Path, images: Shards, targets: Shards) -> str:
     """The fingerprint of the training of a system.
 
@@ -42,13 +49,11 @@ def training_fingerprint(seed: int, system: SystemConfig, pretrained: Path, imag
 
 def fingerprint_config(seed: int, system: SystemConfig) -> dict[str, Any]:
     """The configuration and the package versions that a training depends on."""
-    backend = keras.config.backend()
     return {
         "seed": seed,
         **{name: getattr(system, name) for name in CONFIG_SECTIONS},
         **{name: version(name) for name in PACKAGES},
-        # Not from the metadata: the backend's distribution has another name without a GPU.
-        backend: importlib.import_module(backend).__version__,
+        "backend": backend_version(),
     }
 
 

@@ -1,6 +1,7 @@
 """The training loop: fits the phases of a system one after the other, resuming from a checkpoint."""
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,7 +51,8 @@ LOADER_THREADS = 2
 def configure_keras(config: TrainConfig, seed: int) -> None:
     """Set precision, seeds and determinism. Call this before a model is built.
 
-    With the TensorFlow backend and without XLA, sums are computed in the same order in every run; XLA has no such mode.
+    Without the option `xla`, sums are computed in the same order in every run, also on a GPU. JAX compiles every step
+    with XLA in any case; there the option allows operations on a GPU whose order of summation varies.
 
     Args:
         config: the `train` section of the system.
@@ -59,10 +61,15 @@ def configure_keras(config: TrainConfig, seed: int) -> None:
     """
     keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(seed)
-    if keras.config.backend() == "tensorflow" and not config.xla:
+    if config.xla:
+        return
+    if keras.config.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
+    elif keras.config.backend() == "jax":
+        # JAX reads the variable when it first uses a device, which building a model does.
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
 
 
 @dataclass(frozen=True)

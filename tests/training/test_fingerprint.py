@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from pipeline.core.config import load_params
@@ -30,7 +31,9 @@ def test_config_holds_the_sections_and_versions_that_a_training_depends_on() -> 
     system = load_params(PROJECT / "params.yaml").system("coco_yolo")
     config = fingerprint_config(2017, system)
     assert config["train"] == system.train
-    assert {"seed", "module", "pretrained", "pack", "targets", "model", "train", "keras", "keras-hub"} < set(config)
+    sections = {"module", "pretrained", "pack", "targets", "model", "train"}
+    assert {"seed", *sections, "backend", "keras", "keras-hub"} < set(config)
+    assert config["backend"].startswith(f"{keras.config.backend()} ")
     assert "evaluate" not in config
 
 
