@@ -19,6 +19,7 @@ COMMANDS = {
         "outdated": "List datasets whose source has changed since their download.",
     },
     "Models": {
+        "export-model": "Write a trained model in another format.",
         "predict": "Find objects in your own images.",
         "summary": "Compare the scores of all systems and their variants.",
     },
@@ -74,7 +75,8 @@ def _build_app(arguments: list[str]) -> App:
         for name, summary in commands.items():
             # Only for the list of commands: in the help of the command itself it would replace the docstring.
             listed = None if arguments[:1] == [name] else summary
-            app.command(f"pipeline.cli.{name}:{name}", name=name, help=listed, group=group)
+            function = name.replace("-", "_")
+            app.command(f"pipeline.cli.{function}:{function}", name=name, help=listed, group=group)
     return app
 
 

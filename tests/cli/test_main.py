@@ -9,7 +9,20 @@ import pytest
 from pipeline.cli import main as cli
 from tests.support.tiny_project import PROJECT
 
-NAMES = ["check", "diff", "export", "outdated", "predict", "summary", "record", "repair", "trace", "verify", "params"]
+NAMES = [
+    "check",
+    "diff",
+    "export",
+    "outdated",
+    "export-model",
+    "predict",
+    "summary",
+    "record",
+    "repair",
+    "trace",
+    "verify",
+    "params",
+]
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
