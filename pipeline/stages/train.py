@@ -4,6 +4,8 @@ import logging
 import shutil
 from pathlib import Path
 
+import keras
+
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params, parse_config
 from pipeline.packing.shards import Shards
@@ -14,9 +16,9 @@ from pipeline.training.box_logger import BoxLogger
 from pipeline.training.build import build_system
 from pipeline.training.checkpoint import Checkpoint
 from pipeline.training.config import TrainConfig
-from pipeline.training.fingerprint import training_fingerprint
+from pipeline.training.fingerprint import backend_version, training_fingerprint
 from pipeline.training.fit import TrainingData, configure_keras, fit
-from pipeline.training.report import write_report
+from pipeline.training.report import training_summary, write_report
 from pipeline.training.wandb_run import wandb_run
 
 logger = logging.getLogger(__name__)
@@ -50,17 +52,22 @@ def train(system: str, pretrained: Path, pack: Path, targets: Path, checkpoint: 
     saved = Checkpoint(checkpoint, training_fingerprint(params.seed, entry, pretrained, images, encoded))
     state = saved.load()
     page = checkpoint / PAGE
-    with wandb_run(checkpoint, "boxline", system, (state.box_log or {}).get("wandb_run_id")) as run:
+    parameters = {"seed": params.seed, "backend": backend_version(), **entry.model_dump(exclude={"evaluate"})}
+    tags, run_id = [entry.module, keras.config.backend()], (state.box_log or {}).get("wandb_run_id")
+    with wandb_run(checkpoint, system, parameters, group=entry.dataset, tags=tags, run_id=run_id) as run:
         model_inputs, ground_truth = data.example_images(config.logged_images)
         box_logger = BoxLogger(model_inputs, ground_truth, predictor, page, system, run=run)
         logger.info("%s shows the model's predictions after every epoch", page)
         fit(predictor.model, trainable.phase_model, data, config, saved, state, box_logger)
+        summary = training_summary(state, data, predictor.model)
+        if run is not None:
+            run.summary.update(summary)
     with atomic_directory(report) as report_folder, atomic_directory(out) as model_folder:
         predictor.model.compile()  # a new optimizer: the state of the old one would triple the size of the file
         predictor.model.save(model_folder / MODEL)
         predictor.labels.write(model_folder)
         predictor.metadata.write(model_folder)
-        write_report(report_folder, state, data, predictor.model)
+        write_report(report_folder, state.history, summary, predictor.model)
         if config.phases:
             shutil.copy(page, report_folder / PAGE)
     saved.clear()

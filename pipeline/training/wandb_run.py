@@ -2,8 +2,9 @@
 
 `offline` writes a run into a folder and needs no account; `wandb sync` uploads it later. `online` uploads during the
 training and needs `wandb login` or WANDB_API_KEY. If the variable is unset or `disabled`, wandb is not imported.
-A run stores the machine's name and platform, the versions of Python and wandb, and the imported frameworks. It does not
-store code, Git state, the command line, output, packages or system load.
+A run stores its parameters, the Git revision and the name of the DVC experiment, so that a set of runs can be told
+apart; the machine's name and platform, the versions of Python and wandb, and the imported frameworks. It does not store
+code, the command line, output, packages or system load. The model is not uploaded: DVC stores it.
 """
 
 import contextlib
@@ -17,19 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import BoxlineError
+from pipeline.core.git import short_commit
 
 REQUIREMENT = "wandb>=0.31,<0.32"
 """The extra `wandb` of pyproject.toml. Installing this requirement, not the extra, keeps the locked packages."""
 
 
+PROJECT = "boxline"
+
+EXPERIMENT_VARIABLE = "DVC_EXP_NAME"
+"""The name of the experiment, which `dvc exp run` gives its stages."""
+
+
 @contextlib.contextmanager
-def wandb_run(folder: Path, project: str, name: str, run_id: str | None = None) -> Iterator[Any]:
+def wandb_run(
+    folder: Path,
+    system: str,
+    parameters: Mapping[str, Any],
+    *,
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    run_id: str | None = None,
+) -> Iterator[Any]:
     """Start a run, and finish it afterwards.
+
+    Its name is the system with the name of the DVC experiment, or with the Git revision outside of one.
 
     Args:
         folder: the run's files are written into its subfolder `wandb`.
-        project: name of the project.
-        name: display name of the run.
+        system: the system that is trained.
+        parameters: the configuration of the run, as values that JSON can hold.
+        group: the runs that are listed together.
+        tags: filter the list of runs.
         run_id: continues the run with that id.
 
     Yields:
@@ -63,12 +83,23 @@ def wandb_run(folder: Path, project: str, name: str, run_id: str | None = None) 
         x_disable_stats=True,
         x_save_requirements=False,
     )
+    revision, experiment = _revision(), os.environ.get(EXPERIMENT_VARIABLE)
     try:
         # Offline runs cannot be resumed: the second part gets the same id, and `wandb sync` joins both.
         resume: Literal["allow"] | None = "allow" if run_id is not None and mode == "online" else None
         run = wandb.init(
-            dir=folder, project=project, name=name, id=run_id, resume=resume, mode=cast(Any, mode), settings=settings
+            dir=folder,
+            project=PROJECT,
+            name=" ".join(filter(None, [system, experiment or revision])),
+            config={"system": system, "git_revision": revision, "dvc_experiment": experiment, **parameters},
+            group=group,
+            tags=tags,
+            id=run_id,
+            resume=resume,
+            mode=cast(Any, mode),
+            settings=settings,
         )
+        run.define_metric("val_loss", summary="min,last")
     except wandb.errors.Error as error:
         raise BoxlineError(
             f"WANDB_MODE is {mode}, but Weights & Biases did not start ({str(error).splitlines()[0]}). "
@@ -76,6 +107,13 @@ def wandb_run(folder: Path, project: str, name: str, run_id: str | None = None) 
         ) from None
     with run:
         yield run
+
+
+def _revision() -> str | None:
+    """The checked-out commit; None without a repository or without Git."""
+    with contextlib.suppress(BoxlineError):
+        return short_commit()
+    return None
 
 
 def log_images(

@@ -48,14 +48,14 @@ def test_no_run_without_a_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv("WANDB_MODE", raising=False)
         if mode is not None:
             monkeypatch.setenv("WANDB_MODE", mode)
-        with wandb_run(tmp_path / "runs", "boxline", "digits") as run:
+        with wandb_run(tmp_path / "runs", "digits", {}) as run:
             assert run is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_mode_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "onlin")
-    with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "boxline", "digits"):
+    with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "digits", {}):
         pass
     assert str(raised.value) == ("WANDB_MODE: received 'onlin', expected online, offline or disabled (the default).")
 
@@ -64,7 +64,7 @@ def test_missing_wandb_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     forbid_wandb(monkeypatch)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "boxline", "digits"):
+    with pytest.raises(BoxlineError) as raised, wandb_run(tmp_path, "digits", {}):
         pass
     assert str(raised.value) == (
         "WANDB_MODE is offline, but wandb is not installed. "
@@ -81,7 +81,7 @@ def test_requirement_equals_the_extra() -> None:
 def test_online_mode_without_account_is_reported(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    with pytest.raises(BoxlineError) as raised, wandb_run(home / "runs", "boxline", "digits"):
+    with pytest.raises(BoxlineError) as raised, wandb_run(home / "runs", "digits", {}):
         pass
     assert str(raised.value) == (
         "WANDB_MODE is online, but Weights & Biases did not start "
@@ -94,18 +94,26 @@ def test_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
-    with wandb_run(home / "runs", "boxline", "digits", run_id="abc123") as run:
+    monkeypatch.setenv("DVC_EXP_NAME", "faster-head")
+    parameters = {"seed": 7, "train": {"phases": {"head": {"epochs": 2}}, "augment": None}}
+    started = wandb_run(
+        home / "runs", "digits", parameters, group="numbers", tags=["localizer", "jax"], run_id="abc123"
+    )
+    with started as run:
         logger = make_logger(home / "page.html", FakeModel(), run=run)
+        logger.on_train_begin()
         logger.phase = "head"
         logger.on_epoch_end(0, {"loss": 2.5})
         logger.on_epoch_end(1, {"loss": float("nan"), "val_loss": 0.75})
         assert logger.state()["wandb_run_id"] == "abc123"
         assert os.environ["WANDB_ERROR_REPORTING"] == "false"
+        run.summary.update({"parameters": 42})
     [folder] = (home / "runs" / "wandb").glob("offline-run-*-abc123")
 
     history = history_of(folder / "run-abc123.wandb")
-    assert [(row["_step"], row["epoch"], row["phase"]) for row in history] == [(1, 1, "head"), (2, 2, "head")]
-    assert (history[0]["loss"], history[1]["val_loss"]) == (2.5, 0.75)
+    steps = [(row["_step"], row["epoch"], row.get("phase")) for row in history]
+    assert steps == [(0, 0, None), (1, 1, "head"), (2, 2, "head")]
+    assert (history[1]["loss"], history[2]["val_loss"]) == (2.5, 0.75)
     for row in history:
         assert (row["images"]["count"], row["images"]["width"], row["images"]["height"]) == (2, 8, 8)
         for name, model_input in zip(row["images"]["filenames"], MODEL_INPUTS, strict=True):
@@ -130,11 +138,26 @@ def test_offline_run_holds_the_boxes(home: Path, monkeypatch: pytest.MonkeyPatch
             "scores": {"score": 0.875, "iou": 0.2},
         }
     ]
-    # Image 2: the predicted box is twice as high as the true box, and a tenth further right in the second epoch:
+    # Image 2: the predicted box is twice as high as the true box, and a tenth further right in the next epoch:
     # intersection 0.4 x 0.125, union 0.0625 + 0.125 - 0.05.
     assert boxes(0, 1, "predictions")[0]["scores"] == {"score": 0.5, "iou": 0.5}
     assert boxes(1, 1, "predictions")[0]["position"] == {"minX": 0.35, "maxX": 0.85, "minY": 0.0, "maxY": 0.25}
     assert boxes(1, 1, "predictions")[0]["scores"] == {"score": 0.5, "iou": 0.36364}
+
+    records = records_of(folder / "run-abc123.wandb")
+    [started_run] = [record.run for record in records if record.WhichOneof("record_type") == "run"]
+    assert (started_run.project, started_run.display_name) == ("boxline", "digits faster-head")
+    assert (started_run.run_group, list(started_run.tags)) == ("numbers", ["localizer", "jax"])
+    config = {item.key: json.loads(item.value_json) for item in started_run.config.update}
+    config.pop("_wandb", None)
+    assert config == {"system": "digits", "git_revision": None, "dvc_experiment": "faster-head", **parameters}
+    summary = {
+        item.key or item.nested_key[0]: item.value_json
+        for record in records
+        if record.WhichOneof("record_type") == "summary"
+        for item in record.summary.update
+    }
+    assert summary["parameters"] == "42"
 
 
 @pytest.mark.slow
@@ -142,14 +165,14 @@ def test_run_writes_only_into_its_folder_and_stores_no_secrets(home: Path, monke
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("ANOTHER_PROGRAMS_TOKEN", SECRET)
-    with wandb_run(home / "runs", "boxline", "digits") as run:
+    with wandb_run(home / "runs", "digits", {}) as run:
         logger = make_logger(home / "reports" / "page.html", run=run, model_inputs=MODEL_INPUTS[..., :1])
         logger.on_epoch_end(0, {"loss": 2.5})
         sys.stdout.write("output of a training\n")
     [log] = (home / "runs" / "wandb").glob("offline-run-*/*.wandb")
     kinds = {record.WhichOneof("record_type") for record in records_of(log)}
-    # No environment, output or statistics; the files are the images and boxes below.
-    assert kinds == {"header", "run", "config", "telemetry", "files", "history", "summary", "exit"}
+    # No environment, output or statistics. The metric is the best validation loss, the files are images and boxes.
+    assert kinds == {"header", "run", "config", "telemetry", "files", "history", "metric", "summary", "exit"}
     for index, path in enumerate(sorted((home / "runs").rglob("*.png"), key=first_pixel)):
         with Image.open(path) as image:
             np.testing.assert_array_equal(np.asarray(image), MODEL_INPUTS[index, ..., 0])
