@@ -19,6 +19,7 @@ COMMANDS = {
         "outdated": "List datasets whose source has changed since their download.",
     },
     "Models": {
+        "evaluate": "Verify the scores of a system with pycocotools.",
         "export-model": "Write a trained model in another format.",
         "predict": "Find objects in your own images.",
         "summary": "Compare the scores of all systems and their variants.",

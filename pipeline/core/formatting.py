@@ -16,6 +16,15 @@ def pluralize(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
+def format_score(value: float | None, spec: str) -> str:
+    """A score as text; None stands for a score of no boxes.
+
+    >>> format_score(0.25, ".3f"), format_score(None, ".3f")
+    ('0.250', 'no boxes')
+    """
+    return "no boxes" if value is None else format(value, spec)
+
+
 def format_percent(fraction: float) -> str:
     """A fraction as a percentage of three significant digits.
 

@@ -143,3 +143,27 @@ DETECTIONS = pa.schema(
         _field("score", pa.float64(), "0..1, the confidence"),
     ]
 )
+
+DETECTOR_IMAGES = pa.schema(
+    [
+        _field("image_id", pa.int64(), "key of images"),
+        _field("file_name", pa.string(), "as published"),
+        _field("boxes", pa.int64(), "true boxes without crowd regions"),
+        _field("matched", pa.int64(), "of the true boxes, by a detection of their class"),
+        _field("missed", pa.int64(), "of the true boxes"),
+        _field("wrong", pa.int64(), "detections that match no box and no crowd region"),
+    ]
+)
+"""The scored images of a detector, at IoU 0.5 and the score threshold with the best F1 over all images."""
+
+LOCALIZER_IMAGES = pa.schema(
+    [
+        _field("image_id", pa.int64(), "key of images"),
+        _field("file_name", pa.string(), "as published"),
+        _field("boxes", pa.int64(), "true boxes without crowd regions"),
+        _field("mean_iou", pa.float64(), "0..1, over the true boxes; null without one", nullable=True),
+        _field("accuracy", pa.float64(), "0..1, true boxes of the predicted class; null without one", nullable=True),
+        _field("score", pa.float64(), "0..1, the confidence; null without a prediction", nullable=True),
+    ]
+)
+"""The scored images of a localizer."""

@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hotcoco
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.core import schema
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of
+from pipeline.evaluation.coco_scorer import CocoScene, get_scorer
 from pipeline.evaluation.task import Task
+from pipeline.geometry.boxes import as_boxes
 from pipeline.inference.detections import detections_table
 from pipeline.systems.common.detectors import MAX_DETECTIONS
 
@@ -22,19 +24,18 @@ class DetectionTask(Task):
     """COCO's average precision. Crowd regions are ignored, and so are categories without a box."""
 
     primary_metric = "AP"
+    image_schema = schema.DETECTOR_IMAGES
 
-    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float]:
+    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float | None]:
         """`AP` (mean over IoU 0.50 to 0.95), `AP50` and `AP75`, over all images of `ground_truth`."""
-        evaluation = coco_evaluation(ground_truth, detections)
-        evaluation.summary_lines()  # computes the results; summarize() would print them, too
-        results = evaluation.get_results()
-        # COCO gives -1 if there is no box to detect. Reported as 0, so that every score is in 0..1.
-        return {name: max(0.0, float(results[name])) for name in ("AP", "AP50", "AP75")}
+        metrics = get_scorer(self.scorer).evaluate(CocoScene.of(ground_truth, detections)).metrics
+        return {name: metrics[name] for name in ("AP", "AP50", "AP75")}
 
     def constant_baseline(self, train: Tables, ground_truth: Tables) -> pa.Table:
         """The same boxes for every image: the median training box of each category, in fractions of the image.
 
         The score of a box is the fraction of training images with its category, so frequent categories rank first.
+        Without a training box there is none.
         """
         boxes_rel_xywh = boxes_xywh_of(train.boxes) / image_scale_of(train.boxes, train.images)
         box_category_ids = train.boxes["category_id"].to_numpy()
@@ -44,10 +45,10 @@ class DetectionTask(Task):
             .aggregate([("image_id", "count_distinct")])
             .sort_by("category_id")
         )
-        frequencies = image_counts["image_id_count_distinct"].to_numpy() / train.images.num_rows
+        frequencies = image_counts["image_id_count_distinct"].to_numpy() / max(1, train.images.num_rows)
         most_frequent = np.argsort(-frequencies, kind="stable")[:MAX_DETECTIONS]
         category_ids = image_counts["category_id"].to_numpy()[most_frequent]
-        medians = np.array([np.median(boxes_rel_xywh[box_category_ids == one], axis=0) for one in category_ids])
+        medians = as_boxes([np.median(boxes_rel_xywh[box_category_ids == one], axis=0) for one in category_ids])
         num_images = ground_truth.images.num_rows
         images = ground_truth.images.take(np.repeat(np.arange(num_images), len(category_ids)))
         return detections_table(
@@ -61,7 +62,7 @@ class DetectionTask(Task):
         """Errors by TIDE's types, and AP by class and size."""
         from pipeline.evaluation.detection_errors import analyze_errors
 
-        return analyze_errors(ground_truth, detections)
+        return analyze_errors(ground_truth, detections, self.scorer)
 
     def plot_predictions(
         self, folder: Path, images: "PredictedImages", class_probabilities: NDArray[Any] | None
@@ -83,33 +84,3 @@ class DetectionTask(Task):
         from pipeline.plots.image_grid import save_detections
 
         save_detections(path, images)
-
-
-def coco_evaluation(ground_truth: Tables, detections: pa.Table) -> hotcoco.COCOeval:
-    """COCO's evaluation of boxes, accumulated. Detections have the ids 1, 2 ... in the order of their rows."""
-    images = ground_truth.images.select(["image_id", "width", "height"]).rename_columns(["id", "width", "height"])
-    categories = ground_truth.categories.select(["category_id", "name"]).rename_columns(["id", "name"])
-    coco = hotcoco.COCO.from_arrays(
-        images=images.to_pylist(),
-        categories=categories.to_pylist(),
-        image_ids=ground_truth.boxes["image_id"].to_numpy(),
-        category_ids=ground_truth.boxes["category_id"].to_numpy(),
-        boxes=boxes_xywh_of(ground_truth.boxes),
-        ids=ground_truth.boxes["box_id"].to_numpy(),
-        area=ground_truth.boxes["area"].to_numpy(),
-        iscrowd=ground_truth.boxes["is_crowd"].to_numpy(),
-    )
-    results = coco.load_res(
-        np.column_stack(
-            [
-                detections["image_id"].to_numpy(),
-                boxes_xywh_of(detections),
-                detections["score"].to_numpy(),
-                detections["category_id"].to_numpy(),
-            ]
-        )
-    )
-    evaluation = hotcoco.COCOeval(coco, results, "bbox")
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return evaluation

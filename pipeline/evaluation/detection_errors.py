@@ -6,17 +6,17 @@ one with the highest score is the true positive; a detection in a crowd region o
 
 from typing import Any
 
-import hotcoco
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.datasets.annotations import Tables, without_crowds
-from pipeline.evaluation.detection import coco_evaluation
-from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, ErrorAnalysis, image_rows, ratio
+from pipeline.core import schema
+from pipeline.datasets.annotations import Tables
+from pipeline.evaluation.coco_scorer import SIZES, CocoEvaluation, CocoScene, get_scorer
+from pipeline.evaluation.config import ScorerName
+from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, ErrorAnalysis, ratio
+from pipeline.evaluation.hotcoco_scorer import tide_errors
 from pipeline.plots.panels import Bars, Lines, classes_panel, sizes_panel
-
-IOU = 0.5
 
 ERROR_TYPES = {
     "classification": "Cls",
@@ -32,7 +32,7 @@ CURVES = {"precision": "precision", "recall": "recall", "F1": "f1"}
 """What is plotted over the thresholds, and its key in the report."""
 
 
-def analyze_errors(ground_truth: Tables, detections: pa.Table) -> ErrorAnalysis:
+def analyze_errors(ground_truth: Tables, detections: pa.Table, scorer: ScorerName = "hotcoco") -> ErrorAnalysis:
     """Analyze the errors of detections.
 
     The worst images have the most false positives and missed boxes at the threshold with the best F1 over all classes;
@@ -41,36 +41,30 @@ def analyze_errors(ground_truth: Tables, detections: pa.Table) -> ErrorAnalysis:
     Args:
         ground_truth: the scored images with their boxes.
         detections: a table with schema.DETECTIONS.
+        scorer: the library that matches detections with boxes. TIDE's error types always come from hotcoco.
 
     Returns:
         An analysis whose report has `classes` and `sizes` with boxes and AP, `error_types`, `thresholds`, `best_f1`
-        (the row of `thresholds` with the best F1) and `worst_images`.
+        (the row of `thresholds` with the best F1) and `worst_images`. Its images have schema.DETECTOR_IMAGES.
 
     """
-    evaluation = coco_evaluation(ground_truth, detections)
-    true_positive, false_positive = _match_statuses(evaluation, detections.num_rows)
-    scores = detections["score"].to_numpy()
-    boxes = without_crowds(ground_truth.boxes)
-    thresholds = [
-        _threshold_row(threshold, scores, true_positive, false_positive, boxes.num_rows) for threshold in THRESHOLDS
-    ]
+    scene = CocoScene.of(ground_truth, detections)
+    evaluation = get_scorer(scorer).evaluate(scene)
+    num_boxes = int((~scene.is_crowd).sum())
+    thresholds = [_threshold_row(threshold, scene.scores, evaluation, num_boxes) for threshold in THRESHOLDS]
     best = max(thresholds, key=lambda row: row["f1"] or 0)
-    above = scores >= best["threshold"]
-    image_ids = np.sort(ground_truth.images["image_id"].to_numpy())
-    wrong = _count_by_image(image_ids, detections.filter(pa.array(above & false_positive)))
-    detected = _count_by_image(image_ids, detections.filter(pa.array(above & true_positive)))
-    missed = _count_by_image(image_ids, boxes) - detected
-    worst = np.argsort(-(wrong + missed), kind="stable")[:WORST_IMAGES]
-    counts = [{"wrong": int(wrong[row]), "missed": int(missed[row])} for row in worst]
+    images = _image_table(ground_truth, scene, evaluation, best["threshold"])
+    errors = images["wrong"].to_numpy() + images["missed"].to_numpy()
+    worst = images.take(np.argsort(-errors, kind="stable")[:WORST_IMAGES])
     report = {
-        "classes": _class_rows(evaluation, ground_truth, boxes),
-        "sizes": _size_rows(evaluation, boxes),
-        "error_types": _error_type_rows(evaluation),
+        "classes": _class_rows(scene, evaluation, ground_truth.categories),
+        "sizes": _size_rows(scene, evaluation),
+        "error_types": _error_type_rows(scene),
         "thresholds": thresholds,
         "best_f1": best,
-        "worst_images": image_rows(ground_truth, image_ids[worst], counts),
+        "worst_images": worst.to_pylist(),
     }
-    return ErrorAnalysis(report, image_ids[worst], best["threshold"])
+    return ErrorAnalysis(report, images, worst["image_id"].to_numpy(), best["threshold"])
 
 
 def error_panels(report: dict[str, Any]) -> list[Bars | Lines]:
@@ -95,50 +89,54 @@ def error_panels(report: dict[str, Any]) -> list[Bars | Lines]:
     ]
 
 
-def _match_statuses(evaluation: hotcoco.COCOeval, num_detections: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Whether each detection is a true and whether it is a false positive; ignored ones are neither."""
-    statuses = evaluation.image_diagnostics(iou_thr=IOU)["dt_status"]
-    by_row = np.array([statuses.get(row, "") for row in range(1, num_detections + 1)], str)
-    return by_row == "tp", by_row == "fp"
+def _image_table(ground_truth: Tables, scene: CocoScene, evaluation: CocoEvaluation, threshold: float) -> pa.Table:
+    """The counts of each image with schema.DETECTOR_IMAGES, in ascending order of ids."""
+    images = ground_truth.images.sort_by("image_id")
+    above = scene.scores >= threshold
+    boxes, matched, wrong = (
+        np.bincount(image_rows, minlength=images.num_rows)
+        for image_rows in (
+            scene.box_images[~scene.is_crowd],
+            scene.detection_images[above & evaluation.true_positive],
+            scene.detection_images[above & evaluation.false_positive],
+        )
+    )
+    columns = [images["image_id"], images["file_name"], boxes, matched, boxes - matched, wrong]
+    return pa.table(columns, schema.DETECTOR_IMAGES)
 
 
-def _class_rows(evaluation: hotcoco.COCOeval, ground_truth: Tables, boxes: pa.Table) -> list[dict[str, Any]]:
+def _class_rows(scene: CocoScene, evaluation: CocoEvaluation, categories: pa.Table) -> list[dict[str, Any]]:
     """One row per category, in the order of their ids."""
-    precision = _precision(evaluation)
-    categories = ground_truth.categories
     names = dict(zip(categories["category_id"].to_pylist(), categories["name"].to_pylist(), strict=True))
-    category_ids = boxes["category_id"].to_numpy()
+    boxes = np.bincount(scene.box_categories[~scene.is_crowd], minlength=len(scene.category_ids))
     return [
         {
             "category_id": category_id,
             "name": names[category_id],
-            "boxes": int((category_ids == category_id).sum()),
-            "AP": _average(precision[:, :, index, 0]),
-            "AP50": _average(precision[0, :, index, 0]),
+            "boxes": int(boxes[index]),
+            "AP": _average(evaluation.precision[:, :, index, 0]),
+            "AP50": _average(evaluation.precision[0, :, index, 0]),
         }
-        for index, category_id in enumerate(evaluation.params.cat_ids)
+        for index, category_id in enumerate(scene.category_ids.tolist())
     ]
 
 
-def _size_rows(evaluation: hotcoco.COCOeval, boxes: pa.Table) -> list[dict[str, Any]]:
+def _size_rows(scene: CocoScene, evaluation: CocoEvaluation) -> list[dict[str, Any]]:
     """COCO's ranges of area: below 32 x 32 px, up to 96 x 96 px, above. A box at a limit is in both, as in COCO."""
-    precision = _precision(evaluation)
-    areas = boxes["area"].to_numpy()
-    ranges = zip(evaluation.params.area_rng_lbl, evaluation.params.area_rng, strict=True)
+    areas = scene.areas[~scene.is_crowd]
     return [
         {
             "size": name,
             "boxes": int(((areas >= smallest) & (areas <= largest)).sum()),
-            "AP": _average(precision[:, :, :, index]),
+            "AP": _average(evaluation.precision[:, :, :, index]),
         }
-        for index, (name, (smallest, largest)) in enumerate(ranges)
-        if name != "all"
+        for index, (name, (smallest, largest)) in enumerate(SIZES.items(), 1)  # 0 is all sizes
     ]
 
 
-def _error_type_rows(evaluation: hotcoco.COCOeval) -> list[dict[str, Any]]:
+def _error_type_rows(scene: CocoScene) -> list[dict[str, Any]]:
     """How many errors of each type there are, and how much higher AP50 would be without them."""
-    tide = evaluation.tide_errors(pos_thr=IOU)
+    tide = tide_errors(scene)
     return [
         {"error_type": name, "errors": tide["counts"][key], "lost_AP50": float(tide["delta_ap"][key])}
         for name, key in ERROR_TYPES.items()
@@ -146,15 +144,11 @@ def _error_type_rows(evaluation: hotcoco.COCOeval) -> list[dict[str, Any]]:
 
 
 def _threshold_row(
-    threshold: float,
-    scores: NDArray[np.float64],
-    true_positive: NDArray[np.bool_],
-    false_positive: NDArray[np.bool_],
-    num_boxes: int,
+    threshold: float, scores: NDArray[np.float64], evaluation: CocoEvaluation, num_boxes: int
 ) -> dict[str, Any]:
     """Precision, recall and F1 of all detections above a threshold, whatever their class."""
     above = scores >= threshold
-    num_true, num_false = int((true_positive & above).sum()), int((false_positive & above).sum())
+    num_true, num_false = int((evaluation.true_positive & above).sum()), int((evaluation.false_positive & above).sum())
     return {
         "threshold": threshold,
         "precision": ratio(num_true, num_true + num_false),
@@ -163,19 +157,7 @@ def _threshold_row(
     }
 
 
-def _precision(evaluation: hotcoco.COCOeval) -> NDArray[np.float64]:
-    """Precision by IoU (from 0.5 on), recall, class and size (all sizes first); -1 if there is no box to detect."""
-    assert evaluation.eval is not None, "coco_evaluation has accumulated"
-    precision: NDArray[np.float64] = evaluation.eval["precision"][..., -1]  # of 100 detections, not of 1 or 10
-    return precision
-
-
 def _average(precision: NDArray[np.float64]) -> float | None:
     """AP; None if there is no box to detect."""
     defined = precision[precision > -1]
     return float(defined.mean()) if len(defined) else None
-
-
-def _count_by_image(image_ids: NDArray[np.int64], rows: pa.Table) -> NDArray[np.int64]:
-    """How many of `rows` each image has; `image_ids` are sorted."""
-    return np.bincount(np.searchsorted(image_ids, rows["image_id"].to_numpy()), minlength=len(image_ids))

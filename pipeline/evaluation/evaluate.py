@@ -42,20 +42,24 @@ class Evaluation:
 
     Attributes:
         predictions: of the model.
-        scores: of the predictions, by name, each 0..1.
-        baseline_scores: of the constant baseline, by name, each 0..1.
+        scores: of the predictions, by name, each 0..1; None if the scored images have no box to find.
+        baseline_scores: of the constant baseline, likewise.
         errors: of the predictions.
 
     """
 
     predictions: SplitPredictions
-    scores: dict[str, float]
-    baseline_scores: dict[str, float]
+    scores: dict[str, float | None]
+    baseline_scores: dict[str, float | None]
     errors: ErrorAnalysis
 
-    def metrics(self, task: Task, split: str, targets_report: dict[str, float]) -> dict[str, float]:
-        """The content of metrics.json: the scores, next to the baseline and what the targets stage reported."""
+    def metrics(self, task: Task, split: str, targets_report: dict[str, Any]) -> dict[str, Any]:
+        """The content of metrics.json: the scores, next to the baseline and what the targets stage reported.
+
+        Scores are None if the scored images have no box to find; `reason` then says so.
+        """
         name = task.primary_metric
+        reason = {"reason": f"No image of split {split} has a box to find."} if self.scores[name] is None else {}
         return {
             **self.scores,
             f"baseline_{name}": self.baseline_scores[name],
@@ -63,6 +67,7 @@ class Evaluation:
             "unencodable_boxes": targets_report[f"{split}_unencodable_boxes"],
             "boxes": targets_report[f"{split}_boxes"],
             "images": len(self.predictions.boxes),
+            **reason,
         }
 
 

@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.core import schema
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, without_crowds
+from pipeline.evaluation.config import ScorerName
 from pipeline.evaluation.task import Task
-from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
+from pipeline.geometry.boxes import Boxes, paired_iou, xywh_to_xyxy
 from pipeline.inference.detections import detections_table
 
 if TYPE_CHECKING:
@@ -29,20 +31,27 @@ class LocalizationTask(Task):
     """
 
     primary_metric = "mean_iou"
+    image_schema = schema.LOCALIZER_IMAGES
 
-    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float]:
+    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float | None]:
         """`accuracy` of the class, `mean_iou`, and the fractions of boxes with an IoU above 0.5 and 0.6."""
-        matches = match_boxes(ground_truth, detections)
-        return {
-            "accuracy": float(matches.correct.mean()),
-            "mean_iou": float(matches.ious.mean()),
-            "iou_50": float((matches.ious > 0.5).mean()),
-            "iou_60": float((matches.ious > 0.6).mean()),
+        matches = match_boxes(ground_truth, detections, self.scorer)
+        values = {
+            "accuracy": matches.correct,
+            "mean_iou": matches.ious,
+            "iou_50": matches.ious > 0.5,
+            "iou_60": matches.ious > 0.6,
         }
+        return {name: float(value.mean()) if len(value) else None for name, value in values.items()}
 
     def constant_baseline(self, train: Tables, ground_truth: Tables) -> pa.Table:
-        """The mean training box, in fractions of the image, and the most frequent category for every image."""
+        """The mean training box, in fractions of the image, and the most frequent category for every image.
+
+        Without a training box there is no prediction.
+        """
         boxes = without_crowds(train.boxes)
+        if not boxes.num_rows:
+            return schema.DETECTIONS.empty_table()
         boxes_rel_xywh = boxes_xywh_of(boxes) / image_scale_of(boxes, train.images)
         category_ids, counts = np.unique(boxes["category_id"].to_numpy(), return_counts=True)
         images = ground_truth.images
@@ -57,25 +66,30 @@ class LocalizationTask(Task):
         """Wrong boxes and wrong classes, and mean IoU by class and size."""
         from pipeline.evaluation.localization_errors import analyze_errors
 
-        return analyze_errors(ground_truth, detections)
+        return analyze_errors(ground_truth, detections, self.scorer)
 
     def plot_predictions(
         self, folder: Path, images: "PredictedImages", class_probabilities: NDArray[Any] | None
     ) -> None:
         """`predictions.png`: the first nine images with true and predicted box, class, score and IoU.
 
-        `probabilities.png`, for systems that predict classes: the same images next to the probability of each class.
+        `probabilities.png`, for systems that predict classes: the same images next to the probability of each class,
+        without those that have no true class.
         """
         from pipeline.plots.localization import save_localizations, save_probabilities
 
         images = images.first(PLOTTED_PREDICTIONS)
         save_localizations(folder / "predictions.png", images)
         if class_probabilities is not None:
-            true_labels = [int(boxes.labels[0]) for boxes in images.ground_truth]
-            probabilities = class_probabilities[: len(images)]
-            save_probabilities(
-                folder / "probabilities.png", images.model_inputs, true_labels, probabilities, images.names
-            )
+            with_box = [index for index, boxes in enumerate(images.ground_truth) if len(boxes)]
+            if with_box:
+                save_probabilities(
+                    folder / "probabilities.png",
+                    [images.pixels[index] for index in with_box],
+                    [int(images.ground_truth[index].labels[0]) for index in with_box],
+                    class_probabilities[with_box],
+                    images.names,
+                )
 
     def plot_errors(self, path: Path, analysis: "ErrorAnalysis") -> None:
         """Correct and wrong predictions, accuracy and IoU by threshold, mean IoU by size and class."""
@@ -107,7 +121,7 @@ class Matches:
     scores: NDArray[np.float64]
 
 
-def match_boxes(ground_truth: Tables, detections: pa.Table) -> Matches:
+def match_boxes(ground_truth: Tables, detections: pa.Table, scorer: ScorerName = "hotcoco") -> Matches:
     """Compare every true box that is no crowd region with the prediction of its image.
 
     In an image with several true boxes the one prediction is compared with each of them. An inverted box has IoU 0.
@@ -115,6 +129,7 @@ def match_boxes(ground_truth: Tables, detections: pa.Table) -> Matches:
     Args:
         ground_truth: the scored images with their boxes.
         detections: a table with schema.DETECTIONS and at most one row per image.
+        scorer: "pycocotools" computes the IoU by `pycocotools.mask`, anything else by `paired_iou`.
 
     """
     boxes = without_crowds(ground_truth.boxes)
@@ -124,9 +139,21 @@ def match_boxes(ground_truth: Tables, detections: pa.Table) -> Matches:
     predicted_boxes = boxes.take(with_prediction)
     count = boxes.num_rows
     ious, correct, scores = np.zeros(count), np.zeros(count, bool), np.full(count, -np.inf)
-    ious[with_prediction] = paired_iou(
-        xywh_to_xyxy(boxes_xywh_of(predictions)), xywh_to_xyxy(boxes_xywh_of(predicted_boxes))
-    )
+    compute_ious = _ious_by_pycocotools if scorer == "pycocotools" else _ious
+    ious[with_prediction] = compute_ious(boxes_xywh_of(predictions), boxes_xywh_of(predicted_boxes))
     correct[with_prediction] = predictions["category_id"].to_numpy() == predicted_boxes["category_id"].to_numpy()
     scores[with_prediction] = predictions["score"].to_numpy()
     return Matches(ious, correct, scores)
+
+
+def _ious(predicted_xywh: Boxes, true_xywh: Boxes) -> NDArray[np.float64]:
+    """The IoU of each prediction with the true box of the same row, float64 [N]."""
+    return paired_iou(xywh_to_xyxy(predicted_xywh), xywh_to_xyxy(true_xywh))
+
+
+def _ious_by_pycocotools(predicted_xywh: Boxes, true_xywh: Boxes) -> NDArray[np.float64]:
+    """The same by an independent implementation."""
+    from pycocotools import mask
+
+    pairs = zip(predicted_xywh[:, None], true_xywh[:, None], strict=True)
+    return np.array([mask.iou(predicted, true, [0])[0, 0] for predicted, true in pairs], np.float64)

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.core import schema
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, without_crowds
-from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, ErrorAnalysis, image_rows, ratio
+from pipeline.evaluation.config import ScorerName
+from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES, ErrorAnalysis, ratio
 from pipeline.evaluation.localization import Matches, match_boxes
 from pipeline.plots.panels import Bars, Lines, classes_panel, sizes_panel
 
@@ -25,7 +28,7 @@ CURVES = {"accuracy": "accuracy", "mean IoU": "mean_iou", "predicted": "predicte
 """What is plotted over the thresholds, and its key in the report."""
 
 
-def analyze_errors(ground_truth: Tables, detections: pa.Table) -> ErrorAnalysis:
+def analyze_errors(ground_truth: Tables, detections: pa.Table, scorer: ScorerName = "hotcoco") -> ErrorAnalysis:
     """Analyze the errors of localizations.
 
     A predicted box is wrong if its IoU is at most 0.5. The worst images have the lowest IoU, averaged over their boxes;
@@ -35,28 +38,27 @@ def analyze_errors(ground_truth: Tables, detections: pa.Table) -> ErrorAnalysis:
     Args:
         ground_truth: the scored images with their boxes.
         detections: a table with schema.DETECTIONS and at most one row per image.
+        scorer: the library that computes the IoU, see `match_boxes`.
 
     Returns:
         An analysis whose report has `classes` and `sizes` with boxes, accuracy and mean IoU, `error_types`,
-        `thresholds` and `worst_images`.
+        `thresholds` and `worst_images`. Its images have schema.LOCALIZER_IMAGES.
 
     """
     ground_truth = dataclasses.replace(ground_truth, boxes=without_crowds(ground_truth.boxes))
-    matches = match_boxes(ground_truth, detections)
-    image_ids, first_box, image_of_box = np.unique(
-        ground_truth.boxes["image_id"].to_numpy(), return_index=True, return_inverse=True
-    )
-    mean_ious = np.bincount(image_of_box, weights=matches.ious) / np.bincount(image_of_box)
-    worst = np.lexsort((-matches.scores[first_box], mean_ious))[:WORST_IMAGES]
-    worst_ious = [{"mean_iou": float(mean_ious[row])} for row in worst]
+    matches = match_boxes(ground_truth, detections, scorer)
+    images = _image_table(ground_truth, detections, matches)
+    scored = images.filter(images["mean_iou"].is_valid())
+    order = np.lexsort((-scored["score"].fill_null(-np.inf).to_numpy(), scored["mean_iou"].to_numpy()))
+    worst = scored.take(order[:WORST_IMAGES])
     report = {
         "classes": _class_rows(ground_truth, matches),
         "sizes": _size_rows(ground_truth, matches),
         "error_types": _error_type_rows(matches),
         "thresholds": [_threshold_row(threshold, matches) for threshold in THRESHOLDS],
-        "worst_images": image_rows(ground_truth, image_ids[worst], worst_ious),
+        "worst_images": worst.to_pylist(),
     }
-    return ErrorAnalysis(report, image_ids[worst], threshold=0.0)
+    return ErrorAnalysis(report, images, worst["image_id"].to_numpy(), threshold=0.0)
 
 
 def error_panels(report: dict[str, Any]) -> list[Bars | Lines]:
@@ -77,6 +79,25 @@ def error_panels(report: dict[str, Any]) -> list[Bars | Lines]:
         sizes_panel(report["sizes"], "mean_iou", "Mean IoU by fraction of the image (boxes)"),
         classes_panel(report["classes"], "mean_iou", "Mean IoU"),
     ]
+
+
+def _image_table(ground_truth: Tables, detections: pa.Table, matches: Matches) -> pa.Table:
+    """The numbers of each image with schema.LOCALIZER_IMAGES, in ascending order of ids."""
+    images = ground_truth.images.sort_by("image_id")
+    image_ids = images["image_id"].to_numpy()
+    image_rows = np.searchsorted(image_ids, ground_truth.boxes["image_id"].to_numpy())
+    boxes, iou_sums, correct = (
+        np.bincount(image_rows, weights, len(image_ids)) for weights in (None, matches.ious, matches.correct)
+    )
+    without_box = boxes == 0
+    mean_ious, accuracies = (
+        pa.array(np.divide(sums, boxes, out=np.zeros(len(boxes)), where=~without_box), mask=without_box)
+        for sums in (iou_sums, correct)
+    )
+    detection_rows = pc.index_in(images["image_id"], value_set=detections["image_id"].combine_chunks())
+    scores = detections["score"].take(detection_rows)
+    columns = [images["image_id"], images["file_name"], boxes, mean_ious, accuracies, scores]
+    return pa.table(columns, schema.LOCALIZER_IMAGES)
 
 
 def _class_rows(ground_truth: Tables, matches: Matches) -> list[dict[str, Any]]:

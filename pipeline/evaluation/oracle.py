@@ -34,8 +34,8 @@ def oracle_scores(
     codec: TargetCodec[Any],
     labels: Labels,
     task: Task,
-) -> dict[str, float]:
-    """The scores of a model that predicts its targets perfectly: an upper bound for every model.
+) -> dict[str, float | None]:
+    """The scores of a model that predicts its targets perfectly: an upper bound for every model; see `Task.score`.
 
     Args:
         targets: the encoded images of a split.

@@ -9,7 +9,6 @@ from pipeline.evaluation.split import ScoredSplit
 from pipeline.evaluation.task import Task
 from pipeline.inference.predictor import Predictor
 from pipeline.plots.curves import save_curves, write_curve_tables
-from pipeline.plots.image_grid import PredictedImages
 from pipeline.systems.common.registry import get_system
 
 
@@ -23,25 +22,33 @@ def write_prediction_plots(
 ) -> None:
     """Write the task's plots of the predictions above the threshold, and the plots that only this system has."""
     image_ids, outputs = predictions.plotted_ids, predictions.plotted_outputs
-    boxes = [predictions.boxes[image_id] for image_id in image_ids.tolist()]
-    above = [predicted.above(score_threshold) for predicted in boxes]
-    names = split.labels.names
-    images = PredictedImages(split.model_inputs(image_ids), split.objects(image_ids), above, names)
+    images = split.predicted_images(image_ids, predictions.detections, score_threshold)
     task.plot_predictions(folder, images, predictor.codec.class_probabilities(outputs))
     write_views = get_system(predictor.metadata.module).view_writer()
     if write_views is not None:
-        write_views(folder, images.model_inputs, outputs, images.ground_truth, boxes, names, score_threshold)
+        boxes = [predictions.boxes[image_id] for image_id in image_ids.tolist()]
+        write_views(
+            folder,
+            split.model_inputs(image_ids),
+            outputs,
+            split.objects(image_ids),
+            boxes,
+            split.labels.names,
+            score_threshold,
+        )
 
 
 def write_error_plots(
     folder: Path, task: Task, split: ScoredSplit, predictions: SplitPredictions, errors: ErrorAnalysis
 ) -> None:
-    """Write `errors.png` and `worst.png`, which shows the predictions that the analysis counted in the worst images."""
-    image_ids = errors.worst_image_ids
-    above = [predictions.boxes[image_id].above(errors.threshold) for image_id in image_ids.tolist()]
-    images = PredictedImages(split.model_inputs(image_ids), split.objects(image_ids), above, split.labels.names)
+    """Write `errors.png`, and `worst.png` with the predictions that the analysis counted in the worst images.
+
+    There is no `worst.png` if no image has anything to score.
+    """
     task.plot_errors(folder / "errors.png", errors)
-    task.plot_worst_images(folder / "worst.png", images)
+    images = split.predicted_images(errors.worst_image_ids, predictions.detections, errors.threshold)
+    if len(images):
+        task.plot_worst_images(folder / "worst.png", images)
 
 
 def write_curves(folder: Path, tables_folder: Path, curves: Path) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.datasets.annotations import Tables
+from pipeline.evaluation.config import ScorerName
 from pipeline.systems.common.interfaces import TaskName
 
 if TYPE_CHECKING:
@@ -21,18 +22,31 @@ class Task(ABC):
     Ground truth is given as tables of the scored images, predictions as tables with schema.DETECTIONS, both in pixels
     of the original images. Implementations import error analysis and plots only when they are called: the targets stage
     and the command line use nothing but scores.
+
+    Args:
+        scorer: the library that computes the scores.
+
     """
 
     primary_metric: ClassVar[str]
     """The score that is reported next to its baseline and its oracle value."""
 
+    image_schema: ClassVar[pa.Schema]
+    """The schema of the numbers of each scored image."""
+
+    def __init__(self, scorer: ScorerName = "hotcoco") -> None:
+        self.scorer = scorer
+
     @abstractmethod
-    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float]:
-        """Scores by name, each 0..1."""
+    def score(self, ground_truth: Tables, detections: pa.Table) -> dict[str, float | None]:
+        """Scores by name, each 0..1. All are None if there is no true box but crowd regions; tables may be empty."""
 
     @abstractmethod
     def constant_baseline(self, train: Tables, ground_truth: Tables) -> pa.Table:
-        """Detections derived from the training boxes alone, without any pixel: their scores are the baseline."""
+        """Detections derived from the training boxes alone, without any pixel: their scores are the baseline.
+
+        Both splits may be empty.
+        """
 
     @abstractmethod
     def analyze_errors(self, ground_truth: Tables, detections: pa.Table) -> "ErrorAnalysis":
@@ -60,12 +74,12 @@ class Task(ABC):
         """Write a plot of the worst images."""
 
 
-def get_task(name: TaskName) -> Task:
-    """The task of that name. Only its own module is imported."""
+def get_task(name: TaskName, scorer: ScorerName = "hotcoco") -> Task:
+    """The task of that name, scored by a library. Only its own module is imported."""
     if name == "detection":
         from pipeline.evaluation.detection import DetectionTask
 
-        return DetectionTask()
+        return DetectionTask(scorer)
     from pipeline.evaluation.localization import LocalizationTask
 
-    return LocalizationTask()
+    return LocalizationTask(scorer)

@@ -1,6 +1,7 @@
 """From an image file to the pixels of a model input."""
 
 import hashlib
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -67,17 +68,31 @@ def decode_model_input(
         model_input: the array to fill, uint8 [size, size, channels].
 
     Raises:
+        BoxlineError: as `decode_image`.
+
+    """
+    transform = PIXEL_TRANSFORMS[config.resize](width, height, config.image_size)
+    mode: Literal["RGB", "L"] = "RGB" if config.channels == 3 else "L"
+    transform.apply_image(decode_image(member, width, height, mode), model_input)
+
+
+def decode_image(member: Member, width: int, height: int, mode: Literal["RGB", "L"]) -> NDArray[np.uint8]:
+    """Decode an image of an archive. Ignores orientation tags: boxes refer to the pixels as stored.
+
+    Args:
+        member: the image file.
+        width: the width of the image in pixels according to its annotation.
+        height: the height of the image in pixels according to its annotation.
+        mode: Pillow's name of the channels.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
         BoxlineError: if the image does not decode or has another size than stated; the message names archive and
             member.
 
     """
-    transform = PIXEL_TRANSFORMS[config.resize](width, height, config.image_size)
-    mode = "RGB" if config.channels == 3 else "L"
-    transform.apply_image(_decode(member, width, height, mode), model_input)
-
-
-def _decode(member: Member, width: int, height: int, mode: str) -> NDArray[np.uint8]:
-    """Returns uint8 [height, width, channels]. Ignores orientation tags: boxes refer to the pixels as stored."""
     with open_image(member.read(MAX_IMAGE_BYTES), str(member), "Replace the image, or drop its annotations.") as image:
         if image.size != (width, height):
             raise BoxlineError(

@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.plots.image_grid import POINTS_PER_INCH, draw_labeled_boxes, save, show_image
+from pipeline.plots.image_grid import POINTS_PER_INCH, draw_labeled_boxes, save, show_image, shrink
 
 MAX_SIDE = 2000
 """Longest side of an annotated image in pixels; larger images are reduced."""
@@ -21,14 +20,8 @@ DOTS_PER_INCH = 100
 
 def resize_for_drawing(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Resize uint8 [height, width, 3] to the size of its annotated image."""
-    height, width = pixels.shape[:2]
-    longest = max(height, width)
-    if longest > MAX_SIDE:
-        scale = MAX_SIDE / longest
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    factor = -(-MIN_SIDE // longest)
-    return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    factor = -(-MIN_SIDE // max(pixels.shape[:2]))
+    return shrink(pixels, MAX_SIDE).repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def save_annotated_image(path: Path, pixels: NDArray[np.uint8], boxes: LabeledBoxes, names: list[str]) -> None:

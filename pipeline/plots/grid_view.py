@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 from pipeline.plots.image_grid import draw_ground_truth, draw_labeled_boxes, save, show_image, tiles
+from pipeline.plots.text import drawable
 
 NUM_IMAGES = 4
 CAPTION_INCHES = 0.2
@@ -67,7 +68,7 @@ def _draw_class_map(ax: Any, labels: NDArray[np.int64], names: Sequence[str]) ->
         if label:
             tint[row, column] = (*class_color(int(label)), 0.45) if label > 0 else IGNORED_CELL
             center = ((column + 0.5) / size, (row + 0.5) / size)
-            name = names[int(label)] if label > 0 else "ignored"
+            name = drawable(names[int(label)]) if label > 0 else "ignored"
             name = name.replace(" ", "\n")  # a cell is too narrow for two words side by side
             ax.text(*center, name, ha="center", va="center", fontsize=5, color="white", parse_math=False)
     ax.imshow(tint, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")

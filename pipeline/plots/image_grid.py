@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
@@ -18,13 +19,17 @@ from pipeline.core.atomic_files import atomic_write
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
+from pipeline.plots.text import drawable, title_of
 
 GROUND_TRUTH_COLOR = "white"
 SAMPLE_COLUMNS = 3
 DETECTION_COLUMNS = 4
 TILE_INCHES = 2.4
+CAPTION_INCHES = 0.2
+TITLE_POINTS = 7
 GAP_INCHES = 0.04
 DOTS_PER_INCH = 110
+MAX_FIGURE_PIXELS = 40_000_000
 POINTS_PER_INCH = 72
 
 BLACK_TEXT_LUMINANCE = 0.4
@@ -38,26 +43,33 @@ class PredictedImages:
     """Images with their ground truth and predictions, one record each per image.
 
     Attributes:
-        model_inputs: uint8 [N, size, size, 1 or 3].
-        ground_truth: boxes relative to the model input.
-        predictions: boxes relative to the model input, with scores.
+        pixels: uint8 [height, width, 1 or 3] of each image; sizes may differ.
+        titles: what is written above each image, such as its file name.
+        ground_truth: boxes relative to the image.
+        predictions: boxes relative to the image, with scores.
         names: the name of each label.
 
     """
 
-    model_inputs: NDArray[np.uint8]
+    pixels: Sequence[NDArray[np.uint8]]
+    titles: Sequence[str]
     ground_truth: Sequence[LabeledBoxes]
     predictions: Sequence[LabeledBoxes]
     names: Sequence[str]
 
     def __len__(self) -> int:
-        return len(self.model_inputs)
+        return len(self.pixels)
 
     def first(self, count: int) -> "PredictedImages":
         """At most `count` of the images, from the first on."""
         return PredictedImages(
-            self.model_inputs[:count], self.ground_truth[:count], self.predictions[:count], self.names
+            self.pixels[:count], self.titles[:count], self.ground_truth[:count], self.predictions[:count], self.names
         )
+
+    @property
+    def largest_side(self) -> int:
+        """The longest side of any image in pixels; 0 without images."""
+        return max((side for pixels in self.pixels for side in pixels.shape[:2]), default=0)
 
 
 def save_samples(
@@ -80,19 +92,32 @@ def save_samples(
 
 
 def save_detections(path: Path, images: PredictedImages) -> None:
-    """Plot four images per row: ground truth in white dashes, predictions above it in class colors."""
-    figure, axes = tiles(len(images), columns=min(DETECTION_COLUMNS, len(images)))
-    for ax, model_input, true, predicted in zip(
-        axes, images.model_inputs, images.ground_truth, images.predictions, strict=True
+    """Plot four images per row: ground truth in white dashes, predictions above it in class colors, titles above."""
+    columns = min(DETECTION_COLUMNS, len(images))
+    figure, axes = tiles(len(images), columns, CAPTION_INCHES, tile_pixels=images.largest_side)
+    for ax, pixels, title, true, predicted in zip(
+        axes, images.pixels, images.titles, images.ground_truth, images.predictions, strict=True
     ):
-        show_image(ax, model_input)
+        show_image_in_tile(ax, pixels)
         draw_ground_truth(ax, true)
         draw_labeled_boxes(ax, predicted, images.names)
+        ax.set_title(title_of(title), fontsize=TITLE_POINTS, pad=2.5, parse_math=False)
     save(figure, path)
 
 
+def shrink(pixels: NDArray[np.uint8], max_side: int) -> NDArray[np.uint8]:
+    """Reduce uint8 [height, width, channels] until its longer side has at most `max_side` pixels."""
+    height, width = pixels.shape[:2]
+    longest = max(height, width)
+    if longest <= max_side:
+        return pixels
+    size = max(1, round(width * max_side / longest)), max(1, round(height * max_side / longest))
+    shrunk = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, np.uint8).reshape(size[1], size[0], -1)
+
+
 def tiles(
-    count: int, columns: int, caption_inches: float = 0.0, header_inches: float = 0.0
+    count: int, columns: int, caption_inches: float = 0.0, header_inches: float = 0.0, tile_pixels: int = 0
 ) -> tuple[Figure, list[Any]]:
     """Make a figure of square axes.
 
@@ -101,6 +126,8 @@ def tiles(
         columns: axes per row.
         caption_inches: height of the space for a title above each axes.
         header_inches: height of the space above all axes.
+        tile_pixels: what an axes should have at least, so that it shows every pixel of an image of that size. Figures
+            of very many axes have fewer.
 
     Returns:
         The figure and its axes, row by row.
@@ -109,8 +136,9 @@ def tiles(
     rows = -(-count // columns)
     row_inches = TILE_INCHES + caption_inches
     width, height = columns * TILE_INCHES, rows * row_inches + header_inches
-    figure = Figure((width, height), dpi=DOTS_PER_INCH)
     side = TILE_INCHES - GAP_INCHES
+    dots_per_inch = min(max(DOTS_PER_INCH, tile_pixels / side), (MAX_FIGURE_PIXELS / (width * height)) ** 0.5)
+    figure = Figure((width, height), dpi=dots_per_inch)
     axes = []
     for index in range(count):
         row, column = divmod(index, columns)
@@ -126,6 +154,13 @@ def show_image(ax: Any, pixels: NDArray[np.uint8]) -> None:
     shown = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     ax.imshow(shown, cmap="gray", vmin=0, vmax=255, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
     ax.set(xlim=(0, 1), ylim=(1, 0))
+
+
+def show_image_in_tile(ax: Any, pixels: NDArray[np.uint8]) -> None:
+    """Draw an image of any shape as large as its square axes allow, and cut the axes to the shape of the image."""
+    ax.set_box_aspect(pixels.shape[0] / pixels.shape[1])
+    ax.apply_aspect()
+    show_image(ax, pixels)
 
 
 def draw_boxes(ax: Any, boxes_rel_xywh: Boxes, color: str, line_points: float = 1.6, line_style: str = "-") -> None:
@@ -151,7 +186,7 @@ def draw_labeled_boxes(
     """
     boxes = labeled_boxes.boxes_rel_xywh
     colors = [class_color(int(label)) for label in labeled_boxes.labels]
-    texts = [names[int(label)] for label in labeled_boxes.labels]
+    texts = [drawable(names[int(label)]) for label in labeled_boxes.labels]
     if labeled_boxes.scores is not None:
         texts = [f"{text} {score:.2f}" for text, score in zip(texts, labeled_boxes.scores, strict=True)]
     for (x, y, width, height), color in zip(boxes, colors, strict=True):

@@ -11,8 +11,17 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.boxes import paired_iou, xywh_to_xyxy
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.plots.image_grid import PredictedImages, draw_boxes, save, show_image, tiles
+from pipeline.plots.image_grid import (
+    CAPTION_INCHES,
+    TITLE_POINTS,
+    PredictedImages,
+    draw_boxes,
+    save,
+    show_image_in_tile,
+    tiles,
+)
 from pipeline.plots.panels import truncate_name
+from pipeline.plots.text import drawable, title_of
 
 TRUE_BOX_COLOR = "#ffd500"
 PREDICTED_BOX_COLOR = "#00e03c"
@@ -26,9 +35,7 @@ MAX_BARS = 20
 MIN_BARS = 10
 """There is space for at least this many bars: a few would be very thick."""
 
-CAPTION_INCHES = 0.2
 HEADER_INCHES = 0.26
-CAPTION_POINTS = 7
 BAR_POINTS = 5.5
 
 BAR_LEFT = 0.46
@@ -37,24 +44,26 @@ BAR_WIDTH = 0.42
 
 
 def save_localizations(path: Path, images: PredictedImages) -> None:
-    """Plot three images per row: true boxes in yellow, the predicted box in green, class, score and IoU above.
+    """Plot three images per row: true boxes in yellow, the predicted box in green; title, class, score and IoU above.
 
     Captions are red if the predicted class is wrong.
 
     Args:
         path: the file to write.
-        images: each with one true box or more, and at most one predicted box.
+        images: each with at most one predicted box.
 
     """
-    figure, axes = tiles(len(images), min(GRID_COLUMNS, len(images)), CAPTION_INCHES, HEADER_INCHES)
-    for ax, model_input, true, predicted in zip(
-        axes, images.model_inputs, images.ground_truth, images.predictions, strict=True
+    columns = min(GRID_COLUMNS, len(images))
+    figure, axes = tiles(len(images), columns, 2 * CAPTION_INCHES, HEADER_INCHES, images.largest_side)
+    for ax, pixels, title, true, predicted in zip(
+        axes, images.pixels, images.titles, images.ground_truth, images.predictions, strict=True
     ):
-        show_image(ax, model_input)
+        show_image_in_tile(ax, pixels)
         draw_boxes(ax, true.boxes_rel_xywh, TRUE_BOX_COLOR)
         draw_boxes(ax, predicted.boxes_rel_xywh, PREDICTED_BOX_COLOR)
         is_correct = len(predicted) > 0 and predicted.labels[0] in true.labels
-        _draw_caption(ax, localization_caption(true, predicted, images.names), is_correct=is_correct)
+        caption = f"{title_of(title)}\n{localization_caption(true, predicted, images.names)}"
+        _draw_caption(ax, caption, is_correct=is_correct)
     _draw_legend(figure, {"true box": TRUE_BOX_COLOR, "predicted box": PREDICTED_BOX_COLOR})
     save(figure, path)
 
@@ -64,19 +73,23 @@ def localization_caption(true: LabeledBoxes, predicted: LabeledBoxes, names: Seq
 
     If there are several true boxes, the IoU is the mean over them, as in the scores.
     """
-    true_name = " or ".join(dict.fromkeys(names[int(label)] for label in true.labels))
+    names = [drawable(name) for name in names]
+    true_name = " or ".join(dict.fromkeys(names[int(label)] for label in true.labels)) or "no box"
     if not len(predicted):
         return f"no prediction, true: {true_name}"
     assert predicted.scores is not None, "predictions have scores"
+    predicted_name = f"{names[int(predicted.labels[0])]} ({predicted.scores[0]:.2f})"
+    if not len(true):
+        return f"{predicted_name}, true: {true_name}"
     predicted_xyxy = np.repeat(xywh_to_xyxy(predicted.boxes_rel_xywh), len(true), axis=0)
     iou = paired_iou(xywh_to_xyxy(true.boxes_rel_xywh), predicted_xyxy).mean()
     correction = "" if predicted.labels[0] in true.labels else f", true: {true_name}"
-    return f"{names[int(predicted.labels[0])]} ({predicted.scores[0]:.2f}){correction}, IoU {iou:.2f}"
+    return f"{predicted_name}{correction}, IoU {iou:.2f}"
 
 
 def save_probabilities(
     path: Path,
-    model_inputs: NDArray[np.uint8],
+    pixels: Sequence[NDArray[np.uint8]],
     true_labels: Sequence[int],
     probabilities: NDArray[np.floating[Any]],
     names: Sequence[str],
@@ -88,17 +101,17 @@ def save_probabilities(
 
     Args:
         path: the file to write.
-        model_inputs: uint8 [N, size, size, 1 or 3].
+        pixels: uint8 [height, width, 1 or 3] of each image.
         true_labels: the true class of each image.
         probabilities: [N, num_labels], each in 0..1.
         names: the name of each label.
 
     """
-    columns = 2 * min(GRID_COLUMNS, len(model_inputs))
-    figure, axes = tiles(2 * len(model_inputs), columns, CAPTION_INCHES, HEADER_INCHES)
-    for index, (model_input, true_label) in enumerate(zip(model_inputs, true_labels, strict=True)):
+    names = [drawable(name) for name in names]
+    figure, axes = tiles(2 * len(pixels), 2 * min(GRID_COLUMNS, len(pixels)), CAPTION_INCHES, HEADER_INCHES)
+    for index, (image, true_label) in enumerate(zip(pixels, true_labels, strict=True)):
         image_ax, bars_ax = axes[2 * index : 2 * index + 2]
-        show_image(image_ax, model_input)
+        show_image_in_tile(image_ax, image)
         _draw_bars(bars_ax, probabilities[index], true_label, names)
         caption = f"true class: {names[true_label]} ({probabilities[index][true_label]:.2f})"
         _draw_caption(image_ax, caption, is_correct=bool(probabilities[index].argmax() == true_label))
@@ -126,11 +139,11 @@ def _draw_bars(ax: Any, probabilities: NDArray[np.floating[Any]], true_label: in
 
 def _draw_caption(ax: Any, text: str, *, is_correct: bool) -> None:
     color = "black" if is_correct else WRONG_CLASS_COLOR
-    ax.set_title(text, fontsize=CAPTION_POINTS, color=color, pad=2.5, parse_math=False)
+    ax.set_title(text, fontsize=TITLE_POINTS, color=color, pad=2.5, parse_math=False)
 
 
 def _draw_legend(figure: Figure, colors: dict[str, str]) -> None:
     patches = [Patch(facecolor=color, edgecolor="black", linewidth=0.4, label=name) for name, color in colors.items()]
     figure.legend(
-        handles=patches, loc="upper center", ncols=len(patches), fontsize=CAPTION_POINTS, frameon=False, borderpad=0.2
+        handles=patches, loc="upper center", ncols=len(patches), fontsize=TITLE_POINTS, frameon=False, borderpad=0.2
     )

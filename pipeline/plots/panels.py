@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pipeline.plots.image_grid import DOTS_PER_INCH, save
+from pipeline.plots.text import drawable
 
 COLUMNS = 2
 PANEL_INCHES = (4.4, 3.2)
@@ -75,7 +76,7 @@ def classes_panel(classes: Sequence[Mapping[str, Any]], score: str, score_name: 
     scored = [row for row in classes if row[score] is not None]
     worst = sorted(scored, key=lambda row: (row[score], -row["boxes"]))[:MAX_CLASSES]
     which = f"the worst {len(worst)} of {len(scored)} classes" if len(worst) < len(scored) else "each class"
-    names = [f"{truncate_name(row['name'])} ({row['boxes']:,})" for row in worst]
+    names = [f"{truncate_name(drawable(row['name']))} ({row['boxes']:,})" for row in worst]
     return Bars(f"{score_name} of {which} (boxes)", names, [row[score] for row in worst])
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipeline.core.atomic_files import atomic_directory, write_json
 from pipeline.core.config import load_params, parse_config
+from pipeline.core.formatting import format_score
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.evaluation.oracle import count_unencodable_boxes, oracle_scores
@@ -40,7 +41,7 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
     task = get_task(codec.task)
     tables = Tables.read(validated)
     labels = labels_of(tables.categories, codec)
-    content: dict[str, float] = {}
+    content: dict[str, float | None] = {}
     with atomic_directory(out) as folder:
         labels.write(folder)
         for split in ("train", scored_split):
@@ -55,7 +56,8 @@ def targets(system: str, validated: Path, pack: Path, out: Path, report: Path, s
     write_samples(samples, pack, tables)
     write_target_plot(plot, pack, Shards(out, "train"), codec, labels, parts.target_drawer())
     write_json(report, content)
-    logger.info("encoded %s: %s", system, ", ".join(f"{name} {value:g}" for name, value in content.items()))
+    text = ", ".join(f"{name} {format_score(value, 'g')}" for name, value in content.items())
+    logger.info("encoded %s: %s", system, text)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ NAMES = [
     "diff",
     "export",
     "outdated",
+    "evaluate",
     "export-model",
     "predict",
     "summary",

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
+from pipeline.core import schema
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation.detection_errors import analyze_errors
 from pipeline.evaluation.error_analysis import THRESHOLDS, WORST_IMAGES
@@ -44,6 +45,10 @@ def by(rows: list[dict[str, Any]], key: str) -> dict[Any, dict[str, Any]]:
     return {row[key]: {name: value for name, value in row.items() if name != key} for row in rows}
 
 
+def image_row(image_id: int, **counts: int) -> dict[str, Any]:
+    return {"image_id": image_id, "file_name": f"{image_id:012d}.jpg", **counts}
+
+
 def test_precision_recall_and_f1_computed_by_hand() -> None:
     rows = by(analyze_errors(GROUND_TRUTH, PREDICTED).report["thresholds"], "threshold")
     # range of thresholds: true and false positives, of four boxes
@@ -75,12 +80,15 @@ def test_worst_images_have_most_wrong_and_missed_boxes_at_best_f1() -> None:
     }
     assert analysis.threshold == 0.35
     assert analysis.report["worst_images"] == [
-        {"image_id": 12, "file_name": "000000000012.jpg", "wrong": 1, "missed": 1},
-        {"image_id": 7, "file_name": "000000000007.jpg", "wrong": 1, "missed": 0},
-        {"image_id": 3, "file_name": "000000000003.jpg", "wrong": 0, "missed": 0},
-        {"image_id": 5, "file_name": "000000000005.jpg", "wrong": 0, "missed": 0},
+        image_row(12, boxes=1, matched=0, missed=1, wrong=1),
+        image_row(7, boxes=2, matched=2, missed=0, wrong=1),
+        image_row(3, boxes=1, matched=1, missed=0, wrong=0),
+        image_row(5, boxes=0, matched=0, missed=0, wrong=0),
     ]
     assert analysis.worst_image_ids.tolist() == [12, 7, 3, 5]
+    assert analysis.images.schema.equals(schema.DETECTOR_IMAGES)
+    by_id = sorted(analysis.report["worst_images"], key=lambda row: row["image_id"])
+    assert analysis.images.to_pylist() == by_id
 
 
 def test_classes_computed_by_hand() -> None:

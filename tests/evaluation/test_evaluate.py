@@ -1,5 +1,7 @@
 """The evaluation pass with a predictor that counts its calls."""
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.detection import DetectionTask
 from pipeline.evaluation.evaluate import evaluate_model, predict_split
+from pipeline.evaluation.localization import LocalizationTask
 from pipeline.evaluation.plots import write_prediction_plots
 from pipeline.evaluation.split import ScoredSplit
+from pipeline.evaluation.task import Task
 from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import letterbox
 from pipeline.inference.predictor import BatchPrediction, Predictor
@@ -20,6 +24,7 @@ from pipeline.packing.shards import Shards, write_shard
 from pipeline.systems.coco_yolo.targets import GridCodec
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.model_metadata import ModelMetadata
+from tests.support.image_archives import write_image_archives
 from tests.support.scenes import box, image, tables
 
 IMAGE_IDS = np.array([9, 3, 12, 7, 5])
@@ -60,7 +65,8 @@ def split(tmp_path: Path) -> ScoredSplit:
     write_shard(tmp_path / "pack" / "val" / "0.arrow", IMAGE_IDS, {"image": pixels})
     transforms = {int(image_id): letterbox(100, 100, 20) for image_id in IMAGE_IDS}
     labels = Labels(np.array([0, 5, 2], np.int32), ["nothing", "dog", "cat"])
-    return ScoredSplit(Shards(tmp_path / "pack", "val"), IMAGE_IDS, GROUND_TRUTH, transforms, labels)
+    archives = write_image_archives(tmp_path / "download", GROUND_TRUTH.images)
+    return ScoredSplit(Shards(tmp_path / "pack", "val"), IMAGE_IDS, GROUND_TRUTH, transforms, labels, archives)
 
 
 def test_one_pass_yields_detections_boxes_and_outputs_of_plotted_images(split: ScoredSplit) -> None:
@@ -93,10 +99,26 @@ def test_evaluation_and_plots_predict_each_image_once(split: ScoredSplit, tmp_pa
     }
 
 
+@pytest.mark.parametrize("task", [DetectionTask(), LocalizationTask()], ids=["detection", "localization"])
+def test_metrics_of_split_without_a_box_are_null_with_the_reason(split: ScoredSplit, task: Task) -> None:
+    empty = dataclasses.replace(split, ground_truth=tables(GROUND_TRUTH.images.to_pylist(), []))
+    evaluation = evaluate_model(cast(Any, CountingPredictor()), task, empty, GROUND_TRUTH, num_plotted=4)
+    name = task.primary_metric
+    report = {f"oracle_{name}": None, "val_unencodable_boxes": 0, "val_boxes": 0}
+    metrics = evaluation.metrics(task, "val", report)
+    assert metrics == {
+        **dict.fromkeys([*evaluation.scores, f"baseline_{name}", f"oracle_{name}"]),
+        "unencodable_boxes": 0,
+        "boxes": 0,
+        "images": 5,
+        "reason": "No image of split val has a box to find.",
+    }
+    json.dumps(evaluation.errors.report, allow_nan=False)
+
+
 def test_crowd_regions_are_not_plotted(split: ScoredSplit) -> None:
     crowd = box(99, 7, 2, (0, 0, 100, 100), is_crowd=True)
     ground_truth = tables(GROUND_TRUTH.images.to_pylist(), [crowd, *GROUND_TRUTH.boxes.to_pylist()])
-    with_crowd = ScoredSplit(split.images, split.image_ids, ground_truth, split.transforms, split.labels)
-    [boxes] = with_crowd.objects(np.array([7]))
+    [boxes] = dataclasses.replace(split, ground_truth=ground_truth).objects(np.array([7]))
     assert boxes.labels.tolist() == [1]
     assert boxes.boxes_rel_xywh[0] == pytest.approx([0.1, 0.2, 0.3, 0.4])

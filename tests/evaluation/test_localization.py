@@ -1,7 +1,14 @@
-"""Scores of localizers, computed by hand."""
+"""Scores of localizers: computed by hand, by pycocotools, and of nothing."""
+
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.core import schema
+from pipeline.datasets.annotations import Tables
+from pipeline.evaluation.config import ScorerName
 from pipeline.evaluation.localization import LocalizationTask
 from tests.support.scenes import box, detections, image, tables
 
@@ -61,3 +68,39 @@ def test_crowd_regions_affect_neither_scores_nor_baseline() -> None:
     assert TASK.score(scene, detections([(3, 2, (0, 0, 50, 20), 0.9)]))["mean_iou"] == 1
     [row] = TASK.constant_baseline(scene, scene).to_pylist()
     assert [row[name] for name in ("category_id", "x", "y", "width", "height")] == [2, 0, 0, 50, 20]
+
+
+NO_ROWS = tables([], [])
+CROWD = box(1, 7, 5, (10, 20, 30, 40), is_crowd=True)
+
+
+@pytest.mark.parametrize("scorer", ["hotcoco", "pycocotools"])
+@pytest.mark.parametrize("scene", [NO_ROWS, tables([image(7)], []), tables([image(7)], [CROWD])])
+@pytest.mark.parametrize("rows", [[], [(7, 5, (1, 2, 3, 4), 0.5)]])
+def test_scores_without_any_box_are_none(scorer: ScorerName, scene: Tables, rows: Any) -> None:
+    expected = dict.fromkeys(("accuracy", "mean_iou", "iou_50", "iou_60"))
+    assert LocalizationTask(scorer).score(scene, detections(rows)) == expected
+
+
+@pytest.mark.parametrize("train", [NO_ROWS, tables([image(7)], []), tables([image(7)], [CROWD])])
+def test_constant_baseline_without_training_boxes_predicts_nothing(train: Tables) -> None:
+    baseline = TASK.constant_baseline(train, GROUND_TRUTH)
+    assert baseline.equals(schema.DETECTIONS.empty_table())
+    assert TASK.score(GROUND_TRUTH, baseline) == {"accuracy": 0, "mean_iou": 0, "iou_50": 0, "iou_60": 0}
+
+
+SIDE = st.integers(-300, 300).map(lambda number: number / 7)
+POSITIVE_SIDE = st.integers(0, 300).map(lambda number: number / 7)
+ROWS = st.lists(st.tuples(*[SIDE] * 4, *[POSITIVE_SIDE] * 2), min_size=1, max_size=9)
+
+
+@given(ROWS, st.integers(1, 2**62 - 9))
+def test_scores_equal_those_of_pycocotools_for_any_id(rows: list[Any], first_id: int) -> None:
+    """Also for inverted boxes and for boxes without area. True box and prediction overlap often."""
+    ids = range(first_id, first_id + len(rows))
+    true = [box(i, i, 5, (x, y, width, height)) for i, (x, y, _, _, width, height) in zip(ids, rows, strict=True)]
+    scene = tables([image(i) for i in ids], true)
+    predicted = detections([(i, 5, (x, y, w, h), 0.5) for i, (x, y, w, h, *_) in zip(ids, rows, strict=True)])
+    scores, reference = TASK.score(scene, predicted), LocalizationTask("pycocotools").score(scene, predicted)
+    assert scores["mean_iou"] == pytest.approx(reference["mean_iou"], abs=1e-12, rel=0)
+    assert scores["accuracy"] == reference["accuracy"] == 1

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core import schema
 from pipeline.evaluation.localization import LocalizationTask
 from pipeline.evaluation.localization_errors import analyze_errors
 from tests.support.scenes import box, detections, image, tables
@@ -35,6 +36,10 @@ PREDICTED = detections(
 
 def row(boxes: int, accuracy: float, mean_iou: float) -> dict[str, Any]:
     return {"boxes": boxes, "accuracy": pytest.approx(accuracy), "mean_iou": pytest.approx(mean_iou)}
+
+
+def image_row(image_id: int, **numbers: float | None) -> dict[str, Any]:
+    return {"image_id": image_id, "file_name": f"{image_id:012d}.jpg", **numbers}
 
 
 def test_classes_and_sizes_computed_by_hand() -> None:
@@ -85,10 +90,17 @@ def test_worst_images_have_lowest_iou_and_at_least_one_box() -> None:
         3,
         7,
     ]  # IoU 0 twice: the confident prediction before the missing one
-    assert analysis.report["worst_images"][2:4] == [
-        {"image_id": 5, "file_name": "000000000005.jpg", "mean_iou": pytest.approx(0.75)},
-        {"image_id": 3, "file_name": "000000000003.jpg", "mean_iou": pytest.approx(0.8)},
+    assert analysis.images.schema.equals(schema.LOCALIZER_IMAGES)
+    rows = [
+        image_row(3, boxes=1, mean_iou=0.8, accuracy=0.0, score=0.8),
+        image_row(5, boxes=2, mean_iou=0.75, accuracy=0.5, score=0.5),
+        image_row(7, boxes=1, mean_iou=1.0, accuracy=1.0, score=0.9),
+        image_row(9, boxes=1, mean_iou=0.0, accuracy=0.0, score=None),
+        image_row(12, boxes=1, mean_iou=0.0, accuracy=1.0, score=0.95),
+        image_row(20, boxes=0, mean_iou=None, accuracy=None, score=None),
     ]
+    assert analysis.images.to_pylist() == rows
+    assert analysis.report["worst_images"] == [rows[index] for index in (4, 3, 1, 0, 2)]
     assert analysis.threshold == 0  # every prediction is plotted
 
 

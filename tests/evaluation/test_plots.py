@@ -1,5 +1,6 @@
 """Which plots an evaluation writes for each task. What they show is tested in tests/plots."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,14 @@ from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES, PredictedImage
 from pipeline.plots.localization import PREDICTED_BOX_COLOR
 from pipeline.systems.common.labels import Labels
 from tests.support.drawn_pixels import extent_in, pixels_of, shows
-from tests.support.scenes import box, image, tables
+from tests.support.image_archives import write_image_archives
+from tests.support.scenes import box, detections, image, tables
 
 COUNT = 12
 BOX_REL_XYWH = np.array([[0.1, 0.2, 0.3, 0.4]])
 IMAGES = PredictedImages(
-    np.zeros((COUNT, 20, 20, 1), np.uint8),
+    list(np.zeros((COUNT, 20, 20, 1), np.uint8)),
+    [f"{number}.png" for number in range(COUNT)],
     [LabeledBoxes(BOX_REL_XYWH, np.array([1]))] * COUNT,
     [LabeledBoxes(BOX_REL_XYWH, np.array([1]), np.array([0.9]))] * COUNT,
     ["zero", "one", "two"],
@@ -43,9 +46,9 @@ def aspect_ratios(folder: Path) -> dict[str, float]:
 
 def test_localizer_plots_nine_images_and_their_class_probabilities(tmp_path: Path) -> None:
     LocalizationTask().plot_predictions(tmp_path, IMAGES, PROBABILITIES)
-    # Three columns of 2.4 inches over three rows of 2.6 and the header, and twice as wide with bars.
+    # Three columns of 2.4 inches over three rows of 2.8 or 2.6 and the header, and twice as wide with bars.
     assert aspect_ratios(tmp_path) == {
-        "predictions.png": pytest.approx(7.2 / 8.06, abs=0.01),
+        "predictions.png": pytest.approx(7.2 / 8.66, abs=0.01),
         "probabilities.png": pytest.approx(14.4 / 8.06, abs=0.01),
     }
 
@@ -57,7 +60,7 @@ def test_localizer_without_class_probabilities_has_one_plot(tmp_path: Path) -> N
 
 def test_detector_plots_every_image(tmp_path: Path) -> None:
     DetectionTask().plot_predictions(tmp_path, IMAGES, None)
-    assert aspect_ratios(tmp_path) == {"predictions.png": pytest.approx(4 / 3, abs=0.01)}
+    assert aspect_ratios(tmp_path) == {"predictions.png": pytest.approx(9.6 / 7.8, abs=0.01)}
 
 
 def test_task_is_chosen_by_name() -> None:
@@ -75,9 +78,10 @@ DOG, CAT = 1, 2
 
 @pytest.fixture
 def split(tmp_path: Path) -> ScoredSplit:
-    """Black images 3 and 7 of 20 x 20 pixels."""
+    """Black images: 3 has 100 x 100 pixels, 7 has 200 x 100, and both are packed with 20 x 20."""
     write_shard(tmp_path / "pack" / "val" / "0.arrow", np.array([3, 7]), {"image": np.zeros((2, 20, 20, 3), np.uint8)})
-    return ScoredSplit(Shards(tmp_path / "pack", "val"), np.array([3, 7]), GROUND_TRUTH, TRANSFORMS, LABELS)
+    archives = write_image_archives(tmp_path / "download", GROUND_TRUTH.images)
+    return ScoredSplit(Shards(tmp_path / "pack", "val"), np.array([3, 7]), GROUND_TRUTH, TRANSFORMS, LABELS, archives)
 
 
 def predictions(rows: dict[int, list[tuple[int, tuple[float, ...], float]]]) -> SplitPredictions:
@@ -102,6 +106,11 @@ def write_plots(folder: Path, task: Task, split: ScoredSplit, predicted: SplitPr
     return analysis.worst_image_ids.tolist()
 
 
+def tiles_of(path: Path) -> list[np.ndarray]:
+    """The two tiles of a plot, without titles."""
+    return np.split(pixels_of(path)[-round(TILE_INCHES * DOTS_PER_INCH) :], 2, axis=1)
+
+
 def test_worst_image_of_detector_comes_first_with_predictions_above_best_threshold(
     tmp_path: Path, split: ScoredSplit
 ) -> None:
@@ -115,19 +124,21 @@ def test_worst_image_of_detector_comes_first_with_predictions_above_best_thresho
         }
     )
     assert write_plots(tmp_path, DetectionTask(), split, predicted) == [7, 3]
-    first, second = np.split(pixels_of(tmp_path / "worst.png"), 2, axis=1)
+    first, second = tiles_of(tmp_path / "worst.png")
     dog, cat = class_color(DOG), class_color(CAT)
     assert (shows(first, dog), shows(second, cat)) == (False, False)
     assert extent_in(second, dog)[2:] == pytest.approx([0.4, 0.6], abs=0.03)  # below and right of its name
-    # 200 x 100 pixels cover 1/4 to 3/4 of the height of the model input: right edge 60 / 200, bottom (50 + 40) / 200.
+    # 200 x 100 pixels cover 1/4 to 3/4 of the height of the tile: right edge 60 / 200, bottom (50 + 40) / 200.
     assert extent_in(first, cat)[3] == pytest.approx(0.45, abs=0.03)
-    inner = first[4:-4, 4:-4]  # the gap between tiles is white, too
-    assert extent_in(inner, "white") == pytest.approx([0.5, 0.45, 0.8, 0.7], abs=0.03)  # the dog; the cat is covered
+    inner = first[len(first) // 4 + 4 : -len(first) // 4 - 4, 4:-4]  # around the image the tile is white, too
+    left, top, right, bottom = extent_in(inner, "white")
+    # The dog; the cat is covered.
+    assert [left, 0.25 + top / 2, right, 0.25 + bottom / 2] == pytest.approx([0.5, 0.45, 0.8, 0.7], abs=0.03)
 
 
 def test_worst_image_of_localizer_comes_first(tmp_path: Path, split: ScoredSplit) -> None:
     write_plots(tmp_path, LocalizationTask(), split, predictions({3: [(DOG, (10, 20, 30, 40), 0.9)]}))
-    first, second = np.split(pixels_of(tmp_path / "worst.png")[-round(TILE_INCHES * DOTS_PER_INCH) :], 2, axis=1)
+    first, second = tiles_of(tmp_path / "worst.png")
     assert (shows(first, PREDICTED_BOX_COLOR), shows(second, PREDICTED_BOX_COLOR)) == (False, True)
 
 
@@ -136,3 +147,40 @@ def test_error_plots_of_system_without_predictions(tmp_path: Path, split: Scored
     nothing = predictions({})
     assert nothing.detections.equals(pa.table(schema.DETECTIONS.empty_table()))
     write_plots(tmp_path, task, split, nothing)
+
+
+@pytest.mark.parametrize("boxes", [[], [box(1, 3, 5, (10, 20, 30, 40), is_crowd=True)]], ids=["no box", "crowd region"])
+def test_plots_of_images_without_a_box(tmp_path: Path, split: ScoredSplit, boxes: list[dict[str, object]]) -> None:
+    empty = dataclasses.replace(split, ground_truth=tables(GROUND_TRUTH.images.to_pylist(), boxes))
+    predicted = predictions({3: [(DOG, (10, 20, 30, 40), 0.9)]})
+    for task, expected in ((DetectionTask(), {"errors.png", "worst.png"}), (LocalizationTask(), {"errors.png"})):
+        folder = tmp_path / task.primary_metric
+        folder.mkdir()
+        write_error_plots(folder, task, empty, predicted, task.analyze_errors(empty.ground_truth, predicted.detections))
+        assert {path.name for path in folder.iterdir()} == expected
+    images = empty.predicted_images(np.array([3, 7]), predicted.detections, 0.0)
+    LocalizationTask().plot_predictions(tmp_path, images, np.full((2, 3), 1 / 3))
+    assert (tmp_path / "predictions.png").exists()
+    assert not (tmp_path / "probabilities.png").exists()
+
+
+def test_images_are_shown_at_their_own_resolution_up_to_a_limit(tmp_path: Path) -> None:
+    """Whatever the size of the model input. Boxes are relative to the image."""
+    images = tables(
+        [image(3, width=30, height=20), image(7, width=2000, height=1000)],
+        [box(1, 3, 5, (3, 5, 15, 10)), box(2, 7, 2, (0, 0, 2000, 1000), is_crowd=True)],
+    )
+    archives = write_image_archives(tmp_path, images.images, color=(200, 100, 50))
+    write_shard(tmp_path / "pack" / "val" / "0.arrow", np.array([3, 7]), {"image": np.zeros((2, 20, 20, 3), np.uint8)})
+    split = ScoredSplit(Shards(tmp_path / "pack", "val"), np.array([3, 7]), images, TRANSFORMS, LABELS, archives)
+    predicted = detections([(7, 2, (500, 250, 1000, 500), 0.5), (3, 5, (0, 0, 15, 10), 0.2), (3, 5, (3, 5, 6, 5), 0.3)])
+    shown = split.predicted_images(np.array([7, 3]), predicted, score_threshold=0.3)
+    assert [pixels.shape for pixels in shown.pixels] == [(320, 640, 3), (20, 30, 3)]
+    assert shown.pixels[1][0, 0].tolist() == [200, 100, 50]
+    assert shown.titles == ["000000000007.jpg", "000000000003.jpg"]
+    assert [boxes.boxes_rel_xywh.tolist() for boxes in shown.ground_truth] == [[], [[0.1, 0.25, 0.5, 0.5]]]
+    assert [boxes.boxes_rel_xywh.tolist() for boxes in shown.predictions] == [
+        [[0.25, 0.25, 0.5, 0.5]],
+        [[0.1, 0.25, 0.2, 0.25]],
+    ]
+    assert [boxes.labels.tolist() for boxes in shown.predictions] == [[CAT], [DOG]]

@@ -12,17 +12,22 @@ from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.plots.colors import class_color
 from pipeline.plots.grid_view import IGNORED_CELL, draw_target_classes, write_grid_view
 from pipeline.plots.image_grid import (
+    CAPTION_INCHES,
     DOTS_PER_INCH,
+    MAX_FIGURE_PIXELS,
     TILE_INCHES,
     PredictedImages,
+    draw_boxes,
     draw_ground_truth,
     draw_labeled_boxes,
     save,
     save_detections,
     save_samples,
     show_image,
+    show_image_in_tile,
     tiles,
 )
+from pipeline.plots.text import MAX_TITLE_LENGTH, drawable, title_of
 from tests.support.drawn_pixels import extent_in, pixels_of
 
 BLACK = np.zeros((50, 50, 3), np.uint8)
@@ -117,15 +122,60 @@ def test_boxes_above_a_threshold_include_the_threshold() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_detections_have_one_tile_per_image(tmp_path: Path, channels: int) -> None:
-    model_inputs = np.full((5, 20, 20, channels), 128, np.uint8)
-    save_detections(tmp_path / "tiles.png", PredictedImages(model_inputs, [NOTHING] * 5, [NOTHING] * 5, []))
+    images = list(np.full((5, 20, 20, channels), 128, np.uint8))
+    save_detections(tmp_path / "tiles.png", PredictedImages(images, ["1.jpg"] * 5, [NOTHING] * 5, [NOTHING] * 5, []))
     pixels = pixels_of(tmp_path / "tiles.png")[..., 0]
     height, width = pixels.shape
-    assert width == 2 * height  # four per row, two rows
+    assert width / height == pytest.approx(4 * 2.4 / (2 * 2.6), abs=0.01)  # four per row, two rows with titles
     centers = [
         pixels[height * (1 + 2 * row) // 4, width * (1 + 2 * column) // 8] for row in (0, 1) for column in range(4)
     ]
     assert centers == pytest.approx([128 / 255] * 5 + [1] * 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(600, 300), (300, 600)])
+def test_image_is_shown_pixel_by_pixel_in_its_own_shape(tmp_path: Path, width: int, height: int) -> None:
+    """Two images of lines that are one pixel wide: they survive, and so does the shape."""
+    lines = np.zeros((height, width, 3), np.uint8)
+    lines[::2], small = 255, np.full((10, 10, 3), 90, np.uint8)
+    box = LabeledBoxes(np.array([[0.5, 0.5, 0.25, 0.25]]), np.array([0]))
+    images = PredictedImages([lines, small], ["lines.png", "small.png"], [NOTHING] * 2, [NOTHING] * 2, ["cat"])
+    figure, [first, second] = tiles(2, 2, CAPTION_INCHES, tile_pixels=images.largest_side)
+    show_image_in_tile(first, lines)
+    show_image_in_tile(second, small)
+    draw_boxes(first, box.boxes_rel_xywh, "red")
+    save(figure, tmp_path / "tiles.png")
+    tile = first.get_window_extent()
+    assert (tile.width, tile.height) == pytest.approx((width, height), abs=1)
+    assert second.get_window_extent().width == pytest.approx(600, abs=1)
+    pixels = pixels_of(tmp_path / "tiles.png")
+    left, top = round(tile.x0), round(pixels.shape[0] - tile.y1)
+    shown = pixels[top + 2 : top + height - 2, left + 2 : left + width - 2]
+    changes = np.abs(np.diff(shown[: height // 2 - 8, 5, 0]))
+    assert (changes > 0.9).mean() > 0.95
+    assert extent_in(shown, "red") == pytest.approx([0.5, 0.5, 0.75, 0.75], abs=0.02)
+
+
+def test_figure_of_many_images_has_a_bounded_size() -> None:
+    figure, axes = tiles(400, 4, CAPTION_INCHES, tile_pixels=640)
+    width, height = figure.get_size_inches() * figure.dpi
+    assert len(axes) == 400
+    assert width * height <= MAX_FIGURE_PIXELS + 1
+    assert height < 2**16  # the limit of Matplotlib
+
+
+def test_title_is_escaped_and_shortened(tmp_path: Path) -> None:
+    """Letters that the font lacks would be warnings, and warnings are errors here."""
+    images = PredictedImages(
+        [BLACK],
+        ["a/\n$x$/猫" + 60 * "b" + "1.jpg"],
+        [NOTHING],
+        [LabeledBoxes([[0.1, 0.1, 0.5, 0.5]], [0], [0.5])],
+        ["猫"],
+    )
+    save_detections(tmp_path / "tiles.png", images)
+    assert drawable("a/\n$x$/猫") == "a/\\n$x$/\\u732b"
+    assert len(title_of(images.titles[0])) == MAX_TITLE_LENGTH
 
 
 @pytest.mark.parametrize("channels", [1, 3])

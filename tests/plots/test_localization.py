@@ -7,11 +7,10 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.plots.image_grid import DOTS_PER_INCH, TILE_INCHES, PredictedImages
+from pipeline.plots.image_grid import CAPTION_INCHES, DOTS_PER_INCH, TILE_INCHES, PredictedImages
 from pipeline.plots.localization import (
     BAR_LEFT,
     BAR_WIDTH,
-    CAPTION_INCHES,
     HEADER_INCHES,
     MAX_BARS,
     MIN_BARS,
@@ -37,26 +36,26 @@ def predicted(label: int, box: list[float], score: float) -> LabeledBoxes:
     return LabeledBoxes(np.array([box]), np.array([label]), np.array([score]))
 
 
-def tile(path: Path, index: int, columns: int) -> np.ndarray:
+def tile(path: Path, index: int, columns: int, caption_inches: float = CAPTION_INCHES) -> np.ndarray:
     """The pixels of one tile of a plot with captions and a header."""
     row, column = divmod(index, columns)
-    top = round((HEADER_INCHES + row * (TILE_INCHES + CAPTION_INCHES) + CAPTION_INCHES) * DOTS_PER_INCH)
+    top = round((HEADER_INCHES + row * (TILE_INCHES + caption_inches) + caption_inches) * DOTS_PER_INCH)
     left, side = round(column * TILE_INCHES * DOTS_PER_INCH), round(TILE_INCHES * DOTS_PER_INCH)
     return pixels_of(path)[top : top + side, left : left + side]
 
 
 def test_true_boxes_are_yellow_and_predicted_boxes_green(tmp_path: Path) -> None:
-    model_inputs = np.zeros((9, 40, 40, 1), np.uint8)
+    pixels = list(np.zeros((9, 40, 40, 1), np.uint8))
     ground_truth = [true(1, [0.1, 0.2 + 0.05 * i, 0.3, 0.2]) for i in range(9)]
     predictions = [predicted(1, [0.5, 0.1, 0.4, 0.3 + 0.05 * i], 0.8) for i in range(9)]
     predictions[4] = NOTHING
     path = tmp_path / "predictions.png"
-    save_localizations(path, PredictedImages(model_inputs, ground_truth, predictions, NAMES))
+    save_localizations(path, PredictedImages(pixels, ["1.jpg"] * 9, ground_truth, predictions, NAMES))
     height, width = pixels_of(path).shape[:2]
     assert width == round(3 * TILE_INCHES * DOTS_PER_INCH)
-    assert height == int((3 * (TILE_INCHES + CAPTION_INCHES) + HEADER_INCHES) * DOTS_PER_INCH)
+    assert height == int((3 * (TILE_INCHES + 2 * CAPTION_INCHES) + HEADER_INCHES) * DOTS_PER_INCH)
     for index in range(9):
-        shown = tile(path, index, columns=3)
+        shown = tile(path, index, columns=3, caption_inches=2 * CAPTION_INCHES)
         top = 0.2 + 0.05 * index
         assert extent_in(shown, TRUE_BOX_COLOR) == pytest.approx([0.1, top, 0.4, top + 0.2], abs=0.025)
         if index == 4:
@@ -72,14 +71,16 @@ def test_caption_has_class_score_and_iou() -> None:
     assert localization_caption(true(2, box), predicted(2, shifted, 0.834), NAMES) == "cake (0.83), IoU 0.33"
     assert localization_caption(true(2, box), predicted(6, box, 0.5), NAMES) == "doughnut (0.50), true: cake, IoU 1.00"
     assert localization_caption(true(2, box), NOTHING, NAMES) == "no prediction, true: cake"
+    assert localization_caption(NOTHING, predicted(6, box, 0.5), NAMES) == "doughnut (0.50), true: no box"
+    assert localization_caption(NOTHING, NOTHING, NAMES) == "no prediction, true: no box"
 
 
 @pytest.mark.parametrize(("label", "is_wrong"), [(2, False), (3, True)])
 def test_caption_is_red_if_the_class_is_wrong(tmp_path: Path, label: int, is_wrong: bool) -> None:
     path = tmp_path / "one.png"
     box = [0.1, 0.1, 0.4, 0.2]
-    images = PredictedImages(np.zeros((1, 8, 8, 3), np.uint8), [true(2, box)], [predicted(label, box, 1)], NAMES)
-    save_localizations(path, images)
+    pixels, prediction = [np.zeros((8, 8, 3), np.uint8)], predicted(label, box, 1)
+    save_localizations(path, PredictedImages(pixels, ["1.jpg"], [true(2, box)], [prediction], NAMES))
     assert shows(pixels_of(path), WRONG_CLASS_COLOR) is is_wrong
 
 

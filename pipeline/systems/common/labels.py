@@ -18,6 +18,9 @@ LABELS = "labels.json"
 NO_CATEGORY = 0
 """The category id of the background label, and of labels without a category."""
 
+MAX_CATEGORY_LABEL = 9999
+"""The largest category id that can be a label: a model has an output for every label, used or not."""
+
 PADDING_LABEL = -1
 """The label of padding in lists of boxes of a fixed length."""
 
@@ -83,9 +86,19 @@ def contiguous_labels(category_ids: list[int]) -> NDArray[np.int32]:
 def category_ids_as_labels(category_ids: list[int]) -> NDArray[np.int32]:
     """Use category ids as labels, 0 for background: the category id of each label, int32 [num_labels]; 91 for COCO.
 
+    Raises:
+        BoxlineError: if an id exceeds MAX_CATEGORY_LABEL.
+
     >>> category_ids_as_labels([4, 1]).tolist()
     [0, 1, 0, 0, 4]
+
     """
-    labels = np.full(max(category_ids) + 1, NO_CATEGORY, np.int32)
+    if max(category_ids, default=0) > MAX_CATEGORY_LABEL:
+        raise BoxlineError(
+            f"Category id {max(category_ids)} is too large for a system whose labels are category ids, with an output "
+            f"for each up to the largest: expected at most {MAX_CATEGORY_LABEL}. Choose a system that numbers the "
+            "categories itself, such as anchor_free_detector, or renumber them."
+        )
+    labels = np.full(max(category_ids, default=0) + 1, NO_CATEGORY, np.int32)
     labels[category_ids] = category_ids
     return labels
