@@ -58,7 +58,7 @@ def test_scores_of_detector_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr().out == (
         "coco_yolo: 2 images of val, 2 detections\n"
         "\n"
-        "score         hotcoco     pycocotools    difference\n"
+        "score           hotcoco     pycocotools    difference\n"
         "-------  --------------  --------------  ------------\n"
         "AP       0.800000000000  0.800000000000             0\n"
         "AP50     1.000000000000  1.000000000000             0\n"
