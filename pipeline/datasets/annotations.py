@@ -174,11 +174,16 @@ def without_crowds(boxes: pa.Table) -> pa.Table:
 def rows_by_image(boxes: pa.Table, image_ids: Iterable[int]) -> Iterator[NDArray[np.int64]]:
     """The row indices of the boxes of each image, in the order of the table; int64 [N], N may be 0.
 
+    Args:
+        boxes: a table of boxes of one split, or of detections, which have no column `split`.
+        image_ids: the images.
+
     Raises:
         ValueError: if the boxes are of several splits, where an id may be that of several images.
 
     """
-    _require_one_split(boxes)
+    if "split" in boxes.schema.names:
+        _require_one_split(boxes)
     box_image_ids = boxes["image_id"].to_numpy()
     order = np.argsort(box_image_ids, kind="stable")
     wanted = np.fromiter(image_ids, np.int64)

@@ -10,16 +10,22 @@ import pytest
 from pipeline.cli import main as cli
 from pipeline.core import schema
 from pipeline.core.parquet import write_table
+from pipeline.datasets.annotations import Tables
 from pipeline.evaluation import localization
 from pipeline.evaluation.hotcoco_scorer import HotcocoScorer
 from pipeline.evaluation.task import get_task
 from tests.support.scenes import box, detections, image, tables
 from tests.support.tiny_project import PROJECT
 
-GROUND_TRUTH = tables(
-    [image(7), image(3, width=100, height=80), image(1, "train"), image(2**62)],
-    [box(1, 7, 5, (10, 20, 30, 40)), box(2, 3, 2, (0, 0, 50, 20)), box(3, 2**62, 2, (5, 5, 10, 10))],
-)
+
+def ground_truth(split: str) -> Tables:
+    """Three images of a split, and one for training, which has an id of them."""
+    return tables(
+        [image(7, split), image(3, split, width=100, height=80), image(2**62, split), image(7, "train")],
+        [box(1, 7, 5, (10, 20, 30, 40)), box(2, 3, 2, (0, 0, 50, 20)), box(3, 2**62, 2, (5, 5, 10, 10))],
+    )
+
+
 PREDICTED = detections([(7, 5, (10, 20, 30, 30), 0.9), (2**62, 2, (5, 5, 10, 10), 0.8)])
 
 
@@ -27,15 +33,12 @@ PREDICTED = detections([(7, 5, (10, 20, 30, 30), 0.9), (2**62, 2, (5, 5, 10, 10)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The evaluated systems coco_yolo and digits_localizer, whose data are those above without image 3."""
     shutil.copy(PROJECT / "params.yaml", tmp_path)
-    for folder in ("data/coco/validate", "data/digits/validate"):
-        (tmp_path / folder).mkdir(parents=True)
-        scored = tables(
-            [row | {"split": "test" if "digits" in folder else "val"} for row in GROUND_TRUTH.images.to_pylist()],
-            GROUND_TRUTH.boxes.to_pylist(),
-        )
-        scored.write(tmp_path / folder)
+    for dataset, split in (("coco", "val"), ("digits", "test")):
+        folder = tmp_path / "data" / dataset / "validate"
+        folder.mkdir(parents=True)
+        ground_truth(split).write(folder)
     for system, task in (("coco_yolo", get_task("detection")), ("digits_localizer", get_task("localization"))):
-        images = task.analyze_errors(GROUND_TRUTH.of_images(np.array([7, 2**62])), PREDICTED).images
+        images = task.analyze_errors(ground_truth("val").split("val").of_images(np.array([7, 2**62])), PREDICTED).images
         folder = tmp_path / "data" / system / "evaluate"
         folder.mkdir(parents=True)
         write_table(folder / "detections.parquet", PREDICTED, schema.DETECTIONS)
@@ -119,9 +122,7 @@ def test_mistake_of_the_user_is_named(
 def test_changed_data_are_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.rmtree(project / "data" / "coco" / "validate")
-    (project / "data" / "coco" / "validate").mkdir()
-    GROUND_TRUTH.of_images(np.array([7, 3])).write(project / "data" / "coco" / "validate")
+    ground_truth("val").split("val").of_images(np.array([7, 3])).write(project / "data" / "coco" / "validate")
     assert evaluate(monkeypatch, "coco_yolo", "--verify") == 1
     assert caplog.messages == [
         "Error: data/coco_yolo/evaluate has 2 images, of which split 'val' of the validated data holds 1: the data "
