@@ -38,6 +38,7 @@ def plot_sample(folder: Path, resize: Literal["letterbox", "crop"]) -> np.ndarra
     rows = tables([image(7, "train", WIDTH, HEIGHT)], [box(1, 7, 5, (10, 20, 60, 50))])
     write_archive(folder / "zips" / "train2017.zip", [("train2017/000000000007.jpg", content.getvalue())])
     pack = PackConfig(image_size=100, channels=3, resize=resize, shard_images=2)
+    (folder / "pack").mkdir()
     with ThreadPoolExecutor(1) as executor:
         pack_images(
             rows.images,
