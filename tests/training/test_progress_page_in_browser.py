@@ -186,11 +186,11 @@ def test_curves_have_a_point_per_epoch_and_gaps_for_missing_numbers(page: Page) 
         return curves.locator(f"path.{kind}:not(.point)").get_attribute("d")
 
     # From 0.625 at the bottom (38) to 3.25 at the top (2) of a diagram of 100 x 40.
-    third = 100 / 3
-    assert curve("training") == f"M{third} {38 - 1.875 / 2.625 * 36}L{2 * third} {38 - 1.125 / 2.625 * 36}L100 38"
-    assert curve("held-out") == f"M{third} 2M100 {38 - 0.25 / 2.625 * 36}"
+    first, second = 1 / 3 * 100, 2 / 3 * 100
+    assert curve("training") == f"M{first} {38 - 1.875 / 2.625 * 36}L{second} {38 - 1.125 / 2.625 * 36}L100 38"
+    assert curve("held-out") == f"M{first} 2M100 {38 - 0.25 / 2.625 * 36}"
     phase_changes = page.get_by_role("group", name="loss", exact=True).locator("path.phase-change")
-    assert [change.get_attribute("d") for change in phase_changes.all()] == [f"M{(100 + 2 * third) / 2} 0V40"]
+    assert [change.get_attribute("d") for change in phase_changes.all()] == [f"M{(100 + second) / 2} 0V40"]
 
 
 def test_markup_in_name_is_shown_as_text(page: Page) -> None:
