@@ -130,6 +130,15 @@ def test_loss_by_hand() -> None:
     corners = [0, 2, 1, 3]
     overlaps = paired_iou(outputs["bbox_prediction"][:, corners], sides[:, corners])
     assert values["bbox_prediction_mean_iou"] == pytest.approx(overlaps.mean(), abs=1e-6)
+    # The class alone, in the first phase: the same quantities under the same names.
+    phase = FACTORY.phase_model("classifier", model, PUBLISHED)
+    phase.model.compile("adam", **phase.compile_arguments)
+    targets = {"class_prediction": labels}
+    alone = phase.model.evaluate(images, targets, verbose=0, return_dict=True)
+    assert set(alone) == {"loss", "class_prediction_loss", "class_prediction_accuracy"} < set(values)
+    assert alone["class_prediction_loss"] == pytest.approx(entropy, rel=1e-5)
+    assert alone["class_prediction_accuracy"] == values["class_prediction_accuracy"]
+    assert alone["loss"] == pytest.approx(entropy + penalty, rel=1e-5)
 
 
 @pytest.mark.slow
