@@ -1,6 +1,8 @@
 """The folder that `boxline predict` writes: annotated images, and predictions.json in COCO's dataset format."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,6 +27,7 @@ class PredictionsFile:
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         names = {int(i): name for i, name in zip(labels.category_ids, labels.names, strict=True) if i != NO_CATEGORY}
+        self._names = names
         self._categories = [{"id": category_id, "name": names[category_id]} for category_id in sorted(names)]
 
     @property
@@ -37,7 +40,15 @@ class PredictionsFile:
         """Boxes added so far."""
         return len(self._annotations)
 
-    def add(self, file_name: str, width: int, height: int, files: list[str], detections: pa.Table) -> None:
+    def add(
+        self,
+        file_name: str,
+        width: int,
+        height: int,
+        files: list[str],
+        detections: pa.Table,
+        crops: Sequence[str | None] | None = None,
+    ) -> None:
         """Add an image with its boxes.
 
         Args:
@@ -47,12 +58,17 @@ class PredictionsFile:
             files: the files that show it, relative to the folder of predictions.json.
             detections: its boxes with schema.DETECTIONS. They are not clipped to the image. The area of an inverted box
                 is 0.
+            crops: the file of each box's crop, None for a box that shows nothing of the image; None without crops.
 
         """
         image_id = len(self._images) + 1
         size = {"width": width, "height": height}
-        self._images.append({"id": image_id, "file_name": file_name, **size, "files": files})
-        for row in detections.to_pylist():
+        counts = Counter(self._names[category_id] for category_id in detections["category_id"].to_pylist())
+        all_files = [*files, *(crop for crop in crops or () if crop is not None)]
+        # The most frequent class first; of equal counts the one with the higher score.
+        image = {"id": image_id, "file_name": file_name, **size, "files": all_files}
+        self._images.append({**image, "counts": dict(counts.most_common())})
+        for index, row in enumerate(detections.to_pylist()):
             self._annotations.append(
                 {
                     "id": len(self._annotations) + 1,
@@ -62,8 +78,13 @@ class PredictionsFile:
                     "area": max(row["width"], 0.0) * max(row["height"], 0.0),
                     "score": row["score"],
                     "iscrowd": 0,
+                    **({} if crops is None else {"crop": crops[index]}),
                 }
             )
+
+    def counts_by_image(self) -> list[tuple[str, dict[str, int]]]:
+        """The name of each image, and how many boxes of each class it has. Classes of the same name count as one."""
+        return [(image["file_name"], image["counts"]) for image in self._images]
 
     def write(self, folder: Path, info: dict[str, Any]) -> None:
         """Write predictions.json into `folder`, with `info` as its first section."""

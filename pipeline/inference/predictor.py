@@ -1,8 +1,8 @@
 """A trained model with everything that turns its outputs into labeled boxes."""
 
 import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.core.errors import BoxlineError
 from pipeline.core.progress import ProgressBar
 from pipeline.geometry.labeled_boxes import LabeledBoxes
-from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS, ResizeTransform
+from pipeline.geometry.resize import BOX_TRANSFORMS, PIXEL_TRANSFORMS, CreateTransform, ResizeTransform
 from pipeline.packing.shards import Shards
 from pipeline.systems.common.interfaces import TargetCodec
 from pipeline.systems.common.labels import LABELS, Labels
@@ -50,6 +50,7 @@ class Predictor:
         labels: the category of each label.
         metadata: the system of the model, and how its input images are made.
         name: how error messages call the model: its file if it has one.
+        box_transforms: the transform of the boxes for each value of `metadata.resize`.
 
     """
 
@@ -58,6 +59,7 @@ class Predictor:
     labels: Labels
     metadata: ModelMetadata
     name: str = "The model"
+    box_transforms: Mapping[str, CreateTransform] = field(default_factory=lambda: BOX_TRANSFORMS)
 
     @classmethod
     def load(cls, folder: Path) -> "Predictor":
@@ -141,4 +143,4 @@ class Predictor:
         if self.metadata.channels == 1:
             pixels = np.asarray(Image.fromarray(pixels).convert("L"))[..., None]
         model_input = PIXEL_TRANSFORMS[resize](width, height, size).apply_image(pixels)
-        return model_input, BOX_TRANSFORMS[resize](width, height, size)
+        return model_input, self.box_transforms[resize](width, height, size)

@@ -7,9 +7,8 @@ import keras
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.redaction import redact_message, redact_url
 from pipeline.download.manifest import Asset
-from pipeline.download.sources.resolve import SCHEMES
 from pipeline.download.transfer import download_file
-from pipeline.pretrained.config import KERAS_FILES, PretrainedConfig
+from pipeline.pretrained.config import KERAS_FILES, PretrainedConfig, is_handle
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.pretrained.load import error_summary, load_pretrained
 
@@ -32,7 +31,7 @@ def fetch_pretrained(config: PretrainedConfig, source: PretrainedSource, where: 
     """
     if config.source == "random":
         _save(source.random_init(config.scale), source.files, folder)
-    elif config.source == "upstream" or _is_handle(config.source):
+    elif config.source == "upstream" or is_handle(config.source):
         _save(_from_hub(config.source, source, where), source.files, folder)
     else:
         for name in source.files:
@@ -41,14 +40,6 @@ def fetch_pretrained(config: PretrainedConfig, source: PretrainedSource, where: 
             except BoxlineError as error:
                 raise type(error)(f"{error} The weights of this system are {join_items(source.files)}.") from None
     return int(load_pretrained(folder).count_params())
-
-
-def _is_handle(source: str) -> bool:
-    """KerasHub's own names have no slash and other hubs have a scheme; everything else is a folder or a URL."""
-    scheme, separator, _ = source.partition("://")
-    if separator:
-        return scheme.lower() not in SCHEMES
-    return "/" not in source and not Path(source).exists()
 
 
 def _from_hub(handle: str, source: PretrainedSource, where: str) -> keras.Model:

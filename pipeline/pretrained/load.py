@@ -23,31 +23,37 @@ BOX_LAYERS = ("anchor_generator", "label_encoder", "prediction_decoder")
 def load_pretrained(folder: Path) -> keras.Model:
     """Load the model in `folder` under Keras's current dtype policy. Code inside the files is never run.
 
-    The format follows from the names of the files: a RetinaNet of KerasHub, a KerasHub backbone, or a Keras model.
-
     Raises:
         BoxlineError: if it cannot be loaded.
 
     """
-    import keras_hub  # slow to import, and needed only by systems with pretrained weights
-
     try:
-        with _with_current_policy(folder) as converted:
-            names, policy = {path.name for path in converted.iterdir()}, keras.config.dtype_policy().name
-            if names.issuperset(DETECTOR_FILES):
-                # Not the base class of all detectors, which would also find subclasses that a system has registered.
-                return keras_hub.models.RetinaNetObjectDetector.from_preset(str(converted), dtype=policy)
-            if names.issuperset(BACKBONE_FILES):
-                return keras_hub.models.Backbone.from_preset(str(converted), dtype=policy)
-            network, weights = (converted / name for name in KERAS_FILES)
-            model = keras.models.model_from_json(network.read_text(encoding="utf-8"))
-            model.load_weights(weights)
-            return model
+        return read_pretrained(folder)
     except Exception as error:  # with untrusted files the libraries may raise any exception
         raise BoxlineError(
             f"{folder} holds no pretrained weights that can be loaded ({error_summary(error)}). Expected the files "
             "that Keras or KerasHub writes: correct pretrained.source in params.yaml, or fetch them again."
         ) from None
+
+
+def read_pretrained(folder: Path) -> keras.Model:
+    """Load the model in `folder`, as `load_pretrained` does, with the errors of the libraries.
+
+    The format follows from the names of the files: a RetinaNet of KerasHub, a KerasHub backbone, or a Keras model.
+    """
+    import keras_hub  # slow to import, and needed only by systems with pretrained weights
+
+    with _with_current_policy(folder) as converted:
+        names, policy = {path.name for path in converted.iterdir()}, keras.config.dtype_policy().name
+        if names.issuperset(DETECTOR_FILES):
+            # Not the base class of all detectors, which would also find subclasses that a system has registered.
+            return keras_hub.models.RetinaNetObjectDetector.from_preset(str(converted), dtype=policy)
+        if names.issuperset(BACKBONE_FILES):
+            return keras_hub.models.Backbone.from_preset(str(converted), dtype=policy)
+        network, weights = (converted / name for name in KERAS_FILES)
+        model = keras.models.model_from_json(network.read_text(encoding="utf-8"))
+        model.load_weights(weights)
+        return model
 
 
 def error_summary(error: Exception) -> str:

@@ -15,10 +15,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from pipeline.cli import main as cli
+from pipeline.cli.predict import MAX_TABLE_ROWS, counts_table
 from pipeline.inference import predict_images
 from pipeline.plots.colors import class_color
+from pipeline.pretrained.config import DETECTOR_FILES
 from pipeline.systems.digits_localizer.system import DigitsLocalizer
 from tests.support.drawn_pixels import extent_in, pixels_of, shows
+from tests.support.presets import write_preset
 from tests.support.servers import serving
 from tests.support.trained_models import write_detector, write_localizer
 
@@ -82,7 +85,14 @@ def test_box_is_in_pixels_of_the_original_image(run: Run, localizer: str) -> Non
     assert annotation.pop("score") == pytest.approx(0.8, abs=1e-5)
     assert annotation == {"id": 1, "image_id": 1, "category_id": 3, "iscrowd": 0}
     assert content["images"] == [
-        {"id": 1, "file_name": "photo.png", "width": 200, "height": 100, "files": ["photo.png"]}
+        {
+            "id": 1,
+            "file_name": "photo.png",
+            "width": 200,
+            "height": 100,
+            "files": ["photo.png"],
+            "counts": {"red": 1},
+        }
     ]
     assert content["categories"] == [{"id": 3, "name": "red"}, {"id": 5, "name": "green"}, {"id": 9, "name": "blue"}]
 
@@ -372,6 +382,70 @@ def test_boxes_below_the_threshold_are_omitted(run: Run, detector: str, threshol
     assert (hint in lines) is (boxes == 0)
 
 
+def test_counts_are_printed_by_image_and_class(run: Run, detector: str, capsys: pytest.CaptureFixture[str]) -> None:
+    paint("a.png")
+    paint("b.png")
+    run(detector, "a.png", "b.png", "--score-threshold", "0.05")
+    assert [image["counts"] for image in written()["images"]] == [{"green": 1, "red": 1}] * 2
+    assert capsys.readouterr().out.splitlines() == [
+        "image           boxes  classes",
+        "------------  -------  --------------",
+        "a.png               2  green 1, red 1",
+        "b.png               2  green 1, red 1",
+        "all 2 images        4  green 2, red 2",
+    ]
+
+
+def test_table_of_counts_is_limited() -> None:
+    lines = counts_table([(f"{number}.png", {"cat": 1}) for number in range(MAX_TABLE_ROWS + 7)])
+    assert len(lines) == MAX_TABLE_ROWS + 4
+    assert lines[-2].rstrip() == "7 more in predictions.json"
+    assert lines[-1].split() == ["all", "57", "images", "57", "cat", "57"]
+
+
+def test_crops_have_the_pixels_of_the_original_image(run: Run, localizer: str) -> None:
+    pixels = np.random.default_rng(5).integers(0, 120, (100, 200, 3)).astype(np.uint8)
+    pixels[..., 0] = 255
+    for folder in ("one", "two"):
+        Path(folder).mkdir()
+        Image.fromarray(pixels).save(f"{folder}/photo.png")
+    run(localizer, "one", "two", "--crops")
+    assert [annotation["crop"] for annotation in written()["annotations"]] == [
+        "crops/photo/1-red.png",
+        "crops/photo-2/1-red.png",
+    ]
+    assert written()["images"][1]["files"] == ["photo-2.png", "crops/photo-2/1-red.png"]
+    with Image.open("predictions/crops/photo/1-red.png") as crop:
+        # The box is 50, 30, 100, 40 within 1e-4 px, and is enlarged to whole pixels.
+        assert np.abs(np.array(crop.size) - (100, 40)).max() <= 2
+        left, top = (50 - (crop.width > 101), 30 - (crop.height > 41))
+        shown = np.asarray(crop)
+    starts = [(y, x) for y in (top - 1, top, top + 1) for x in (left - 1, left, left + 1)]
+    height, width = shown.shape[:2]
+    assert any(np.array_equal(shown, pixels[y : y + height, x : x + width]) for y, x in starts)
+    run(localizer, "one", "--crops")  # crops of the previous run are replaced
+    assert files() == ["crops/photo/1-red.png", "photo.png", "predictions.json"]
+
+
+def test_crop_is_clipped_to_the_image_and_named_by_its_class(run: Run, detector: str, tmp_path: Path) -> None:
+    """The box 25, 87.5 of 50 x 25 px exceeds the image of 100 px height by 12.5 px."""
+    model = tmp_path / "model"
+    shutil.copytree(detector, model)
+    labels = json.loads((model / "labels.json").read_text())
+    labels["names"][5], labels["names"][3] = "../../N/A: $5", "é" * 300
+    (model / "labels.json").write_text(json.dumps(labels))
+    paint("photo.jpg")
+    code, _ = run(str(model), "photo.jpg", "--crops", "--score-threshold", "0.05")
+    assert code == 0
+    first, second = (annotation["crop"] for annotation in written()["annotations"])
+    assert first == "crops/photo/1-.._.._N_A_5.jpg"
+    assert second.startswith("crops/photo/2-éé")
+    assert len(Path(second).name.encode()) <= 255
+    with Image.open(Path("predictions") / first) as crop:
+        assert (crop.height, crop.format) == (13, "JPEG")
+        assert crop.width in (50, 51, 52)
+
+
 def test_views_are_written_for_each_image(run: Run, detector: str) -> None:
     paint("one/a.png")
     paint("two/a.png")
@@ -448,6 +522,37 @@ def test_interrupted_run_leaves_no_files(run: Run, localizer: str, monkeypatch: 
     assert code == 130
     assert lines == ["Interrupted. No output is half-written; run the same command again to restart or resume."]
     assert [path.name for path in Path().iterdir()] == ["a.png"]
+
+
+def test_published_weights_need_no_model_folder(run: Run, tmp_path: Path) -> None:
+    preset = write_preset(tmp_path / "preset", image_size=(64, 64))
+    paint("photo.png")
+    code, lines = run("--pretrained", str(preset), "photo.png", "--score-threshold", "0.5", "--crops")
+    assert (code, lines[-1]) == (0, "1 image done")
+    content = written()
+    assert content["info"] == {"model": str(preset), "score_threshold": 0.5}
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    assert (len(names), names[1], names[90]) == (90, "person", "toothbrush")
+    assert sum(content["images"][0]["counts"].values()) == len(content["annotations"]) > 0
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        in_image = min(x + width, 200) > max(x, 0) and min(y + height, 100) > max(y, 0)
+        assert (annotation["crop"] is not None) is in_image
+    kept = run("--pretrained", "retinanet_51", "photo.png")
+    assert (kept[0], len(kept[1])) == (1, 1)
+    assert kept[1][0].startswith("Error: --pretrained: received 'retinanet_51', expected one of retinanet_resnet50_fpn")
+    assert written() == content
+
+
+def test_all_arguments_are_checked_before_a_model_is_loaded(run: Run, localizer: str, tmp_path: Path) -> None:
+    assert run(localizer) == (1, [f"Error: No image is given. Type: boxline predict {localizer} photo.jpg"])
+    preset = tmp_path / "preset"
+    preset.mkdir()
+    for name in DETECTOR_FILES:
+        (preset / name).touch()  # would be reported as soon as they are loaded
+    assert run("--pretrained", str(preset), "gone.png")[1][0].startswith("Error: gone.png not found.")
+    code, [line] = run("--pretrained", str(preset), "--views", str(preset / "task.json"))
+    assert (code, line) == (1, "Error: coco_retinanet has no views of its own. Omit --views.")
 
 
 def test_name_of_a_system_suggests_its_model_folder(run: Run, localizer: str) -> None:

@@ -59,7 +59,17 @@ def resolve_sources(
             f"{redact_url(base_url)} cannot be read: "
             "`source` in params.yaml must be a folder, or an http(s):// or s3:// URL."
         )
-    return [HttpSource(_join_url(base_url, asset.path), retry_policy, SOURCE_ADVICE) for asset in assets]
+    return [HttpSource(join_url(base_url, asset.path), retry_policy, SOURCE_ADVICE) for asset in assets]
+
+
+def join_url(base_url: str, path: str) -> str:
+    """The URL of a file below `base_url`, which keeps its query.
+
+    >>> join_url("https://host/presets/small/?token=a", "task.json")
+    'https://host/presets/small/task.json?token=a'
+    """
+    parts = split_address(base_url)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(path)}", fragment=""))
 
 
 def _source_in_folder(folder: Path, asset: Asset) -> FileSource | UnpackedFolder:
@@ -101,8 +111,3 @@ def _entries(directory: Path, limit: int) -> list[os.DirEntry[str]]:
             return list(itertools.islice(entries, limit))
     except OSError:  # a folder without permission
         return []
-
-
-def _join_url(base_url: str, path: str) -> str:
-    parts = split_address(base_url)
-    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(path)}", fragment=""))

@@ -1,6 +1,8 @@
 """KerasHub's RetinaNet, adapted to packed images, relative boxes and integer labels."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -116,8 +118,12 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
             are the losses on them.
 
         """
-        outputs = super().call(imagenet_scaling()(images), training=training, mask=mask)
+        outputs = super().call(self.scale_pixels(images), training=training, mask=mask)
         return {name: ops.cast(values, "float32") for name, values in outputs.items()}
+
+    def scale_pixels(self, images: Any) -> Any:
+        """Pixels 0..255 [B, size, size, 3] as the backbone expects them."""
+        return imagenet_scaling()(images)
 
     def predict_step(self, *args: Any) -> Any:
         """Predict the K candidates with the highest scores, best first.
@@ -151,6 +157,44 @@ class RetinaNet(keras_hub.models.RetinaNetObjectDetector):
         return {"boxes": boxes, "confidence": confidence, "labels": labels}
 
 
+def adapt_detector(pretrained: keras.Model, num_labels: int, detector_class: type[RetinaNet] = RetinaNet) -> RetinaNet:
+    """KerasHub's detector as a `RetinaNet` with the same layers and weights.
+
+    The weights of the class head are kept if it has as many labels.
+
+    Args:
+        pretrained: KerasHub's `RetinaNetObjectDetector`.
+        num_labels: number of labels.
+        detector_class: the class of the result.
+
+    """
+    with _float32_boxes():
+        detector = detector_class(
+            pretrained.backbone,
+            num_labels,
+            bounding_box_format=BOX_FORMAT,
+            anchor_generator=pretrained.anchor_generator,
+            use_prediction_head_norm=pretrained.use_prediction_head_norm,
+            pre_logits_num_conv_layers=pretrained.pre_logits_num_conv_layers,
+            name="coco_retinanet",
+        )
+    detector.box_head.set_weights(pretrained.box_head.get_weights())
+    if num_labels == pretrained.num_classes:
+        detector.classification_head.set_weights(pretrained.classification_head.get_weights())
+    return detector
+
+
+@contextlib.contextmanager
+def _float32_boxes() -> Iterator[None]:
+    """Boxes are matched and encoded in float32; the heads have the policy of the backbone."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
     """KerasHub's detector with the pretrained architecture."""
 
@@ -169,26 +213,10 @@ class RetinaNetFactory(ModelFactory[ModelConfig, TargetsConfig]):
         assert pretrained is not None, "the system declares pretrained weights"
         from pipeline.pretrained.initialization import init_head  # only training builds a model
 
-        policy = keras.config.dtype_policy()
-        # Boxes are matched and encoded in float32; the heads have the policy of the backbone.
-        keras.config.set_dtype_policy("float32")
-        try:
-            detector = RetinaNet(
-                pretrained.backbone,
-                shape.num_labels,
-                bounding_box_format=BOX_FORMAT,
-                anchor_generator=pretrained.anchor_generator,
-                use_prediction_head_norm=pretrained.use_prediction_head_norm,
-                pre_logits_num_conv_layers=pretrained.pre_logits_num_conv_layers,
-                name="coco_retinanet",
-            )
-            if targets.crowd == "ignore":
+        detector = adapt_detector(pretrained, shape.num_labels)
+        if targets.crowd == "ignore":
+            with _float32_boxes():
                 detector.label_encoder = CrowdIgnoringLabelEncoder(detector.label_encoder)
-        finally:
-            keras.config.set_dtype_policy(policy)
-        detector.box_head.set_weights(pretrained.box_head.get_weights())
-        if shape.num_labels == pretrained.num_classes:
-            detector.classification_head.set_weights(pretrained.classification_head.get_weights())
         if config.class_prior is not None:
             init_head(detector.classification_head, bias=math.log(config.class_prior / (1 - config.class_prior)))
         return detector
