@@ -146,7 +146,7 @@ def main() -> None:
         replace_table(PROJECT / "docs" / "results.md", "accuracy", table(rows))
         replace_table(PROJECT / "docs" / "results.md", "errors", errors_table(rows))
     variants = [row for row in rows if row["label"] == VARIANT]
-    slower = [f"{row['system']} on {row['data']}" for row in variants if _relative_time(row, rows) > 1]
+    slower = [f"{row['system']} on {row['data']}" for row in variants if (_relative_time(row, rows) or 0) > 1]
     if slower:
         raise SystemExit(
             f"These variants took more time than the published system: {', '.join(slower)}. Reduce their epochs."
@@ -231,19 +231,26 @@ def _cells(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[str, ...]:
         _spread([one], f"oracle_{primary}"),
         f"{one['parameters']:,}",
         str(one["epochs"]),
-        f"{_seconds(row):.0f}",
-        f"{_relative_time(row, rows):.2f}",
+        _number(_seconds(row), 0),
+        _number(_relative_time(row, rows), 2),
     )
 
 
-def _relative_time(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
-    """Training time divided by that of the published system, the first of the same comparison."""
+def _relative_time(row: dict[str, Any], rows: list[dict[str, Any]]) -> float | None:
+    """Training time divided by that of the published system, the first of the same comparison; None if not measured."""
     *_, published = (other for other in rows[: rows.index(row) + 1] if other["label"] == PUBLISHED)
-    return _seconds(row) / _seconds(published)
+    seconds, published_seconds = _seconds(row), _seconds(published)
+    return None if seconds is None or published_seconds is None else seconds / published_seconds
 
 
-def _seconds(row: dict[str, Any]) -> float:
-    return statistics.mean(result["seconds"] for result in row["seeds"].values())
+def _seconds(row: dict[str, Any]) -> float | None:
+    """Mean training time; None if a training of the row was not timed, because the machine was busy."""
+    seconds = [result.get("seconds") for result in row["seeds"].values()]
+    return None if None in seconds else statistics.mean(seconds)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _spread(results: list[dict[str, Any]], name: str) -> str:

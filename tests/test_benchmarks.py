@@ -67,6 +67,9 @@ def test_table_contains_mean_half_range_and_relative_time() -> None:
         "0.001",
         "0.000120",
     )
+    del (untimed := result())["seconds"]
+    busy = [{**ROWS[0], "seeds": {"1": untimed}}, ROWS[1]]
+    assert [row[-2:] for row in accuracy.table(busy)[1:]] == [("-", "-"), ("80", "-")]
     assert accuracy.errors_table(ROWS)[2] == ("scenes", "new, variant", "missed 0.250")
 
 
