@@ -16,7 +16,7 @@ from pipeline.core.formatting import escape_control, format_table, pluralize
 from pipeline.core.redaction import redact_url
 from pipeline.inference.inputs import find_images
 from pipeline.inference.predictions_file import PREDICTIONS, require_replaceable
-from pipeline.pretrained.config import require_preset_files
+from pipeline.pretrained.handles import require_preset_files
 from pipeline.systems.common.labels import Labels
 from pipeline.systems.common.model_metadata import ModelMetadata, require_model_folder
 

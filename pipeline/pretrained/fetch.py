@@ -8,7 +8,8 @@ from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.redaction import redact_message, redact_url
 from pipeline.download.manifest import Asset
 from pipeline.download.transfer import download_file
-from pipeline.pretrained.config import KERAS_FILES, PretrainedConfig, is_handle
+from pipeline.pretrained.config import KERAS_FILES, PretrainedConfig
+from pipeline.pretrained.handles import is_handle
 from pipeline.pretrained.interfaces import PretrainedSource
 from pipeline.pretrained.load import error_summary, load_pretrained
 

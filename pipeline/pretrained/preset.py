@@ -11,7 +11,8 @@ from pipeline.core.redaction import redact_message, redact_url
 from pipeline.download.retry import RetryPolicy
 from pipeline.download.sources.resolve import join_url
 from pipeline.download.transfer import download_url
-from pipeline.pretrained.config import DETECTOR_FILES, PRESET_EXAMPLE, PRESET_SOURCES, is_handle
+from pipeline.pretrained.config import DETECTOR_FILES
+from pipeline.pretrained.handles import PRESET_EXAMPLE, PRESET_SOURCES, is_handle
 from pipeline.pretrained.load import error_summary, read_pretrained
 
 MAX_FILE_BYTES = 2 << 30

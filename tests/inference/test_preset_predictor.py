@@ -14,7 +14,7 @@ import pytest
 from pipeline.core.errors import BoxlineError
 from pipeline.inference.predictor import Predictor
 from pipeline.inference.preset_predictor import load_preset_predictor, preset_labels, preset_metadata
-from pipeline.pretrained.config import require_preset_files
+from pipeline.pretrained.handles import require_preset_files
 from pipeline.systems.common.layers import imagenet_scaling
 from tests.support.presets import write_preset
 from tests.support.servers import serving_folder
