@@ -524,6 +524,7 @@ def test_interrupted_run_leaves_no_files(run: Run, localizer: str, monkeypatch: 
     assert [path.name for path in Path().iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_published_weights_need_no_model_folder(run: Run, tmp_path: Path) -> None:
     preset = write_preset(tmp_path / "preset", image_size=(64, 64))
     paint("photo.png")

@@ -19,6 +19,8 @@ from pipeline.systems.common.layers import imagenet_scaling
 from tests.support.presets import write_preset
 from tests.support.servers import serving_folder
 
+pytestmark = pytest.mark.slow
+
 SIZE = 64
 
 
