@@ -8,6 +8,8 @@ VENV := .venv/bin
 PYTEST := $(VENV)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 TESTS ?= not stress
 export DVC_NO_ANALYTICS := 1
+# Hundreds of processes that runs and tests start would otherwise compile the project's modules again, each for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run build-coco build-others test test-jax test-stress check coverage docs server bench lock environment jax programs

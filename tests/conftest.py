@@ -25,6 +25,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the packages whose tests take longest, so that no worker ends with one while the other has nothing."""
+    longest_first = ("tests/e2e/", "tests/training/", "tests/systems/")
+    items.sort(key=lambda item: next((at for at, path in enumerate(longest_first) if item.nodeid.startswith(path)), 3))
+
+
 @pytest.fixture(scope="module")  # not for all tests: Playwright keeps an event loop while it runs
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""

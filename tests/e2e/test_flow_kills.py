@@ -12,15 +12,14 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from flows.workspace import WORKSPACE_VARIABLE
-from tests.support.mini_project import flow_argv, flow_env, run_flow
-from tests.support.prefect_server import PrefectServer, prefect_server
+from tests.support.mini_project import flow_argv, flow_env
+from tests.support.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.slow
 
@@ -91,15 +90,14 @@ class Projects:
     def __init__(self, new: Path, folder: Path, server: PrefectServer) -> None:
         self._originals = {"new": new, "edited": Path(shutil.copytree(new, folder / "edited"))}
         edited = self._originals["edited"]
-        assert run_flow(edited, env=server.env, **OPTIONS["edited"])[0] == "Completed"
+        assert server.run_flow(edited, **OPTIONS["edited"])[0] == "Completed"
+        self.lockfiles = {"new": (edited / "dvc.lock").read_text()}  # the same without pull and push
         stage = edited / "stage.py"
         stage.write_text(stage.read_text().replace("{name} {number}", "edited {name} {number}"))
-        self.lockfiles = {}
-        for name in OPTIONS:
-            project = self.copy(name, folder / f"undisturbed-{name}")
-            assert run_flow(project, env=server.env, **OPTIONS[name])[0] == "Completed"
-            self.lockfiles[name] = (project / "dvc.lock").read_text()
-        assert self.lockfiles["edited"] != (edited / "dvc.lock").read_text()
+        undisturbed = self.copy("edited", folder / "undisturbed")
+        assert server.run_flow(undisturbed, **OPTIONS["edited"])[0] == "Completed"
+        self.lockfiles["edited"] = (undisturbed / "dvc.lock").read_text()
+        assert self.lockfiles["edited"] != self.lockfiles["new"]
 
     def copy(self, name: str, folder: Path) -> Path:
         return Path(shutil.copytree(self._originals[name], folder))
@@ -108,13 +106,6 @@ class Projects:
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory, server: PrefectServer, new_mini_project: Path) -> Projects:
     return Projects(new_mini_project, tmp_path_factory.mktemp("projects"), server)
-
-
-@pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[PrefectServer]:
-    """A server that tests may kill."""
-    with prefect_server(tmp_path_factory.mktemp("own"), empty_database=empty_database) as running:
-        yield running
 
 
 def start_run(
@@ -151,7 +142,7 @@ def leftovers(project: Path) -> list[str]:
 
 
 def assert_next_run_recovers(folder: Path, server: PrefectServer, project: str, lockfile: str) -> None:
-    assert run_flow(folder, env=server.env, **OPTIONS[project])[0] == "Completed"
+    assert server.run_flow(folder, **OPTIONS[project])[0] == "Completed"
     assert (folder / "dvc.lock").read_text() == lockfile
     assert leftovers(folder) == []
     assert server.unfinished_runs() == []
@@ -170,15 +161,15 @@ def test_next_run_after_a_kill_ends_like_an_undisturbed_one(
 
 @pytest.mark.parametrize("moment", [3, pytest.param(45, marks=pytest.mark.stress)])
 def test_run_survives_a_restart_of_the_server(
-    tmp_path: Path, own_server: PrefectServer, projects: Projects, moment: int
+    tmp_path: Path, server: PrefectServer, projects: Projects, moment: int
 ) -> None:
     folder = projects.copy("new", tmp_path / "project")
-    assert own_server.process is not None
-    running = start_run(folder, own_server, "new", "repro", moment, str(own_server.process.pid))
+    assert server.process is not None
+    running = start_run(folder, server, "new", "repro", moment, str(server.process.pid))
     while not (tmp_path / "killed").exists():
         assert running.poll() is None
         time.sleep(0.05)
-    own_server.kill()
-    own_server.start()
+    server.kill()
+    server.start()
     running.wait()
-    assert_next_run_recovers(folder, own_server, "new", projects.lockfiles["new"])
+    assert_next_run_recovers(folder, server, "new", projects.lockfiles["new"])

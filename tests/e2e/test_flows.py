@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from flows.workspace import LeaseOwner
-from tests.support.mini_project import faults, flow_argv, flow_env, git, run_flow
+from tests.support.mini_project import faults, flow_argv, flow_env, git
 from tests.support.prefect_server import PrefectServer
 from tests.support.servers import serving
 from tests.support.tiny_project import make_tiny_project, run_dvc, tiny_params, write_params
@@ -41,12 +41,8 @@ def project(tmp_path: Path, new_mini_project: Path) -> Path:
     return Path(shutil.copytree(new_mini_project, tmp_path / "my project ü (1)"))
 
 
-def run(project: Path, server: PrefectServer, **parameters: object) -> tuple[str, str]:
-    return run_flow(project, env=server.env, **parameters)
-
-
 def test_run_builds_everything_and_the_next_one_skips_it(project: Path, server: PrefectServer) -> None:
-    assert run(project, server) == ("Completed", "Up to date: 9 tasks completed, 1 skipped.")
+    assert server.run_flow(project) == ("Completed", "Up to date: 9 tasks completed, 1 skipped.")
     assert run_dvc(project, "status").stdout == "Data and pipelines are up to date.\n"
     first = server.latest_run()
     states = server.task_states(first["id"])
@@ -64,7 +60,7 @@ def test_run_builds_everything_and_the_next_one_skips_it(project: Path, server: 
         assert image.size == (60, 40)
     assert f"file://{project}/reports/coco_yolo" in artifacts["report-coco-yolo"]["data"]
 
-    assert run(project, server) == ("Completed", "Up to date: 3 tasks completed, 7 skipped.")
+    assert server.run_flow(project) == ("Completed", "Up to date: 3 tasks completed, 7 skipped.")
     second = server.latest_run()
     stages = [task for task in server.task_runs(second["id"]) if task["name"] in STAGES]
     assert len(stages) == len(STAGES)
@@ -77,17 +73,22 @@ def test_run_builds_everything_and_the_next_one_skips_it(project: Path, server: 
     assert record["flow_run"] == second["id"]
 
 
-def test_network_failures_are_retried(project: Path, server: PrefectServer) -> None:
+def test_forced_stage_runs_although_nothing_has_changed_and_network_failures_are_retried(
+    project: Path, server: PrefectServer
+) -> None:
+    run_dvc(project, "repro", "validate@coco")
     faults(project, "download@coco", "75", "75")
-    name, _ = run(project, server, targets=["download@coco"], push=False)
+    name, _ = server.run_flow(project, force=["download@coco"], targets=["validate@coco"], push=False)
     assert name == "Completed"
-    attempts = server.attempts(server.latest_run()["id"])
-    assert attempts == {"parameters": 1, "pull": 1, "download@coco": 3, "record": 1}
+    run = server.latest_run()["id"]
+    assert server.attempts(run) == {"parameters": 1, "pull": 1, "download@coco": 3, "validate@coco": 1, "record": 1}
+    states = server.task_states(run)
+    assert (states["download@coco"], states["validate@coco"]) == ("Completed", "Skipped")
 
 
 def test_invalid_data_is_not_retried_and_its_report_is_published(project: Path, server: PrefectServer) -> None:
     faults(project, "validate@coco", "1")
-    name, message = run(project, server, targets=["evaluate", "train"])
+    name, message = server.run_flow(project, targets=["evaluate", "train"])
     assert name == "Failed"
     flow_run_id = server.latest_run()["id"]
     log_file = project / ".dvc/tmp/boxline/logs" / flow_run_id / "validate@coco.log"
@@ -106,28 +107,21 @@ def test_invalid_data_is_not_retried_and_its_report_is_published(project: Path, 
 
 
 def test_training_out_of_memory_is_retried_once_with_half_the_batch(project: Path, server: PrefectServer) -> None:
+    """Half of the batch of an override, which applies to one run only, as the half does."""
     faults(project, "train@coco_yolo", "12")
     params = (project / "params.yaml").read_text()
-    name, _ = run(project, server, targets=["train@coco_yolo"], pull=False, push=False)
+    options = {"targets": ["train@coco_yolo"], "pull": False, "push": False}
+    name, _ = server.run_flow(project, overrides=["systems.coco_yolo.train.batch_size=10"], **options)
     assert name == "Completed"
     assert server.attempts(server.latest_run()["id"])["train@coco_yolo"] == 2
-    assert "systems.coco_yolo.train.batch_size: 8" in (project / "dvc.lock").read_text()
+    assert "systems.coco_yolo.train.batch_size: 5" in (project / "dvc.lock").read_text()
     assert (project / "params.yaml").read_text() == params
-    assert "batch_size: 8" in git(project, "show", "runs:params.yaml")
+    assert "batch_size: 5" in git(project, "show", "runs:params.yaml")
 
     faults(project, "train@digits_localizer", "12", "12")
-    name, message = run(project, server, targets=["train@digits_localizer"], pull=False, push=False)
+    name, message = server.run_flow(project, targets=["train@digits_localizer"], pull=False, push=False)
     assert (name, message.partition(".")[0]) == ("Failed", "train@digits_localizer: out of memory")
     assert server.attempts(server.latest_run()["id"])["train@digits_localizer"] == 2
-
-
-def test_overrides_apply_to_one_run_only(project: Path, server: PrefectServer) -> None:
-    params = (project / "params.yaml").read_text()
-    options = {"targets": ["train@coco_yolo"], "pull": False, "push": False}
-    name, _ = run(project, server, overrides=["systems.coco_yolo.train.batch_size=4"], **options)
-    assert name == "Completed"
-    assert "systems.coco_yolo.train.batch_size: 4" in (project / "dvc.lock").read_text()
-    assert (project / "params.yaml").read_text() == params
 
 
 @pytest.mark.parametrize(
@@ -149,16 +143,9 @@ def test_overrides_apply_to_one_run_only(project: Path, server: PrefectServer) -
 def test_run_with_invalid_parameters_fails_and_changes_nothing(
     project: Path, server: PrefectServer, parameters: dict[str, object], expected: str
 ) -> None:
-    name, message = run(project, server, pull=False, push=False, **parameters)
+    name, message = server.run_flow(project, pull=False, push=False, **parameters)
     assert (name, message[: len(expected)]) == ("Failed", expected)
     assert git(project, "status", "--porcelain") == ""
-
-
-def test_forced_stage_runs_although_nothing_has_changed(project: Path, server: PrefectServer) -> None:
-    run_dvc(project, "repro", "validate@coco")
-    run(project, server, force=["download@coco"], targets=["validate@coco"], pull=False, push=False)
-    states = server.task_states(server.latest_run()["id"])
-    assert (states["download@coco"], states["validate@coco"]) == ("Completed", "Skipped")
 
 
 def test_concurrent_run_is_skipped_and_a_hanging_stage_times_out(project: Path, server: PrefectServer) -> None:
@@ -176,7 +163,7 @@ def test_concurrent_run_is_skipped_and_a_hanging_stage_times_out(project: Path, 
         assert first.poll() is None
         time.sleep(0.05)
     first_run = server.latest_run()
-    name, message = run(project, server, **options)
+    name, message = server.run_flow(project, **options)
     assert name == "Skipped"
     assert message.startswith(f"Skipped: the workspace is locked by {first_run['name']} (process {first.pid} on ")
     output, _ = first.communicate()
@@ -223,7 +210,7 @@ def test_webhook_is_notified_of_failed_and_of_killed_runs(project: Path, server:
     with serving(Webhook) as address:
         argv = [sys.executable, "-c", SAVE_WEBHOOK, f"{address}/alerts"]
         subprocess.run(argv, env=flow_env(**server.env), check=True)
-        name, message = run(project, server, targets=["download@coco"], pull=False, push=False)
+        name, message = server.run_flow(project, targets=["download@coco"], pull=False, push=False)
     assert name == "Failed"
     [first, second] = Webhook.received
     assert first["subject"] == f"Boxline: pipeline {killed['name']} crashed"
@@ -243,7 +230,7 @@ def test_changed_source_is_downloaded_and_its_dependents_are_updated(tmp_path: P
     write_params(project, params)
     run_dvc(project, "repro", "tables@digits")
     options = {"targets": ["tables@digits"]}
-    assert run_flow(project, "watch_sources", server.env, **options) == (
+    assert server.run_flow(project, "watch_sources", **options) == (
         "Skipped",
         "Skipped: no source has changed.",
     )
@@ -251,7 +238,7 @@ def test_changed_source_is_downloaded_and_its_dependents_are_updated(tmp_path: P
     csv.write_text("".join(csv.read_text().splitlines(keepends=True)[:-1]))
     git_remote = tmp_path / "remote.git"
     git(project, "init", "--quiet", "--bare", str(git_remote))
-    name, _ = run_flow(project, "watch_sources", server.env, git_remote=str(git_remote), **options)
+    name, _ = server.run_flow(project, "watch_sources", git_remote=str(git_remote), **options)
     assert name == "Completed"
     assert git(git_remote, "rev-parse", "runs") == git(project, "rev-parse", "runs")
     states = server.task_states(server.latest_run()["id"])

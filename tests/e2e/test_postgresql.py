@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mini_project import faults, make_mini_project, run_flow
+from tests.support.mini_project import faults, make_mini_project
 from tests.support.prefect_server import PrefectServer, prefect_server
 from tests.support.servers import postgresql
 
@@ -30,7 +30,7 @@ def test_runs_survive_a_restart_of_the_server(server: PrefectServer, tmp_path: P
     project = make_mini_project(tmp_path / "project")
     faults(project, "download@coco", "75")
     options = {"targets": ["validate@coco"], "pull": False, "push": False}
-    assert run_flow(project, env=server.env, **options)[0] == "Completed"
+    assert server.run_flow(project, **options)[0] == "Completed"
     server.kill()
     server.start()
     [run] = server.flow_runs()

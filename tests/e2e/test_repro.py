@@ -18,7 +18,9 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.cli.main import main
+from pipeline.core.errors import BoxlineError
 from tests.support.servers import FaultyServer
+from tests.support.stages import run_stage
 from tests.support.tiny_project import run_dvc, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
@@ -139,26 +141,25 @@ def test_changed_evaluation_images_leave_packed_training_images_unchanged(copy: 
             assert hashlib.md5(path.read_bytes()).hexdigest() == name, path
 
 
-@pytest.mark.parametrize(
-    ("edited", "touched"),
-    [
-        ("pipeline/systems/digits_localizer/model.py", {"train@digits_localizer", "evaluate@digits_localizer"}),
-        ("pipeline/datasets/digits/sample.py", {"sample@digits"}),
-        ("pipeline/evaluation/localization.py", {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS}),
-        ("pipeline/plots/image_grid.py", {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS}),
-        (
-            "pipeline/download/sync.py",
-            {*(f"download@{n}" for n in DATASETS), *(f"pretrained@{n}" for n in SYSTEMS)},
-        ),
-        ("pipeline/validation/joins.py", {f"validate@{n}" for n in DATASETS}),
-        ("pipeline/cli/summary.py", set()),
-    ],
-)
-def test_edited_docstring_affects_only_dependent_stages(copy: Path, edited: str, touched: set[str]) -> None:
-    path = copy / edited
-    path.write_text(path.read_text().replace('"""', '"""Edited. ', 1))
-    status = json.loads(run_dvc(copy, "status", "--json").stdout)
-    assert set(status) == touched
+TOUCHED = {
+    "pipeline/systems/digits_localizer/model.py": {"train@digits_localizer", "evaluate@digits_localizer"},
+    "pipeline/datasets/digits/sample.py": {"sample@digits"},
+    "pipeline/evaluation/localization.py": {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS},
+    "pipeline/plots/image_grid.py": {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS},
+    "pipeline/download/sync.py": {*(f"download@{n}" for n in DATASETS), *(f"pretrained@{n}" for n in SYSTEMS)},
+    "pipeline/validation/joins.py": {f"validate@{n}" for n in DATASETS},
+    "pipeline/cli/summary.py": set(),
+}
+"""The stages that depend on each of these modules."""
+
+
+def test_edited_docstring_affects_only_dependent_stages(copy: Path) -> None:
+    for edited, touched in TOUCHED.items():
+        path = copy / edited
+        original = path.read_text()
+        path.write_text(original.replace('"""', '"""Edited. ', 1))
+        assert set(json.loads(run_dvc(copy, "status", "--json").stdout)) == touched, edited
+        path.write_text(original)
 
 
 def test_forced_run_with_same_seed_reproduces_bytes_and_scores(copy: Path) -> None:
@@ -233,25 +234,55 @@ def test_invalid_parameter_is_reported(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "size", "reason"),
+    ("system", "pack", "start", "reason", "end"),
     [
-        ("digits_localizer", 8, "Computed output size would be zero or negative"),
-        ("coco_retinanet", 100, "Inputs have incompatible shapes. Received shapes (7, 7, 256) and (8, 8, 256)"),
+        (
+            "digits_localizer",
+            {"image_size": 8},
+            ": the model cannot be built for images of 8 px (",
+            "Computed output size would be zero or negative",
+            "). Change pack.image_size, the model section or the pretrained weights.",
+        ),
+        (
+            "coco_retinanet",
+            {"image_size": 100},
+            ": the model cannot be built for images of 100 px (",
+            "Inputs have incompatible shapes. Received shapes (7, 7, 256) and (8, 8, 256)",
+            "). Change pack.image_size, the model section or the pretrained weights.",
+        ),
+        (
+            "coco_yolo",
+            {"channels": 1},
+            ".pack.channels: received 1, expected 3: ",
+            "",
+            "pretrained weights take RGB images.",
+        ),
     ],
 )
-def test_unsupported_image_size_is_reported(copy: Path, system: str, size: int, reason: str) -> None:
-    change_params(copy, **{f"systems__{system}__pack__image_size": size})
-    message = failure(copy, f"train@{system}")
-    assert message.startswith(f"params.yaml: systems.{system}: the model cannot be built for images of {size} px (")
+def test_images_that_do_not_fit_the_model_are_reported(
+    built: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    system: str,
+    pack: dict[str, int],
+    start: str,
+    reason: str,
+    end: str,
+) -> None:
+    """In this process: the tests above show that a stage ends with such an error."""
+    for folder in ("pretrained", "targets"):
+        shutil.copytree(built / "data" / system / folder, tmp_path / "data" / system / folder)
+    params = tiny_params()
+    params["systems"][system]["pack"] |= pack
+    write_params(tmp_path, params)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BoxlineError) as raised:
+        run_stage("train", system)
+    message = str(raised.value)
+    assert message.startswith(f"params.yaml: systems.{system}{start}")
     assert reason in message
-    assert message.endswith("). Change pack.image_size, the model section or the pretrained weights.")
-
-
-def test_gray_images_for_rgb_weights_are_reported(copy: Path) -> None:
-    change_params(copy, systems__coco_yolo__pack__channels=1)
-    assert failure(copy, "train@coco_yolo") == (
-        "params.yaml: systems.coco_yolo.pack.channels: received 1, expected 3: the pretrained weights take RGB images."
-    )
+    assert message.endswith(end)
+    assert sorted(path.name for path in (tmp_path / "data" / system).iterdir()) == ["pretrained", "targets"]
 
 
 def test_training_step_compiled_with_xla_in_16_bits(copy: Path) -> None:

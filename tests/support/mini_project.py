@@ -135,20 +135,3 @@ def flow_env(**env: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     python_path = os.pathsep.join([*filter(None, [env.pop("PYTHONPATH", "")]), str(PROJECT)])
     return {**os.environ, "PATH": path, "PYTHONPATH": python_path, "DVC_NO_ANALYTICS": "1", **env}
-
-
-def run_flow(
-    project: Path, flow: str = "run_pipeline", env: Mapping[str, str] = {}, **parameters: object
-) -> tuple[str, str]:
-    """Run a flow, a function in the module of the same name, and return its final state's name and message."""
-    result = subprocess.run(
-        flow_argv(flow, parameters),
-        cwd=project,
-        env=flow_env(**env),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    name, message = json.loads(result.stdout.splitlines()[-1])
-    return name, message

@@ -1,13 +1,14 @@
 """A real Prefect server on loopback, and queries of its API."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import httpx
 from filelock import FileLock
 
 from flows.server import DEFAULT_SETTINGS
+from tests.support.mini_project import flow_env
 from tests.support.servers import free_port
 
 PREFECT = Path(sys.executable).with_name("prefect")
@@ -31,6 +33,7 @@ class PrefectServer:
     port: int
     database_url: str | None = None
     process: "subprocess.Popen[bytes] | None" = None
+    flow_forks: "subprocess.Popen[str] | None" = None
 
     @property
     def api_url(self) -> str:
@@ -77,6 +80,35 @@ class PrefectServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, 9)
         self.process.wait()
+
+    def run_flow(
+        self, project: Path, flow: str = "run_pipeline", env: Mapping[str, str] = {}, **parameters: object
+    ) -> tuple[str, str]:
+        """Run a flow, a function in the module of the same name, and return its final state's name and message."""
+        log = self.home / "flows.log"
+        if self.flow_forks is None:
+            with log.open("wb") as stderr:
+                self.flow_forks = subprocess.Popen(
+                    [sys.executable, "-m", "tests.support.flow_forks"],
+                    env=flow_env(**self.env),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                )
+        assert self.flow_forks.stdin is not None
+        assert self.flow_forks.stdout is not None
+        run = {"flow": flow, "parameters": parameters, "folder": str(project), "env": flow_env(**self.env, **env)}
+        self.flow_forks.stdin.write(f"{json.dumps(run)}\n")
+        self.flow_forks.stdin.flush()
+        answer = self.flow_forks.stdout.readline()
+        assert answer.strip(), log.read_text()[-4000:]
+        name, message = json.loads(answer)
+        return name, message
+
+    def stop_flow_forks(self) -> None:
+        if self.flow_forks is not None:
+            self.flow_forks.communicate()
 
     def post(self, path: str, items: list[Any] | None = None, **body: Any) -> Any:
         """Post a filter or a change, with fields or a list as JSON, and return the JSON of the response."""
@@ -156,4 +188,5 @@ def prefect_server(
     try:
         yield server
     finally:
+        server.stop_flow_forks()
         server.kill()
