@@ -17,6 +17,7 @@ COMMANDS = {
         "diff": "Show what changed in the data between two revisions.",
         "export": "Write tables as a COCO instances file.",
         "outdated": "List datasets whose source has changed since their download.",
+        "show": "Print rows of the tables, or draw an image with its boxes.",
     },
     "Models": {
         "evaluate": "Verify the scores of a system with pycocotools.",

@@ -38,6 +38,7 @@ def as_json(validation: ValidationResult) -> dict[str, Any]:
                 "images": int(statistics.images[index]),
                 "boxes": int(statistics.boxes[index]),
                 "images_without_boxes": int(statistics.images_without_boxes[index]),
+                "boxes_per_image": boxes_per_image_summary(statistics.boxes_per_image[index]),
             }
             for index, split in enumerate(statistics.splits)
         },
@@ -66,7 +67,20 @@ def boxes_per_image_histogram(statistics: DatasetStatistics) -> dict[str, int]:
     ranges = [(first, following - 1) for first, following in itertools.pairwise(BOXES_PER_IMAGE_STARTS)]
     labels = [str(first) if first == last else f"{first} to {last}" for first, last in ranges]
     labels.append(f"{BOXES_PER_IMAGE_STARTS[-1]} or more")
-    return _histogram(labels, np.digitize(statistics.boxes_per_image, BOXES_PER_IMAGE_STARTS[1:]))
+    counts = np.concatenate([np.empty(0, np.int64), *statistics.boxes_per_image])
+    return _histogram(labels, np.digitize(counts, BOXES_PER_IMAGE_STARTS[1:]))
+
+
+def boxes_per_image_summary(counts: NDArray[np.int64]) -> dict[str, float | None]:
+    """The least, mean, median and largest number of boxes of an image, crowd regions included; None without images."""
+    if not len(counts):
+        return dict.fromkeys(("min", "mean", "median", "max"))
+    return {
+        "min": float(counts.min()),
+        "mean": float(counts.mean()),
+        "median": float(np.median(counts)),
+        "max": float(counts.max()),
+    }
 
 
 def similar_pairs(validation: ValidationResult) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import re
 import jinja2
 
 from pipeline.core.formatting import format_percent, pluralize
+from pipeline.validation.json_report import boxes_per_image_summary
 from pipeline.validation.run_checks import ValidationResult
 
 COLLAPSED_STATUSES = ("passed", "off", "not run")
@@ -20,6 +21,12 @@ TEMPLATE = """\
 {% endfor %}
 
 {{ counts }}; {{ quarantined_rows }} in quarantine ({{ quarantined }}, the limit is {{ limit }}).
+
+| split | images | boxes | boxes per image: min | mean | median | max |
+| --- | --- | --- | --- | --- | --- | --- |
+{% for split in splits %}
+| {{ split[0] }} | {{ split[1] }} | {{ split[2] }} | {{ split[3] }} | {{ split[4] }} | {{ split[5] }} | {{ split[6] }} |
+{% endfor %}
 
 {% if findings %}
 | check | severity | status | found | first |
@@ -51,6 +58,7 @@ def as_markdown(dataset: str, validation: ValidationResult) -> str:
         dataset=dataset,
         failures=validation.failures(),
         counts=validation.statistics.format_counts(),
+        splits=_split_rows(validation),
         quarantined_rows=pluralize(validation.quarantine.num_rows, "row", "rows"),
         quarantined=format_percent(validation.quarantined_fraction),
         limit=format_percent(validation.max_quarantined_fraction),
@@ -68,6 +76,17 @@ def escape_markdown(text: object) -> str:
     """
     line = html.escape(" ".join(str(text).split()), quote=False)
     return re.sub(r"[\\`*\[\]|~]|\b_|_\b", r"\\\g<0>", line)
+
+
+def _split_rows(validation: ValidationResult) -> list[list[str]]:
+    """Per split its counts and the statistics of boxes per image."""
+    statistics = validation.statistics
+    counts = zip(statistics.splits, statistics.images, statistics.boxes, statistics.boxes_per_image, strict=True)
+    return [
+        [split, f"{images:,}", f"{boxes:,}"]
+        + ["" if value is None else f"{value:,.4g}" for value in boxes_per_image_summary(per_image).values()]
+        for split, images, boxes, per_image in counts
+    ]
 
 
 def _template() -> jinja2.Template:

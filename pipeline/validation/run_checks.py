@@ -59,8 +59,9 @@ class ValidationResult:
     def failures(self) -> list[str]:
         """Why the dataset as a whole fails; empty if it passes."""
         failures = []
-        if not self.accepted.boxes.num_rows:
-            failures.append(f"no {'boxes' if self.accepted.images.num_rows else 'images'} passed the checks")
+        training = self.accepted.split("train")
+        if not training.boxes.num_rows:
+            failures.append(f"no training {'boxes' if training.images.num_rows else 'images'} passed the checks")
         if self.quarantined_fraction > self.max_quarantined_fraction:
             rejecting = [result for result in self.results if result.status == "quarantined"]
             failures.append(
@@ -103,7 +104,7 @@ def run_checks(
     )
     accepted_boxes = tables.boxes.take(pc.subtract(boxes.accepted[ROW_NUMBER], 1))
     accepted = Tables(accepted_images, accepted_boxes, tables.categories)
-    statistics = DatasetStatistics.of(accepted)
+    statistics = DatasetStatistics.of(accepted, tables.images)
     archive_results = [_archive_result(name, check, archives) for name, check in checks.of_archives().items()]
     dataset_results = [
         _dataset_result(name, check, check.measure(statistics) if check.severity != "off" else None)

@@ -30,7 +30,7 @@ class DatasetStatistics:
         shorter_sides: shorter side of each object in pixels, [N].
         relative_sides: square root of the fraction of its image that each object covers, [N]; the relative side of a
             square of that area.
-        boxes_per_image: number of boxes of each image, [images].
+        boxes_per_image: number of boxes of each image, by split, [images] each.
 
     """
 
@@ -44,7 +44,7 @@ class DatasetStatistics:
     objects: NDArray[np.int64]
     shorter_sides: NDArray[np.float64]
     relative_sides: NDArray[np.float64]
-    boxes_per_image: NDArray[np.int64]
+    boxes_per_image: list[NDArray[np.int64]]
 
     def format_counts(self) -> str:
         """The numbers of images, boxes and categories as text."""
@@ -56,12 +56,17 @@ class DatasetStatistics:
         return ", ".join(counts)
 
     @classmethod
-    def of(cls, tables: Tables) -> "DatasetStatistics":
+    def of(cls, tables: Tables, published_images: pa.Table | None = None) -> "DatasetStatistics":
         """Compute the statistics of tables that passed the checks of rows.
 
         Boxes without a valid size, which those checks may permit, are counted but have no sides.
+
+        Args:
+            tables: the rows that passed.
+            published_images: all images, so that a split without any accepted image is counted as empty.
+
         """
-        splits = split_names(tables.images)
+        splits = split_names(tables.images if published_images is None else published_images)
         split_of_image = _index(tables.images["split"], pa.array(splits, pa.string()))
         image_rows = image_rows_of(tables.boxes, tables.images)
         classes = _index(tables.boxes["category_id"], tables.categories["category_id"].combine_chunks())
@@ -84,7 +89,7 @@ class DatasetStatistics:
             objects=np.bincount(class_and_split, minlength=num_classes * len(splits)).reshape(num_classes, len(splits)),
             shorter_sides=size[:, sized].min(axis=0),
             relative_sides=np.sqrt(size[:, sized] / image_size[:, sized]).prod(axis=0),
-            boxes_per_image=boxes_per_image,
+            boxes_per_image=[boxes_per_image[split_of_image == number] for number in range(len(splits))],
         )
 
 

@@ -9,21 +9,8 @@ import pytest
 from pipeline.cli import main as cli
 from tests.support.tiny_project import PROJECT
 
-NAMES = [
-    "check",
-    "diff",
-    "export",
-    "outdated",
-    "evaluate",
-    "export-model",
-    "predict",
-    "summary",
-    "record",
-    "repair",
-    "trace",
-    "verify",
-    "params",
-]
+NAMES = ["check", "diff", "export", "outdated", "show"]
+NAMES += ["evaluate", "export-model", "predict", "summary", "record", "repair", "trace", "verify", "params"]
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:

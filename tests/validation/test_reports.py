@@ -68,8 +68,18 @@ def test_json_report(validation: ValidationResult) -> None:
         "max_quarantined_fraction": 1.0,
         "failures": [],
         "splits": {
-            "train": {"images": 2, "boxes": 3, "images_without_boxes": 0},
-            "val": {"images": 2, "boxes": 2, "images_without_boxes": 1},
+            "train": {
+                "images": 2,
+                "boxes": 3,
+                "images_without_boxes": 0,
+                "boxes_per_image": {"min": 1.0, "mean": 1.5, "median": 1.5, "max": 2.0},
+            },
+            "val": {
+                "images": 2,
+                "boxes": 2,
+                "images_without_boxes": 1,
+                "boxes_per_image": {"min": 0.0, "mean": 1.0, "median": 1.0, "max": 2.0},
+            },
         },
         "classes": [
             {"category_id": 2, "name": "cat", "boxes": {"train": 1, "val": 1}},
@@ -116,6 +126,13 @@ def test_markdown_report(validation: ValidationResult) -> None:
     assert lines[0] == "## coco: passes"
     assert "4 images, 5 boxes, 2 categories; 1 row in quarantine (10 %, the limit is 100 %)." in lines
     table = [line for line in lines if line.startswith("| ")]
+    assert table[:4] == [
+        "| split | images | boxes | boxes per image: min | mean | median | max |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| train | 2 | 3 | 1 | 1.5 | 1.5 | 2 |",
+        "| val | 2 | 2 | 0 | 1 | 1 | 2 |",
+    ]
+    table = table[4:]
     assert table[0] == "| check | severity | status | found | first |"
     assert table[2] == (
         r"| image_similar_across_splits | warning | warned | 1 | images row 3, image 5, "
@@ -229,7 +246,7 @@ def test_page_shows_findings_and_collapses_passed_checks(page: Page) -> None:
     )
     collapsed = page.locator("details .name", has_text="box_outside_image")
     assert not collapsed.is_visible()
-    page.get_by_text("27 passed").click()
+    page.get_by_text("30 passed").click()
     assert collapsed.is_visible()
     assert page.get_by_text("A box that exceeds its image").is_visible()
 
@@ -244,6 +261,7 @@ def test_page_shows_similar_images_quarantine_and_class_balance(page: Page) -> N
         "boxes",
         "5",
         "2",
+        "val",
         "000000000007.jpg",
         "box_size_not_positive",
         '{"width":-3.0,"height":4.0}',

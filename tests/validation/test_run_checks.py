@@ -143,10 +143,10 @@ def test_too_many_quarantined_rows_fail_the_dataset() -> None:
 
 
 def test_dataset_without_accepted_rows_fails() -> None:
-    assert checked([], []).failures() == ["no images passed the checks"]
-    assert checked(boxes=[]).failures() == ["no boxes passed the checks"]
+    assert checked([], []).failures() == ["no training images passed the checks"]
+    assert checked(boxes=[]).failures() == ["no training boxes passed the checks"]
     rejected = [image | {"width": -1} for image in IMAGES]
-    assert checked(rejected, files=[{"width": -1}] * 2).failures() == ["no images passed the checks"]
+    assert checked(rejected, files=[{"width": -1}] * 2).failures() == ["no training images passed the checks"]
 
 
 def test_files_of_other_images_are_an_error() -> None:
