@@ -99,13 +99,23 @@ def as_regex(pattern: str) -> str:
     return re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
 
 
-def test_data_validation_runs_an_existing_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    [command] = [
-        step["run"].split()
-        for job in load(DATA_VALIDATION)["jobs"].values()
-        for step in job["steps"]
-        if "boxline" in step.get("run", "")
-    ]
+COMMANDS = [
+    step["run"].split()
+    for job in load(DATA_VALIDATION)["jobs"].values()
+    for step in job["steps"]
+    if "boxline" in step.get("run", "")
+]
+
+
+def test_data_validation_checks_and_compares() -> None:
+    assert [command[1] for command in COMMANDS] == ["check", "diff"]
+    assert all("--github" in command for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[1])
+def test_data_validation_runs_an_existing_command(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as ended:

@@ -1,13 +1,12 @@
 """boxline check: the checks of the data, without writing any output."""
 
 import contextlib
-import logging
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.cli.github import append_step_summary, workflow_command
 from pipeline.core import schema
 from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError, join_items
@@ -21,13 +20,10 @@ from pipeline.validation.markdown_report import as_markdown
 from pipeline.validation.run_checks import ValidationResult, run_checks, run_drift_checks
 from pipeline.validation.statistics import DatasetStatistics
 
-logger = logging.getLogger(__name__)
-
 DATA = Path("data")
 HEADER = ("check", "severity", "status", "rows", "example")
 WITHOUT_REVISION = "needs --against REV"
 
-SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 MAX_ANNOTATIONS = 10
 """Errors, and warnings, that GitHub shows per step; it silently drops the rest."""
 
@@ -67,7 +63,7 @@ def check(
     failing = [name for name, validation in validations.items() if validation.failures()]
     sys.stdout.write(_conclusion(validations, failing) + "\n")
     if github:
-        _append_step_summary(validations)
+        append_step_summary([as_markdown(name, validation) for name, validation in validations.items()])
     return 1 if failing else 0
 
 
@@ -84,7 +80,7 @@ def annotations(validations: dict[str, ValidationResult]) -> list[str]:
         for result in validation.results
         if result.status in ("quarantined", "warned")
     ]
-    return [_workflow_command(*entry) for entries in (errors, warnings) for entry in _limit(entries)]
+    return [workflow_command(*entry) for entries in (errors, warnings) for entry in _limit(entries)]
 
 
 def _require_tables(params: Params, names: list[str]) -> None:
@@ -175,34 +171,3 @@ def _limit(entries: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     shown = entries[: MAX_ANNOTATIONS - 1]
     level = entries[0][0]
     return [*shown, (level, "and more", f"{len(entries) - len(shown)} more {level}s are in the summary of this job.")]
-
-
-def _workflow_command(level: str, title: str, message: str) -> str:
-    r"""One workflow command on one line.
-
-    >>> _workflow_command("error", "coco: box", "50 % of a,b:\nall")
-    '::error title=coco%3A box::50 %25 of a,b:%0Aall'
-    """
-    return f"::{level} title={_escape(title, ':,')}::{_escape(message)}"
-
-
-def _escape(text: str, separators: str = "") -> str:
-    """Percent-encode the characters that would end the line or the property of a workflow command."""
-    for character in "%\r\n" + separators:  # "%" first, since it begins every code
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
-
-
-def _append_step_summary(validations: dict[str, ValidationResult]) -> None:
-    path = os.environ.get(SUMMARY_VARIABLE)
-    if not path:
-        logger.info("%s is not set, so the report was not written to a file.", SUMMARY_VARIABLE)
-        return
-    try:
-        with Path(path).open("a", encoding="utf-8") as file:
-            file.writelines(as_markdown(name, validation) + "\n" for name, validation in validations.items())
-    except OSError as error:
-        raise BoxlineError(
-            f"{SUMMARY_VARIABLE} is {path}, which cannot be written to ({error.strerror}). Expected the file that "
-            "GitHub's runner created. Correct the variable, or unset it to do without the report."
-        ) from None

@@ -3,16 +3,25 @@
 import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
+from pipeline.cli.github import append_step_summary, workflow_command
 from pipeline.cli.paths import require_writable_path
+from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.formatting import pluralize
 from pipeline.diff.difference import Snapshot, compare
 from pipeline.diff.html_report import section, write_diff_page
+from pipeline.diff.leaks import find_new_leaks
+from pipeline.diff.markdown_summary import MAX_LEAKS, dataset_markdown, format_leak, oracle_markdown
 from pipeline.diff.previews import MAX_PREVIEWS, image_change_kinds, make_previews, select_images
-from pipeline.diff.revisions import DatasetVersion, open_revision, working_tree
+from pipeline.diff.revisions import DatasetVersion, NoTablesError, open_revision, working_tree
 from pipeline.diff.text_summary import format_summary
 from pipeline.diff.thumbnails import ThumbnailReader
 from pipeline.html.page_template import require_replaceable
+from pipeline.validation.config import parse_checks
+from pipeline.validation.image_checks import ImageSimilarAcrossSplits
+from pipeline.validation.markdown_report import escape_markdown
 
 
 def diff(
@@ -22,11 +31,12 @@ def diff(
     *,
     dataset: list[str] | None = None,
     out: Path = Path("diff.html"),
+    github: bool = False,
 ) -> int:
     """Show which images, boxes and classes were added, removed or changed between two versions of the data.
 
     Prints counts, and writes a page with images. The tables in data/<dataset>/validate are compared, which training
-    uses. The exit code is 0 with and without differences.
+    uses. The exit code is 0 with and without differences; with --github it is 1 if there is a new leak.
 
     Args:
         before: a Git revision (HEAD, a branch, a tag, a commit), or a folder with images.parquet, boxes.parquet and
@@ -34,16 +44,25 @@ def diff(
         after: the other revision or folder; the working tree if omitted.
         dataset: compare only these datasets; all if omitted.
         out: page to write.
+        github: fail if splits share images, equal or almost equal, that they did not share before, and append counts,
+            leaks and the change of the targets' upper bound to the file in GITHUB_STEP_SUMMARY.
 
     """
     require_writable_path(out, "--out")
     require_replaceable(out)
     with contextlib.ExitStack() as stack:
-        one = stack.enter_context(open_revision(before))
+        try:
+            one = stack.enter_context(open_revision(before))
+        except NoTablesError as error:
+            if not github:
+                raise
+            append_step_summary([f"## Diff\n\nNothing to compare with: {escape_markdown(error)}\n"])
+            _print(f"Nothing to compare with: {error}")
+            return 0
         other = working_tree() if after is None else stack.enter_context(open_revision(after))
         pairs, remarks = paired_datasets(one, other, dataset or [])
         _print(f"{one.name} -> {other.name}", *remarks)
-        sections = []
+        sections, summaries, num_leaks = [], [], 0
         for name_before, name_after in pairs:
             difference = compare(Snapshot.read(one, name_before), Snapshot.read(other, name_after))
             summary = f"{name_after}: no differences" if difference.is_empty else format_summary(difference)
@@ -51,9 +70,31 @@ def diff(
             indices = select_images(image_change_kinds(difference), MAX_PREVIEWS)
             thumbnails = ThumbnailReader(one, name_before), ThumbnailReader(other, name_after)
             sections.append(section(name_after, difference, list(make_previews(difference, indices, *thumbnails))))
+            if github:
+                leaks = find_new_leaks(difference, other, name_after, _similarity_check(name_after))
+                summaries.append(dataset_markdown(name_after, difference, leaks))
+                num_leaks += len(leaks)
+                titles = [("error", f"New leak in {name_after}", format_leak(leak)) for leak in leaks[:MAX_LEAKS]]
+                sys.stdout.writelines(workflow_command(*title) + "\n" for title in titles)
         write_diff_page(out, one.name, other.name, sections, remarks)
+        if github:
+            summaries.append(oracle_markdown(_targets_reports(one), _targets_reports(other)))
     _print("", f"Page: {out}")
-    return 0
+    if github:
+        append_step_summary(summaries)
+    if num_leaks:
+        _print(f"FAILS: {pluralize(num_leaks, 'new leak', 'new leaks')} between splits.")
+    return 1 if num_leaks else 0
+
+
+def _similarity_check(dataset: str) -> ImageSimilarAcrossSplits:
+    _, checks = parse_checks(load_params(), dataset)
+    return checks.image_similar_across_splits
+
+
+def _targets_reports(version: DatasetVersion) -> dict[str, dict[str, Any]]:
+    reports = {system: version.targets_report(system) for system in load_params().systems}
+    return {system: report for system, report in reports.items() if report is not None}
 
 
 def paired_datasets(

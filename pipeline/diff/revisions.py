@@ -10,6 +10,7 @@ Tables of a revision come from DVC's cache or from the remote that is configured
 
 import contextlib
 import io
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.core import schema
+from pipeline.core.atomic_files import read_json
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.parquet import as_corrupt_table_error, type_and_unit
 from pipeline.datasets.annotations import Tables
@@ -41,8 +43,17 @@ REQUIRED_TABLES = {
 }
 
 
+def targets_report_path(system: str) -> Path:
+    """The report of the stage `targets` of a system."""
+    return Path("reports", system, "targets.json")
+
+
 class UnknownRevisionError(BoxlineError):
     """A name is not that of a Git revision of the project."""
+
+
+class NoTablesError(BoxlineError):
+    """A revision has no tables of any dataset."""
 
 
 class DatasetVersion(ABC):
@@ -141,6 +152,10 @@ class DatasetVersion(ABC):
             return parquet.read([name])[name].cast(schema.OUTLINE.type) if name in parquet.schema_arrow.names else None
 
     @abstractmethod
+    def targets_report(self, system: str) -> dict[str, Any] | None:
+        """Read reports/<system>/targets.json; None if the version has none on this machine or in DVC's remote."""
+
+    @abstractmethod
     def archive(self, dataset: str, path: str) -> Path | None:
         """Return an archive of a dataset, or None if it is not on this machine.
 
@@ -169,6 +184,13 @@ class FolderVersion(DatasetVersion):
         is_outside = PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts
         return archive if archive.is_file() and not is_outside else None
 
+    def targets_report(self, system: str) -> dict[str, Any] | None:
+        """Read reports/<system>/targets.json; None if there is none. A folder of tables has no reports."""
+        try:
+            return None if self.is_folder else dict(read_json(targets_report_path(system)))
+        except FileNotFoundError:
+            return None
+
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None:
         try:
             return (self._folders[dataset][0] / file_name).open("rb")
@@ -196,6 +218,13 @@ class GitVersion(DatasetVersion):
                 with file:
                     # DVC opens local files as plain ones, and others with the file class of their remote.
                     return Path(file.name) if isinstance(file, io.BufferedReader) else None
+        return None
+
+    def targets_report(self, system: str) -> dict[str, Any] | None:
+        """Read reports/<system>/targets.json; None if it is neither in the cache nor in the remote."""
+        # Nothing depends on this report, and each kind of remote has its own errors.
+        with contextlib.suppress(Exception):
+            return dict(json.loads(self._files.read_bytes(f"/{targets_report_path(system).as_posix()}")))
         return None
 
     def _open_table(self, dataset: str, file_name: str) -> BinaryIO | None:
@@ -330,7 +359,7 @@ def open_revision(name: str) -> Iterator[DatasetVersion]:
         except UnknownRevisionError as error:
             raise BoxlineError(f"{name!r} is not a folder with {join_items(REQUIRED_TABLES)}, and {error}") from None
         if not version.datasets:
-            raise BoxlineError(
+            raise NoTablesError(
                 f"{version.name} has no tables: its dvc.lock is missing or has no {DATA}/<dataset>/{VALIDATE_STAGE}. "
                 "After `dvc repro`, commit dvc.lock: git add dvc.lock && git commit"
             )

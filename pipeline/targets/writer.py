@@ -69,9 +69,14 @@ def write_targets(
         training: whether examples are selected for training, and stored with their ground truth for augmentation.
 
     Raises:
-        BoxlineError: if no image has an example.
+        BoxlineError: if the split has no images, or no image has an example.
 
     """
+    if not transforms:
+        raise BoxlineError(
+            f"Split {split!r} has no images, but the system needs it: evaluate.split in params.yaml names the scored "
+            "one. Add images to it, or name a split that has some."
+        )
     image_ids: list[int] = []
     examples: list[LabeledBoxes] = []
     num_boxes = 0

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pipeline.core.errors import BoxlineError
 from pipeline.diff.revisions import DatasetVersion, folder_of_tables, working_tree
 from tests.support import diff_scene as scene
 from tests.support.pages import Parts
+from tests.support.tiny_project import tiny_params, write_params
 
 PROJECT = Path(__file__).parents[2]
 
@@ -95,6 +97,9 @@ class Named(DatasetVersion):
     def archive(self, dataset: str, path: str) -> Path | None:
         raise NotImplementedError
 
+    def targets_report(self, system: str) -> None:
+        raise NotImplementedError
+
     def _open_table(self, dataset: str, file_name: str) -> None:
         raise NotImplementedError
 
@@ -166,9 +171,60 @@ def test_help_lists_arguments_in_order() -> None:
     result = subprocess.run(words, check=True, capture_output=True, text=True, cwd=PROJECT)
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert [line.partition(":")[0] for line in lines if line.startswith(("BEFORE:", "AFTER:"))] == ["BEFORE", "AFTER"]
-    assert "The exit code is 0 with and without differences." in " ".join(result.stdout.split())
+    assert "The exit code is 0 with and without differences; with --github it is 1 if there is a new leak." in " ".join(
+        result.stdout.split()
+    )
 
 
 def test_working_tree_is_read_in_place(folder: Path) -> None:
     shutil.copytree("new", "data/shapes")
     assert working_tree().archive("shapes", "zips/all.zip") == Path("data/shapes/download/zips/all.zip")
+
+
+# --- in a pull request ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def project_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose working tree has the tables of the scene after its changes, as the dataset coco."""
+    write_params(folder, tiny_params())
+    shutil.copytree("new", "data/coco")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(folder / "summary.md"))
+    return folder
+
+
+def test_new_leak_fails_in_a_pull_request(project_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image of val is in train now, too."""
+    assert diff("old/validate", None, github=True) == 1
+    leak = "train/000000000012.jpg = val/000000000011.jpg"
+    output = capsys.readouterr().out
+    assert f"\n::error title=New leak in coco::{leak}\n" in output
+    assert output.endswith("\nPage: diff.html\nFAILS: 1 new leak between splits.\n")
+    lines = Path("summary.md").read_text(encoding="utf-8").splitlines()
+    assert lines[:3] == ["## Diff of coco: new leaks", "", f"- **{leak}**"]
+    assert "| images | 6 | 6 | 1 | 1 | 2 changed: 1 other pixels, 1 other size, 1 other split |" in lines
+    assert "| dog | train | 3 | 3 | +0 |" not in lines
+    assert "<script>" not in "\n".join(lines)
+
+
+def test_leak_of_the_base_does_not_fail(project_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff("new/validate", None, github=True) == 0
+    assert "::error" not in capsys.readouterr().out
+    assert Path("summary.md").read_text(encoding="utf-8") == "## Diff of coco: no new leaks\n\n\nNo differences.\n\n\n"
+
+
+def test_new_leak_does_not_fail_elsewhere(project_folder: Path) -> None:
+    assert diff("old/validate") == 0
+    assert not Path("summary.md").exists()
+
+
+def test_base_without_tables_is_no_failure(project_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first pull request of a project that shares its data."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    author = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    commit = ["git", *author, "commit", "--quiet", "--message", "empty"]
+    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"], ["git", "add", ".dvc"], commit):
+        subprocess.run(command, check=True, env=environment)
+    assert diff("HEAD", None, github=True) == 0
+    assert capsys.readouterr().out.startswith("Nothing to compare with: HEAD (")
+    assert Path("summary.md").read_text(encoding="utf-8").startswith("## Diff\n\nNothing to compare with: HEAD (")

@@ -1,5 +1,6 @@
 """boxline diff in a real project: stages rerun, committed, cleaned up, cloned."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from pipeline.archives.zip_archive import write_archive
@@ -41,7 +43,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))  # DVC remembers folders there
-    return Path(shutil.copytree(recorded, tmp_path / "project", symlinks=True))
+    copied = Path(shutil.copytree(recorded, tmp_path / "project", symlinks=True))
+    monkeypatch.chdir(copied)
+    return copied
 
 
 def git(folder: Path, *words: str) -> str:
@@ -83,6 +87,20 @@ def a_few_edits(train: dict[str, Any], images: dict[str, bytes]) -> None:
     relabelled["category_id"] = others[0]
     train["images"].remove(last)
     train["annotations"] = [one for one in train["annotations"] if one["image_id"] != last["id"]]
+
+
+def leak_a_validation_image(train: dict[str, Any], images: dict[str, bytes]) -> None:
+    """The first training image gets the pixels and the size of a validation image, compressed again."""
+    with zipfile.ZipFile("data/coco/download/zips/val2017.zip") as archive:
+        content = archive.read(archive.namelist()[0])
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as pixels:
+        pixels.save(buffer, "JPEG", quality=60)
+        width, height = pixels.size
+    first = train["images"][0]
+    images[f"train2017/{first['file_name']}"] = buffer.getvalue()
+    first |= {"width": width, "height": height}
+    train["annotations"] = [one for one in train["annotations"] if one["image_id"] != first["id"]]
 
 
 def of_image(train: dict[str, Any], image: dict[str, Any]) -> list[dict[str, Any]]:
@@ -132,6 +150,21 @@ def test_two_revisions_are_compared_with_previews(project: Path) -> None:
     frames = {frame["version"]: frame for one in coco["previews"] for frame in one["frames"]}
     assert (len(coco["previews"]), coco["images_changed"], set(frames)) == (3, 3, {"before", "both"})
     assert all(frame["source"].startswith("data:image/jpeg;base64,") for frame in frames.values())
+
+
+def test_new_leak_between_revisions_fails_a_pull_request(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A validation image in other compression becomes a training image."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project / "summary.md"))
+    assert boxline_diff(project, "drawn", "edited", "--github").returncode == 0
+    assert "no new leaks" in (project / "summary.md").read_text(encoding="utf-8")
+    edit_source(project, leak_a_validation_image)
+    run_dvc(project, "repro", "validate@coco")
+    result = boxline_diff(project, "edited", "--github", check=False)
+    assert result.returncode == 1, result.stderr
+    assert "::error title=New leak in coco::train/" in result.stdout
+    assert result.stdout.endswith("FAILS: 1 new leak between splits.\n")
+    assert "is almost (similarity" in (project / "summary.md").read_text(encoding="utf-8")
+    assert (project / "diff.html").exists()
 
 
 def test_revision_is_compared_with_working_tree(project: Path) -> None:

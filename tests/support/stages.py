@@ -11,8 +11,11 @@ from tests.support.tiny_project import PROJECT
 
 def run_stage(stage: str, key: str) -> None:
     """That stage of a dataset or system, in the current folder, with the paths that dvc.yaml gives it."""
-    command = YAML(typ="safe", pure=True).load(PROJECT / "dvc.yaml")["stages"][stage]["do"]["cmd"]
-    _, name, _, *words = shlex.split(command.replace("${key}", key))
+    yaml = YAML(typ="safe", pure=True)
+    command = yaml.load(PROJECT / "dvc.yaml")["stages"][stage]["do"]["cmd"].replace("${key}", key)
+    if "${item.dataset}" in command:
+        command = command.replace("${item.dataset}", yaml.load(Path("params.yaml"))["systems"][key]["dataset"])
+    _, name, _, *words = shlex.split(command)
     options = {
         word.removeprefix("--").replace("-", "_"): Path(path)
         for word, path in zip(words[::2], words[1::2], strict=True)
