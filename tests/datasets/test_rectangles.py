@@ -209,3 +209,10 @@ def test_sample_and_mirror_give_the_same_download(
         run_stage(stage, "rectangles")
     received = {path.name: path.read_bytes() for path in Path("data/rectangles/download").iterdir()}
     assert received == {path.name: path.read_bytes() for path in sample_folder.iterdir()}
+
+
+def test_split_without_rows_has_no_images(tmp_path: Path) -> None:
+    write_rectangles(tmp_path, HEADER)
+    assert RectanglesReader().read(tmp_path).images["split"].to_pylist() == ["train"]
+    (tmp_path / "train.csv").write_bytes(HEADER)
+    assert RectanglesReader().read(tmp_path).images.num_rows == 0

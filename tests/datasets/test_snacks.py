@@ -323,3 +323,12 @@ def test_sample_archive_and_folder_give_the_same_tables(
         for name in ("drawn", "copied", "packed")
     ]
     assert boxes[0] == boxes[1] == boxes[2]
+
+
+def test_files_with_a_header_only_have_no_boxes(tmp_path: Path) -> None:
+    header = ANNOTATIONS["annotations-val.csv"].splitlines(keepends=True)[0]
+    write_snacks(tmp_path, val=header)
+    assert SnacksReader().read(tmp_path).split("val").boxes.num_rows == 0
+    write_snacks(tmp_path, train=header, val=header, test=header)
+    tables = SnacksReader().read(tmp_path)
+    assert (tables.images.num_rows, tables.boxes.num_rows) == (5, 0)

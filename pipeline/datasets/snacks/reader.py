@@ -25,7 +25,7 @@ from pipeline.datasets.snacks.source import (
     annotation_member,
     image_member,
 )
-from pipeline.geometry.boxes import xyxy_to_xywh
+from pipeline.geometry.boxes import as_boxes, xyxy_to_xywh
 
 ImageKey = tuple[str, str, str]
 """Split, folder and image id, which together identify an image."""
@@ -54,7 +54,7 @@ class SnacksReader(TableReader):
         id_by_key = {key: image_id for image_id, key in enumerate(keys, 1)}
         image_ids = [id_by_key[key] for key in box_keys]
         sizes = [image_size(members.get(key)) for key in keys]
-        scale = np.tile(np.array(sizes), 2)[np.array(image_ids) - 1]
+        scale = np.tile(np.array(sizes).reshape(-1, 2), 2)[np.array(image_ids, np.int64) - 1]
         return Tables(
             images=images_table(
                 image_ids=range(1, len(keys) + 1),
@@ -68,7 +68,7 @@ class SnacksReader(TableReader):
                 [split for split, _, _ in box_keys],
                 image_ids,
                 category_ids,
-                xyxy_to_xywh(np.array(boxes_rel_xyxy) * scale),
+                xyxy_to_xywh(as_boxes(boxes_rel_xyxy) * scale),
             ),
             categories=categories_table(range(1, len(classes) + 1), classes, ["snack"] * len(classes)),
         )
