@@ -74,9 +74,9 @@ def test_stage_and_command_report_the_same_results(built: Path) -> None:
 
 def test_invalid_rows_fail_with_github_annotation_and_summary(copy: Path) -> None:
     path = copy / "data" / "coco" / "tables" / "boxes.parquet"
-    boxes = read_table(path, schema.BOXES)
+    boxes = read_table(path, schema.OUTLINED_BOXES)
     negative = pc.if_else(pa.array([at in (2, 5) for at in range(boxes.num_rows)]), -3.0, boxes["width"])
-    write_table(path, boxes.set_column(boxes.schema.get_field_index("width"), "width", negative), schema.BOXES)
+    write_table(path, boxes.set_column(boxes.schema.get_field_index("width"), "width", negative), schema.OUTLINED_BOXES)
     summary = copy.parent / "summary.md"
     result = check(copy, "coco", "snacks", "--github", GITHUB_STEP_SUMMARY=str(summary))
     assert result.returncode == 1

@@ -83,6 +83,16 @@ ZIGZAG = [coordinate for _ in range(20_000) for coordinate in (0, 0, 60, 40)]
         ([[1, "2", 3, 4, 5, 6]], "neither polygons nor run lengths: Expected `float`, got `str` - at `$[0][1]`"),
         ("[[1e999, 2, 3, 4, 5, 6]]", "neither polygons nor run lengths: Number out of range - at `$[0][0]`"),
         (SQUARE, "neither polygons nor run lengths: Expected `array`, got `int` - at `$[0]`"),
+        pytest.param(
+            '{"size": [40, 60], "counts": [2400], "x": ' + "[" * 10_000 + "]" * 10_000 + "}",
+            "neither polygons nor run lengths: maximum recursion depth exceeded while deserializing an object",
+            id="deep",
+        ),
+        pytest.param(
+            "[[" + "1," * (8 << 20) + "1]]",
+            "16,777,221 characters, the limit is 16,777,216",
+            id="longer than the limit",
+        ),
         ("7", "neither polygons nor run lengths: Expected `object | array`, got `int`"),
         ({"size": [40, 60]}, "neither polygons nor run lengths: Object missing required field `counts`"),
         ({"size": [60, 40], "counts": [2400]}, "run lengths of 40 x 60 pixels, the image has 60 x 40"),
