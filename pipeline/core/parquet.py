@@ -28,7 +28,9 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> None:
 
     """
     with atomic_write(path) as partial:
-        pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd")
+        # Long texts hardly repeat, and a dictionary of them only takes time.
+        repetitive = [field.name for field in schema if field.type != pa.large_string()]
+        pq.write_table(table.select(schema.names).cast(schema), partial, compression="zstd", use_dictionary=repetitive)
 
 
 def read_table(path: Path, schema: pa.Schema, left_out: Collection[str] = ()) -> pa.Table:

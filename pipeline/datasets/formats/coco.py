@@ -39,6 +39,9 @@ CHUNK_BYTES = 4 << 20
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NO_OUTLINE = (b"", b"null", b"[]")
+SHORTEST_OUTLINE_BYTES = 8
+"""A text below it may be one of these, with spaces."""
+
 WHOLE_NUMBER = re.compile(r"\s*([+-]?[0-9]{1,19})(?:\.0*)?\s*", re.ASCII)
 ANNOTATIONS_START = re.compile(rb'"annotations"\s*:\s*\[')
 ANNOTATION_BOUNDARY = re.compile(rb"\}\s*(,)\s*\{")
@@ -279,16 +282,23 @@ def _boxes(annotations: list[Annotation]) -> pa.RecordBatch:
         **dict(zip(("x", "y", "width", "height"), boxes_xywh.T, strict=True)),
         "area": area,
         "is_crowd": column("iscrowd", np.float64) == 1,  # None becomes NaN
-        schema.OUTLINE.name: [_outline(bytes(one.segmentation)) for one in annotations],
     }
-    return pa.record_batch([pa.array(columns[field.name], field.type) for field in SPLIT_BOXES], SPLIT_BOXES)
+    arrays = [pa.array(columns[name], SPLIT_BOXES.field(name).type) for name in SPLIT_BOXES.names[:-1]]
+    return pa.record_batch([*arrays, _outlines([one.segmentation for one in annotations])], SPLIT_BOXES)
 
 
-def _outline(segmentation: bytes) -> str | None:
-    """The text as published; None if it is absent, null or an empty list."""
-    if len(segmentation) < 8 and b"".join(segmentation.split()) in NO_OUTLINE:
-        return None
-    return segmentation.decode()
+def _outlines(segmentations: list[Raw]) -> pa.Array:
+    """The texts as published, joined without a Python object for each; null where absent, null or an empty list."""
+    lengths = np.fromiter(map(len, segmentations), np.int64, len(segmentations))
+    joined = b"".join(segmentations)
+    joined.decode()  # raises UnicodeDecodeError; Arrow trusts the buffer
+    is_outline = np.ones(len(lengths), bool)
+    for row in np.flatnonzero(lengths < SHORTEST_OUTLINE_BYTES).tolist():
+        is_outline[row] = b"".join(bytes(segmentations[row]).split()) not in NO_OUTLINE
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    validity = np.packbits(is_outline, bitorder="little").tobytes()
+    buffers = [pa.py_buffer(validity), pa.py_buffer(offsets), pa.py_buffer(joined)]
+    return pa.LargeStringArray.from_buffers(len(lengths), *buffers[1:], buffers[0])
 
 
 class _ValueReader:
@@ -299,10 +309,10 @@ class _ValueReader:
         self.first_unreadable = ""
 
     def image(self, number: int, entry: _AnyImage) -> Image:
-        where = f"images[{number}]"
-        image_id = self._required(f"{where}.id", entry.id, _whole(entry.id, MAX_ID), 0, "a whole number")
+        list_name = "images"
+        image_id = self._required(list_name, number, "id", entry.id, _whole(entry.id, MAX_ID), 0, "a whole number")
         name = entry.file_name if isinstance(entry.file_name, str) else None
-        file_name = self._required(f"{where}.file_name", entry.file_name, name, "", "text")
+        file_name = self._required(list_name, number, "file_name", entry.file_name, name, "", "text")
         width, height = (_whole(size, MAX_INT32) for size in (entry.width, entry.height))
         is_stated = width is not None and height is not None
         return Image(image_id, file_name, width if is_stated else None, height if is_stated else None)
@@ -317,9 +327,9 @@ class _ValueReader:
         return Category(category_id, _text(entry.name), _text(entry.supercategory))
 
     def annotation(self, number: int, entry: _AnyAnnotation) -> Annotation:
-        where = f"annotations[{number}]"
+        list_name = "annotations"
         box_id, image_id, category_id = (
-            self._required(f"{where}.{name}", value, _whole(value, limit), 0, "a whole number")
+            self._required(list_name, number, name, value, _whole(value, limit), 0, "a whole number")
             for name, value, limit in (
                 ("id", entry.id, MAX_ID),
                 ("image_id", entry.image_id, MAX_ID),
@@ -327,18 +337,21 @@ class _ValueReader:
             )
         )
         nowhere = (math.nan,) * 4
-        box_xywh = self._required(f"{where}.bbox", entry.bbox, _four_numbers(entry.bbox), nowhere, "four numbers")
-        is_crowd = self._required(f"{where}.iscrowd", entry.iscrowd, _flag(entry.iscrowd), None, "0 or 1")
+        read_box = _four_numbers(entry.bbox)
+        box_xywh = self._required(list_name, number, "bbox", entry.bbox, read_box, nowhere, "four numbers")
+        is_crowd = self._required(list_name, number, "iscrowd", entry.iscrowd, _flag(entry.iscrowd), None, "0 or 1")
         if is_crowd is None:
             box_xywh = nowhere  # neither an object nor a crowd region: sends the row to quarantine
         area = _number(entry.area)
         return Annotation(box_id, image_id, category_id, box_xywh, area, is_crowd, entry.segmentation)
 
-    def _required(self, where: str, received: object, value: Any, default: Any, expected: str) -> Any:
+    def _required(
+        self, list_name: str, number: int, key: str, received: object, value: Any, default: Any, expected: str
+    ) -> Any:
         if value is not None:
             return value
         if not self.num_unreadable:
-            self.first_unreadable = f"{where}: received {_shown(received)}, expected {expected}"
+            self.first_unreadable = f"{list_name}[{number}].{key}: received {_shown(received)}, expected {expected}"
         self.num_unreadable += 1
         return default
 
@@ -350,7 +363,7 @@ def _shown(value: object) -> str:
 def _whole(value: object, limit: int) -> int | None:
     """A whole number of any notation with an absolute value of at most `limit`; None for anything else."""
     number = None
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:  # not bool
         number = value
     elif isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_EXACT_FLOAT:
         number = int(value)
