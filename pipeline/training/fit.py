@@ -286,8 +286,8 @@ def _create_variables_of_losses_and_metrics(model: keras.Model, batch: Batch) ->
     """
     inputs, targets = batch
     predictions = model(inputs)
-    model.compute_loss(inputs, targets, predictions)
-    model.compute_metrics(inputs, targets, predictions)
+    model.compute_loss(inputs, targets, predictions, sample_weight=None)  # RetinaNet of KerasHub has no default
+    model.compute_metrics(inputs, targets, predictions, sample_weight=None)
     model.reset_metrics()
 
 
