@@ -165,7 +165,7 @@ def is_optional(section: str, example: Any, key: Key) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("1_000", 1000), ("0x1F", 31), ("0o17", 15), ("017", 17), ("+8", 8), ("8", 8)]
+    ("text", "number"), [("1_00", 100), ("0x1F", 31), ("0o17", 15), ("017", 17), ("+8", 8), ("8", 8)]
 )
 def test_forms_of_integers_are_those_of_yaml_1_2(text: str, number: int) -> None:
     raw = YAML(typ="safe", pure=True).load(f"{{split: val, plotted_images: {text}, score_threshold: 0}}")
