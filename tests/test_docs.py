@@ -33,6 +33,13 @@ def test_links_lead_to_existing_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in anchors(path), target
 
 
+def test_modules_that_the_sources_page_names_exist() -> None:
+    text = (PROJECT / "docs" / "sources.md").read_text(encoding="utf-8")
+    paths = {path for path in re.findall(r"`([a-z_]+/[\w/.]*)`", text) if not path.startswith(("reports/", "data/"))}
+    assert "systems/coco_yolo/model.py" in paths
+    assert [path for path in sorted(paths) if not (PROJECT / "pipeline" / path).exists()] == []
+
+
 def test_every_package_has_an_api_page() -> None:
     packages = {path.parent.name for path in (PROJECT / "pipeline").glob("*/__init__.py")}
     pages = {path.stem for path in (PROJECT / "docs" / "api").glob("*.md")}
