@@ -58,7 +58,7 @@ def test_run_builds_everything_and_the_next_one_skips_it(project: Path, server: 
     data_url = artifacts["predictions-coco-yolo"]["data"]
     with Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2]))) as image:
         assert image.size == (60, 40)
-    assert f"file://{project}/reports/coco_yolo" in artifacts["report-coco-yolo"]["data"]
+    assert (project / "reports" / "coco_yolo").as_uri() in artifacts["report-coco-yolo"]["data"]
 
     assert server.run_flow(project) == ("Completed", "Up to date: 3 tasks completed, 7 skipped.")
     second = server.latest_run()
