@@ -1,25 +1,25 @@
 """The only look-up of files by name: members of archives, files of a folder, and images that a user names.
 
 Annotations and archives often come from different machines. A name then differs from that of its file in case, in its
-Unicode form (macOS decomposes "ö"), in its separators (Windows), in a leading `./`, in folders in front of it, in its
-percent-encoding, or in the encoding of an archive whose names are not marked as UTF-8. Such a name is found if it fits
-exactly one file; several that fit are never guessed from.
+Unicode form (macOS decomposes "ö"), in its separators (Windows), in a leading `./`, in spaces around it, in folders in
+front of it, in its percent-encoding, or in the encoding of an archive whose names are not marked as UTF-8. Such a name
+is found if it fits exactly one file; several that fit are never guessed from.
 """
 
 import difflib
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from pipeline.core.errors import BoxlineError, join_items
 
-LEGACY_ENCODINGS = ("cp932", "gb18030", "cp949", "big5", "cp1252", "cp1251", "cp866")
-"""Encodings of names in archives of older programs, which zipfile decodes as cp437: Japanese, Chinese, Korean,
-Traditional Chinese, Western, Cyrillic (Windows and DOS)."""
+LEGACY_ENCODINGS = ("cp932", "euc_jp", "gb18030", "cp949", "big5", "cp1252", "cp850", "cp852", "cp1251", "cp866")
+"""Encodings of names in archives of older programs: Japanese (Windows and Unix), Chinese, Korean, Traditional Chinese,
+Western (Windows and DOS), Central European (DOS), Cyrillic (Windows and DOS). The Explorer of Windows uses DOS's."""
 
 MAX_PARTS = 32
 """Folders of a name that are compared, counted from its end."""
@@ -60,10 +60,10 @@ class NameLookup:
     a second per 100,000 names.
     """
 
-    def __init__(self, names: Collection[str], legacy_names: Iterable[str] = ()) -> None:
-        """`legacy_names` are those of `names` that were decoded as cp437 because nothing states their encoding."""
+    def __init__(self, names: Collection[str], names_without_encoding: Mapping[str, bytes] | None = None) -> None:
+        """`names_without_encoding` has the bytes of those of `names` whose encoding nothing states."""
         self._names = frozenset(names)
-        self._legacy_names = tuple(legacy_names)
+        self._names_without_encoding = names_without_encoding or {}
         self._nearest_searches = 0
 
     def find(self, name: str, folder: str = "") -> str:
@@ -141,10 +141,10 @@ class NameLookup:
 
     @cached_property
     def _index(self) -> list[tuple[str, str]]:
-        """Pairs of key and name in the order of the keys; names in a legacy encoding have a key per reading."""
+        """Pairs of key and name in the order of the keys; names without an encoding have a key per reading."""
         pairs = [(_reversed_key(_parts(name)) + END, name) for name in self._names]
-        for name in self._legacy_names:
-            pairs += [(_reversed_key(_parts(reading)) + END, name) for reading in _legacy_readings(name)]
+        for name, content in self._names_without_encoding.items():
+            pairs += [(_reversed_key(_parts(reading)) + END, name) for reading in _legacy_readings(content)]
         return sorted(pairs)
 
     @cached_property
@@ -205,8 +205,9 @@ def with_slashes(name: str) -> str:
 
 
 def _parts(name: str) -> list[str]:
-    """The last MAX_PARTS parts in one Unicode form."""
-    return unicodedata.normalize("NFC", with_slashes(name)).split("/")[-MAX_PARTS:]
+    """The last MAX_PARTS parts in one Unicode form, without the spaces around them."""
+    parts = unicodedata.normalize("NFC", with_slashes(name)).split("/")[-MAX_PARTS:]
+    return [part.strip() for part in parts]
 
 
 def _reversed_key(parts: Sequence[str]) -> str:
@@ -220,8 +221,7 @@ def _reversed_key(parts: Sequence[str]) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
 
 
-def _legacy_readings(name: str) -> Iterator[str]:
-    content = name.encode("cp437")
+def _legacy_readings(content: bytes) -> Iterator[str]:
     for encoding in LEGACY_ENCODINGS:
         try:
             yield content.decode(encoding)
@@ -244,7 +244,7 @@ def _look_alike(one: str, other: str) -> bool:
     start = _num_equal(one, other)
     end = _num_equal(one[start:][::-1], other[start:][::-1])
     differing = one[start : len(one) - end] + other[start : len(other) - end]
-    return not differing.isascii()
+    return not differing.isascii() or differing.isspace()
 
 
 def _num_equal(one: Sequence[str], other: Sequence[str]) -> int:

@@ -144,9 +144,9 @@ class Archive:
                 f"{path} is not a readable zip archive ({error}). Delete it and download it again."
             ) from None
         self._members: dict[str, Member] = {}
-        legacy_names = []
+        names_without_encoding = {}
         for entry, overlaps in zip(entries, _overlapping(entries), strict=True):
-            name, is_legacy = _name(entry)
+            name, content_without_encoding = _name(entry)
             problem = "has the name of another member" if name in self._members else _entry_problem(entry)
             self._members[name] = Member(
                 path,
@@ -158,9 +158,9 @@ class Archive:
                 entry.compress_type == zipfile.ZIP_DEFLATED,
                 problem or ("overlaps another one" if overlaps else None),
             )
-            if is_legacy:
-                legacy_names.append(name)
-        self._lookup = NameLookup(self._members, legacy_names)
+            if content_without_encoding is not None:
+                names_without_encoding[name] = content_without_encoding
+        self._lookup = NameLookup(self._members, names_without_encoding)
 
     def __getitem__(self, name: str) -> Member:
         """Return the member that `name` stands for; see `member_lookup`.
@@ -252,19 +252,20 @@ def _read_entries(path: Path) -> list[zipfile.ZipInfo]:
             return archive.infolist()
 
 
-def _name(entry: zipfile.ZipInfo) -> tuple[str, bool]:
-    """The name of an entry, and whether its encoding is unknown.
+def _name(entry: zipfile.ZipInfo) -> tuple[str, bytes | None]:
+    """The name of an entry, and its bytes if nothing states their encoding.
 
     zipfile decodes names without the flag for UTF-8 as cp437. Some programs have the name in UTF-8 in an extra field.
-    Many others omit the flag and write UTF-8, which no other encoding resembles.
+    Many others omit the flag and write UTF-8, which few names in another encoding resemble (图片 in GBK does).
     """
     if entry.flag_bits & UTF8_FLAG or entry.filename.isascii() or entry.filename != entry.orig_filename:
-        return entry.filename, False
+        return entry.filename, None
     content = entry.filename.encode("cp437")
+    extra_name = _extra_name(entry.extra, content)
     try:
-        return (_extra_name(entry.extra, content) or content).decode(), False
+        return (extra_name or content).decode(), None if extra_name else content
     except UnicodeDecodeError:
-        return entry.filename, True
+        return entry.filename, content
 
 
 def _extra_name(extra: bytes, name: bytes) -> bytes | None:

@@ -40,6 +40,8 @@ def failure(names: list[str], name: str, folder: str = "") -> str:
         ("KÖLN 0.JPG", "train2017/Köln 0.jpg"),
         ("K%C3%B6ln%200.jpg", "train2017/Köln 0.jpg"),
         ("./a.jpg", "train2017/a.jpg"),
+        (" a.jpg\t", "train2017/a.jpg"),
+        ("train2017 /sub/b.jpg", "train2017/sub/b.jpg"),
         ("sub\\b.jpg", "train2017/sub/b.jpg"),
         ("SUB//B.jpg", "train2017/sub/b.jpg"),
         ("train2017/a.jpg", "train2017/a.jpg"),
@@ -107,6 +109,7 @@ def test_ambiguous_name_is_not_guessed() -> None:
         (["p\u0430rk.jpg"], "park.jpg", r"; the nearest name is 'p\u0430rk.jpg', which is not 'park.jpg'"),
         (["park.jpg"], "park\u200b.jpg", r"; the nearest name is 'park.jpg', which is not 'park\u200b.jpg'"),
         (["Köln 1.jpg"], "Köln 2.jpg", "; the nearest name is 'Köln 1.jpg'"),
+        (["a  b.jpg"], "a b.jpg", "; the nearest name is 'a  b.jpg', which is not 'a b.jpg'"),
     ],
 )
 def test_missing_name_hints_at_the_nearest(names: list[str], name: str, hint: str) -> None:

@@ -226,7 +226,11 @@ def test_missing_member_names_the_nearest_one(path: Path) -> None:
     [
         ("Köln.jpg".encode(), "Köln.jpg"),
         ("画像.jpg".encode("cp932"), "画像.jpg"),
+        ("画像.jpg".encode("euc_jp"), "画像.jpg"),
+        ("图片.jpg".encode("gbk"), "图片.jpg"),  # valid UTF-8 as well
         ("Köln.jpg".encode("cp437"), "Köln.jpg"),
+        ("Kø.jpg".encode("cp850"), "Kø.jpg"),
+        ("Łódź.jpg".encode("cp852"), "Łódź.jpg"),
     ],
 )
 def test_names_without_flag_for_utf8_are_found(tmp_path: Path, content: bytes, name: str) -> None:
