@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from pydantic import ValidationError
@@ -106,13 +107,9 @@ def check_environment(environment: Mapping[str, str]) -> None:
         ServerError: for the first variable with a value that it cannot have.
 
     """
-    port = environment.get(PORT_VARIABLE, DEFAULT_PORT)
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ServerError(
-            f"{PORT_VARIABLE}: received {port!r}, expected a port from 1 to 65535, such as {DEFAULT_PORT}."
-        )
+    server_port(environment)
     url = environment.get("PREFECT_API_URL")
-    if url is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+    if url is not None and not _is_server_address(url):
         raise ServerError(
             f"PREFECT_API_URL: received {url!r}, expected the address of a server, such as "
             f"http://127.0.0.1:{DEFAULT_PORT}/api. Unset it to start one here."
@@ -123,6 +120,16 @@ def check_environment(environment: Mapping[str, str]) -> None:
         Settings()
     except ValidationError as error:
         raise ServerError(_describe_setting(error, environment)) from None
+
+
+def _is_server_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        has_valid_port = parts.port != 0
+    except ValueError:  # of the port or of a host in brackets
+        return False
+    is_http = parts.scheme in ("http", "https")
+    return is_http and has_valid_port and bool(parts.hostname) and not re.search(r"\s", url)
 
 
 def _describe_setting(error: ValidationError, environment: Mapping[str, str]) -> str:

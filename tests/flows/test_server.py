@@ -33,7 +33,21 @@ def test_ports_and_no_other_numbers_are_accepted(number: int) -> None:
             server_port(environment)
 
 
-@pytest.mark.parametrize("url", ["", "abc", "127.0.0.1:4200", "http://", "http:///api", "ftp://host/api", "http://a b"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "abc",
+        "127.0.0.1:4200",
+        "http://",
+        "http:///api",
+        "ftp://host/api",
+        "http://a b",
+        "http://a\n",
+        "http://[a/api",
+    ]
+    + [f"http://127.0.0.1:{port}/api" for port in ("abc", "99999", "0", "-1")],
+)
 def test_variable_that_is_no_address_is_named(url: str) -> None:
     with pytest.raises(ServerError) as raised:
         check_environment({"PREFECT_API_URL": url})
