@@ -310,7 +310,7 @@ class _ValueReader:
 
     def image(self, number: int, entry: _AnyImage) -> Image:
         list_name = "images"
-        image_id = self._required(list_name, number, "id", entry.id, _whole(entry.id, MAX_ID), 0, "a whole number")
+        image_id = self._whole_number(list_name, number, "id", entry.id, MAX_ID)
         name = entry.file_name if isinstance(entry.file_name, str) else None
         file_name = self._required(list_name, number, "file_name", entry.file_name, name, "", "text")
         width, height = (_whole(size, MAX_INT32) for size in (entry.width, entry.height))
@@ -329,7 +329,7 @@ class _ValueReader:
     def annotation(self, number: int, entry: _AnyAnnotation) -> Annotation:
         list_name = "annotations"
         box_id, image_id, category_id = (
-            self._required(list_name, number, name, value, _whole(value, limit), 0, "a whole number")
+            self._whole_number(list_name, number, name, value, limit)
             for name, value, limit in (
                 ("id", entry.id, MAX_ID),
                 ("image_id", entry.image_id, MAX_ID),
@@ -344,6 +344,13 @@ class _ValueReader:
             box_xywh = nowhere  # neither an object nor a crowd region: sends the row to quarantine
         area = _number(entry.area)
         return Annotation(box_id, image_id, category_id, box_xywh, area, is_crowd, entry.segmentation)
+
+    def _whole_number(self, list_name: str, number: int, key: str, received: object, limit: int) -> int:
+        expected = f"a whole number from -{limit} to {limit}"
+        if isinstance(received, float) and abs(received) > LARGEST_EXACT_FLOAT:
+            expected += ", written in digits alone"
+        value: int = self._required(list_name, number, key, received, _whole(received, limit), 0, expected)
+        return value
 
     def _required(
         self, list_name: str, number: int, key: str, received: object, value: Any, default: Any, expected: str

@@ -143,21 +143,26 @@ def test_file_without_annotations_has_no_boxes(absent: dict[str, Any]) -> None:
     assert boxes.schema == coco_files.SPLIT_BOXES
 
 
-UNREADABLE: dict[str, tuple[list[Any], str]] = {
-    "id": ([None, "one", 1.5, True, [1], 2**63, 1e18, "1e3", ""], "a whole number"),
-    "image_id": ([None, "img_1", {}, 1e300], "a whole number"),
-    "category_id": ([None, "cat", 2**40], "a whole number"),
-    "bbox": (
+AN_ID = "a whole number from -4611686018427387904 to 4611686018427387904"
+
+UNREADABLE: list[tuple[str, list[Any], str]] = [
+    ("id", [None, "one", 1.5, True, [1], 2**63, "1e3", ""], AN_ID),
+    ("id", [1e18], f"{AN_ID}, written in digits alone"),
+    ("image_id", [None, "img_1", {}], AN_ID),
+    ("image_id", [1e300], f"{AN_ID}, written in digits alone"),
+    ("category_id", [None, "cat", 2**40], "a whole number from -2147483647 to 2147483647"),
+    (
+        "bbox",
         [None, [], [1, 2, 3], [1, 2, 3, 4, 5], "1 2 3 4", [1, 2, None, 4], [1, 2, "x", 4], {"x": 1}],
         "four numbers",
     ),
-    "iscrowd": ([2, -1, 0.5, "yes", [1]], "0 or 1"),
-}
+    ("iscrowd", [2, -1, 0.5, "yes", [1]], "0 or 1"),
+]
 
 
 @pytest.mark.parametrize(
     ("name", "value", "what"),
-    [(name, value, what) for name, (values, what) in UNREADABLE.items() for value in values],
+    [(name, value, what) for name, values, what in UNREADABLE for value in values],
 )
 def test_unreadable_value_sends_its_row_to_quarantine(name: str, value: Any, what: str) -> None:
     """The other rows are read, and the first unreadable value is named with its entry and key."""
@@ -203,7 +208,7 @@ def test_images_state_their_size_in_any_notation_or_not_at_all() -> None:
     images, _, _, unreadable = decode(content([], images=[*given_, {"id": "x", "file_name": None}]))
     assert [(image.width, image.height) for image in images] == [(640, 427)] * 2 + [(None, None)] * 3
     assert [(image.id, image.file_name) for image in images[3:]] == [(4, "4.jpg"), (0, "")]
-    assert unreadable == (2, "images[4].id: received 'x', expected a whole number")
+    assert unreadable == (2, f"images[4].id: received 'x', expected {AN_ID}")
 
 
 @pytest.mark.parametrize("category_id", [0, None, "cat", 10_001, 1.5])
