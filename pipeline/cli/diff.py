@@ -35,7 +35,7 @@ def diff(
 ) -> int:
     """Show which images, boxes and classes were added, removed or changed between two versions of the data.
 
-    Prints counts, and writes a page with images. The tables in data/<dataset>/validate are compared, which training
+    Prints counts, and writes a page with images. The tables in `data/<dataset>/validate` are compared, which training
     uses. The exit code is 0 with and without differences; with --github it is 1 if there is a new leak.
 
     Args:

@@ -37,7 +37,7 @@ def show(
     image: str | None = None,
     out: Path | None = None,
 ) -> int:
-    """Show images with their boxes and the names of their classes, as they are in data/<dataset>/tables.
+    """Show images with their boxes and the names of their classes, as they are in `data/<dataset>/tables`.
 
     Prints one line per box, in the published order. With --out, draws one image instead.
 

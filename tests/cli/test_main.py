@@ -1,5 +1,7 @@
 """The command line as a whole: list of commands, wrong usage, start-up."""
 
+import importlib
+import inspect
 import os
 import subprocess
 import sys
@@ -44,6 +46,11 @@ def test_help_of_command_is_its_docstring(
     output = capsys.readouterr().out
     assert output.startswith(f"Usage: boxline {name}")
     assert len(output.split("\n\n")) > 2
+    function = name.replace("-", "_")
+    docstring = inspect.getdoc(getattr(importlib.import_module(f"pipeline.cli.{function}"), function))
+    assert docstring
+    description = docstring.partition("Args:")[0].replace("`", "")  # a <placeholder> that is not code would be dropped
+    assert " ".join(description.split()) in " ".join(output.split())
 
 
 @pytest.mark.parametrize(
