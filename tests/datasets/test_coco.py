@@ -1,5 +1,6 @@
 import io
 import json
+import unicodedata
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,13 @@ def test_categories_are_compared_by_id_in_any_order(tmp_path: Path) -> None:
         {"category_id": 5, "class_index": 1, "name": "cat", "supercategory": "pet"},
         {"category_id": 7, "class_index": 2, "name": "owl", "supercategory": ""},
     ]
+
+
+def test_name_of_a_category_may_have_another_unicode_form_in_each_split(tmp_path: Path) -> None:
+    """macOS decomposes letters, and the two names look the same."""
+    name = "K\u00e4tzchen"
+    write_splits(tmp_path, [{"id": 1, "name": name}], [{"id": 1, "name": unicodedata.normalize("NFD", name)}])
+    assert CocoReader().read(tmp_path).categories["name"].to_pylist() == [name]
 
 
 def test_ids_may_start_again_in_each_split(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import unicodedata
 from pathlib import Path
 
 import msgspec
@@ -49,7 +50,7 @@ def _categories(splits: dict[str, InstanceTables], path: Path) -> list[Category]
         for number, category in enumerate(instances.categories):
             where = f"{annotation_member(split)} (categories[{number}])"
             known, known_where = found.setdefault(category.id, (category, where))
-            if category.name != known.name:
+            if unicodedata.normalize("NFC", category.name) != unicodedata.normalize("NFC", known.name):
                 raise BoxlineError(
                     f"{path}: category id {category.id} has the name {known.name!r} in {known_where} and "
                     f"{category.name!r} in {where}. Give it one name, or the classes different ids."
