@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, to_hydra_overrides
+from dvc.utils.serialize import ParseError
 from hydra.errors import OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 from ruamel.yaml import YAML
@@ -34,9 +35,17 @@ def overridden_params(params_file: Path, overrides: Sequence[str]) -> bytes:
             apply_overrides(copy, list(overrides))
         except FileNotFoundError:
             raise BoxlineError(f"{params_file.name} not found. Start the run in the project's root folder.") from None
+        except ParseError as error:
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise BoxlineError(f"{params_file.name} is not readable: {reason}. Correct it and try again.") from None
         except (DvcException, OmegaConfBaseException) as error:
             reason = " ".join(str(error.__cause__ or error).split())
             raise BoxlineError(f"overrides: {' '.join(overrides)}: {reason}") from None
+        except (ValueError, TypeError, AttributeError):  # of OmegaConf, for a name where a list has numbers
+            raise BoxlineError(
+                f"overrides: {' '.join(overrides)}: a key does not fit {params_file.name}. Items of lists have numbers "
+                "from 0, such as filters.0."
+            ) from None
         return copy.read_bytes()
 
 

@@ -118,10 +118,24 @@ def test_missing_and_malformed_files_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     with pytest.raises(BoxlineError, match=r"^params.yaml not found\. Start the run in the project's root folder\.$"):
         overridden_params(path, [])
-    for content in (b"a: [", b"\xff"):
+    for content in (b"a: [", b"\xff", b"a: 1\n\tb: 2\n"):
         path.write_bytes(content)
-        with pytest.raises(BoxlineError, match=r"^overrides: "):
+        with pytest.raises(BoxlineError, match=r"^params\.yaml is not readable: .+\. Correct it and try again\.$"):
             overridden_params(path, ["a=1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "override"),
+    [(b"a: [1]", "a.x=1"), (b"[1]", "a=1"), (b"[1]", "a.x=1"), (b"text", "+a=1"), (b"[{a: 1}]", "a.0.x=1")],
+)
+def test_key_that_does_not_fit_the_file_is_reported(tmp_path: Path, content: bytes, override: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BoxlineError) as raised:
+        overridden_params(path, [override])
+    assert str(raised.value) == (
+        f"overrides: {override}: a key does not fit params.yaml. Items of lists have numbers from 0, such as filters.0."
+    )
 
 
 def test_unknown_interpolation_is_reported(params: Path) -> None:
