@@ -19,7 +19,7 @@ def split_address(address: str) -> SplitResult:
     except ValueError:  # its message may quote half a password
         raise BoxlineError(
             f"The address that begins with {address.partition('://')[0]}:// cannot be read. "
-            "Percent-encode special characters of user name and password, such as %2F for a slash."
+            "Correct its port, or percent-encode special characters of user name and password, such as %2F for a slash."
         ) from None
     return parts
 

@@ -410,7 +410,7 @@ def test_secrets_in_url_are_sent_but_never_shown(tmp_path: Path, caplog: pytest.
 def test_url_that_cannot_be_parsed_is_not_shown(tmp_path: Path, root: str) -> None:
     assert failure(Asset(NAME), root, tmp_path) == (
         f"The address that begins with {root.partition(':')[0]}:// cannot be read. "
-        "Percent-encode special characters of user name and password, such as %2F for a slash."
+        "Correct its port, or percent-encode special characters of user name and password, such as %2F for a slash."
     )
 
 
