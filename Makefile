@@ -44,7 +44,7 @@ test-jax: jax ## Run the tests of trainings and predictions with JAX
 test-stress: environment programs ## Run the stress tests: dozens of kills at random moments
 	@$(PYTEST) -m stress
 
-check: environment ## Run lint, type checks and the fast tests, in about a minute
+check: environment ## Run lint, type checks and the fast tests, in a few minutes
 	@$(VENV)/python -m ruff check
 	@$(VENV)/python -m ruff format --check
 	@$(VENV)/python -m mypy
