@@ -149,7 +149,7 @@ class EpochBatches(keras.utils.PyDataset):
             batch, self._ahead = submitted.pop(step), submitted
         try:
             return batch.result()
-        except Exception as error:
+        except Exception as error:  # a loader may raise any; `fit` reports it instead of the backend's own error
             self.error = error
             raise
 

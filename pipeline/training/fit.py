@@ -242,7 +242,7 @@ def fit(
                         verbose=0,
                         callbacks=callbacks,
                     )
-                except Exception:
+                except Exception:  # each backend has its own error for a failed data loader
                     loader_error = training.error or (validation and validation.error)
                     if loader_error:
                         # TensorFlow raises its own error, with the text of the loader's traceback as message.

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.cli import main as cli
 from pipeline.core import schema
 from pipeline.core.parquet import write_table
 from pipeline.datasets.annotations import Tables
 from pipeline.evaluation import localization
 from pipeline.evaluation.hotcoco_scorer import HotcocoScorer
 from pipeline.evaluation.task import get_task
+from tests.support.commands import exit_code_of
 from tests.support.scenes import box, detections, image, tables
 from tests.support.tiny_project import PROJECT
 
@@ -47,16 +47,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def evaluate(monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
-    monkeypatch.setattr("sys.argv", ["boxline", "evaluate", *args])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 @pytest.mark.usefixtures("project")
 def test_scores_of_detector_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate(monkeypatch, "coco_yolo", "--verify") == 0
+    assert exit_code_of(monkeypatch, "evaluate", "coco_yolo", "--verify") == 0
     # IoU 0.75 of the dog matches at 6 of 10 IoU thresholds; the cat is exact.
     assert capsys.readouterr().out == (
         "coco_yolo: 2 images of val, 2 detections\n"
@@ -73,7 +66,7 @@ def test_scores_of_detector_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 @pytest.mark.usefixtures("project")
 def test_ious_of_localizer_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert evaluate(monkeypatch, "digits_localizer", "--verify") == 0
+    assert exit_code_of(monkeypatch, "evaluate", "digits_localizer", "--verify") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[2] == ["score", "Boxline", "pycocotools", "difference"]
     assert lines[4:8] == [
@@ -98,7 +91,7 @@ def test_difference_ends_with_exit_code_one(
 
     monkeypatch.setattr(HotcocoScorer, "evaluate", evaluate_wrongly)
     monkeypatch.setattr(localization, "paired_iou", lambda a, b: iou_exactly(a, b) - 1e-11)
-    assert evaluate(monkeypatch, system, "--verify") == 1
+    assert exit_code_of(monkeypatch, "evaluate", system, "--verify") == 1
     assert capsys.readouterr().out.endswith("Largest difference: 1e-11, allowed 1e-12: THE SCORES DIFFER.\n")
 
 
@@ -115,7 +108,7 @@ def test_difference_ends_with_exit_code_one(
 def test_mistake_of_the_user_is_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, argv: Any, message: str
 ) -> None:
-    assert evaluate(monkeypatch, *argv) == 1
+    assert exit_code_of(monkeypatch, "evaluate", *argv) == 1
     assert caplog.messages == [f"Error: {message}"]
 
 
@@ -123,7 +116,7 @@ def test_changed_data_are_named(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ground_truth("val").split("val").of_images(np.array([7, 3])).write(project / "data" / "coco" / "validate")
-    assert evaluate(monkeypatch, "coco_yolo", "--verify") == 1
+    assert exit_code_of(monkeypatch, "evaluate", "coco_yolo", "--verify") == 1
     assert caplog.messages == [
         "Error: data/coco_yolo/evaluate has 2 images, of which split 'val' of the validated data holds 1: the data "
         "have changed. `dvc repro evaluate@coco_yolo` evaluates again."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
-from pipeline.cli import main as cli
+from tests.support.commands import exit_code_of
 from tests.support.scenes import box, image, tables
 
 
@@ -24,19 +24,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "tables"
 
 
-def export(monkeypatch: pytest.MonkeyPatch, *args: object) -> int:
-    monkeypatch.setattr("sys.argv", ["boxline", "export", *map(str, args)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return int(ended.value.code or 0)
-
-
 def test_pycocotools_reads_exported_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = folder / "val.json"
     with caplog.at_level("INFO"):
-        assert export(monkeypatch, folder, out, "--split", "val") == 0
+        assert exit_code_of(monkeypatch, "export", folder, out, "--split", "val") == 0
     assert caplog.messages == [f"wrote 2 images and 2 boxes to {out}"]
     coco = COCO(str(out))
     assert coco.getImgIds() == [7, 9]
@@ -67,7 +60,7 @@ def test_unwritable_file_is_reported(
         (images / "x.json", f"FILE is {images}/x.json, but {images} is not a folder. Name a file in a folder."),
     ):
         caplog.clear()
-        assert export(monkeypatch, folder, out, "--split", "val") == 1
+        assert exit_code_of(monkeypatch, "export", folder, out, "--split", "val") == 1
         assert caplog.messages == [f"Error: {message}"]
     assert images.read_bytes() == before
 
@@ -75,6 +68,6 @@ def test_unwritable_file_is_reported(
 def test_missing_split_is_reported(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert export(monkeypatch, folder, folder / "out.json", "--split", "test") == 1
+    assert exit_code_of(monkeypatch, "export", folder, folder / "out.json", "--split", "test") == 1
     assert caplog.messages == [f"Error: {folder} holds no images of split 'test'; expected --split val, train."]
     assert not (folder / "out.json").exists()

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.cli import main as cli
+from tests.support.commands import run_command
 from tests.support.tiny_project import PROJECT
 from tests.support.trained_models import SIZE, write_localizer
 
@@ -20,21 +20,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def export_model(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *arguments: str
-) -> tuple[int, list[str]]:
-    monkeypatch.setattr("sys.argv", ["boxline", "export-model", *arguments])
-    caplog.clear()
-    with caplog.at_level("INFO"), pytest.raises(SystemExit) as ended:
-        cli.main()
-    lines = [record.getMessage() for record in caplog.records if record.name.startswith("pipeline")]
-    return int(ended.value.code or 0), lines
-
-
 def test_h5_file_predicts_the_same(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    exported = export_model(monkeypatch, caplog, "digits_localizer", "--format", "h5")
+    exported = run_command(monkeypatch, caplog, "export-model", "digits_localizer", "--format", "h5")
     assert exported == (0, ["wrote digits_localizer.h5"])
     assert {path.name for path in project.iterdir()} == {"data", "digits_localizer.h5", "params.yaml"}
     images = np.random.default_rng(1).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.uint8)
@@ -47,7 +36,7 @@ def test_h5_file_predicts_the_same(
 
 def test_out_names_the_file(project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     arguments = ("digits_localizer", "--format", "h5", "--out", "models/first.h5")
-    assert export_model(monkeypatch, caplog, *arguments) == (0, ["wrote models/first.h5"])
+    assert run_command(monkeypatch, caplog, "export-model", *arguments) == (0, ["wrote models/first.h5"])
     assert (project / "models" / "first.h5").is_file()
 
 
@@ -79,5 +68,5 @@ def test_mistakes_are_reported(
     arguments: tuple[str, ...],
     message: str,
 ) -> None:
-    assert export_model(monkeypatch, caplog, *arguments) == (1, [f"Error: {message}"])
+    assert run_command(monkeypatch, caplog, "export-model", *arguments) == (1, [f"Error: {message}"])
     assert {path.name for path in project.iterdir()} == {"data", "params.yaml"}

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from pipeline.cli import main as cli
 from pipeline.cli.predict import MAX_TABLE_ROWS, counts_table
 from pipeline.inference import predict_images
 from pipeline.plots.colors import class_color
 from pipeline.pretrained.config import DETECTOR_FILES
 from pipeline.systems.digits_localizer.system import DigitsLocalizer
+from tests.support.commands import run_command
 from tests.support.drawn_pixels import extent_in, pixels_of, shows
 from tests.support.presets import write_preset
 from tests.support.servers import serving
@@ -46,16 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptu
     """Runs the command in an empty folder and returns its exit code and log lines."""
     monkeypatch.chdir(tmp_path)
 
-    def run_command(*arguments: str) -> tuple[int, list[str]]:
-        monkeypatch.setattr("sys.argv", ["boxline", "predict", *arguments])
-        caplog.clear()
-        with caplog.at_level("INFO"), pytest.raises(SystemExit) as ended:
-            cli.main()
-        # TensorFlow logs how often it has traced a model, which depends on other tests.
-        lines = [record.getMessage() for record in caplog.records if record.name.startswith("pipeline")]
-        return int(ended.value.code or 0), lines
-
-    return run_command
+    return partial(run_command, monkeypatch, caplog, "predict")
 
 
 def paint(path: str, color: tuple[int, int, int] = RED, width: int = 200, height: int = 100) -> None:

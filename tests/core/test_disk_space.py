@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.disk_space import TOLD_FROM_BYTES, require_disk_space
+from pipeline.core.disk_space import MIN_LOGGED_BYTES, require_disk_space
 from pipeline.core.errors import BoxlineError
 
 
@@ -30,7 +30,7 @@ def test_need_and_free_space_are_told_with_the_copy_of_the_cache(caplog: pytest.
         told.format("147,999,999,999"),
         "data/coco/pack: the copy in DVC's cache will not fit. See docs/operations.md, Disk space.",
     ]
-    assert messages(caplog, TOLD_FROM_BYTES - 1, TOLD_FROM_BYTES) == []
+    assert messages(caplog, MIN_LOGGED_BYTES - 1, MIN_LOGGED_BYTES) == []
 
 
 def test_what_cannot_fit_is_an_error(caplog: pytest.LogCaptureFixture) -> None:

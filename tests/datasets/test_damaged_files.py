@@ -4,7 +4,6 @@ import io
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,19 +16,11 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
-from pipeline.core.config import parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.registry import get_dataset
 from pipeline.validation.inspection import inspect_images
 from tests.support.scenes import image
-
-SAMPLES = {
-    "coco": {"train_images": 3, "val_images": 2},
-    "digits": {"train_images": 3, "test_images": 2},
-    "rectangles": {"train_images": 3, "val_images": 2, "image_size": 20},
-    "snacks": {"train_images": 3, "val_images": 2, "test_images": 1},
-}
 
 edits = st.lists(
     st.tuples(
@@ -47,15 +38,6 @@ def damaged(content: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
         start = int(place * len(content))
         content = content[:start] + put + content[start + gone :]
     return content
-
-
-@pytest.fixture(scope="module", params=list(SAMPLES))
-def sample(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
-    """The name of a dataset and a folder with its sample."""
-    writer = get_dataset(request.param).sample_writer()
-    with tempfile.TemporaryDirectory() as folder:
-        writer.write(Path(folder), parse_config({"seed": 5, **SAMPLES[request.param]}, writer.config_class, "sample"))
-        yield request.param, Path(folder)
 
 
 def read_or_fail(name: str, folder: Path) -> None:

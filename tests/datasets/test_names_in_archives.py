@@ -1,24 +1,15 @@
 """Every reader finds its images in archives whose names were written by another program or machine."""
 
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.archives.image_members import find_members, with_member_names
 from pipeline.archives.zip_archive import ArchiveFolder, Member, write_archive
-from pipeline.core.config import parse_config
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.registry import get_dataset
-
-SAMPLES = {
-    "coco": {"train_images": 3, "val_images": 2},
-    "digits": {"train_images": 3, "test_images": 2},
-    "rectangles": {"train_images": 3, "val_images": 2, "image_size": 20},
-    "snacks": {"train_images": 3, "val_images": 2, "test_images": 1},
-}
 
 CHANGES: dict[str, Callable[[str], str]] = {
     "backslashes, as PowerShell 5 writes them": lambda name: name.replace("/", "\\"),
@@ -27,15 +18,6 @@ CHANGES: dict[str, Callable[[str], str]] = {
     "folders in front": lambda name: f"export/2024/{name}",
     "a Unicode form": lambda name: f"Ko\u0308ln/{name}",
 }
-
-
-@pytest.fixture(scope="module", params=list(SAMPLES))
-def sample(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
-    """The name of a dataset and a folder with its sample."""
-    writer = get_dataset(request.param).sample_writer()
-    with tempfile.TemporaryDirectory() as folder:
-        writer.write(Path(folder), parse_config({"seed": 5, **SAMPLES[request.param]}, writer.config_class, "sample"))
-        yield request.param, Path(folder)
 
 
 @pytest.mark.parametrize("change", CHANGES)

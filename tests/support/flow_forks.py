@@ -2,8 +2,8 @@
 
 python -m tests.support.flow_forks
 
-A line of JSON on stdin names a flow, its parameters, its folder and its environment. The line on stdout that answers
-it is the name and the message of the final state as JSON, or empty if the run ended without one. Prefect keeps the
+A line of JSON on stdin names a flow, its parameters, its folder and its environment. The reply is a line on
+stdout: the name and the message of the final state as JSON, or empty if the run ended without one. Prefect keeps the
 settings of the environment in which this process started.
 """
 
@@ -21,29 +21,29 @@ import flows.watch_sources
 
 
 def main() -> None:
-    """Answer each line in a fork, which returns to end as any program does."""
+    """Run the flow of each line in a fork, and print its final state."""
     flows.tasks.FIRST_RETRY_DELAY_SECONDS = 0.1
     flows.progress.ARTIFACT_DELAY_SECONDS = 1
     gc.freeze()  # the collector of a fork would copy every page
     for line in sys.stdin:
-        answer, ours = os.pipe()
+        result_read_fd, result_write_fd = os.pipe()
         if not os.fork():
-            run(ours, **json.loads(line))
-            return
-        os.close(ours)
-        with os.fdopen(answer) as file:
+            run(result_write_fd, **json.loads(line))
+            return  # the fork exits as any program does
+        os.close(result_write_fd)
+        with os.fdopen(result_read_fd) as file:
             sys.stdout.write(f"{file.read()}\n")
         os.wait()
         sys.stdout.flush()
 
 
-def run(answer: int, flow: str, parameters: dict[str, Any], folder: str, env: dict[str, str]) -> None:
+def run(result_write_fd: int, flow: str, parameters: dict[str, Any], folder: str, env: dict[str, str]) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(env)
     state = getattr(importlib.import_module(f"flows.{flow}"), flow)(**parameters, return_state=True)
-    with os.fdopen(answer, "w") as file:
+    with os.fdopen(result_write_fd, "w") as file:
         file.write(json.dumps([state.name, state.message]))
 
 

@@ -101,9 +101,9 @@ class PrefectServer:
         run = {"flow": flow, "parameters": parameters, "folder": str(project), "env": flow_env(**self.env, **env)}
         self.flow_forks.stdin.write(f"{json.dumps(run)}\n")
         self.flow_forks.stdin.flush()
-        answer = self.flow_forks.stdout.readline()
-        assert answer.strip(), log.read_text()[-4000:]
-        name, message = json.loads(answer)
+        reply = self.flow_forks.stdout.readline()
+        assert reply.strip(), log.read_text()[-4000:]
+        name, message = json.loads(reply)
         return name, message
 
     def stop_flow_forks(self) -> None:
