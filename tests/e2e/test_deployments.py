@@ -110,6 +110,7 @@ def deployed(
         deployed = DeployedProject(project, server)
         deployed.prefect("work-pool", "create", "boxline", "--type", "process")
         deployed.prefect("deploy", "--all")
+        deployed.prefect("deployment", "schedule", "pause", "--all")  # housekeeping every 5 minutes would run, too
         deployed.start_worker()
         yield deployed
         deployed.kill_worker()
