@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pipeline.core.config import Params, load_params
-from pipeline.datasets.registry import get_dataset
+from pipeline.datasets.registry import dataset_assets
 from pipeline.download.sync import changed_since
 
 REPORTS = Path("reports")
@@ -31,8 +31,5 @@ def _is_outdated(params: Params, name: str) -> bool:
     dataset = params.dataset(name)
     if dataset.source == "sample":  # an output of the stage `sample`, whose changes DVC detects
         return False
-    source = get_dataset(dataset.module, f"params.yaml: datasets.{name}.module").source()
-    root = source.base_url if dataset.source == "upstream" else dataset.source
-    if root is None:
-        return False
-    return changed_since(REPORTS / name / "download.json", source.assets, root)
+    base_url, assets = dataset_assets(name, dataset, sample=None)
+    return changed_since(REPORTS / name / "download.json", assets, base_url)

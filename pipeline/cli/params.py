@@ -5,6 +5,7 @@ import sys
 from pipeline.core.config import PARAMS_FILE, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.formatting import pluralize
+from pipeline.datasets.formats.registry import get_format
 from pipeline.datasets.registry import get_dataset
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.packing.config import PackConfig
@@ -36,8 +37,12 @@ def check_params(params: Params) -> None:
     """
     for name, dataset in params.datasets.items():
         where = f"datasets.{name}"
-        sample_writer = get_dataset(dataset.module, where=f"{PARAMS_FILE}: {where}.module").sample_writer()
-        parse_config(dataset.sample, sample_writer.config_class, f"{where}.sample")
+        if dataset.module is not None:
+            sample_writer = get_dataset(dataset.module, where=f"{PARAMS_FILE}: {where}.module").sample_writer()
+            parse_config(dataset.sample, sample_writer.config_class, f"{where}.sample")
+        elif dataset.format is not None:
+            reader = get_format(dataset.format, where=f"{PARAMS_FILE}: {where}.format")
+            parse_config(dataset.options, reader.options_class, f"{where}.options")
         parse_checks(params, name)
     for name, section in params.systems.items():
         where = f"systems.{name}"

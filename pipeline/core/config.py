@@ -110,20 +110,37 @@ class Config(pydantic.BaseModel):
 
 
 class DatasetConfig(Config):
-    """One entry of `datasets`.
+    """One entry of `datasets`: a published dataset, which has a module, or files in a usual format.
 
     Attributes:
-        module: a folder of pipeline/datasets.
-        source: "sample", "upstream", or the folder or address of a mirror. The stage `download` reads it.
+        module: a folder of pipeline/datasets; None for files in a usual format.
+        format: a key of FORMATS in pipeline/datasets/formats; None for a published dataset.
+        source: "sample", "upstream", or the folder or address of a mirror; the folder, archive or address of the files
+            if they have a format. The stage `download` reads it.
         sample: how many images to draw, and other options of the dataset's `SampleConfig`.
+        options: options of the format.
+        classes: the only classes to read, in the order of their class indices; all if empty.
+        split: how images are assigned to splits, see `pipeline.datasets.splits`; as the files have it if None.
+        limit: the largest number of images per split, for quick runs; None for all.
         validation: the key `validate`: what the stage `validate` reads.
 
     """
 
-    module: Name
+    module: Name | None = None
+    format: str | None = None
     source: str
-    sample: dict[str, Any]
-    validation: Annotated[dict[str, Any], Field(alias="validate")]  # pydantic's models have a method `validate`
+    sample: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    classes: Annotated[tuple[str, ...], TupleFromList] = ()
+    split: dict[str, Any] | None = None
+    limit: PositiveInt | None = None
+    validation: Annotated[dict[str, Any], Field(alias="validate", default_factory=dict)]  # models have such a method
+
+    @pydantic.model_validator(mode="after")
+    def _require_module_or_format(self) -> "DatasetConfig":
+        if (self.module is None) == (self.format is None):
+            raise ValueError("expected either module, for a published dataset, or format, for files of your own")
+        return self
 
 
 class SystemConfig(Config):

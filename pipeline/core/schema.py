@@ -94,6 +94,34 @@ CATEGORIES = pa.schema(
     ]
 )
 
+LOCATIONS = pa.schema(
+    [
+        _field("file", pa.string(), "name of the annotation file in the source"),
+        _field("element", pa.string(), "what the number counts: line, object, annotation, ..."),
+        _field("number", pa.int32(), "of the line or element in the file, from 1; 0 for the whole file"),
+    ]
+)
+"""Where the rows of a table come from, row by row. Tables of readers that state no locations have no rows."""
+
+REFUSED = pa.schema(
+    [
+        *LOCATIONS,
+        _field("split", pa.string(), "train, val or test; null where it is unknown", nullable=True),
+        _field("file_name", pa.string(), "of the image; null where it is unknown", nullable=True),
+        _field("reason", pa.string(), "what was received and what was expected"),
+    ]
+)
+"""Lines and elements of annotation files that could not become a row of images or boxes."""
+
+PASSED_OVER = pa.schema(
+    [
+        _field("kind", pa.string(), "what is not used, in the plural: boxes of other classes, files of no known kind"),
+        _field("count", pa.int64(), "how many there are"),
+        _field("examples", pa.string(), "the names of the first three"),
+    ]
+)
+"""What a reader does not use, and nobody needs to correct."""
+
 QUARANTINE = pa.schema(
     [
         _field("table", pa.string(), "images or boxes"),

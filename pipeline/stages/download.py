@@ -1,15 +1,13 @@
 """Stage `download`: the published archives of a dataset, from the upstream, a mirror, a folder or the sample."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from pipeline.core.config import load_params
-from pipeline.core.errors import BoxlineError
 from pipeline.core.redaction import redact_url
-from pipeline.datasets.registry import get_dataset
+from pipeline.datasets.registry import dataset_assets
 from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.stages.runner import run_stage
 
@@ -28,16 +26,7 @@ def download(dataset: str, sample: Path, out: Path, partial: Path, report: Path)
 
     """
     config = load_params().dataset(dataset)
-    source = get_dataset(config.module, f"params.yaml: datasets.{dataset}.module").source()
-    base_url = {"upstream": source.base_url, "sample": str(sample)}.get(config.source, config.source)
-    if base_url is None:
-        raise BoxlineError(
-            f"params.yaml: datasets.{dataset}.source: received 'upstream', but {dataset} is synthetic and has no "
-            "publisher; expected sample, or a folder or an http(s) or s3 address with such files."
-        )
-    # A mirror may hold a subset or another version: only the publisher's own files have the published checksums.
-    is_upstream = config.source == "upstream"
-    assets = [asset if is_upstream else replace(asset, size_bytes=None, checksum=None) for asset in source.assets]
+    base_url, assets = dataset_assets(dataset, config, sample)
     with exclusive_lock(partial, f"download of {dataset}"):
         downloaded = sync_files(assets, base_url, partial, out, report)
         if config.source == "sample":

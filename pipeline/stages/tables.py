@@ -8,11 +8,13 @@ import pyarrow.compute as pc
 
 from pipeline.archives.image_members import with_member_names
 from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import pluralize
-from pipeline.datasets.registry import get_dataset
+from pipeline.core.parquet import write_table
+from pipeline.datasets.read_dataset import read_dataset
 from pipeline.stages.runner import run_stage
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,8 @@ def tables(dataset: str, download: Path, out: Path) -> None:
         out: the folder to replace.
 
     """
-    module = load_params().dataset(dataset).module
-    reader = get_dataset(module, f"params.yaml: datasets.{dataset}.module").table_reader()
-    published = reader.read(download)
+    reading = read_dataset(dataset, load_params().dataset(dataset), download)
+    published = reading.tables
     if "train" not in published.images["split"].unique().to_pylist():
         raise BoxlineError(
             f"{dataset} has no training images: its annotations in {download} list none for the split train, expected "
@@ -41,6 +42,10 @@ def tables(dataset: str, download: Path, out: Path) -> None:
         logger.info("found %s under another name than published", pluralize(num_renamed, "image", "images"))
     with atomic_directory(out) as folder:
         found.write(folder)
+        write_table(folder / "image_locations.parquet", reading.image_locations, schema.LOCATIONS)
+        write_table(folder / "box_locations.parquet", reading.box_locations, schema.LOCATIONS)
+        write_table(folder / "refused.parquet", reading.refused, schema.REFUSED)
+        write_table(folder / "passed_over.parquet", reading.passed_over, schema.PASSED_OVER)
     logger.info("wrote %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
 
 

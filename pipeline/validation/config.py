@@ -92,7 +92,7 @@ class ValidateConfig(Config):
 
     """
 
-    max_quarantined_fraction: Fraction
+    max_quarantined_fraction: Fraction = 0.05
     checks: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 

@@ -74,6 +74,8 @@ def join_url(base_url: str, path: str) -> str:
 
 def _source_in_folder(folder: Path, asset: Asset) -> FileSource | UnpackedFolder:
     path = folder / asset.path
+    if asset.members:
+        return UnpackedFolder(folder, asset)
     if path.exists() or not folder.is_dir():
         return LocalSource(path)
     try:

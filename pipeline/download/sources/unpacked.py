@@ -72,7 +72,7 @@ class UnpackedFolder:
             return None
 
     def _names(self) -> list[str]:
-        names: list[str] = []
+        names: list[str] = list(self._asset.members)
         for pattern in self._asset.unpacked:
             matches = self._matches(pattern)
             if not matches:
