@@ -29,7 +29,7 @@ def outdated(datasets: list[str] | None = None, /) -> int:
 
 def _is_outdated(params: Params, name: str) -> bool:
     dataset = params.dataset(name)
-    if dataset.source == "sample":  # an output of the stage `sample`, whose changes DVC detects
+    if dataset.is_sample:  # an output of the stage `sample`, whose changes DVC detects
         return False
     base_url, assets = dataset_assets(name, dataset, sample=None)
     return changed_since(REPORTS / name / "download.json", assets, base_url)

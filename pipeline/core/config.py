@@ -140,7 +140,20 @@ class DatasetConfig(Config):
     def _require_module_or_format(self) -> "DatasetConfig":
         if (self.module is None) == (self.format is None):
             raise ValueError("expected either module, for a published dataset, or format, for files of your own")
+        if self.format is None and (self.options or self.classes):
+            raise ValueError(
+                "the keys options and classes belong to a format, and a published dataset has none. Delete them"
+            )
+        if self.module is None and self.sample:
+            raise ValueError(
+                "the key sample belongs to a published dataset, and one with a format has no sample. Delete it"
+            )
         return self
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the stage `sample` writes the files. To a format, `sample` is a folder like any other."""
+        return self.module is not None and self.source == "sample"
 
 
 class SystemConfig(Config):

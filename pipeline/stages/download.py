@@ -29,7 +29,7 @@ def download(dataset: str, sample: Path, out: Path, partial: Path, report: Path)
     base_url, assets = dataset_assets(dataset, config, sample)
     with exclusive_lock(partial, f"download of {dataset}"):
         downloaded = sync_files(assets, base_url, partial, out, report)
-        if config.source == "sample":
+        if config.is_sample:
             # DVC tracks the sample itself, and its modification times would make the report differ from run to run.
             downloaded = {path: msgspec.structs.replace(file, validator=None) for path, file in downloaded.items()}
         install(downloaded, partial, out, report)

@@ -23,7 +23,7 @@ def sample(dataset: str, out: Path) -> None:
     """
     config = load_params().dataset(dataset)
     with atomic_directory(out) as folder:
-        if config.module is not None and config.source == "sample":
+        if config.module is not None and config.is_sample:
             writer = get_dataset(config.module, f"params.yaml: datasets.{dataset}.module").sample_writer()
             sample_config = parse_config(config.sample, writer.config_class, f"datasets.{dataset}.sample")
             writer.write(folder, sample_config)

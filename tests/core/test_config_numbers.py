@@ -50,6 +50,8 @@ def examples(schema: Schema, definitions: Schema) -> list[Any]:
     if kind == "object" and "properties" in schema:
         choices = {name: examples(part, definitions) for name, part in schema["properties"].items()}
         first = {name: values[0] for name, values in choices.items()}
+        if {"module", "format"} <= set(first):  # a dataset has one of the two
+            first["module"] = None
         return [first, *(first | {name: value} for name, values in choices.items() for value in values[1:])]
     if kind == "object":
         parts = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties")]
