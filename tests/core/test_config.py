@@ -96,8 +96,8 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
         pytest.param(
             "    source: sample",
             "    sauce: sample",
-            "params.yaml: datasets.digits: unknown key 'sauce', expected one of module, format, source, sample, options, "
-            "classes, split, limit, validate. Did you mean source?",
+            "params.yaml: datasets.digits: unknown key 'sauce', expected one of module, format, source, sample, "
+            "options, classes, split, limit, validate. Did you mean source?",
             id="unknown key in an entry",
         ),
         pytest.param(
@@ -109,22 +109,22 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
         pytest.param(
             "    module: digits\n",
             "",
-            "params.yaml: datasets.digits: expected either module, for a published dataset, or format, for files of your "
-            "own.",
+            "params.yaml: datasets.digits: expected either module, for a published dataset, or format, for files of "
+            "your own.",
             id="neither module nor format",
         ),
         pytest.param(
             "    module: digits\n",
             "    module: digits\n    format: voc\n",
-            "params.yaml: datasets.digits: expected either module, for a published dataset, or format, for files of your "
-            "own.",
+            "params.yaml: datasets.digits: expected either module, for a published dataset, or format, for files of "
+            "your own.",
             id="module and format",
         ),
         pytest.param(
             "    module: digits\n",
             "    module: digits\n    classes: [one]\n",
-            "params.yaml: datasets.digits: the keys options and classes belong to a format, and a published dataset has "
-            "none. Delete them.",
+            "params.yaml: datasets.digits: the keys options and classes belong to a format, and a published dataset "
+            "has none. Delete them.",
             id="classes of a published dataset",
         ),
         pytest.param(
