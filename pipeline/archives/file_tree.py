@@ -4,15 +4,56 @@ A reader sees the same names when `boxline add` looks into a user's folder, and 
 archives that the stage `download` made of that folder.
 """
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from pipeline.archives.image_sizes import image_size
 from pipeline.archives.member_lookup import NameLookup, NameLookupError
 from pipeline.archives.zip_archive import MAX_MEMBER_BYTES, Archive, Member
 from pipeline.core.errors import BoxlineError
 
 ARCHIVE_SUFFIX = ".zip"
+
+
+@dataclass(frozen=True, slots=True)
+class LooseFile:
+    """A file in a folder, with the methods of `Member`."""
+
+    path: Path
+
+    def read(self, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
+        """Return the content.
+
+        Raises:
+            BoxlineError: if it has more than `max_bytes` or is unreadable.
+
+        """
+        return self._read(max_bytes, may_be_larger=False)
+
+    def read_head(self, num_bytes: int) -> bytes:
+        """Return the first bytes of the file, or all if there are fewer.
+
+        Raises:
+            BoxlineError: if the file is unreadable.
+
+        """
+        return self._read(num_bytes, may_be_larger=True)
+
+    def _read(self, num_bytes: int, *, may_be_larger: bool) -> bytes:
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                if size_bytes > num_bytes and not may_be_larger:
+                    raise BoxlineError(f"{self} has {size_bytes} bytes, more than {num_bytes} allowed.")
+                return file.read(min(size_bytes, num_bytes))
+        except OSError as error:
+            raise BoxlineError(f"{self} could not be read: {error.strerror}.") from None
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 class FileTree:
@@ -28,7 +69,7 @@ class FileTree:
             BoxlineError: if `root` does not exist, or an archive cannot be read.
 
         """
-        self._files: dict[str, Path | Member] = {}
+        self._files: dict[str, LooseFile | Member] = {}
         if root.is_dir():
             self._root = root
             paths = sorted(path for path in root.rglob("*") if path.is_file())
@@ -42,7 +83,7 @@ class FileTree:
             if path.suffix.lower() == ARCHIVE_SUFFIX:
                 self._add_members(path, name)
             elif not _is_hidden(name):
-                self._files[name] = path
+                self._files[name] = LooseFile(path)
 
     def _add_members(self, path: Path, name: str) -> None:
         archive = Archive(path)
@@ -69,15 +110,11 @@ class FileTree:
             BoxlineError: if the file is larger, corrupt or unreadable.
 
         """
-        file = self._files[name]
-        if isinstance(file, Member):
-            return file.read(max_bytes)
-        try:
-            if file.stat().st_size > max_bytes:
-                raise BoxlineError(f"{file} has {file.stat().st_size} bytes, more than {max_bytes} allowed.")
-            return file.read_bytes()
-        except OSError as error:
-            raise BoxlineError(f"{file} could not be read: {error.strerror}.") from None
+        return self._files[name].read(max_bytes)
+
+    def image_size(self, name: str) -> tuple[int, int]:
+        """Return width and height in pixels of an image; 0, 0 if there is no such file or its header is unreadable."""
+        return image_size(self._files.get(name))
 
     def find(self, name: str, folder: str = "") -> str | None:
         """Return the one of `names` that `name` stands for by the rules of `member_lookup`, or None.

@@ -36,7 +36,7 @@ LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
 CENTRAL_HEADER_BYTES = 46
 CENTRAL_HEADER_SIGNATURE = b"PK\x01\x02"
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,26 +74,41 @@ class Member:
             OSError: if the disk fails, which does not mean that the member is corrupt.
 
         """
-        if self.problem:
-            raise BoxlineError(f"{self} {self.problem}. Get the archive from its publisher.")
-        if self.size_bytes > max_bytes:
+        if self.size_bytes > max_bytes and not self.problem:
             raise BoxlineError(f"{self} declares {self.size_bytes} bytes, more than {max_bytes} allowed.")
-        try:
-            content = self._read()
-        except FileNotFoundError:
-            raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
-        except (ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub declares a class as an instance
-            raise self._corrupt_error(str(error)) from None
+        # One byte more than declared shows that the declaration is wrong.
+        content = self._read(self.size_bytes + 1 if self.deflated else self.size_bytes)
         if len(content) != self.size_bytes:
             raise self._corrupt_error(f"it has {len(content)} bytes, expected {self.size_bytes}")
         if isal_zlib.crc32(content) != self.crc32:
             raise self._corrupt_error(f"its CRC is {isal_zlib.crc32(content):08x}, expected {self.crc32:08x}")
         return content
 
+    def read_head(self, num_bytes: int) -> bytes:
+        """Return the first bytes of the member, or all if there are fewer. Their CRC is unknown, so it is not checked.
+
+        Raises:
+            BoxlineError: if the member has a problem, or is corrupt within these bytes.
+            OSError: if the disk fails.
+
+        """
+        return self._read(min(num_bytes, self.size_bytes))
+
     def __str__(self) -> str:
         return f"{self.archive}: member {self.name}"
 
-    def _read(self) -> bytes:
+    def _read(self, num_bytes: int) -> bytes:
+        """The first bytes of the member, or all if there are fewer."""
+        if self.problem:
+            raise BoxlineError(f"{self} {self.problem}. Get the archive from its publisher.")
+        try:
+            return self._read_unchecked(num_bytes)
+        except FileNotFoundError:
+            raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
+        except (ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub declares a class as an instance
+            raise self._corrupt_error(str(error)) from None
+
+    def _read_unchecked(self, num_bytes: int) -> bytes:
         with self.archive.open("rb", buffering=0) as file:
             header = os.pread(file.fileno(), LOCAL_HEADER_BYTES, self.offset)
             if header[:4] != LOCAL_HEADER_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
@@ -101,20 +116,20 @@ class Member:
             # The lengths of the name and of the extra field, which follow the header.
             names_bytes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             file.seek(self.offset + LOCAL_HEADER_BYTES + names_bytes)
-            return self._inflate(file) if self.deflated else file.read(self.size_bytes)
+            return self._inflate(file, num_bytes) if self.deflated else file.read(num_bytes)
 
-    def _inflate(self, file: io.FileIO) -> bytes:
-        """Decompress in chunks, and at most one byte more than the member declares."""
+    def _inflate(self, file: io.FileIO, num_bytes: int) -> bytes:
+        """Decompress in chunks, until there are `num_bytes` or the member ends."""
         decompressor = isal_zlib.decompressobj(-zlib.MAX_WBITS)
         content = io.BytesIO()
         remaining_bytes = self.stored_bytes
-        while remaining_bytes > 0 and not decompressor.eof and content.tell() <= self.size_bytes:
+        while remaining_bytes > 0 and not decompressor.eof and content.tell() < num_bytes:
             chunk = file.read(min(CHUNK_BYTES, remaining_bytes))
             if not chunk:
                 break
             remaining_bytes -= len(chunk)
-            content.write(decompressor.decompress(chunk, self.size_bytes + 1 - content.tell()))
-        if not decompressor.eof and content.tell() <= self.size_bytes:
+            content.write(decompressor.decompress(chunk, num_bytes - content.tell()))
+        if not decompressor.eof and content.tell() < num_bytes:
             raise ValueError("it is truncated")
         return content.getvalue()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
+from pipeline.archives.image_sizes import image_size
 from pipeline.archives.zip_archive import Archive
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
@@ -15,7 +16,6 @@ from pipeline.core.formatting import pluralize
 from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
 from pipeline.datasets.formats.coco import Category, Image, InstanceTables, decode
-from pipeline.datasets.formats.csv_file import image_size
 from pipeline.datasets.interfaces import TableReader
 
 logger = logging.getLogger(__name__)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.archives.image_sizes import image_size
 from pipeline.archives.zip_archive import Archive
 from pipeline.datasets.annotations import Tables, boxes_table, categories_table, images_table
 from pipeline.datasets.digits.source import IMAGE_ARCHIVES, LABEL_FILES, image_member
-from pipeline.datasets.formats.csv_file import Row, image_size, read_file, read_rows
+from pipeline.datasets.formats.csv_file import Row, read_file, read_rows
 from pipeline.datasets.interfaces import TableReader
 from pipeline.geometry.boxes import xyxy_to_xywh
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.archives.image_decoding import open_image
-from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Member
 from pipeline.core.errors import BoxlineError, join_items, truncate
 
 MAX_CSV_BYTES = 256 << 20
@@ -131,21 +129,6 @@ def read_rows_with_header(file: str, content: bytes, columns: Sequence[str]) -> 
     header = _canonical_names(received, columns)
     _check_header(f"{file}, line {first_line}", header, columns)
     return [_row(file, line, fields, header, columns) for line, fields in lines]
-
-
-def image_size(member: Member | None) -> tuple[int, int]:
-    """Width and height in pixels from the header of an image, because CSV annotations do not state them.
-
-    The size of a missing or unreadable file is 0, 0: the stage `inspect` finds the reason, and `validate` quarantines
-    the image.
-    """
-    if member is None:
-        return 0, 0
-    try:
-        with open_image(member.read(MAX_IMAGE_BYTES), str(member), "") as image:
-            return image.size
-    except BoxlineError:
-        return 0, 0
 
 
 def _lines(file: str, content: bytes) -> Iterator[tuple[int, list[str]]]:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from pipeline.archives.image_sizes import image_size
 from pipeline.archives.zip_archive import Archive
 from pipeline.datasets.annotations import Tables, boxes_table, categories_table, images_table
-from pipeline.datasets.formats.csv_file import image_size, read_file, read_rows_with_header
+from pipeline.datasets.formats.csv_file import read_file, read_rows_with_header
 from pipeline.datasets.interfaces import TableReader
 from pipeline.datasets.rectangles.source import COLUMNS, IMAGE_ARCHIVES, LABEL_FILES, image_member
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.archives.image_sizes import image_size
 from pipeline.archives.member_lookup import NameLookupError, with_slashes
 from pipeline.archives.zip_archive import Archive, Member
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.annotations import Tables, boxes_table, categories_table, images_table
-from pipeline.datasets.formats.csv_file import MAX_CSV_BYTES, Row, image_size, read_rows_with_header
+from pipeline.datasets.formats.csv_file import MAX_CSV_BYTES, Row, read_rows_with_header
 from pipeline.datasets.interfaces import TableReader
 from pipeline.datasets.snacks.source import (
     ARCHIVE,
