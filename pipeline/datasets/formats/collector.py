@@ -1,7 +1,10 @@
 """Collects the images and boxes of any format, and turns them into tables."""
 
+import re
+import sys
 from array import array
-from collections.abc import Sequence
+from bisect import insort
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +17,10 @@ from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.formats.interfaces import NO_SPLIT, Reading
 
 MAX_EXAMPLES = 3
+
+OTHER_CLASSES = "boxes of classes that are not listed"
+
+NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 
 class AnnotationCollector:
@@ -38,17 +45,23 @@ class AnnotationCollector:
         self._class_numbers: dict[str, int] = {}
         self._num_declared = 0
         self.declare_classes(classes)
-        self._images: list[tuple[str, str, tuple[int, int], str, int]] = []
+        self._image_names: list[str] = []
+        self._image_splits: list[str] = []
+        self._image_sizes: list[tuple[int, int]] = []
+        self._image_files: list[str] = []
+        self._image_numbers = array("i")
+        self._image_members: dict[int, tuple[str, str]] = {}
+        self._file_rows: dict[str, int] = {}
         self._box_images = array("q")
         self._box_classes = array("i")
         self._boxes_xywh = array("d")
         self._areas = array("d")
         self._crowd_flags = array("b")
         self._outlines: dict[int, str] = {}
-        self._box_files: list[str] = []
+        self._box_files = array("i")
         self._box_numbers = array("i")
         self._refused: list[dict[str, object]] = []
-        self._passed_over: dict[str, list[str]] = {}
+        self._passed_over: dict[str, _PassedOver] = {}
 
     def declare_classes(self, names: Sequence[str]) -> None:
         """State the classes that the files list, in their order. Classes of boxes that are not listed come after them.
@@ -61,7 +74,14 @@ class AnnotationCollector:
         self._num_declared = len(self._class_numbers)
 
     def add_image(
-        self, name: str, size: tuple[int, int], *, split: str | None = None, file: str = "", number: int = 0
+        self,
+        name: str,
+        size: tuple[int, int],
+        *,
+        split: str | None = None,
+        file: str = "",
+        number: int = 0,
+        archive_and_member: tuple[str, str] | None = None,
     ) -> int:
         """Add an image.
 
@@ -72,13 +92,22 @@ class AnnotationCollector:
             split: train, val or test; None if the files do not say.
             file: the annotation file that names the image.
             number: of the line or element in `file`; 0 for the whole file.
+            archive_and_member: where the image is, if it is no file of the tree: the path of the archive below the
+                root, and the name of the image in it.
 
         Returns:
             The number of the image, to be given to `add_box`.
 
         """
-        self._images.append((name, split or NO_SPLIT, size, file or name, number))
-        return len(self._images) - 1
+        image = len(self._image_names)
+        self._image_names.append(name)
+        self._image_splits.append(split or NO_SPLIT)
+        self._image_sizes.append(size)
+        self._image_files.append(file or name)
+        self._image_numbers.append(number)
+        if archive_and_member is not None:
+            self._image_members[image] = archive_and_member
+        return image
 
     def add_box(
         self,
@@ -106,7 +135,7 @@ class AnnotationCollector:
 
         """
         if self._kept_classes and class_name not in self._kept_classes:
-            self.pass_over("boxes of classes that are not listed", class_name)
+            self.pass_over(OTHER_CLASSES, class_name)
             return
         if outline is not None:
             self._outlines[len(self._box_images)] = outline
@@ -115,8 +144,56 @@ class AnnotationCollector:
         self._boxes_xywh.extend(box_xywh)
         self._areas.append(box_xywh[2] * box_xywh[3] if area is None else area)
         self._crowd_flags.append(is_crowd)
-        self._box_files.append(file)
+        self._box_files.append(self._file_rows.setdefault(file, len(self._file_rows)))
         self._box_numbers.append(number)
+
+    def add_boxes(
+        self,
+        images: NDArray[np.int64],
+        classes: tuple[Sequence[str], NDArray[np.int64]],
+        boxes_xywh: NDArray[np.float64],
+        *,
+        files: tuple[Sequence[str], NDArray[np.int64]],
+        numbers: NDArray[np.int64],
+        areas: NDArray[np.float64] | None = None,
+        outlines: Mapping[int, str] | None = None,
+    ) -> None:
+        """Add many boxes that are single objects.
+
+        Args:
+            images: what `add_image` returned for the image of each box, [N].
+            classes: names of classes, and per box the position of its class among them, [N].
+            boxes_xywh: left, top, width and height in pixels, [N, 4].
+            files: names of annotation files, and per box the position of its file among them, [N].
+            numbers: of the lines or elements in the files, [N].
+            areas: of the outlines in square pixels, [N]; those of the boxes if None.
+            outlines: polygons as COCO has them, as JSON, by the position of the box, 0..N-1.
+
+        """
+        names, class_rows = classes
+        file_names, file_rows = files
+        if areas is None:
+            areas = boxes_xywh[:, 2] * boxes_xywh[:, 3]
+        kept = np.arange(len(images))
+        if self._kept_classes:
+            is_kept = np.array([name in self._kept_classes for name in names], bool)[class_rows]
+            for row, count in zip(*np.unique(class_rows[~is_kept], return_counts=True), strict=True):
+                self.pass_over(OTHER_CLASSES, names[row], int(count))
+            kept = np.flatnonzero(is_kept)
+        first = len(self._box_images)
+        positions = {int(row): first + position for position, row in enumerate(kept)} if outlines else {}
+        for row, outline in (outlines or {}).items():
+            if row in positions:
+                self._outlines[positions[row]] = outline
+        class_numbers = _numbers_of(names, class_rows[kept], self._class_numbers)
+        file_numbers = _numbers_of(file_names, file_rows[kept], self._file_rows)
+        self._box_images.frombytes(images[kept].astype(np.int64).tobytes())
+        self._box_classes.frombytes(class_numbers.tobytes())
+        self._boxes_xywh.frombytes(boxes_xywh[kept].astype(np.float64).tobytes())
+        self._areas.frombytes(areas[kept].astype(np.float64).tobytes())
+        self._crowd_flags.frombytes(bytes(len(kept)))
+        self._box_files.frombytes(file_numbers.tobytes())
+        self._box_numbers.frombytes(numbers[kept].astype(np.int32).tobytes())
 
     def refuse(
         self, file: str, number: int, reason: str, *, split: str | None = None, file_name: str | None = None
@@ -143,43 +220,50 @@ class AnnotationCollector:
             }
         )
 
-    def pass_over(self, kind: str, name: str) -> None:
-        """Count a file or entry that is not used; `kind` says what it is, in the plural."""
-        self._passed_over.setdefault(kind, []).append(name)
+    def pass_over(self, kind: str, name: str, count: int = 1) -> None:
+        """Count files or entries that are not used; `kind` says what they are, in the plural."""
+        self._passed_over.setdefault(kind, _PassedOver()).add(name, count)
 
     def finish(self) -> Reading:
         """Return everything as tables."""
+        image_numbers, box_numbers = (np.frombuffer(one, np.int32) for one in (self._image_numbers, self._box_numbers))
+        box_files = pa.array(list(self._file_rows), pa.string()).take(
+            pa.array(np.frombuffer(self._box_files, np.int32))
+        )
         return Reading(
             tables=Tables(self._images_table(), self._boxes_table(), self._categories_table()),
-            image_locations=_locations(
-                [file for *_, file, _ in self._images], [number for *_, number in self._images], self._element
-            ),
-            box_locations=_locations(self._box_files, self._box_numbers, self._element),
+            image_locations=_locations(pa.array(self._image_files, pa.string()), image_numbers, self._element),
+            box_locations=_locations(box_files, box_numbers, self._element),
             refused=pa.Table.from_pylist(self._refused, schema.REFUSED),
-            passed_over=passed_over_table(self._passed_over),
+            passed_over=_passed_over_table(self._passed_over),
         )
 
     def _images_table(self) -> pa.Table:
-        locations = [self._location(name, file) for name, _, _, file, _ in self._images]
+        archives: list[str] = []
+        members: list[str] = []
+        for image, (name, file) in enumerate(zip(self._image_names, self._image_files, strict=True)):
+            archive, member = self._image_members.get(image) or self._location(name, file)
+            archives.append(sys.intern(archive))  # one text for all images of an archive
+            members.append(name if member == name else member)
         return images_table(
-            image_ids=range(1, len(self._images) + 1),
-            splits=[split for _, split, *_ in self._images],
-            file_names=[name for name, *_ in self._images],
-            sizes=[size for _, _, size, *_ in self._images],
-            archives=[archive for archive, _ in locations],
-            members=[member for _, member in locations],
+            image_ids=range(1, len(self._image_names) + 1),
+            splits=self._image_splits,
+            file_names=self._image_names,
+            sizes=self._image_sizes,
+            archives=archives,
+            members=members,
         )
 
     def _location(self, name: str, file: str) -> tuple[str, str]:
         """Archive and member of an image. A missing one is looked for beside the annotation that names it."""
         if name in self._tree:
             return self._tree.location(name)
-        return self._tree.location(file)[0], name
+        return self._tree.location(file)[0] if file in self._tree else "", name
 
     def _order(self) -> list[str]:
-        """The classes: listed ones in their order, then others in alphabetical order."""
+        """The classes: listed ones in their order, then others in alphabetical order, numbers by their value."""
         names = list(self._class_numbers)
-        return names[: self._num_declared] + sorted(names[self._num_declared :])
+        return names[: self._num_declared] + sorted(names[self._num_declared :], key=_by_value)
 
     def _categories_table(self) -> pa.Table:
         names = self._order()
@@ -192,7 +276,7 @@ class AnnotationCollector:
         if self._outlines:
             texts = [self._outlines.get(row) for row in range(len(image_rows))]
             outlines = pa.array(texts, schema.OUTLINE.type)
-        splits = pa.array([split for _, split, *_ in self._images], pa.string())
+        splits = pa.array(self._image_splits, pa.string())
         columns = {
             "box_id": np.arange(1, len(image_rows) + 1),
             "split": splits.take(pa.array(image_rows)),
@@ -215,15 +299,51 @@ class AnnotationCollector:
         return ids[np.frombuffer(self._box_classes, np.int32)]
 
 
-def passed_over_table(names_by_kind: dict[str, list[str]]) -> pa.Table:
+class _PassedOver:
+    """How many there are of a kind, and the first names in alphabetical order."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.examples: list[str] = []
+
+    def add(self, name: str, count: int) -> None:
+        self.count += count
+        if name not in self.examples:
+            insort(self.examples, name)
+            del self.examples[MAX_EXAMPLES:]
+
+
+def passed_over_table(names_by_kind: Mapping[str, Sequence[str]]) -> pa.Table:
     """A table schema.PASSED_OVER from the names of what is not used."""
+    kinds: dict[str, _PassedOver] = {}
+    for kind, names in names_by_kind.items():
+        kinds[kind] = _PassedOver()
+        for name in names:
+            kinds[kind].add(name, 1)
+    return _passed_over_table(kinds)
+
+
+def _passed_over_table(kinds: Mapping[str, _PassedOver]) -> pa.Table:
     rows = [
-        {"kind": kind, "count": len(names), "examples": join_items(map(repr, sorted(set(names))[:MAX_EXAMPLES]))}
-        for kind, names in sorted(names_by_kind.items())
+        {"kind": kind, "count": one.count, "examples": join_items(map(repr, one.examples))}
+        for kind, one in sorted(kinds.items())
     ]
     return pa.Table.from_pylist(rows, schema.PASSED_OVER)
 
 
-def _locations(files: Sequence[str], numbers: Sequence[int], element: str) -> pa.Table:
-    elements = [element if number else "file" for number in numbers]
+def _numbers_of(names: Sequence[str], rows: NDArray[np.int64], numbers: dict[str, int]) -> NDArray[np.int32]:
+    """The numbers of the names in these rows. A name without a number gets the next one."""
+    by_row = np.zeros(len(names), np.int32)
+    for row in np.unique(rows):
+        by_row[row] = numbers.setdefault(names[row], len(numbers))
+    return by_row[rows]
+
+
+def _by_value(name: str) -> tuple[bool, int, str]:
+    is_number = NUMBER.fullmatch(name) is not None
+    return not is_number, int(name) if is_number else 0, name
+
+
+def _locations(files: pa.Array, numbers: NDArray[np.int32], element: str) -> pa.Table:
+    elements = pa.array(["file", element], pa.string()).take(pa.array((numbers > 0).astype(np.int8)))
     return pa.table([files, elements, numbers], schema.LOCATIONS)
