@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = {
     "Data": {
+        "add": "Add a dataset in a usual file format to params.yaml.",
         "check": "Check the data as the stage validate does.",
         "diff": "Show what changed in the data between two revisions.",
         "export": "Write tables as a COCO instances file.",

@@ -1,0 +1,142 @@
+"""boxline add: a dataset in a usual file format, and a system for it, as entries of params.yaml."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from ruamel.yaml import YAML
+
+from pipeline.archives.file_tree import FileTree
+from pipeline.core import schema
+from pipeline.core.config import DatasetConfig, Params, load_params, parse_config
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.params_file import add_entries, format_entry
+from pipeline.datasets.formats.detection import detect_formats
+from pipeline.datasets.formats.interfaces import Reading
+from pipeline.datasets.read_dataset import read_files
+from pipeline.systems.anchor_free_detector.suggestion import suggest_section
+from pipeline.validation.config import parse_checks
+from pipeline.validation.run_checks import ValidationResult, run_checks
+from pipeline.validation.text_report import text_report
+
+
+def add(
+    name: str,
+    source: str,
+    /,
+    *,
+    format: str | None = None,  # noqa: A002  # the name of the option
+    classes: list[str] | None = None,
+    split: list[str] | None = None,
+    dry_run: bool = False,
+) -> int:
+    """Add a dataset to params.yaml, with a detector for it.
+
+    Recognizes the format of the annotations, prints what it finds (images, boxes, classes, splits, sizes and rows that
+    the checks will refuse), and writes the entries `datasets.NAME` and `systems.NAME_detector`. Comments and everything
+    else in params.yaml stay as they are.
+
+    Args:
+        name: name of the dataset: a lower-case letter, then lower-case letters, digits and underscores.
+        source: folder or archive with images and annotations, or its http(s) or s3 address.
+        format: format of the annotations, if another one than the recognized one: yolo, coco, voc, ...
+        classes: the only classes to read, in their order; all if omitted.
+        split: how images are assigned to splits, as key=value: `val=0.2 test=0.1 group_by=similar`, `folds=5 fold=0`,
+            or `train=val` for files without a training split.
+        dry_run: print everything, and write nothing.
+
+    """
+    params = load_params()
+    system = f"{name}_detector"
+    _require_new_names(params, name, system)
+    tree = FileTree(Path(source).expanduser())
+    entry: dict[str, Any] = {"format": format or _detect(source, tree), "source": source}
+    if classes:
+        entry["classes"] = classes
+    if split:
+        entry["split"] = _parse_split(split)
+    config = parse_config(entry, DatasetConfig, f"datasets.{name}", "the new entry")
+    reading = read_files(name, config, tree)
+    validation = _validate(params, name, config, reading)
+    sys.stdout.write("\n".join(["", *text_report(reading.tables, validation), ""]) + "\n")
+    section = _suggest_system(name, validation)
+    sys.stdout.write(f"datasets:\n{format_entry(name, entry)}\n\n")
+    if dry_run:
+        sys.stdout.write(f"systems:\n{format_entry(system, section)}\n\nNothing was written, because of --dry-run.\n")
+        return 0
+    add_entries({"datasets": {name: entry}, "systems": {system: section}})
+    sys.stdout.write(_next_steps(name, system, section))
+    return 0
+
+
+def _detect(source: str, tree: FileTree) -> str:
+    """The most specific format that the files fit; prints what speaks for it, and the others."""
+    (name, detection), *others = detect_formats(tree).items()
+    sys.stdout.write(f"{source} is read as {name}: {detection.evidence}.\n")
+    if others:
+        listed = join_items(f"{other} ({found.evidence})" for other, found in others)
+        sys.stdout.write(f"It also fits {listed}; --format chooses.\n")
+    return name
+
+
+def _next_steps(name: str, system: str, section: dict[str, Any]) -> str:
+    epochs = section["train"]["phases"]["all"]["epochs"]
+    return (
+        f"This entry is now in params.yaml, and systems.{system}: an anchor-free detector at "
+        f"{section['pack']['image_size']} pixels, {epochs} epochs.\n\n"
+        f"Next:\n"
+        f"  .venv/bin/dvc repro validate@{name}\n"
+        f"      checks every image and box: reports/{name}/validate.html\n"
+        f"  .venv/bin/boxline show {name} --out image.png\n"
+        f"      draws an image with its boxes\n"
+        f"  .venv/bin/dvc repro evaluate@{system}\n"
+        f"      trains the detector and scores it: reports/{system}/\n"
+    )
+
+
+def _require_new_names(params: Params, name: str, system: str) -> None:
+    for section, known, new in (("datasets", params.datasets, name), ("systems", params.systems, system)):
+        if new in known:
+            raise BoxlineError(
+                f"params.yaml: {section}.{new} exists already. Choose another name, or delete this entry first."
+            )
+
+
+def _parse_split(words: list[str]) -> dict[str, Any]:
+    """The section `split` from key=value words; its kind follows from the keys."""
+    section: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise BoxlineError(f"--split: received {word!r}, expected key=value, such as val=0.2.")
+        section[key] = YAML(typ="safe", pure=True).load(value)
+    kind = "folds" if "folds" in section else "published" if "train" in section else "random"
+    return {"kind": kind, **section}
+
+
+def _validate(params: Params, name: str, config: DatasetConfig, reading: Reading) -> ValidationResult:
+    """All checks that need no image file."""
+    limits, checks = parse_checks(params.model_copy(update={"datasets": {**params.datasets, name: config}}), name)
+    files, archives = _unread_files(reading.tables.images), schema.ARCHIVES.empty_table()
+    return run_checks(reading.tables, files, archives, limits, checks)
+
+
+def _unread_files(images: pa.Table) -> pa.Table:
+    """A table of files in which nothing is wrong, because none was read: schema.FILES."""
+    columns = {
+        "image_id": images["image_id"],
+        "split": images["split"],
+        # A missing file has none, and equal ones are duplicates.
+        "sha256": pa.array([f"unread file {row}" for row in range(images.num_rows)], pa.string()),
+    }
+    rows = [columns.get(field.name, pa.nulls(images.num_rows, field.type)) for field in schema.FILES]
+    return pa.table(rows, schema.FILES)
+
+
+def _suggest_system(name: str, validation: ValidationResult) -> dict[str, Any]:
+    statistics = validation.statistics
+    images = dict(zip(statistics.splits, statistics.images.tolist(), strict=True))
+    most = max((int(counts.max()) for counts in statistics.boxes_per_image if len(counts)), default=1)
+    split = "val" if images.get("val") else "test"
+    return suggest_section(name, split, images.get("train", 0), most, statistics.relative_sides)
