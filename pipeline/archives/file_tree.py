@@ -112,6 +112,19 @@ class FileTree:
         """
         return self._files[name].read(max_bytes)
 
+    def read_head(self, name: str, num_bytes: int) -> bytes:
+        """Return the first bytes of a file, or all if there are fewer.
+
+        Args:
+            name: one of `names`.
+            num_bytes: how many.
+
+        Raises:
+            BoxlineError: if the file is corrupt within these bytes, or unreadable.
+
+        """
+        return self._files[name].read_head(num_bytes)
+
     def image_size(self, name: str) -> tuple[int, int]:
         """Return width and height in pixels of an image; 0, 0 if there is no such file or its header is unreadable."""
         return image_size(self._files.get(name))

@@ -169,6 +169,11 @@ END = "Correct the file, or download the archive again."
             "categories[0].id: received 0, expected a whole number from 1 to 10000",
             id="category 0",
         ),
+        pytest.param(
+            lambda text: text.replace('"id": 1, "name"', '"id": "cat", "name"'),
+            "categories[0].id: received 'cat', expected a whole number",
+            id="category with a name for an id",
+        ),
     ],
 )
 def test_invalid_instances_file_is_an_error(tmp_path: Path, change: Any, reason: str) -> None:

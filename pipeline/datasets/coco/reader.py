@@ -1,7 +1,6 @@
 """Reads COCO's archives."""
 
 import logging
-import re
 import unicodedata
 from pathlib import Path
 
@@ -15,13 +14,17 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import pluralize
 from pipeline.datasets.annotations import Tables, categories_table, images_table
 from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, annotation_member, image_member
-from pipeline.datasets.formats.coco import Category, Image, InstanceTables, decode
+from pipeline.datasets.formats.coco import (
+    MAX_CATEGORY_ID,
+    Category,
+    Image,
+    InstanceTables,
+    decode,
+    describe_failure,
+)
 from pipeline.datasets.interfaces import TableReader
 
 logger = logging.getLogger(__name__)
-
-CONTEXT_BYTES = 20
-"""How much of a malformed file an error message quotes."""
 
 
 class CocoReader(TableReader):
@@ -66,29 +69,33 @@ def _decode(archive: Archive, split: str) -> InstanceTables:
     content = archive[member].read()
     try:
         instances = decode(content)
+        _require_valid_ids(instances)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BoxlineError(
-            f"{archive.path}: member {member} is not a COCO instances file: {error}{_quote(content, str(error))}. "
+            f"{archive.path}: member {member} is not a COCO instances file: {describe_failure(content, error)}. "
             "Correct the file, or download the archive again."
         ) from None
-    if instances.unreadable.num_values:
+    if instances.unreadable:
         logger.warning(
             "%s: member %s: %s be read. The stage `validate` moves the rows to quarantine. The first: %s.",
             archive.path,
             member,
-            pluralize(instances.unreadable.num_values, "value cannot", "values cannot"),
-            instances.unreadable.first,
+            pluralize(len(instances.unreadable), "value cannot", "values cannot"),
+            instances.unreadable[0],
         )
     return instances
 
 
-def _quote(content: bytes, message: str) -> str:
-    """The bytes at the position that the decoder's message names, if any."""
-    position = re.search(r"\(byte (\d+)\)", message)
-    if position is None:
-        return ""
-    start = int(position[1])
-    return f", received {content[start : start + CONTEXT_BYTES].decode(errors='replace')!r}"
+def _require_valid_ids(instances: InstanceTables) -> None:
+    """Raise msgspec.ValidationError for a category whose boxes could not be told from those of other classes."""
+    for unreadable in instances.unreadable:
+        if unreadable.list_name == "categories":
+            raise msgspec.ValidationError(str(unreadable))
+    for number, category in enumerate(instances.categories):
+        if not 1 <= category.id <= MAX_CATEGORY_ID:
+            raise msgspec.ValidationError(
+                f"categories[{number}].id: received {category.id}, expected a whole number from 1 to {MAX_CATEGORY_ID}"
+            )
 
 
 def _boxes(split: str, boxes: pa.Table) -> pa.Table:

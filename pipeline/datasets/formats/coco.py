@@ -2,7 +2,7 @@
 
 A field that nobody uses never refuses a file, and null is as good as absent. Numbers may be written in any way that has
 one meaning: 1, 1.0 or "1". A value that cannot be read stands as 0, NaN or empty text in the tables, with which its row
-goes to quarantine; `InstanceTables.unreadable` names the first one.
+goes to quarantine; `InstanceTables.unreadable` names each of them.
 """
 
 import math
@@ -24,7 +24,9 @@ from pipeline.core.errors import truncate
 # Ranges that fit the columns of the tables. Whether an id or a size makes sense is checked in pipeline.validation.
 MAX_ID = 2**62
 MAX_INT32 = 2**31 - 1
-MAX_CATEGORY_ID = 10_000  # and at least 1: 0 is the background of detectors and "no match" in COCO tools
+MAX_CATEGORY_ID = 10_000
+"""The largest in the tables, and the least is 1: 0 is the background of detectors and "no match" in COCO tools."""
+
 Id = Annotated[int, Meta(ge=-MAX_ID, le=MAX_ID)]
 Int32 = Annotated[int, Meta(ge=-MAX_INT32, le=MAX_INT32)]
 
@@ -47,9 +49,16 @@ ANNOTATIONS_START = re.compile(rb'"annotations"\s*:\s*\[')
 ANNOTATION_BOUNDARY = re.compile(rb"\}\s*(,)\s*\{")
 MAX_END_CANDIDATES = 8
 
-# A string, or a number that Python and JavaScript write and JSON does not have. The closing quote is optional, so that
-# no string is scanned twice.
-STRING_OR_NOT_FINITE = re.compile(rb'"(?:[^"\\]|\\.)*"?|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+# A string, or a number that Python and JavaScript write and JSON does not have, or one that may be too large for a
+# float. The closing quote is optional, so that no string is scanned twice.
+STRING_OR_NOT_FINITE = re.compile(
+    rb'"(?:[^"\\]|\\.)*"?|-?\b(?:NaN|Infinity)\b|-?\b[0-9][0-9.]*(?:[eE]\+?[0-9]{2,})\b|-?\b[0-9]{300,}\b', re.DOTALL
+)
+OUT_OF_RANGE = "Number out of range"
+"""What the decoder's message says of a number that no float holds."""
+
+CONTEXT_BYTES = 20
+"""How much of a malformed file an error message quotes."""
 
 
 class Image(msgspec.Struct, gc=False):
@@ -82,10 +91,23 @@ class Category(msgspec.Struct):
 
 
 class Unreadable(NamedTuple):
-    """The values of a file that could not be read: how many, and the first one in words."""
+    """A value that could not be read.
 
-    num_values: int
-    first: str
+    Attributes:
+        list_name: images, annotations or categories.
+        number: of the entry in the list, from 0.
+        key: of the value in the entry.
+        problem: "received ..., expected ...".
+
+    """
+
+    list_name: str
+    number: int
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.list_name}[{self.number}].{self.key}: {self.problem}"
 
 
 class InstanceTables(NamedTuple):
@@ -102,7 +124,7 @@ class InstanceTables(NamedTuple):
     images: list[Image]
     categories: list[Category]
     boxes: pa.Table
-    unreadable: Unreadable
+    unreadable: list[Unreadable]
 
 
 class _AnyImage(msgspec.Struct, gc=False):
@@ -160,21 +182,33 @@ def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> InstanceTables:
         chunk_bytes: size of the annotations that are decoded at a time.
 
     Raises:
-        msgspec.DecodeError: if the file is not an instances file, or a category has no valid id; the message names the
-            position.
+        msgspec.DecodeError: if the file is not an instances file; the message names the position.
+        UnicodeDecodeError: if it is not UTF-8.
+        RecursionError: if it is nested too deeply.
 
     """
     content = content.removeprefix(BYTE_ORDER_MARK)
     try:
         return _decode(content, chunk_bytes)
-    except msgspec.DecodeError:
-        if b"NaN" not in content and b"Infinity" not in content:
+    except msgspec.DecodeError as error:
+        if b"NaN" not in content and b"Infinity" not in content and not str(error).startswith(OUT_OF_RANGE):
             raise
         return _decode(STRING_OR_NOT_FINITE.sub(_null_if_not_finite, content), chunk_bytes)
 
 
+def describe_failure(content: bytes, error: Exception) -> str:
+    """What `decode` raised, with the bytes at the position that the message names, if any."""
+    position = re.search(r"\(byte (\d+)\)", str(error))
+    if position is None:
+        return str(error)
+    start = int(position[1])
+    return f"{error}, received {content[start : start + CONTEXT_BYTES].decode(errors='replace')!r}"
+
+
 def _null_if_not_finite(match: re.Match[bytes]) -> bytes:
-    return match[0] if match[0].startswith(b'"') else b"null"
+    text = match[0]
+    is_kept = text.startswith(b'"') or (text[-1:].isdigit() and _number(text.decode()) is not None)
+    return text if is_kept else b"null"
 
 
 def _decode(content: bytes, chunk_bytes: int) -> InstanceTables:
@@ -196,7 +230,7 @@ def _decode(content: bytes, chunk_bytes: int) -> InstanceTables:
 def _tables(file: _File, boxes: pa.Table, reader: "_ValueReader") -> InstanceTables:
     images = [reader.image(number, image) for number, image in enumerate(file.images or [])]
     categories = [reader.category(number, category) for number, category in enumerate(file.categories or [])]
-    return InstanceTables(images, categories, boxes, Unreadable(reader.num_unreadable, reader.first_unreadable))
+    return InstanceTables(images, categories, boxes, reader.unreadable)
 
 
 def _locate_annotations(content: bytes) -> tuple[_File, int, int] | None:
@@ -302,11 +336,10 @@ def _outlines(segmentations: list[Raw]) -> pa.Array:
 
 
 class _ValueReader:
-    """Reads values of any type, and counts those that cannot be read."""
+    """Reads values of any type, and lists those that cannot be read."""
 
     def __init__(self) -> None:
-        self.num_unreadable = 0
-        self.first_unreadable = ""
+        self.unreadable: list[Unreadable] = []
 
     def image(self, number: int, entry: _AnyImage) -> Image:
         list_name = "images"
@@ -318,12 +351,8 @@ class _ValueReader:
         return Image(image_id, file_name, width if is_stated else None, height if is_stated else None)
 
     def category(self, number: int, entry: _AnyCategory) -> Category:
-        category_id = _whole(entry.id, MAX_CATEGORY_ID)
-        if category_id is None or category_id < 1:
-            raise msgspec.ValidationError(
-                f"categories[{number}].id: received {_shown(entry.id)}, expected a whole number from 1 to "
-                f"{MAX_CATEGORY_ID}"
-            )
+        read_id = _whole(entry.id, MAX_INT32)
+        category_id = self._required("categories", number, "id", entry.id, read_id, 0, "a whole number")
         return Category(category_id, _text(entry.name), _text(entry.supercategory))
 
     def annotation(self, number: int, entry: _AnyAnnotation) -> Annotation:
@@ -357,9 +386,7 @@ class _ValueReader:
     ) -> Any:
         if value is not None:
             return value
-        if not self.num_unreadable:
-            self.first_unreadable = f"{list_name}[{number}].{key}: received {_shown(received)}, expected {expected}"
-        self.num_unreadable += 1
+        self.unreadable.append(Unreadable(list_name, number, key, f"received {_shown(received)}, expected {expected}"))
         return default
 
 
