@@ -6,9 +6,7 @@ from pipeline.archives.member_lookup import NameLookupError
 from pipeline.archives.zip_archive import ArchiveFolder, Member
 from pipeline.core import schema
 from pipeline.core.errors import join_items
-
-ANNOTATION_SUFFIXES = (".csv", ".json")
-"""Members with these suffixes are annotations, and no row of a table of images stands for them."""
+from pipeline.core.file_names import IMAGE_SUFFIXES
 
 MAX_EXAMPLES = 3
 
@@ -42,10 +40,14 @@ def with_member_names(images: pa.Table, archives: ArchiveFolder) -> pa.Table:
 
 
 def count_unused(images: pa.Table, archives: ArchiveFolder) -> pa.Table:
-    """Count the files in all archives of the folder, and those that no row of `images`, schema.IMAGES, stands for.
+    """Count the image files in all archives of the folder, and those that no row stands for.
+
+    Args:
+        images: schema.IMAGES.
+        archives: the archives.
 
     Returns:
-        schema.ARCHIVES, without archives that hold annotations only.
+        schema.ARCHIVES, without archives that hold no image files.
 
     """
     members = find_members(images, archives)
@@ -53,7 +55,7 @@ def count_unused(images: pa.Table, archives: ArchiveFolder) -> pa.Table:
     rows = []
     for path in archives.paths():
         archive = archives[path]
-        names = [name for name in archive.names() if not name.lower().endswith(ANNOTATION_SUFFIXES)]
+        names = [name for name in archive.names() if name.lower().endswith(IMAGE_SUFFIXES)]
         unused = [name for name in names if (archive.path, name) not in used]
         if names:
             examples = join_items(map(repr, unused[:MAX_EXAMPLES]))

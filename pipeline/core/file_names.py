@@ -5,6 +5,9 @@ import os
 import unicodedata
 from pathlib import Path
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
+"""Ends of the names of images, in lower case."""
+
 COMMON_MAX_NAME_BYTES = 255
 """The longest name on almost all file systems; encrypted ones allow less."""
 

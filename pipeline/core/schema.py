@@ -58,7 +58,7 @@ FILES = pa.schema(
 ARCHIVES = pa.schema(
     [
         _field("archive", pa.string(), "path of the archive below the download folder"),
-        _field("files", pa.int64(), "members that are no folders and no annotations"),
+        _field("files", pa.int64(), "members that are image files by their names"),
         _field("unused", pa.int64(), "those of them that no row of images stands for"),
         _field("first_unused", pa.string(), "the names of the first three"),
     ]

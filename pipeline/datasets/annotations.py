@@ -1,7 +1,7 @@
 """The tables that every reader returns, whatever format its dataset is published in."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.core import schema
 from pipeline.core.parquet import read_table, write_table
 from pipeline.geometry.boxes import Boxes, as_boxes
+
+NO_SPLIT = ""
+"""The split of an image that its files assign to none. `pipeline.datasets.splits` replaces it."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,47 @@ class Tables:
         images = self.images.filter(selected)
         has_image = pa.array(image_rows_of(self.boxes, images) >= 0)
         return Tables(images, self.boxes.filter(has_image), self.categories)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader finds.
+
+    Attributes:
+        tables: images, boxes and categories. Images without a split have NO_SPLIT.
+        image_locations: schema.LOCATIONS, row by row those of the images; no rows if the reader states none.
+        box_locations: the same of the boxes.
+        refused: what could not become a row of the tables, schema.REFUSED.
+        passed_over: files and entries that are not used, which nobody needs to correct, schema.PASSED_OVER.
+
+    """
+
+    tables: Tables
+    image_locations: pa.Table = field(default_factory=schema.LOCATIONS.empty_table)
+    box_locations: pa.Table = field(default_factory=schema.LOCATIONS.empty_table)
+    refused: pa.Table = field(default_factory=schema.REFUSED.empty_table)
+    passed_over: pa.Table = field(default_factory=schema.PASSED_OVER.empty_table)
+
+    def write(self, folder: Path) -> None:
+        """Write one Parquet file per table into `folder`."""
+        self.tables.write(folder)
+        for name, (file_name, columns) in READING_FILES.items():
+            write_table(folder / file_name, getattr(self, name), columns)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Reading":
+        """Read the files that `write` has written, with outlines, and check their schemas."""
+        others = {name: read_table(folder / file_name, columns) for name, (file_name, columns) in READING_FILES.items()}
+        return cls(Tables.read(folder, with_outlines=True), **others)
+
+
+READING_FILES = {
+    "image_locations": ("image_locations.parquet", schema.LOCATIONS),
+    "box_locations": ("box_locations.parquet", schema.LOCATIONS),
+    "refused": ("refused.parquet", schema.REFUSED),
+    "passed_over": ("passed_over.parquet", schema.PASSED_OVER),
+}
+"""The file of each table of a Reading besides Tables, and its schema."""
 
 
 def images_table(

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.archives.file_tree import FileTree
 from pipeline.core.config import DatasetConfig, parse_config
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.formats.interfaces import Reading
+from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.registry import get_format
 from pipeline.datasets.registry import get_dataset
 

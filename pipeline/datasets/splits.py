@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.core.config import Config, Fraction, Seed
-from pipeline.datasets.formats.interfaces import NO_SPLIT, Reading
+from pipeline.datasets.annotations import NO_SPLIT, Reading
 
 
 class PublishedSplits(Config):

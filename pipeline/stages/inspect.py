@@ -46,7 +46,7 @@ def inspect(dataset: str, images: Path, download: Path, out: Path) -> None:
         files.num_rows,
         dataset,
         num_problems,
-        pluralize(num_unused, "file", "files"),
+        pluralize(num_unused, "image file", "image files"),
     )
 
 

@@ -8,12 +8,10 @@ import pyarrow.compute as pc
 
 from pipeline.archives.image_members import with_member_names
 from pipeline.archives.zip_archive import ArchiveFolder
-from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import pluralize
-from pipeline.core.parquet import write_table
 from pipeline.datasets.read_dataset import read_dataset
 from pipeline.stages.runner import run_stage
 
@@ -41,11 +39,7 @@ def tables(dataset: str, download: Path, out: Path) -> None:
     if num_renamed:
         logger.info("found %s under another name than published", pluralize(num_renamed, "image", "images"))
     with atomic_directory(out) as folder:
-        found.write(folder)
-        write_table(folder / "image_locations.parquet", reading.image_locations, schema.LOCATIONS)
-        write_table(folder / "box_locations.parquet", reading.box_locations, schema.LOCATIONS)
-        write_table(folder / "refused.parquet", reading.refused, schema.REFUSED)
-        write_table(folder / "passed_over.parquet", reading.passed_over, schema.PASSED_OVER)
+        replace(reading, tables=found).write(folder)
     logger.info("wrote %d images and %d boxes of %s", published.images.num_rows, published.boxes.num_rows, dataset)
 
 

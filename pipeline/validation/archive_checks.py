@@ -7,15 +7,15 @@ from pipeline.validation.base import ArchiveCheck, Findings
 
 
 class ArchiveFileUnused(ArchiveCheck):
-    """A file of an archive that no row names. Annotations and folders do not count."""
+    """An image file of an archive that no row names. Other files do not count."""
 
     def measure(self, archives: pa.Table) -> tuple[int, Findings]:
         rows = archives.to_pylist()
+        counts = [pluralize(row["files"], "image file", "image files") for row in rows]
         violations = [
-            f"{row['archive']}: {row['unused']:,} of {pluralize(row['files'], 'file', 'files')}, "
-            f"first: {row['first_unused']}"
-            for row in rows
+            f"{row['archive']}: {row['unused']:,} of {count}, first: {row['first_unused']}"
+            for row, count in zip(rows, counts, strict=True)
             if row["unused"]
         ]
-        measured = ", ".join(f"{pluralize(row['files'], 'file', 'files')} in {row['archive']}" for row in rows)
+        measured = ", ".join(f"{count} in {row['archive']}" for row, count in zip(rows, counts, strict=True))
         return sum(row["unused"] for row in rows), Findings(measured or "no archives", violations)

@@ -9,6 +9,7 @@ from pipeline.archives.zip_archive import ArchiveFolder, write_archive
 from pipeline.core import schema
 from tests.support.scenes import image
 
+# The notes are no image file, and are not counted.
 MEMBERS = ["val2017/a.jpg", "val2017\\b.jpg", "val2017/C.JPG", "val2017/d.jpg", "val2017/e.jpg", "notes.txt"]
 
 
@@ -21,7 +22,9 @@ def images(*file_names: str) -> pa.Table:
 
 def write(folder: Path, *names: str) -> ArchiveFolder:
     write_archive(folder / "zips" / "val2017.zip", [(name, name.encode()) for name in names])
-    write_archive(folder / "annotations" / "all.zip", [("instances_val2017.json", b"{}")])
+    write_archive(
+        folder / "annotations" / "all.zip", [("instances_val2017.json", b"{}"), ("1.xml", b""), ("labels/1.txt", b"")]
+    )
     return ArchiveFolder(folder)
 
 
@@ -55,8 +58,8 @@ def test_files_without_a_row_are_counted(tmp_path: Path) -> None:
         {"archive": "zips/test2017.zip", "files": 2, "unused": 2, "first_unused": "'g.jpg', 'h.jpg'"},
         {
             "archive": "zips/val2017.zip",
-            "files": 6,
-            "unused": 4,
+            "files": 5,
+            "unused": 3,
             "first_unused": "'val2017/a.jpg', 'val2017/d.jpg', 'val2017/e.jpg'",
         },
     ]

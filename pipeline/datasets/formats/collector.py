@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from pipeline.archives.file_tree import FileTree
 from pipeline.core import schema
 from pipeline.core.errors import join_items
-from pipeline.datasets.annotations import Tables, categories_table, images_table
-from pipeline.datasets.formats.interfaces import NO_SPLIT, Reading
+from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table, images_table
 
 MAX_EXAMPLES = 3
 

@@ -1,40 +1,12 @@
-"""What a reader of a file format offers, and what it returns."""
+"""What a reader of a file format offers."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import pyarrow as pa
-
 from pipeline.archives.file_tree import FileTree
-from pipeline.core import schema
 from pipeline.core.config import Config
-from pipeline.datasets.annotations import Tables
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
-
-NO_SPLIT = ""
-"""The split of an image that its files assign to none. The stage `tables` replaces it."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a reader finds.
-
-    Attributes:
-        tables: images, boxes and categories. Images without a split have NO_SPLIT.
-        image_locations: schema.LOCATIONS, row by row those of the images; no rows if the reader states none.
-        box_locations: the same of the boxes.
-        refused: what could not become a row of the tables, schema.REFUSED.
-        passed_over: files and entries that are not used, which nobody needs to correct, schema.PASSED_OVER.
-
-    """
-
-    tables: Tables
-    image_locations: pa.Table = field(default_factory=schema.LOCATIONS.empty_table)
-    box_locations: pa.Table = field(default_factory=schema.LOCATIONS.empty_table)
-    refused: pa.Table = field(default_factory=schema.REFUSED.empty_table)
-    passed_over: pa.Table = field(default_factory=schema.PASSED_OVER.empty_table)
+from pipeline.datasets.annotations import Reading
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError, truncate
+from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.collector import AnnotationCollector
-from pipeline.datasets.formats.interfaces import Detection, FormatReader, Reading
+from pipeline.datasets.formats.interfaces import Detection, FormatReader
 from pipeline.datasets.formats.split_names import SPLITS, split_of_path
 
 MAX_XML_BYTES = 16 << 20

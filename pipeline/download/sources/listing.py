@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 from pipeline.core.errors import BoxlineError
+from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.download.manifest import Asset
 
 ARCHIVE_SUFFIXES = (".zip",)
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
 
 IMAGES_ARCHIVE = "images.zip"
 OTHERS_ARCHIVE = "annotations.zip"
