@@ -12,8 +12,8 @@ from pipeline.core import schema
 from pipeline.core.config import DatasetConfig, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.params_file import add_entries, format_entry
+from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.detection import detect_formats
-from pipeline.datasets.formats.interfaces import Reading
 from pipeline.datasets.read_dataset import read_files
 from pipeline.systems.anchor_free_detector.suggestion import suggest_section
 from pipeline.validation.config import parse_checks

@@ -2,8 +2,9 @@
 
 from pipeline.archives.file_tree import FileTree
 from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.core.formatting import escape_control
-from pipeline.datasets.formats.interfaces import IMAGE_SUFFIXES, Detection
+from pipeline.datasets.formats.interfaces import Detection
 from pipeline.datasets.formats.registry import FORMATS, get_format
 
 MAX_NAMES = 5
