@@ -7,6 +7,7 @@ from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.formats.interfaces import FormatReader
 
 FORMATS = {
+    "yolo": "yolo_reader.YoloReader",
     "voc": "voc_reader.VocReader",
 }
 """Module and class of each reader. If files fit several formats, the first one is the most specific."""
