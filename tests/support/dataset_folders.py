@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline.archives.file_tree import FileTree
-from pipeline.datasets.formats.interfaces import Reading
+from pipeline.datasets.annotations import Reading
 
 
 @cache

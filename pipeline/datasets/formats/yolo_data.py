@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.core.errors import BoxlineError, join_items, truncate
-from pipeline.datasets.formats.interfaces import IMAGE_SUFFIXES
+from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.datasets.formats.split_names import NAMES, SPLITS, split_named
 from pipeline.datasets.formats.yaml_file import read_yaml
 

@@ -15,9 +15,11 @@ from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.archives.member_lookup import NameLookup, NameLookupError, with_slashes
 from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError
+from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.core.formatting import pluralize
+from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.collector import AnnotationCollector
-from pipeline.datasets.formats.interfaces import IMAGE_SUFFIXES, Detection, FormatReader, Reading
+from pipeline.datasets.formats.interfaces import Detection, FormatReader
 from pipeline.datasets.formats.split_names import SPLITS, split_named, split_of_path
 from pipeline.datasets.formats.yolo_data import (
     MAX_LIST_BYTES,

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.formats.interfaces import Detection, Reading
+from pipeline.datasets.annotations import Reading
+from pipeline.datasets.formats.interfaces import Detection
 from pipeline.datasets.formats.registry import get_format
 from pipeline.datasets.formats.yolo_reader import YoloOptions, YoloReader, num_lines
 from tests.support.dataset_folders import boxes_of, passed_over, png, refused, splits_of, write_tree
