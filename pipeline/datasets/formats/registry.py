@@ -8,6 +8,7 @@ from pipeline.datasets.formats.interfaces import FormatReader
 
 FORMATS = {
     "yolo": "yolo_reader.YoloReader",
+    "coco": "coco_reader.CocoReader",
     "voc": "voc_reader.VocReader",
 }
 """Module and class of each reader. If files fit several formats, the first one is the most specific."""
