@@ -21,12 +21,13 @@ from pipeline.archives.member_lookup import with_slashes
 from pipeline.core import schema
 from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.datasets.annotations import Tables, categories_table, images_table
+from pipeline.core.file_names import IMAGE_SUFFIXES
+from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table, images_table
 from pipeline.datasets.formats.coco import InstanceTables, decode, describe_failure
 from pipeline.datasets.formats.coco_categories import NOT_KEPT, Categories, Entry, unify_categories
 from pipeline.datasets.formats.collector import OTHER_CLASSES, passed_over_table
 from pipeline.datasets.formats.image_finder import ImageFinder, image_folders
-from pipeline.datasets.formats.interfaces import IMAGE_SUFFIXES, NO_SPLIT, Detection, FormatReader, Reading
+from pipeline.datasets.formats.interfaces import Detection, FormatReader
 from pipeline.datasets.formats.split_names import SPLITS, split_named, split_of_path
 
 HEAD_BYTES = 64 << 10

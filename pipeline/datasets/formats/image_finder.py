@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.archives.member_lookup import with_slashes
-from pipeline.datasets.formats.interfaces import IMAGE_SUFFIXES
+from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.datasets.formats.split_names import split_of_path
 
 MAX_FOLDERS = 64

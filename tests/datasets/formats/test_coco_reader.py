@@ -16,10 +16,10 @@ from pipeline.archives.file_tree import FileTree
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
+from pipeline.datasets.annotations import Reading
 from pipeline.datasets.coco.reader import CocoReader as PublishedCocoReader
 from pipeline.datasets.coco.sample import CocoSampleWriter, SampleConfig
 from pipeline.datasets.formats.coco_reader import CocoOptions, CocoReader
-from pipeline.datasets.formats.interfaces import Reading
 from tests.support.tiny_project import PROJECT
 from tests.support.validation_scene import validated, violation_counts
 
