@@ -7,10 +7,9 @@ is found if it fits exactly one file; several that fit are never guessed from.
 """
 
 import difflib
-import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -61,8 +60,14 @@ class NameLookup:
     """
 
     def __init__(self, names: Collection[str], names_without_encoding: Mapping[str, bytes] | None = None) -> None:
-        """`names_without_encoding` has the bytes of those of `names` whose encoding nothing states."""
-        self._names = frozenset(names)
+        """Prepare the look-up of exact names.
+
+        Args:
+            names: the names. A set or mapping is not copied, since it may have a million names.
+            names_without_encoding: the bytes of those of `names` whose encoding nothing states.
+
+        """
+        self._names = names if isinstance(names, Set | Mapping) else frozenset(names)
         self._names_without_encoding = names_without_encoding or {}
         self._nearest_searches = 0
 
@@ -77,12 +82,21 @@ class NameLookup:
             NameLookupError: if no name fits, or several do.
 
         """
-        if folder + name in self._names:
-            return folder + name
-        fits = self._fits(name, folder)
+        fits = self.fits(name, folder)
         if len(fits) == 1:
             return fits[0]
         raise NameLookupError(folder + name, _ambiguous(fits) if fits else self._nearest_hint(folder + name))
+
+    def fits(self, name: str, folder: str = "") -> list[str]:
+        """Return the names that fit best, from the most literal reading of `name` to the least; see `find`."""
+        if folder + name in self._names:
+            return [folder + name]
+        for text in dict.fromkeys((name, unquote(name))):
+            for parts, may_have_folders_in_front in self._readings(_parts(text), _parts(folder) if folder else []):
+                fits = self._with_parts(parts) or (self._ending_with(parts) if may_have_folders_in_front else [])
+                if fits:
+                    return fits
+        return []
 
     def nearest(self, name: str) -> str | None:
         """Return the most similar of the names, or None if none is similar. Compares a few dozen names only."""
@@ -97,15 +111,6 @@ class NameLookup:
             return matcher.ratio()
 
         return max(sorted(equal), key=similarity, default=None)
-
-    def _fits(self, name: str, folder: str) -> list[str]:
-        """The names that fit best, from the most literal reading of `name` to the least."""
-        for text in dict.fromkeys((name, unquote(name))):
-            for parts, may_have_folders_in_front in self._readings(_parts(text), _parts(folder) if folder else []):
-                fits = self._with_parts(parts) or (self._ending_with(parts) if may_have_folders_in_front else [])
-                if fits:
-                    return fits
-        return []
 
     def _readings(self, parts: list[str], folder: list[str]) -> Iterator[tuple[list[str], bool]]:
         """What the name may stand for, and whether the file may have more folders in front.
@@ -140,20 +145,21 @@ class NameLookup:
         return same_case if same_case and len(fits) <= MAX_FITS else list(fits)
 
     @cached_property
-    def _index(self) -> list[tuple[str, str]]:
-        """Pairs of key and name in the order of the keys; names without an encoding have a key per reading."""
+    def _index(self) -> tuple[list[str], list[str]]:
+        """The keys in their order, and their names; names without an encoding have a key per reading."""
         pairs = [(_reversed_key(_parts(name)) + END, name) for name in self._names]
         for name, content in self._names_without_encoding.items():
             pairs += [(_reversed_key(_parts(reading)) + END, name) for reading in _legacy_readings(content)]
-        return sorted(pairs)
+        pairs.sort()
+        return [key for key, _ in pairs], [name for _, name in pairs]
 
-    @cached_property
+    @property
     def _ordered_keys(self) -> list[str]:
-        return [key for key, _ in self._index]
+        return self._index[0]
 
-    @cached_property
+    @property
     def _ordered_names(self) -> list[str]:
-        return [name for _, name in self._index]
+        return self._index[1]
 
     @cached_property
     def _only_folder(self) -> list[str]:
@@ -201,12 +207,13 @@ def with_slashes(name: str) -> str:
     >>> with_slashes(r"train2017\a.jpg"), with_slashes("./train2017//a.jpg")
     ('train2017/a.jpg', 'train2017/a.jpg')
     """
-    return "/".join(part for part in re.split(r"[\\/]", name) if part not in ("", "."))
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
 def _parts(name: str) -> list[str]:
     """The last MAX_PARTS parts in one Unicode form, without the spaces around them."""
-    parts = unicodedata.normalize("NFC", with_slashes(name)).split("/")[-MAX_PARTS:]
+    text = name if name.isascii() else unicodedata.normalize("NFC", name)
+    parts = with_slashes(text).split("/")[-MAX_PARTS:]
     return [part.strip() for part in parts]
 
 

@@ -7,15 +7,18 @@ path on this machine.
 import io
 import os
 import stat
-import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from isal import igzip_lib, isal_zlib
+from numpy.typing import NDArray
 
+from pipeline.archives.central_directory import CentralDirectory, read_central_directory
 from pipeline.archives.member_lookup import NameLookup, NameLookupError
 from pipeline.core.errors import BoxlineError
 
@@ -30,12 +33,8 @@ MAX_IMAGE_BYTES = 64 << 20
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED_FLAG = 0x1
-UTF8_FLAG = 0x800
-UNICODE_NAME_FIELD = 0x7075
 LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
-CENTRAL_HEADER_BYTES = 46
-CENTRAL_HEADER_SIGNATURE = b"PK\x01\x02"
 CHUNK_BYTES = 1 << 17
 
 
@@ -138,10 +137,14 @@ class Member:
 
 
 class Archive:
-    """The central directory of a zip archive. Every error message names the archive and the member.
+    """The members of a zip archive. Every error message names the archive and the member.
 
     A fault of one entry (a link, an encrypted or overlapping member, a name that occurs twice, ...) is an error when
     that member is read, and not before: the other members are read as if it were absent.
+
+    Attributes:
+        path: the path of the archive.
+        comment: its comment.
 
     Raises:
         BoxlineError: if the file is missing or no zip archive.
@@ -151,31 +154,23 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            entries = [entry for entry in _read_entries(path) if not entry.filename.endswith(("/", "\\"))]
+            self._directory = read_central_directory(path)
         except FileNotFoundError:
             raise BoxlineError(f"{path} not found. `dvc repro` downloads it.") from None
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise BoxlineError(
                 f"{path} is not a readable zip archive ({error}). Delete it and download it again."
             ) from None
-        self._members: dict[str, Member] = {}
-        names_without_encoding = {}
-        for entry, overlaps in zip(entries, _overlapping(entries), strict=True):
-            name, content_without_encoding = _name(entry)
-            problem = "has the name of another member" if name in self._members else _entry_problem(entry)
-            self._members[name] = Member(
-                path,
-                name,
-                entry.header_offset,
-                entry.compress_size,
-                entry.file_size,
-                entry.CRC,
-                entry.compress_type == zipfile.ZIP_DEFLATED,
-                problem or ("overlaps another one" if overlaps else None),
-            )
-            if content_without_encoding is not None:
-                names_without_encoding[name] = content_without_encoding
-        self._lookup = NameLookup(self._members, names_without_encoding)
+        self.comment = self._directory.comment
+        names = self._directory.names
+        files = [row for row, name in enumerate(names) if not name.endswith(("/", "\\"))]
+        self._rows = dict(zip(map(names.__getitem__, files), files, strict=True))
+        self._repeated = _repeated(names, files) if len(self._rows) < len(files) else frozenset()
+        self._overlapping = _overlapping(self._directory, np.array(files, np.int64))
+        without_encoding = self._directory.names_without_encoding
+        self._lookup = NameLookup(
+            self._rows, {names[row]: content for row, content in without_encoding.items() if names[row] in self._rows}
+        )
 
     def __getitem__(self, name: str) -> Member:
         """Return the member that `name` stands for; see `member_lookup`.
@@ -200,7 +195,7 @@ class Archive:
             NameLookupError: if there is none, or if several fit.
 
         """
-        return self._members[self._lookup.find(name, folder)]
+        return self.member(self._lookup.find(name, folder))
 
     def get(self, name: str, folder: str = "") -> Member | None:
         """Return the member that `name` stands for, or None."""
@@ -211,7 +206,38 @@ class Archive:
 
     def names(self) -> list[str]:
         """Return the names of the members in the order of the archive, without folders."""
-        return list(self._members)
+        return list(self._rows)
+
+    def member(self, name: str) -> Member:
+        """Return the member with exactly this name, one of `names`."""
+        row, directory = self._rows[name], self._directory
+        return Member(
+            self.path,
+            name,
+            int(directory.offsets[row]),
+            int(directory.stored_bytes[row]),
+            int(directory.size_bytes[row]),
+            int(directory.crc32[row]),
+            bool(directory.methods[row] == zipfile.ZIP_DEFLATED),
+            self._problem(name, row),
+        )
+
+    def _problem(self, name: str, row: int) -> str | None:
+        """Why a member cannot be read, as a predicate of the member, or None."""
+        directory = self._directory
+        method, flags = int(directory.methods[row]), int(directory.flags[row])
+        stored_bytes, size_bytes = directory.stored_bytes[row], directory.size_bytes[row]
+        if name in self._repeated:
+            return "has the name of another member"
+        if stat.S_ISLNK(int(directory.external_attributes[row]) >> 16):
+            return "is a link"
+        if flags & ENCRYPTED_FLAG:
+            return "is encrypted"
+        if method not in METHODS:
+            return f"has compression method {method}, expected 0 (stored) or 8 (deflated)"
+        if method == zipfile.ZIP_STORED and stored_bytes != size_bytes:
+            return f"is stored in {stored_bytes} bytes but declares {size_bytes}"
+        return "overlaps another one" if row in self._overlapping else None
 
 
 class ArchiveFolder:
@@ -239,83 +265,27 @@ def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
 
 
-class _LenientFile(io.FileIO):
-    """An archive in which zipfile reads the entries for whose name or version it would refuse the whole archive."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        content = bytearray(super().read(size) or b"")
-        start = 0
-        while content.startswith(CENTRAL_HEADER_SIGNATURE, start) and len(content) >= start + CENTRAL_HEADER_BYTES:
-            (flags,) = struct.unpack_from("<H", content, start + 8)
-            name_bytes, extra_bytes, comment_bytes = struct.unpack_from("<HHH", content, start + 28)
-            end = start + CENTRAL_HEADER_BYTES + name_bytes
-            try:
-                content[start + CENTRAL_HEADER_BYTES : end].decode()
-            except UnicodeDecodeError:
-                struct.pack_into("<H", content, start + 8, flags & ~UTF8_FLAG)
-            content[start + 6] = min(content[start + 6], zipfile.MAX_EXTRACT_VERSION)
-            start = end + extra_bytes + comment_bytes
-        return bytes(content)
+def _repeated(names: Sequence[str], files: Sequence[int]) -> frozenset[str]:
+    """The names that several members have."""
+    counts = Counter(map(names.__getitem__, files))
+    return frozenset(name for name, count in counts.items() if count > 1)
 
 
-def _read_entries(path: Path) -> list[zipfile.ZipInfo]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.infolist()
-    except (NotImplementedError, UnicodeDecodeError):
-        with _LenientFile(path) as file, zipfile.ZipFile(file) as archive:
-            return archive.infolist()
-
-
-def _name(entry: zipfile.ZipInfo) -> tuple[str, bytes | None]:
-    """The name of an entry, and its bytes if nothing states their encoding.
-
-    zipfile decodes names without the flag for UTF-8 as cp437. Some programs have the name in UTF-8 in an extra field.
-    Many others omit the flag and write UTF-8, which few names in another encoding resemble (图片 in GBK does).
-    """
-    if entry.flag_bits & UTF8_FLAG or entry.filename.isascii() or entry.filename != entry.orig_filename:
-        return entry.filename, None
-    content = entry.filename.encode("cp437")
-    extra_name = _extra_name(entry.extra, content)
-    try:
-        return (extra_name or content).decode(), None if extra_name else content
-    except UnicodeDecodeError:
-        return entry.filename, content
-
-
-def _extra_name(extra: bytes, name: bytes) -> bytes | None:
-    """The name in UTF-8 from the extra field for it, unless that belongs to another name."""
-    while len(extra) >= 4:
-        kind, size = struct.unpack_from("<HH", extra)
-        version_and_crc = struct.pack("<BI", 1, isal_zlib.crc32(name))
-        if kind == UNICODE_NAME_FIELD and extra[4:].startswith(version_and_crc):
-            return extra[4 + len(version_and_crc) : 4 + size]
-        extra = extra[4 + size :]
-    return None
-
-
-def _entry_problem(entry: zipfile.ZipInfo) -> str | None:
-    """Why a member cannot be read, as a predicate of the member, or None."""
-    if stat.S_ISLNK(entry.external_attr >> 16):
-        return "is a link"
-    if entry.flag_bits & ENCRYPTED_FLAG:
-        return "is encrypted"
-    if entry.compress_type not in METHODS:
-        return f"has compression method {entry.compress_type}, expected 0 (stored) or 8 (deflated)"
-    if entry.compress_type == zipfile.ZIP_STORED and entry.compress_size != entry.file_size:
-        return f"is stored in {entry.compress_size} bytes but declares {entry.file_size}"
-    return None
-
-
-def _overlapping(entries: Sequence[zipfile.ZipInfo]) -> list[bool]:
-    """Which entries share bytes with another one, with which a small archive can decompress to petabytes.
+def _overlapping(directory: CentralDirectory, files: NDArray[np.int64]) -> frozenset[int]:
+    """Which of the files share bytes with another one, with which a small archive can decompress to petabytes.
 
     As many as possible without a common byte are kept: an entry that claims the whole archive takes no other with it.
     """
-    overlapping, end = [False] * len(entries), 0
-    ends = [entry.header_offset + LOCAL_HEADER_BYTES + entry.compress_size for entry in entries]
-    for row in sorted(range(len(entries)), key=lambda row: (ends[row], -entries[row].header_offset)):
-        overlapping[row] = entries[row].header_offset < end
-        if not overlapping[row]:
-            end = ends[row]
-    return overlapping
+    starts = directory.offsets[files]
+    ends = starts + LOCAL_HEADER_BYTES + directory.stored_bytes[files]
+    order = np.lexsort((-starts, ends))
+    starts, ends = starts[order], ends[order]
+    if not np.any(starts[1:] < ends[:-1]):
+        return frozenset()
+    overlapping, end = set(), 0
+    for row, entry_start, entry_end in zip(files[order].tolist(), starts.tolist(), ends.tolist(), strict=True):
+        if entry_start < end:
+            overlapping.add(row)
+        else:
+            end = entry_end
+    return frozenset(overlapping)
