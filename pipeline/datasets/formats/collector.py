@@ -4,7 +4,7 @@ import re
 import sys
 from array import array
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.archives.file_tree import FileTree
 from pipeline.core import schema
-from pipeline.core.errors import join_items
+from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table, images_table
 
 MAX_EXAMPLES = 3
@@ -29,17 +30,21 @@ class AnnotationCollector:
     names of their files. Numbers are held in arrays, because a million images have ten million boxes.
     """
 
-    def __init__(self, tree: FileTree, element: str, classes: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tree: FileTree, element: str, classes: Sequence[str] = (), image_element: str | None = None
+    ) -> None:
         """Start empty.
 
         Args:
             tree: the files, in which the images are looked for.
             element: what the numbers of rows count: "line", "object", ...
             classes: the only classes to keep, in the order of their class indices; all if empty.
+            image_element: what the numbers of images count, if something else.
 
         """
         self._tree = tree
         self._element = element
+        self._image_element = image_element or element
         self._kept_classes = frozenset(classes)
         self._class_numbers: dict[str, int] = {}
         self._num_declared = 0
@@ -195,7 +200,14 @@ class AnnotationCollector:
         self._box_numbers.frombytes(numbers[kept].astype(np.int32).tobytes())
 
     def refuse(
-        self, file: str, number: int, reason: str, *, split: str | None = None, file_name: str | None = None
+        self,
+        file: str,
+        number: int,
+        reason: str,
+        *,
+        split: str | None = None,
+        file_name: str | None = None,
+        is_image: bool = False,
     ) -> None:
         """Record a line or element that cannot become a row.
 
@@ -205,9 +217,10 @@ class AnnotationCollector:
             reason: what was received and what was expected.
             split: of the image, if it is known.
             file_name: of the image, if it is known.
+            is_image: whether an image is refused, and not a box.
 
         """
-        element = self._element if number else "file"
+        element = "file" if number == 0 else self._image_element if is_image else self._element
         self._refused.append(
             {
                 "file": file,
@@ -223,6 +236,27 @@ class AnnotationCollector:
         """Count files or entries that are not used; `kind` says what they are, in the plural."""
         self._passed_over.setdefault(kind, _PassedOver()).add(name, count)
 
+    def pass_over_unused(self, used: Set[str]) -> None:
+        """Count the files of the tree that are not among those that are used, images apart from others."""
+        for name in self._tree.names():
+            if name not in used:
+                is_image = name.lower().endswith(IMAGE_SUFFIXES)
+                self.pass_over("images without annotations" if is_image else "other files", name)
+
+    def require_images(self, problem: str) -> None:
+        """Check that there are images.
+
+        Args:
+            problem: what the error says if there are none; the first refused file or element is added.
+
+        Raises:
+            BoxlineError: if there are none.
+
+        """
+        if not self._image_names:
+            first = "; {file}: {reason}".format(**self._refused[0]) if self._refused else ""
+            raise BoxlineError(f"{problem}{first}")
+
     def finish(self) -> Reading:
         """Return everything as tables."""
         image_numbers, box_numbers = (np.frombuffer(one, np.int32) for one in (self._image_numbers, self._box_numbers))
@@ -231,7 +265,7 @@ class AnnotationCollector:
         )
         return Reading(
             tables=Tables(self._images_table(), self._boxes_table(), self._categories_table()),
-            image_locations=_locations(pa.array(self._image_files, pa.string()), image_numbers, self._element),
+            image_locations=_locations(pa.array(self._image_files, pa.string()), image_numbers, self._image_element),
             box_locations=_locations(box_files, box_numbers, self._element),
             refused=pa.Table.from_pylist(self._refused, schema.REFUSED),
             passed_over=_passed_over_table(self._passed_over),

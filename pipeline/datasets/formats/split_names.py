@@ -1,7 +1,7 @@
 """Splits by the names of files and folders: `valid/`, `train.txt`, `instances_val2017.json`, `test_labels.csv`."""
 
 import re
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 SPLITS = ("train", "val", "test")
 
@@ -35,7 +35,9 @@ def split_of_path(name: str) -> str | None:
     >>> split_of_path("aquarium/valid/images/test.jpg"), split_of_path("images/train.jpg")
     ('val', None)
     """
-    for part in reversed(PurePosixPath(name).parts[:-1]):
-        if split := split_named(part):
-            return split
-    return None
+    return _split_of_folder(name.rpartition("/")[0])
+
+
+@lru_cache(maxsize=4096)  # a million images are in a few folders
+def _split_of_folder(folder: str) -> str | None:
+    return next((split for part in reversed(folder.split("/")) if (split := split_named(part))), None)
