@@ -1,5 +1,6 @@
 """boxline add: a dataset in a usual file format, and a system for it, as entries of params.yaml."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ from ruamel.yaml import YAML
 
 from pipeline.archives.file_tree import FileTree
 from pipeline.core import schema
-from pipeline.core.config import DatasetConfig, Params, load_params, parse_config
+from pipeline.core.config import NAME_PATTERN, DatasetConfig, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.file_names import IMAGE_SUFFIXES
+from pipeline.core.formatting import escape_control, pluralize
 from pipeline.core.params_file import add_entries, format_entry
 from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.detection import detect_formats
+from pipeline.datasets.formats.registry import FORMATS, get_format
 from pipeline.datasets.read_dataset import read_files
 from pipeline.systems.anchor_free_detector.suggestion import suggest_section
 from pipeline.validation.config import parse_checks
 from pipeline.validation.run_checks import ValidationResult, run_checks
 from pipeline.validation.text_report import text_report
+
+MAX_NAMES = 5
 
 
 def add(
@@ -51,6 +57,8 @@ def add(
     system = f"{name}_detector"
     _require_new_names(params, name, system)
     tree = FileTree(Path(source).expanduser())
+    if format is not None:
+        get_format(format, "--format")
     entry: dict[str, Any] = {"format": format or _detect(source, tree), "source": source}
     if classes:
         entry["classes"] = classes
@@ -72,12 +80,27 @@ def add(
 
 def _detect(source: str, tree: FileTree) -> str:
     """The most specific format that the files fit; prints what speaks for it, and the others."""
-    (name, detection), *others = detect_formats(tree).items()
+    detections = detect_formats(tree)
+    if not detections:
+        raise BoxlineError(f"{source}: {_no_annotations(tree)}")
+    (name, detection), *others = detections.items()
     sys.stdout.write(f"{source} is read as {name}: {detection.evidence}.\n")
     if others:
         listed = join_items(f"{other} ({found.evidence})" for other, found in others)
         sys.stdout.write(f"It also fits {listed}; --format chooses.\n")
     return name
+
+
+def _no_annotations(tree: FileTree) -> str:
+    names = tree.names()
+    others = [escape_control(name) for name in names if not name.lower().endswith(IMAGE_SUFFIXES)]
+    num_images = len(names) - len(others)
+    listed = f" ({join_items(others, MAX_NAMES)})" if others else ""
+    return (
+        f"found no annotations in a known format among {pluralize(len(names), 'file', 'files')}: "
+        f"{pluralize(num_images, 'image', 'images')}, {pluralize(len(others), 'other', 'others')}{listed}. "
+        f"If they have one, name it with --format: {join_items(FORMATS, len(FORMATS))}."
+    )
 
 
 def _next_steps(name: str, system: str, section: dict[str, Any]) -> str:
@@ -96,6 +119,10 @@ def _next_steps(name: str, system: str, section: dict[str, Any]) -> str:
 
 
 def _require_new_names(params: Params, name: str, system: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, name, re.ASCII):
+        raise BoxlineError(
+            f"NAME: received {name!r}, expected a lower-case letter, then lower-case letters, digits and underscores."
+        )
     for section, known, new in (("datasets", params.datasets, name), ("systems", params.systems, system)):
         if new in known:
             raise BoxlineError(
@@ -108,7 +135,7 @@ def _parse_split(words: list[str]) -> dict[str, Any]:
     section: dict[str, Any] = {}
     for word in words:
         key, equals, value = word.partition("=")
-        if not equals:
+        if not key or not equals:
             raise BoxlineError(f"--split: received {word!r}, expected key=value, such as val=0.2.")
         section[key] = YAML(typ="safe", pure=True).load(value)
     kind = "folds" if "folds" in section else "published" if "train" in section else "random"

@@ -42,7 +42,8 @@ def _require_integer(value: object) -> object:
 IntegerLiteral = BeforeValidator(_require_integer)
 """Annotates a literal of integers, which would accept true and 1.0 as 1."""
 
-Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+NAME_PATTERN = r"[a-z][a-z0-9_]*"
+Name = Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
 
 TupleFromList = Field(strict=False)
 """Annotates a tuple: YAML has lists only, and strict validation would reject them."""

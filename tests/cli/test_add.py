@@ -1,0 +1,149 @@
+"""boxline add: what it prints, what it writes into params.yaml, and what it refuses."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from pipeline.cli.add import add
+from pipeline.cli.params import params as check_params
+from pipeline.core.errors import BoxlineError
+from tests.support.tiny_project import PROJECT
+
+BOXES = {
+    "train/1": [("cat", 10, 20, 60, 70), ("dog", 5, 5, 30, 25)],
+    "train/2": [("cat", 0, 0, 40, 40), ("cat", 7, 7, 7, 30)],  # the second one has no width
+    "train/3": [],
+    "test/4": [("dog", 50, 20, 90, 60)],
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml and, in `pets`, four images with VOC files beside them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_bytes((PROJECT / "params.yaml").read_bytes())
+    write_voc(tmp_path / "pets", BOXES)
+    return tmp_path
+
+
+def write_voc(folder: Path, boxes: dict[str, list[tuple[str, int, int, int, int]]]) -> None:
+    for number, (name, objects) in enumerate(boxes.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (100, 80), (number, 0, 0)).save(path.with_suffix(".png"))
+        elements = "".join(
+            f"<object><name>{label}</name><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin><xmax>{x2}</xmax><ymax>{y2}</ymax>"
+            "</bndbox></object>"
+            for label, x1, y1, x2, y2 in objects
+        )
+        path.with_suffix(".xml").write_text(
+            f"<annotation><filename>{path.name}.png</filename><size><width>100</width><height>80</height></size>"
+            f"{elements}</annotation>"
+        )
+
+
+def entries() -> dict[str, Any]:
+    loaded: dict[str, Any] = YAML(typ="safe", pure=True).load(Path("params.yaml"))
+    return loaded
+
+
+def message(*args: Any, **options: Any) -> str:
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(BoxlineError) as caught:
+        add(*args, **options)
+    assert Path("params.yaml").read_bytes() == before
+    return str(caught.value)
+
+
+def test_prints_what_was_found(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert add("pets", "pets") == 0
+    output = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert output[0] == "pets is read as voc: 4 XML files, the first with <annotation>."
+    assert output[2] == "found 4 images, 5 boxes, 2 classes; 1 row for quarantine"
+    assert output[4:8] == [
+        "split images without boxes boxes boxes per image",
+        "------- -------- --------------- ------- -----------------",
+        "train 3 1 3 0 to 2, mean 1.0",
+        "test 1 0 1 1 to 1, mean 1.0",
+    ]
+    assert output[9:13] == ["class train test", "------- ------- ------", "cat 2 0", "dog 1 1"]
+    assert "image size 100 x 80 pixels" in output
+    assert "box size shorter side 20 to 50 pixels, median 40" in output
+    [found] = [line for line in output if line.startswith("box_size_not_positive")]
+    assert found.startswith("box_size_not_positive quarantined 1 ")
+    assert "train/2.xml, object 2" in found
+
+
+def test_entries_are_written_and_valid(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = entries()
+    add("pets", "pets", classes=["dog", "cat"])
+    after = entries()
+    assert after["datasets"].pop("pets") == {"format": "voc", "source": "pets", "classes": ["dog", "cat"]}
+    system = after["systems"].pop("pets_detector")
+    assert (system["module"], system["dataset"], system["evaluate"]["split"]) == (
+        "anchor_free_detector",
+        "pets",
+        "test",
+    )
+    assert (system["pack"]["image_size"], system["targets"]["max_boxes"]) == (160, 16)
+    assert system["train"]["phases"]["all"]["epochs"] == 60
+    assert after == before
+    check_params()
+    assert "evaluate@pets_detector" in capsys.readouterr().out
+
+
+def test_dry_run_prints_both_entries_and_writes_nothing(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("params.yaml").read_bytes()
+    assert add("pets", "pets", dry_run=True) == 0
+    assert Path("params.yaml").read_bytes() == before
+    output = capsys.readouterr().out
+    assert output.endswith("\nNothing was written, because of --dry-run.\n")
+    [datasets, systems] = re.findall(r"^(?:datasets|systems):\n(?:  .*\n)+", output, re.MULTILINE)
+    printed = YAML(typ="safe", pure=True).load(datasets + systems)
+    add("pets", "pets")
+    assert printed["datasets"]["pets"] == entries()["datasets"]["pets"]
+    assert printed["systems"]["pets_detector"] == entries()["systems"]["pets_detector"]
+
+
+def test_names_in_use_are_refused(project: Path) -> None:
+    assert message("coco", "pets") == (
+        "params.yaml: datasets.coco exists already. Choose another name, or delete this entry first."
+    )
+    add("pets", "pets")
+    assert message("pets", "pets") == (
+        "params.yaml: datasets.pets exists already. Choose another name, or delete this entry first."
+    )
+
+
+@pytest.mark.parametrize("name", ["Pets", "my pets", "1pets", "../pets", ""])
+def test_name_that_params_cannot_have_is_refused(project: Path, name: str) -> None:
+    assert message(name, "pets") == (
+        f"NAME: received {name!r}, expected a lower-case letter, then lower-case letters, digits and underscores."
+    )
+
+
+def test_unknown_format_is_refused(project: Path) -> None:
+    assert message("pets", "pets", format="vok").startswith("--format: received 'vok', expected one of ")
+
+
+def test_files_of_no_known_format_are_refused_with_their_kinds(project: Path) -> None:
+    folder = project / "photos"
+    folder.mkdir()
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    (folder / "1.png").write_bytes(buffer.getvalue())
+    (folder / "notes.txt").write_text("remember the milk")
+    assert message("photos", "photos").startswith(
+        "photos: found no annotations in a known format among 2 files: 1 image, 1 other (notes.txt). "
+        "If they have one, name it with --format: "
+    )
+
+
+@pytest.mark.parametrize("word", ["val", "=0.2", "val:0.2"])
+def test_malformed_split_is_refused(project: Path, word: str) -> None:
+    assert message("pets", "pets", split=[word]) == f"--split: received {word!r}, expected key=value, such as val=0.2."
