@@ -4,18 +4,20 @@ A reader sees the same names when `boxline add` looks into a user's folder, and 
 archives that the stage `download` made of that folder.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from pipeline.archives.folder_files import is_hidden, list_files, not_found_message
 from pipeline.archives.image_sizes import image_size
-from pipeline.archives.member_lookup import NameLookup, NameLookupError
-from pipeline.archives.zip_archive import MAX_MEMBER_BYTES, Archive, Member
+from pipeline.archives.member_lookup import NameLookup, with_slashes
+from pipeline.archives.zip_archive import LOOSE_FILES_COMMENT, MAX_MEMBER_BYTES, Archive, Member, is_archive_name
 from pipeline.core.errors import BoxlineError
 
-ARCHIVE_SUFFIX = ".zip"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,21 @@ class LooseFile:
         return str(self.path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the members of an archive are in the tree: their names have a prefix in front. Many files share one."""
+
+    archive: Archive
+    archive_path: str
+    prefix: str
+
+
 class FileTree:
     """All files below a folder. The members of an archive count as files of the folder that holds the archive.
 
-    If two files have the same name, those in archives have the name of their archive in front: `train.zip/1.jpg`.
+    If two files have the same name, a member of an archive has the name of its archive in front: `train.zip/1.jpg`.
+    Archives in which the stage `download` packed loose files count as these loose files. Files can be read in several
+    threads at once.
     """
 
     def __init__(self, root: Path) -> None:
@@ -69,35 +82,45 @@ class FileTree:
             BoxlineError: if `root` does not exist, or an archive cannot be read.
 
         """
-        self._files: dict[str, LooseFile | Member] = {}
         if root.is_dir():
-            self._root = root
-            paths = sorted(path for path in root.rglob("*") if path.is_file())
+            self._root, names = root, list_files(root)
         elif root.is_file():
-            self._root = root.parent
-            paths = [root]
+            self._root, names = root.parent, [root.name]
         else:
-            raise BoxlineError(f"{root} not found. Name a folder or an archive.")
-        for path in paths:
-            name = path.relative_to(self._root).as_posix()
-            if path.suffix.lower() == ARCHIVE_SUFFIX:
-                self._add_members(path, name)
-            elif not _is_hidden(name):
-                self._files[name] = LooseFile(path)
+            raise BoxlineError(f"{not_found_message(root)} Name a folder or an archive.")
+        # A million files share a few places, so a name costs little more than its text.
+        self._places: dict[str, _Place | None] = {name: None for name in names if not is_archive_name(name)}
+        self._unusual_member_names: dict[str, str] = {}
+        self._names_without_encoding: dict[str, bytes] = {}
+        archives = [(name, Archive(self._root / name)) for name in names if is_archive_name(name)]
+        for name, archive in sorted(archives, key=lambda pair: pair[1].comment != LOOSE_FILES_COMMENT):
+            self._add_members(archive, name)
 
-    def _add_members(self, path: Path, name: str) -> None:
-        archive = Archive(path)
+    def _add_members(self, archive: Archive, archive_path: str) -> None:
+        folder = archive_path[: archive_path.rfind("/") + 1]
+        in_folder, in_archive = _Place(archive, archive_path, folder), _Place(archive, archive_path, f"{archive_path}/")
         for member_name in archive.names():
-            if not _is_hidden(member_name):
-                placed = (PurePosixPath(name).parent / member_name).as_posix()
-                self._files[placed if placed not in self._files else f"{name}/{member_name}"] = archive[member_name]
+            clean_name = _clean(member_name)
+            if is_hidden(clean_name):
+                continue
+            place = in_folder if folder + clean_name not in self._places else in_archive
+            name = place.prefix + clean_name
+            if not clean_name or name in self._places:
+                problem = "has the name of another file" if clean_name else "has no name"
+                logger.warning("%s: member %r %s. It is left out.", archive.path, member_name, problem)
+                continue
+            self._places[name] = place
+            if clean_name != member_name:
+                self._unusual_member_names[name] = member_name
+            if content := archive.names_without_encoding.get(member_name):
+                self._names_without_encoding[name] = place.prefix.encode() + content
 
     def names(self) -> list[str]:
-        """Return the names of all files in alphabetical order; hidden ones are left out."""
-        return sorted(self._files)
+        """Return the names of all files in alphabetical order; hidden ones are left out. The list must not change."""
+        return self._names
 
     def __contains__(self, name: str) -> bool:
-        return name in self._files
+        return name in self._places
 
     def read(self, name: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
         """Return the content of a file.
@@ -110,7 +133,7 @@ class FileTree:
             BoxlineError: if the file is larger, corrupt or unreadable.
 
         """
-        return self._files[name].read(max_bytes)
+        return self._file(name).read(max_bytes)
 
     def read_head(self, name: str, num_bytes: int) -> bytes:
         """Return the first bytes of a file, or all if there are fewer.
@@ -123,11 +146,11 @@ class FileTree:
             BoxlineError: if the file is corrupt within these bytes, or unreadable.
 
         """
-        return self._files[name].read_head(num_bytes)
+        return self._file(name).read_head(num_bytes)
 
     def image_size(self, name: str) -> tuple[int, int]:
         """Return width and height in pixels of an image; 0, 0 if there is no such file or its header is unreadable."""
-        return image_size(self._files.get(name))
+        return image_size(self._file(name)) if name in self else (0, 0)
 
     def find(self, name: str, folder: str = "") -> str | None:
         """Return the one of `names` that `name` stands for by the rules of `member_lookup`, or None.
@@ -137,24 +160,31 @@ class FileTree:
             folder: where the file should be, if that is known; empty or with a slash at its end.
 
         """
-        try:
-            return self._lookup.find(name, folder)
-        except NameLookupError:
-            return None
+        fits = self._lookup.fits(name, folder)
+        return fits[0] if len(fits) == 1 else None
 
     def location(self, name: str) -> tuple[str, str]:
         """Return the archive of a file, as its path below the root, and the name of the member in it.
 
         A loose file has no archive; its archive is the empty text.
         """
-        file = self._files[name]
-        if isinstance(file, Member):
-            return file.archive.relative_to(self._root).as_posix(), file.name
-        return "", name
+        place = self._places[name]
+        return ("", name) if place is None else (place.archive_path, self._member_name(name, place))
+
+    def _file(self, name: str) -> LooseFile | Member:
+        place = self._places[name]
+        return LooseFile(self._root / name) if place is None else place.archive.member(self._member_name(name, place))
+
+    def _member_name(self, name: str, place: _Place) -> str:
+        return self._unusual_member_names.get(name) or name[len(place.prefix) :]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(self._places)
 
     @cached_property
     def _lookup(self) -> NameLookup:
-        return NameLookup(self._files)
+        return NameLookup(self._places, self._names_without_encoding)
 
 
 def with_suffix(names: Sequence[str], *suffixes: str) -> list[str]:
@@ -162,6 +192,12 @@ def with_suffix(names: Sequence[str], *suffixes: str) -> list[str]:
     return [name for name in names if name.lower().endswith(suffixes)]
 
 
-def _is_hidden(name: str) -> bool:
-    """Whether the file or one of its folders begins with a dot, or belongs to macOS: `__MACOSX/._1.jpg`."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+def _clean(member_name: str) -> str:
+    r"""The name of a member as a path in a folder, whatever its author made of it.
+
+    >>> _clean("train/1.jpg"), _clean(r"train\1.jpg"), _clean("./1.jpg"), _clean("/tmp/../../1.jpg")
+    ('train/1.jpg', 'train/1.jpg', '1.jpg', 'tmp/1.jpg')
+    """
+    if "\\" not in member_name and "./" not in member_name and "//" not in member_name and member_name[:1] not in "/.":
+        return member_name
+    return "/".join(part for part in with_slashes(member_name).split("/") if part != "..")

@@ -31,6 +31,11 @@ Only what a member costs is limited, not its compression ratio: a plain image co
 MAX_IMAGE_BYTES = 64 << 20
 """The largest image file that is read."""
 
+ARCHIVE_SUFFIX = ".zip"
+
+LOOSE_FILES_COMMENT = b"loose files"
+"""The comment of an archive of files that were loose at their source, see `FileTree`."""
+
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED_FLAG = 0x1
 LOCAL_HEADER_BYTES = 30
@@ -145,6 +150,7 @@ class Archive:
     Attributes:
         path: the path of the archive.
         comment: its comment.
+        names_without_encoding: the bytes of those names whose encoding nothing states.
 
     Raises:
         BoxlineError: if the file is missing or no zip archive.
@@ -168,9 +174,10 @@ class Archive:
         self._repeated = _repeated(names, files) if len(self._rows) < len(files) else frozenset()
         self._overlapping = _overlapping(self._directory, np.array(files, np.int64))
         without_encoding = self._directory.names_without_encoding
-        self._lookup = NameLookup(
-            self._rows, {names[row]: content for row, content in without_encoding.items() if names[row] in self._rows}
-        )
+        self.names_without_encoding = {
+            names[row]: content for row, content in without_encoding.items() if names[row] in self._rows
+        }
+        self._lookup = NameLookup(self._rows, self.names_without_encoding)
 
     def __getitem__(self, name: str) -> Member:
         """Return the member that `name` stands for; see `member_lookup`.
@@ -254,13 +261,20 @@ class ArchiveFolder:
 
     def paths(self) -> list[str]:
         """Return the paths of all archives below the folder, in alphabetical order."""
-        return sorted(path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*.zip"))
+        paths = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*")]
+        return sorted(filter(is_archive_name, paths))
 
 
-def write_archive(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+def is_archive_name(name: str) -> bool:
+    """Return whether a file is an archive, by its name."""
+    return name.lower().endswith(ARCHIVE_SUFFIX)
+
+
+def write_archive(path: Path, members: Iterable[tuple[str, bytes]], comment: bytes = b"") -> None:
     """Write a zip archive of (name, content) pairs without compression and dates: equal members, equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = comment
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content)
 
