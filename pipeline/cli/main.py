@@ -16,7 +16,7 @@ COMMANDS = {
         "add": "Add a dataset in a usual file format to params.yaml.",
         "check": "Check the data as the stage validate does.",
         "diff": "Show what changed in the data between two revisions.",
-        "export": "Write tables as a COCO instances file.",
+        "export": "Write tables as COCO, YOLO or VOC.",
         "outdated": "List datasets whose source has changed since their download.",
         "show": "Print rows of the tables, or draw an image with its boxes.",
     },

@@ -2,8 +2,9 @@
 
 import itertools
 import os
+import re
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
 """Ends of the names of images, in lower case."""
@@ -37,6 +38,15 @@ def cut_to_bytes(text: str, max_bytes: int) -> str:
     while whole and unicodedata.combining(text[whole]):
         whole -= 1
     return text[: whole or length]
+
+
+def harmless_stem(path: str) -> str:
+    r"""The name of a file without folders and suffix, made of harmless characters.
+
+    >>> [harmless_stem(path) for path in ("a/cat.jpg", "b/c t.png", "../..", "C:\\a.jpg")]
+    ['cat', 'c_t', 'image', 'C_a']
+    """
+    return re.sub(r"[^\w.-]+", "_", PurePosixPath(path).stem).strip("._-") or "image"
 
 
 class UniqueStems:

@@ -26,7 +26,7 @@ from pipeline.geometry.labeled_boxes import LabeledBoxes
 from pipeline.geometry.resize import ResizeTransform
 from pipeline.inference.detections import detections_in_image_coordinates
 from pipeline.inference.inputs import read_image
-from pipeline.inference.predictions_file import PredictionsFile, harmless_stem
+from pipeline.inference.predictions_file import PredictionsFile, image_stem
 from pipeline.inference.predictor import Predictor
 from pipeline.plots.annotated_image import resize_for_drawing, save_annotated_image
 from pipeline.systems.common.interfaces import ViewWriter
@@ -199,7 +199,7 @@ def _read_items(
         suffix = ".jpg" if image.is_jpeg else ".png"
         drawing = resize_for_drawing(image.pixels)
         original = image.pixels if with_crops else None
-        stem = stems.add(harmless_stem(name))
+        stem = stems.add(image_stem(name))
         yield _Item(image.name, stem, suffix, transform, model_input, drawing, original)
 
 

@@ -1,6 +1,5 @@
 """The folder that `boxline predict` writes: annotated images, and predictions.json in COCO's dataset format."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from pipeline.core.atomic_files import read_json, write_json
 from pipeline.core.errors import BoxlineError, join_items
+from pipeline.core.file_names import harmless_stem
 from pipeline.inference.inputs import is_url
 from pipeline.systems.common.labels import NO_CATEGORY, Labels
 
@@ -116,14 +116,13 @@ def require_replaceable(out: Path) -> None:
         )
 
 
-def harmless_stem(name: str) -> str:
-    """The file name of an image without suffix, made of harmless characters.
+def image_stem(name: str) -> str:
+    """The stem of the files about an image that a path or an address names.
 
-    >>> [harmless_stem(name) for name in ("a/cat.jpg", "b/c t.png", "http://host/x%2F..%2Fdog.gif?s=1", "../..")]
-    ['cat', 'c_t', 'dog', 'image']
+    >>> [image_stem(name) for name in ("a/cat.jpg", "http://host/x%2F..%2Fdog.gif?s=1")]
+    ['cat', 'dog']
     """
-    path = unquote(urlsplit(name).path) if is_url(name) else name
-    return re.sub(r"[^\w.-]+", "_", Path(path).stem).strip("._-") or "image"
+    return harmless_stem(unquote(urlsplit(name).path) if is_url(name) else name)
 
 
 def _files_of_previous_run(out: Path) -> set[str]:

@@ -226,7 +226,7 @@ def test_image_whose_files_are_refused_by_the_file_system_is_reported(
     monkeypatch.setattr(predict_images, "RESERVED_NAME_BYTES", 0)
     for name in ("long.png", "good.png"):
         paint(name)
-    monkeypatch.setattr(predict_images, "harmless_stem", lambda name: "n" * 300 if name == "long.png" else "good")
+    monkeypatch.setattr(predict_images, "image_stem", lambda name: "n" * 300 if name == "long.png" else "good")
     code, lines = run(localizer, "long.png", "good.png")
     assert code == 1
     assert lines[0] == "long.png: its files cannot be written (File name too long). Rename it."
