@@ -22,6 +22,8 @@ WHOLE_NUMBER = re.compile(r"([+-]?[0-9]{1,9})(?:\.0*)?", re.ASCII)
 LARGEST_FRACTION = 1e6
 """Far outside any image, and small enough to be multiplied by the sides of an image."""
 
+LARGEST_NUMBER = 1e9
+
 
 @dataclass(frozen=True)
 class Row:
@@ -57,12 +59,25 @@ class Row:
             BoxlineError: if the field is not a number, or its absolute value exceeds LARGEST_FRACTION.
 
         """
+        return self._number(column, LARGEST_FRACTION, "a fraction of the image")
+
+    def number(self, column: str) -> float:
+        """The column as a number in any unit.
+
+        Raises:
+            BoxlineError: if the field is not a number, or its absolute value exceeds LARGEST_NUMBER.
+
+        """
+        return self._number(column, LARGEST_NUMBER, "a number")
+
+    def _number(self, column: str, largest: float, expected: str) -> float:
+        text = self[column]
         try:
-            value = float(self[column])
+            value = math.nan if "_" in text else float(text)
         except ValueError:
             value = math.nan
-        if not abs(value) <= LARGEST_FRACTION:  # this form of the comparison excludes NaN too
-            raise self.error(column, "a fraction of the image")
+        if not abs(value) <= largest:  # this form of the comparison excludes NaN too
+            raise self.error(column, expected)
         return value
 
     def integer(self, column: str) -> int:
@@ -108,7 +123,8 @@ def read_rows(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
     lines = list(_lines(file, content))
     if lines and set(columns) <= set(_canonical_names(lines[0][1], columns)):
         return read_rows_with_header(file, content, columns)
-    return [_row(file, line, fields[: len(columns)], columns, columns) for line, fields in lines]
+    needed = frozenset(columns)
+    return [make_row(file, line, fields[: len(columns)], columns, needed) for line, fields in lines]
 
 
 def read_rows_with_header(file: str, content: bytes, columns: Sequence[str]) -> list[Row]:
@@ -128,36 +144,84 @@ def read_rows_with_header(file: str, content: bytes, columns: Sequence[str]) -> 
     first_line, received = next(lines, (1, []))
     header = _canonical_names(received, columns)
     _check_header(f"{file}, line {first_line}", header, columns)
-    return [_row(file, line, fields, header, columns) for line, fields in lines]
+    needed = frozenset(columns)
+    return [make_row(file, line, fields, header, needed) for line, fields in lines]
+
+
+def read_lines(content: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str] | str]]:
+    """Read the lines that are not blank, without regard to columns.
+
+    Bytes that are not UTF-8 become surrogates here, so that a later error can name their line and column.
+
+    Args:
+        content: the file.
+        delimiter: what separates fields.
+
+    Yields:
+        The number of the line, from 1, and its fields without spaces around them; why it is not CSV in their place. The
+        number is the last one of a row with line breaks.
+
+    """
+    # Decoded while it is read: the text as a whole would take four times as much memory.
+    lines = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", "surrogateescape", newline="")
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        first = reader.line_num + 1
+        try:
+            received = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            several = f"; a quote may be open since line {first}" if reader.line_num > first else ""
+            yield reader.line_num, f"this is not CSV ({error}){several}"
+            continue
+        fields = [field.strip() for field in received]
+        if any(fields):
+            yield reader.line_num, fields
 
 
 def _lines(file: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The number, from 1, and the fields without spaces around them, of each line that is not blank.
+    for line, fields in read_lines(content):
+        if isinstance(fields, str):
+            raise BoxlineError(f"{file}, line {line}: {fields}.")
+        yield line, fields
 
-    Bytes that are not UTF-8 become surrogates here, so that a later error can name their line and column.
+
+def make_row(file: str, line: int, fields: Sequence[str], header: Sequence[str], columns: frozenset[str]) -> Row:
+    """The row of these fields.
+
+    Args:
+        file: name of the file, for error messages.
+        line: number of the line.
+        fields: as `read_lines` has them.
+        header: the names of all columns.
+        columns: the names of the required columns.
+
+    Raises:
+        BoxlineError: if a required field is missing or not UTF-8, or there are more fields than columns.
+
     """
-    text = content.decode("utf-8-sig", "surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        for received in reader:
-            fields = [field.strip() for field in received]
-            if any(fields):
-                yield reader.line_num, fields
-    except csv.Error as error:
-        raise BoxlineError(f"{file}, line {reader.line_num}: this is not CSV ({error}).") from None
-
-
-def _row(file: str, line: int, fields: list[str], header: Sequence[str], columns: Sequence[str]) -> Row:
     values = dict(zip(header, fields, strict=False))
-    if any(fields[len(header) :]) or not all(column in values for column in columns):
+    if any(fields[len(header) :]) or not values.keys() >= columns:
+        received = with_valid_characters(",".join(fields))
         raise BoxlineError(
-            f"{file}, line {line}: received {len(fields)} fields ({truncate(','.join(fields))}), "
+            f"{file}, line {line}: received {len(fields)} fields ({truncate(received)}), "
             f"expected {len(header)}: {', '.join(header)}."
         )
     row = Row(file, line, {column: values[column] for column in columns})
     for column, text in row.fields.items():
-        _check_utf8(row, column, text)
+        if not text.isascii():
+            _check_utf8(row, column, text)
     return row
+
+
+def with_valid_characters(text: str) -> str:
+    r"""Replace the bytes that are not UTF-8, which stand as surrogates in what `read_lines` gives.
+
+    >>> with_valid_characters("cr\udceape")
+    'cr�pe'
+    """
+    return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _canonical_names(header: list[str], columns: Sequence[str]) -> list[str]:

@@ -67,7 +67,7 @@ EXPECTED = "expected a header with name, left, share."
         ),
         pytest.param(
             HEADER + b'x,5,0.5\n"y,5,0.5\nz,5,0.5\n',
-            "a.csv, line 4: this is not CSV (unexpected end of data).",
+            "a.csv, line 4: this is not CSV (unexpected end of data); a quote may be open since line 3.",
             id="unclosed quote",
         ),
     ],
@@ -76,7 +76,7 @@ def test_file_with_wrong_columns_is_an_error(content: bytes, expected: str) -> N
     assert failure(lambda: read_rows_with_header("a.csv", content, COLUMNS)) == expected
 
 
-@pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1e300", "1,5", "0x1"])
+@pytest.mark.parametrize("text", ["left", "", "nan", "inf", "-inf", "1e300", "1,5", "0x1", "0_1"])
 def test_invalid_fraction_is_an_error(text: str) -> None:
     [row] = read_rows_with_header("a.csv", HEADER + f'x,5,"{text}"\n'.encode(), COLUMNS)
     assert failure(lambda: row.fraction("share")) == (
