@@ -7,6 +7,7 @@ from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.formatting import pluralize
 from pipeline.datasets.formats.registry import get_format
 from pipeline.datasets.registry import get_dataset
+from pipeline.datasets.splits import parse_split
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.packing.config import PackConfig
 from pipeline.pretrained.config import parse_pretrained
@@ -43,6 +44,7 @@ def check_params(params: Params) -> None:
         elif dataset.format is not None:
             reader = get_format(dataset.format, where=f"{PARAMS_FILE}: {where}.format")
             parse_config(dataset.options, reader.options_class, f"{where}.options")
+        parse_split(dataset.split, where)
         parse_checks(params, name)
     for name, section in params.systems.items():
         where = f"systems.{name}"

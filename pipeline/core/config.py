@@ -378,11 +378,15 @@ EXPECTATIONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 def _dotted_keys(location: Sequence[int | str], raw: Any, *, last_is_absent: bool) -> list[str]:
     """The keys in the file; pydantic's location also holds the kind of a section if several kinds are possible."""
-    keys = []
+    keys: list[str] = []
+    kind_may_follow = True
     for step in location:
-        if step in raw if isinstance(raw, dict) else isinstance(raw, list) and step in range(len(raw)):
+        if kind_may_follow and isinstance(raw, dict) and raw.get("kind") == step:  # a key may have the name of a kind
+            kind_may_follow = False
+        elif step in raw if isinstance(raw, dict) else isinstance(raw, list) and step in range(len(raw)):
             keys.append(str(step))
             raw = raw[step]
+            kind_may_follow = True
         elif step == INVALID_NAME:
             keys.append(INVALID_NAME)
     return [*keys, str(location[-1])] if last_is_absent else keys

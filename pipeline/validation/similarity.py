@@ -7,6 +7,8 @@ million pairs of crops of different COCO photographs none reached 0.75 by their 
 pixels.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,6 +38,12 @@ BLOCK_ROWS = 4096
 
 MIN_LENGTH = 0.5
 """Norm of differences below which an image has none: it is 0 or at least the root of 2, plus a rounding error."""
+
+MIN_GROUP_SIMILARITY = 0.9
+"""The lowest similarity of images that belong together, like min_similarity of image_similar_across_splits."""
+
+MIN_GROUP_CONTRAST = 4.0
+"""Gray levels below which a thumbnail is too plain to compare, like min_contrast of that check."""
 
 TILE_PAIRS = 1 << 23
 """Pairs that are compared at a time: 32 MB of similarities, whatever the number of images."""
@@ -105,6 +113,52 @@ def most_similar(
         best[start + candidates[is_similar]] = nearest[is_similar]
         similarities[start + candidates[is_similar]] = similarity[is_similar]
     return best, similarities
+
+
+def similar_groups(thumbnails: NDArray[np.uint8], digests: Sequence[str | None]) -> NDArray[np.int64]:
+    """Group images that are almost equal, or equal, and those that are so by way of others.
+
+    Args:
+        thumbnails: uint8 [N, 16, 16].
+        digests: of the files, [N]; images with the same one are equal. None where it is unknown.
+
+    Returns:
+        The number of the group of each image, int64 [N]: the row of its first image.
+
+    """
+    vectors, contrasts = edge_vectors(thumbnails)
+    vectors[contrasts < MIN_GROUP_CONTRAST] = 0
+    first_rows: dict[str, int] = {}
+    groups = np.array(
+        [row if digest is None else first_rows.setdefault(digest, row) for row, digest in enumerate(digests)], np.int64
+    )
+    coarse = _coarse(vectors)
+    step = max(1, TILE_PAIRS // max(1, len(vectors)))
+    for start in range(0, len(vectors), step):
+        stop = min(start + step, len(vectors))
+        # Each pair once: the rows of the block with themselves and all later ones.
+        is_candidate = coarse[start:stop] @ coarse[start:].T >= MIN_GROUP_SIMILARITY - ROUNDING_MARGIN
+        np.fill_diagonal(is_candidate, val=False)
+        candidates, others = np.flatnonzero(is_candidate.any(axis=1)), np.flatnonzero(is_candidate.any(axis=0))
+        exact = vectors[start + candidates] @ vectors[start + others].T
+        rows, columns = np.nonzero(exact >= MIN_GROUP_SIMILARITY)
+        _merge(groups, start + candidates[rows], start + others[columns])
+    return groups
+
+
+def _merge(groups: NDArray[np.int64], ones: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+    """Merge the groups of pairs of images, in place. The lower number of two groups stays."""
+    while True:
+        pairs = np.unique(np.sort(np.stack([groups[ones], groups[others]], axis=1), axis=1), axis=0)
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        if not len(pairs):
+            return
+        targets = np.arange(len(groups))
+        for low, high in pairs[::-1].tolist():  # backward, so that the lowest partner of a group is the last
+            targets[high] = low
+        while (targets[targets] != targets).any():
+            targets = targets[targets]
+        groups[:] = targets[groups]
 
 
 def _coarse(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from pipeline.core.config import Config, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.registry import DATASETS
+from pipeline.datasets.splits import SplitKey
 from pipeline.evaluation.config import EvaluateConfig
 from pipeline.packing.config import PackConfig
 from pipeline.pretrained.config import PretrainedConfig
@@ -23,6 +24,7 @@ SECTIONS: dict[str, type[Config]] = {
     "params": Params,
     "pack": PackConfig,
     "train": TrainConfig,
+    "split": SplitKey,
     "evaluate": EvaluateConfig,
     "pretrained": PretrainedConfig,
     "validate": ValidateConfig,
@@ -39,6 +41,8 @@ Key = tuple[str | int, ...]
 
 def examples(schema: Schema, definitions: Schema) -> list[Any]:
     """Valid values of a JSON schema, so that each part of it, also an optional one, is in at least one of them."""
+    if "examples" in schema:
+        return list(schema["examples"])
     if "$ref" in schema:
         return examples(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     for alternatives in ("anyOf", "oneOf"):

@@ -66,7 +66,7 @@ def no_val_class_listed(content: Content) -> None:
 # name, change, the stage that ends with a sentence and how it begins; None if all work
 CASES: list[tuple[str, Callable[[Content], None], tuple[str, str] | None]] = [
     ("nothing empty", lambda _: None, None),
-    ("no training images", split_of("train", "images"), ("tables", "coco has no training images: its annotations in ")),
+    ("no training images", split_of("train", "images"), ("tables", "datasets.coco has no images to train with: ")),
     ("no val images", split_of("val", "images"), ("targets", "Split 'val' has no images, but the system needs it: ")),
     ("no training boxes", split_of("train", "annotations"), ("validate", "coco fails validation: no training boxes ")),
     ("no val boxes", split_of("val", "annotations"), None),

@@ -18,7 +18,7 @@ from pipeline.datasets.coco.reader import CocoReader
 from pipeline.datasets.coco.sample import CocoSampleWriter, SampleConfig
 from pipeline.validation import similarity
 from pipeline.validation.run_checks import ValidationResult
-from pipeline.validation.similarity import edge_vectors, most_similar, thumbnails_of
+from pipeline.validation.similarity import edge_vectors, most_similar, similar_groups, thumbnails_of
 from tests.support.scenes import image
 from tests.support.tiny_project import PROJECT
 from tests.support.validation_scene import BOXES, IMAGES, checked, result_of, violation_counts
@@ -238,3 +238,40 @@ def test_altered_photographs_match_only_their_originals() -> None:
     photographs = read_images(REAL_COCO)
     assert len(photographs) == 323
     require_unique_matches(photographs)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([1, 50, 1 << 23]))
+def test_groups_are_the_connected_images(seed: int, num_images: int, tile_pairs: int) -> None:
+    """Against a search that follows one pair after the other. A chain of small changes connects its ends."""
+    random = np.random.default_rng(seed)
+    bases = noise(seed, 3).astype(int)
+    thumbnails = np.clip(bases[random.integers(0, 3, num_images)] + random.normal(0, 25, (num_images, 16, 16)), 0, 255)
+    thumbnails = thumbnails.astype(np.uint8)
+    thumbnails[random.random(num_images) < 0.1] = 7  # plain
+    digests = [None if digest == 0 else str(digest) for digest in random.integers(0, 3 * num_images + 1, num_images)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(similarity, "TILE_PAIRS", tile_pairs)
+        found = similar_groups(thumbnails, digests)
+    vectors, contrasts = edge_vectors(thumbnails)
+    vectors[contrasts < 4] = 0
+    connected = vectors @ vectors.T >= MIN_SIMILARITY
+    connected |= np.array([[one is not None and one == other for other in digests] for one in digests], bool).reshape(
+        num_images, num_images
+    )
+    expected = np.arange(num_images)
+    for row in range(num_images):
+        waiting = [row]
+        while waiting:
+            one = waiting.pop()
+            for other in np.flatnonzero(connected[one] & (expected > row)).tolist():
+                expected[other] = row
+                waiting.append(other)
+    assert found.tolist() == expected.tolist()
+
+
+def test_copies_of_photographs_are_grouped() -> None:
+    photographs = noise(2, 6)
+    darker = (photographs * 0.7).astype(np.uint8)
+    groups = similar_groups(np.concatenate([photographs, darker]), [None] * 12)
+    assert groups.tolist() == [*range(6), *range(6)]
+    assert similar_groups(np.empty((0, 16, 16), np.uint8), []).tolist() == []
