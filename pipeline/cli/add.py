@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from ruamel.yaml import YAML
 
@@ -19,6 +20,7 @@ from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.detection import detect_formats
 from pipeline.datasets.formats.registry import FORMATS, get_format
 from pipeline.datasets.read_dataset import read_files
+from pipeline.datasets.splits import assign_splits, limit_images, parse_split
 from pipeline.systems.anchor_free_detector.suggestion import suggest_section
 from pipeline.validation.config import parse_checks
 from pipeline.validation.run_checks import ValidationResult, run_checks
@@ -65,7 +67,7 @@ def add(
     if split:
         entry["split"] = _parse_split(split)
     config = parse_config(entry, DatasetConfig, f"datasets.{name}", "the new entry")
-    reading = read_files(name, config, tree)
+    reading = _with_splits(name, config, read_files(name, config, tree))
     validation = _validate(params, name, config, reading)
     sys.stdout.write("\n".join(["", *text_report(reading.tables, validation), ""]) + "\n")
     section = _suggest_system(name, validation)
@@ -140,6 +142,15 @@ def _parse_split(words: list[str]) -> dict[str, Any]:
         section[key] = YAML(typ="safe", pure=True).load(value)
     kind = "folds" if "folds" in section else "published" if "train" in section else "random"
     return {"kind": kind, **section}
+
+
+def _with_splits(name: str, config: DatasetConfig, reading: Reading) -> Reading:
+    """The images in their splits. Similar images are not looked for, which would read all files."""
+    assigned_split = parse_split(config.split, f"datasets.{name}")
+    each_alone = np.arange(reading.tables.images.num_rows)
+    return limit_images(
+        assign_splits(reading, assigned_split, f"datasets.{name}", each_alone), config.limit, assigned_split
+    )
 
 
 def _validate(params: Params, name: str, config: DatasetConfig, reading: Reading) -> ValidationResult:
