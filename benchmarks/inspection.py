@@ -10,8 +10,8 @@ from PIL import Image
 from benchmarks.packing import THREADS, write_dataset
 from benchmarks.photographs import Photograph, photographs
 from benchmarks.timing import ratio
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_decoding import FORMATS
-from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.validation.inspection import inspect_images
 
 IMAGES = 2000

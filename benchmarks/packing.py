@@ -23,8 +23,9 @@ from PIL import Image
 
 from benchmarks.photographs import Photograph, photographs
 from benchmarks.timing import alternate, compared, peak_megabytes
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_decoding import FORMATS
-from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.archives.zip_archive import write_archive
 from pipeline.core import schema
 from pipeline.core.atomic_files import resumable_directory
 from pipeline.geometry.resize import letterbox

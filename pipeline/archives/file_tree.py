@@ -171,6 +171,10 @@ class FileTree:
         place = self._places[name]
         return ("", name) if place is None else (place.archive_path, self._member_name(name, place))
 
+    def path(self, name: str) -> Path | None:
+        """Return the path of a loose file; None for a member of an archive."""
+        return self._root / name if self._places[name] is None else None
+
     def _file(self, name: str) -> LooseFile | Member:
         place = self._places[name]
         return LooseFile(self._root / name) if place is None else place.archive.member(self._member_name(name, place))

@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.member_lookup import NameLookupError
-from pipeline.archives.zip_archive import ArchiveFolder, Member
+from pipeline.archives.zip_archive import Member
 from pipeline.core import schema
 from pipeline.core.errors import join_items
 from pipeline.core.file_names import IMAGE_SUFFIXES

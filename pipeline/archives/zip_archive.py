@@ -247,24 +247,6 @@ class Archive:
         return "overlaps another one" if row in self._overlapping else None
 
 
-class ArchiveFolder:
-    """The archives below a download folder. The central directory of each is read once, when it is first used."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._archives: dict[str, Archive] = {}
-
-    def __getitem__(self, path: str) -> Archive:
-        if path not in self._archives:
-            self._archives[path] = Archive(self._folder / path)
-        return self._archives[path]
-
-    def paths(self) -> list[str]:
-        """Return the paths of all archives below the folder, in alphabetical order."""
-        paths = [path.relative_to(self._folder).as_posix() for path in self._folder.rglob("*")]
-        return sorted(filter(is_archive_name, paths))
-
-
 def is_archive_name(name: str) -> bool:
     """Return whether a file is an archive, by its name."""
     return name.lower().endswith(ARCHIVE_SUFFIX)

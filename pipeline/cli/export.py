@@ -7,7 +7,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.cli.paths import require_writable_path
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.errors import BoxlineError, join_items

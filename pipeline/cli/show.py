@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.member_lookup import nearest_name
-from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder
+from pipeline.archives.zip_archive import MAX_IMAGE_BYTES
 from pipeline.cli.paths import require_writable_path
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError, join_items

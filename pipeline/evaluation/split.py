@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, image_scale_of, rows_by_image, without_crowds
 from pipeline.geometry.boxes import Boxes
 from pipeline.geometry.labeled_boxes import LabeledBoxes

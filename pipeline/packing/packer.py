@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.core.atomic_files import atomic_write
 from pipeline.core.disk_space import require_disk_space
 from pipeline.core.progress import ProgressBar

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_members import count_unused
-from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core import schema
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.formatting import pluralize

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_members import with_member_names
-from pipeline.archives.zip_archive import ArchiveFolder
 from pipeline.core.atomic_files import atomic_directory
 from pipeline.core.config import load_params
 from pipeline.core.formatting import pluralize

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_decoding import open_image, to_uint8
 from pipeline.archives.image_members import find_members
-from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder, Member
+from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Member
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.progress import ProgressBar

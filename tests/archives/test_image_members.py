@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_members import count_unused, find_members, with_member_names
-from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.archives.zip_archive import write_archive
 from pipeline.core import schema
 from tests.support.scenes import image
 

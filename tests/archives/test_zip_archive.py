@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Archive, ArchiveFolder, write_archive
+from pipeline.archives.archive_folder import ArchiveFolder
+from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Archive, write_archive
 from pipeline.core.errors import BoxlineError
 
 

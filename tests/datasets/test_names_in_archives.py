@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.image_members import find_members, with_member_names
-from pipeline.archives.zip_archive import ArchiveFolder, Member, write_archive
+from pipeline.archives.zip_archive import Member, write_archive
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.registry import get_dataset
 

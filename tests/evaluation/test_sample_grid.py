@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.archives.archive_folder import ArchiveFolder
+from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.evaluation.sample_grid import select_samples, write_samples, write_target_plot
 from pipeline.geometry.labeled_boxes import LabeledBoxes

@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.archives.archive_folder import ArchiveFolder
+from pipeline.archives.zip_archive import write_archive
 from pipeline.core import schema
 from pipeline.core.atomic_files import resumable_directory
 from pipeline.core.errors import BoxlineError

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.archives.archive_folder import ArchiveFolder
+from pipeline.archives.zip_archive import write_archive
 
 
 def write_image_archives(folder: Path, images: pa.Table, color: tuple[int, int, int] = (0, 0, 0)) -> ArchiveFolder:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.datasets.coco.reader import CocoReader
 from pipeline.datasets.coco.sample import CocoSampleWriter, SampleConfig
 from pipeline.validation import similarity

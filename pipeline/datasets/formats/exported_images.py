@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
+from pipeline.archives.zip_archive import MAX_IMAGE_BYTES
 from pipeline.core.errors import BoxlineError
 from pipeline.core.file_names import IMAGE_SUFFIXES, UniqueStems, harmless_stem, max_name_bytes
 from pipeline.core.progress import ProgressBar

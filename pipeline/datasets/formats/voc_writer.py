@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.formats.exported_images import ExportedImage, exported_images

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
 
-from pipeline.archives.zip_archive import ArchiveFolder
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.datasets.annotations import Tables
 from pipeline.datasets.formats.exported_images import exported_images
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from pipeline.archives.tfrecord_archive import is_record_name
 from pipeline.core.errors import BoxlineError
 from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.download.manifest import Asset
@@ -36,9 +37,8 @@ def list_assets(source: str) -> list[Asset]:
             name = (Path(folder) / file).relative_to(root).as_posix()
             suffix = Path(file).suffix.lower()
             if not file.startswith("."):
-                (archives if suffix in ARCHIVE_SUFFIXES else images if suffix in IMAGE_SUFFIXES else others).append(
-                    name
-                )
+                is_archive = suffix in ARCHIVE_SUFFIXES or is_record_name(file)
+                (archives if is_archive else images if suffix in IMAGE_SUFFIXES else others).append(name)
     assets = [Asset(name) for name in archives]
     if images:
         assets.append(Asset(IMAGES_ARCHIVE, members=tuple(images)))

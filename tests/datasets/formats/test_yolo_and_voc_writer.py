@@ -13,8 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from pipeline.archives.archive_folder import ArchiveFolder
 from pipeline.archives.file_tree import FileTree
-from pipeline.archives.zip_archive import ArchiveFolder, write_archive
+from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Tables, boxes_xywh_of, categories_table, images_table
 from pipeline.datasets.formats.exported_images import require_complete
