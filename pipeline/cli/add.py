@@ -16,11 +16,11 @@ from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.core.formatting import escape_control, pluralize
 from pipeline.core.params_file import add_entries, format_entry
-from pipeline.datasets.annotations import Reading
+from pipeline.datasets.annotations import NO_SPLIT, Reading
 from pipeline.datasets.formats.detection import detect_formats
 from pipeline.datasets.formats.registry import FORMATS, get_format
 from pipeline.datasets.read_dataset import read_files
-from pipeline.datasets.splits import assign_splits, limit_images, parse_split
+from pipeline.datasets.splits import assign_splits, is_grouped_by_similarity, parse_split
 from pipeline.systems.anchor_free_detector.suggestion import suggest_section
 from pipeline.validation.config import parse_checks
 from pipeline.validation.run_checks import ValidationResult, run_checks
@@ -64,11 +64,13 @@ def add(
     entry: dict[str, Any] = {"format": format or _detect(source, tree), "source": source}
     if classes:
         entry["classes"] = classes
-    if split:
-        entry["split"] = _parse_split(split)
     config = parse_config(entry, DatasetConfig, f"datasets.{name}", "the new entry")
-    reading = _with_splits(name, config, read_files(name, config, tree))
-    validation = _validate(params, name, config, reading)
+    files = read_files(name, config, tree)
+    chosen_split = _parse_split(split) if split else _choose_split(files.tables.images)
+    if chosen_split is not None:
+        entry["split"] = chosen_split
+    reading = _with_splits(name, chosen_split, files)
+    validation = _validate(params, name, config, reading, tree)
     sys.stdout.write("\n".join(["", *text_report(reading.tables, validation), ""]) + "\n")
     section = _suggest_system(name, validation)
     sys.stdout.write(f"datasets:\n{format_entry(name, entry)}\n\n")
@@ -144,29 +146,43 @@ def _parse_split(words: list[str]) -> dict[str, Any]:
     return {"kind": kind, **section}
 
 
-def _with_splits(name: str, config: DatasetConfig, reading: Reading) -> Reading:
+def _choose_split(images: pa.Table) -> dict[str, Any] | None:
+    """The section `split` for images to train with and others to score, None if the files have both; prints why."""
+    found = set(images["split"].unique().to_pylist())
+    if "train" in found and found & {"val", "test"}:
+        return None
+    if {"val", "test"} <= found:
+        sys.stdout.write("The files have no training split: val trains, and test is scored.\n")
+        return {"kind": "published", "train": "val"}
+    named = join_items(sorted(found - {NO_SPLIT})) or "none"
+    sys.stdout.write(f"Splits of the files: {named}. A fifth of the images, chosen by a seed, is held out as val.\n")
+    return {"kind": "random", "val": 0.2} | ({} if found == {"train"} else {"test": 0.0})
+
+
+def _with_splits(name: str, section: dict[str, Any] | None, reading: Reading) -> Reading:
     """The images in their splits. Similar images are not looked for, which would read all files."""
-    assigned_split = parse_split(config.split, f"datasets.{name}")
-    each_alone = np.arange(reading.tables.images.num_rows)
-    return limit_images(
-        assign_splits(reading, assigned_split, f"datasets.{name}", each_alone), config.limit, assigned_split
-    )
+    split = parse_split(section, f"datasets.{name}")
+    if is_grouped_by_similarity(split):
+        sys.stdout.write("The counts of splits will differ: only the stage tables looks for similar images.\n")
+    return assign_splits(reading, split, f"datasets.{name}", np.arange(reading.tables.images.num_rows))
 
 
-def _validate(params: Params, name: str, config: DatasetConfig, reading: Reading) -> ValidationResult:
-    """All checks that need no image file."""
+def _validate(params: Params, name: str, config: DatasetConfig, reading: Reading, tree: FileTree) -> ValidationResult:
+    """All checks that need no content of an image file."""
     limits, checks = parse_checks(params.model_copy(update={"datasets": {**params.datasets, name: config}}), name)
-    files, archives = _unread_files(reading.tables.images), schema.ARCHIVES.empty_table()
+    files, archives = _unread_files(reading.tables.images, tree), schema.ARCHIVES.empty_table()
     return run_checks(reading.tables, files, archives, limits, checks)
 
 
-def _unread_files(images: pa.Table) -> pa.Table:
-    """A table of files in which nothing is wrong, because none was read: schema.FILES."""
+def _unread_files(images: pa.Table, tree: FileTree) -> pa.Table:
+    """A table of files in which nothing is wrong but that some are missing: schema.FILES."""
+    is_found = [tree.find(name) is not None for name in images["file_name"].to_pylist()]
     columns = {
         "image_id": images["image_id"],
         "split": images["split"],
-        # A missing file has none, and equal ones are duplicates.
-        "sha256": pa.array([f"unread file {row}" for row in range(images.num_rows)], pa.string()),
+        # A missing file has no checksum, and files with the same are duplicates.
+        "sha256": pa.array([f"unread file {row}" if found else None for row, found in enumerate(is_found)]),
+        "problem": pa.array([None if found else "not found" for found in is_found], pa.string()),
     }
     rows = [columns.get(field.name, pa.nulls(images.num_rows, field.type)) for field in schema.FILES]
     return pa.table(rows, schema.FILES)

@@ -63,7 +63,7 @@ def message(*args: Any, **options: Any) -> str:
 def test_prints_what_was_found(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert add("pets", "pets") == 0
     output = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert output[0] == "pets is read as voc: 4 XML files, the first with <annotation>."
+    assert output[0] == "pets is read as voc: 4 XML files, <annotation> in 4 of 4 that were looked at."
     assert output[2] == "found 4 images, 5 boxes, 2 classes; 1 row for quarantine"
     assert output[4:8] == [
         "split images without boxes boxes boxes per image",
@@ -147,3 +147,35 @@ def test_files_of_no_known_format_are_refused_with_their_kinds(project: Path) ->
 @pytest.mark.parametrize("word", ["val", "=0.2", "val:0.2"])
 def test_malformed_split_is_refused(project: Path, word: str) -> None:
     assert message("pets", "pets", split=[word]) == f"--split: received {word!r}, expected key=value, such as val=0.2."
+
+
+@pytest.mark.parametrize(
+    ("splits", "chosen", "line"),
+    [
+        (("valid", "test"), {"kind": "published", "train": "val"}, "The files have no training split: val trains, and"),
+        (("train",), {"kind": "random", "val": 0.2}, "Splits of the files: train. A fifth of the images, chosen by a"),
+        (("test",), {"kind": "random", "val": 0.2, "test": 0.0}, "Splits of the files: test. A fifth of the images,"),
+        (("photos",), {"kind": "random", "val": 0.2, "test": 0.0}, "Splits of the files: none. A fifth of the images,"),
+    ],
+)
+def test_split_is_chosen_where_the_files_lack_one(
+    project: Path, capsys: pytest.CaptureFixture[str], splits: tuple[str, ...], chosen: dict[str, Any], line: str
+) -> None:
+    write_voc(project / "more", {f"{split}/{number}": BOXES["train/1"] for split in splits for number in range(10)})
+    add("more", "more")
+    assert entries()["datasets"]["more"]["split"] == chosen
+    assert f"\n{line}" in capsys.readouterr().out
+    scored = entries()["systems"]["more_detector"]["evaluate"]["split"]
+    assert scored == ("test" if chosen["kind"] == "published" else "val")
+
+
+def test_words_of_split_become_its_section(project: Path) -> None:
+    add("pets", "pets", split=["folds=2", "fold=1", "seed=7"])
+    assert entries()["datasets"]["pets"]["split"] == {"kind": "folds", "folds": 2, "fold": 1, "seed": 7}
+    check_params()
+
+
+def test_missing_images_are_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "pets" / "train" / "1.png").unlink()
+    add("pets", "pets")
+    assert re.search(r"^image_file_missing +quarantined +1 ", capsys.readouterr().out, re.MULTILINE)
