@@ -1,7 +1,7 @@
 """Finds the image that an annotation file describes, for formats with one annotation file per image."""
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -37,6 +37,7 @@ class AnnotatedImages:
         self._tree = tree
         self._images = _by_stem(with_suffix(tree.names(), *IMAGE_SUFFIXES))
         files = _by_stem(annotation_files)
+        self._file_by_image: dict[str, str] = {}
         self._rivals = {stem: names for stem, names in files.items() if isinstance(names, list)}
 
     def find(self, file: str, published: str) -> AnnotatedImage:
@@ -63,6 +64,15 @@ class AnnotatedImages:
             return AnnotatedImage(named)
         name = stem + PurePosixPath(published).suffix if named or not published else with_slashes(published)
         return AnnotatedImage(posixpath.join(folder, name))
+
+    def claim(self, image: str, file: str) -> str | None:
+        """Take the image for this annotation file. Returns why not, if another file has it already."""
+        other = self._file_by_image.setdefault(image, file)
+        return None if other == file else f"received annotations of {image}, which {other} has already"
+
+    def claimed(self) -> Set[str]:
+        """The images that annotation files have."""
+        return self._file_by_image.keys()
 
     def with_stem(self, stem: str, folder: str) -> str | None:
         """The image of that stem that is nearest to a folder, or None if there is none or several are equally near."""

@@ -10,6 +10,7 @@ FORMATS = {
     "yolo": "yolo_reader.YoloReader",
     "coco": "coco_reader.CocoReader",
     "voc": "voc_reader.VocReader",
+    "labelme": "labelme_reader.LabelmeReader",
     "csv": "csv_reader.CsvReader",
 }
 """Module and class of each reader. If files fit several formats, the first one is the most specific."""

@@ -114,7 +114,6 @@ class VocReader(FormatReader[VocOptions]):
         files = with_suffix(tree.names(), ".xml")
         images = AnnotatedImages(tree, files)
         lists = ImageLists(tree, files, images, collector)
-        file_by_image: dict[str, str] = {}
         for file in files:
             try:
                 annotation = parse_annotation(tree.read(file, MAX_XML_BYTES))
@@ -132,11 +131,9 @@ class VocReader(FormatReader[VocOptions]):
             split = split or split_of_path(file) or split_of_path(name)
             if names_another:
                 collector.pass_over("names of other images in <filename>", f"{file}: {annotation.filename}")
-            if name in file_by_image:
-                reason = f"received annotations of {name}, which {file_by_image[name]} has already"
+            if reason := images.claim(name, file):
                 collector.refuse(file, 0, reason, split=split, file_name=name)
                 continue
-            file_by_image[name] = file
             size = annotation.size if all(annotation.size) else tree.image_size(name)
             image = collector.add_image(name, size, split=split, file=file)
             for number, class_name, (left, top, right, bottom) in annotation.objects:
@@ -145,10 +142,9 @@ class VocReader(FormatReader[VocOptions]):
             for number, reason in annotation.refused:
                 collector.refuse(file, number, reason, split=split, file_name=name)
         for name, place in lists.without_file():
-            if name not in file_by_image:
-                file_by_image[name] = place.file
+            if images.claim(name, place.file) is None:
                 collector.add_image(name, tree.image_size(name), split=place.split, file=place.file, number=place.line)
-        collector.pass_over_unused({*files, *lists.files, *file_by_image})
+        collector.pass_over_unused({*files, *lists.files, *images.claimed()})
         collector.require_images(f"there are no images with XML files whose root is <{ROOT}>")
         return collector.finish()
 
