@@ -18,7 +18,7 @@ from pipeline.datasets.formats.collector import AnnotationCollector
 from pipeline.datasets.formats.interfaces import Detection, FormatReader
 from pipeline.datasets.formats.json_files import AnyJson, decode_json, json_files_like
 from pipeline.datasets.formats.pixel_numbers import coordinate, side
-from pipeline.datasets.formats.polygons import BoxXywh, Point, box_around, outline_of
+from pipeline.datasets.formats.shapes import Point, Shape, box_around, ellipse, polygons
 from pipeline.datasets.formats.split_names import split_of_path
 
 MAX_JSON_BYTES = 256 << 20
@@ -127,7 +127,7 @@ def _side(content: dict[str, Raw], key: str) -> int:
 def _add_shapes(collector: AnnotationCollector, shapes: Sequence[Raw], place: _Place) -> None:
     """Add the boxes in the order of the shapes; that of a group where its first polygon is."""
     groups: dict[object, list[list[Point]]] = {}
-    boxes: list[tuple[int, str, list[list[Point]] | BoxXywh]] = []
+    boxes: list[tuple[int, str, list[list[Point]] | Shape]] = []
     for number, raw in enumerate(shapes, 1):
         try:
             shape = decode_json(raw, _Shape)
@@ -139,7 +139,7 @@ def _add_shapes(collector: AnnotationCollector, shapes: Sequence[Raw], place: _P
                 continue
             points = _points(shape)
             if shape.shape_type not in POLYGON_TYPES:
-                boxes.append((number, class_name, _box(shape.shape_type, points)))
+                boxes.append((number, class_name, _shape(shape.shape_type, points)))
                 continue
         except BoxlineError as error:
             reason = f"received {truncate(bytes(raw).decode(errors='replace'))}, expected a labeled shape: {error}"
@@ -152,14 +152,9 @@ def _add_shapes(collector: AnnotationCollector, shapes: Sequence[Raw], place: _P
         else:
             groups[group] = [points]
             boxes.append((number, class_name, groups[group]))
-    for number, class_name, geometry in boxes:
-        if isinstance(geometry, list):
-            box_xywh, area, text = outline_of(geometry)
-            collector.add_box(
-                place.image, class_name, box_xywh, file=place.file, number=number, area=area, outline=text
-            )
-        else:
-            collector.add_box(place.image, class_name, geometry, file=place.file, number=number)
+    for number, class_name, found in boxes:
+        box_xywh, area, outline = polygons(found) if isinstance(found, list) else found
+        collector.add_box(place.image, class_name, box_xywh, file=place.file, number=number, area=area, outline=outline)
 
 
 def _points(shape: _Shape) -> list[Point]:
@@ -182,11 +177,10 @@ def _points(shape: _Shape) -> list[Point]:
     return points
 
 
-def _box(shape_type: str | None, points: list[Point]) -> BoxXywh:
+def _shape(shape_type: str | None, points: list[Point]) -> Shape:
     if shape_type == "circle":
         (x, y), rim = points[:2]
-        radius = math.dist((x, y), rim)
-        return x - radius, y - radius, 2 * radius, 2 * radius
+        return ellipse(x, y, math.dist((x, y), rim), math.dist((x, y), rim))
     x, y, width, height = box_around(points)
-    # The points of a mask are its first and its last pixel, as LabelMe draws it.
-    return (x, y, width + 1, height + 1) if shape_type == "mask" else (x, y, width, height)
+    # The points of a mask are its first and its last pixel.
+    return Shape((x, y, width + 1, height + 1) if shape_type == "mask" else (x, y, width, height))

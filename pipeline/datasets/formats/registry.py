@@ -10,6 +10,7 @@ FORMATS = {
     "yolo": "yolo_reader.YoloReader",
     "coco": "coco_reader.CocoReader",
     "voc": "voc_reader.VocReader",
+    "cvat": "cvat_reader.CvatReader",
     "labelme": "labelme_reader.LabelmeReader",
     "csv": "csv_reader.CsvReader",
 }
