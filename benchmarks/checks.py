@@ -15,7 +15,7 @@ from benchmarks.processes import compare
 from pipeline.core import schema
 from pipeline.core.config import load_params
 from pipeline.core.parquet import FILES, read_table, write_table
-from pipeline.datasets.annotations import Tables
+from pipeline.datasets.annotations import Reading, Tables
 from pipeline.datasets.coco.reader import CocoReader
 from pipeline.validation.config import parse_checks
 from pipeline.validation.run_checks import ValidationResult, run_checks
@@ -59,7 +59,7 @@ def check_invalid_tables(folder: Path) -> None:
 def _validated(folder: Path, tables: str) -> ValidationResult:
     limits, checks = parse_checks(load_params(), "coco")
     files, archives = read_table(folder / FILES, schema.FILES), schema.ARCHIVES.empty_table()
-    return run_checks(Tables.read(folder / tables), files, archives, limits, checks)
+    return run_checks(Reading(Tables.read(folder / tables)), files, archives, limits, checks)
 
 
 def loop_over_rows(folder: Path) -> None:

@@ -171,7 +171,7 @@ def _validate(params: Params, name: str, config: DatasetConfig, reading: Reading
     """All checks that need no content of an image file."""
     limits, checks = parse_checks(params.model_copy(update={"datasets": {**params.datasets, name: config}}), name)
     files, archives = _unread_files(reading.tables.images, tree), schema.ARCHIVES.empty_table()
-    return run_checks(reading.tables, files, archives, limits, checks)
+    return run_checks(reading, files, archives, limits, checks)
 
 
 def _unread_files(images: pa.Table, tree: FileTree) -> pa.Table:

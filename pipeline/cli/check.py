@@ -12,10 +12,11 @@ from pipeline.core.config import Params, load_params
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.formatting import format_table
 from pipeline.core.parquet import ARCHIVES, FILES, read_table
-from pipeline.datasets.annotations import Tables
+from pipeline.datasets.annotations import Reading
 from pipeline.diff.revisions import DatasetVersion, UnknownRevisionError, at_revision
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import parse_checks
+from pipeline.validation.json_report import passed_over_texts
 from pipeline.validation.markdown_report import as_markdown
 from pipeline.validation.run_checks import ValidationResult, run_checks, run_drift_checks
 from pipeline.validation.statistics import DatasetStatistics
@@ -117,7 +118,7 @@ def _validate(params: Params, name: str, before: DatasetVersion | None) -> Valid
     limits, checks = parse_checks(params, name)
     files = read_table(DATA / name / "inspect" / FILES, schema.FILES)
     archives = read_table(DATA / name / "inspect" / ARCHIVES, schema.ARCHIVES)
-    validation = run_checks(Tables.read(DATA / name / "tables", with_outlines=True), files, archives, limits, checks)
+    validation = run_checks(Reading.read(DATA / name / "tables"), files, archives, limits, checks)
     drift_results = run_drift_checks(checks, _statistics(before, name), validation.statistics)
     return replace(validation, results=[*validation.results, *drift_results])
 
@@ -139,6 +140,7 @@ def _format(name: str, validation: ValidationResult, *, verbose: bool) -> str:
     findings = [result for result in validation.results if _needs_attention(result)]
     verdict = "fails" if failures else "passes with findings" if findings else "passes"
     lines = [f"{name}: {validation.statistics.format_counts()}: {verdict}"]
+    lines += [f"passed over: {text}" for text in passed_over_texts(validation)]
     listed = validation.results if verbose else findings
     if listed:
         rows = [HEADER, *(_row(result) for result in listed)]

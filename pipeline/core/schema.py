@@ -124,15 +124,19 @@ PASSED_OVER = pa.schema(
 
 QUARANTINE = pa.schema(
     [
-        _field("table", pa.string(), "images or boxes"),
-        _field("row_number", pa.int64(), "row of that table, counted from 1 in the published order"),
-        _field("row_id", pa.int64(), "image_id or box_id of the row"),
-        _field("split", pa.string(), "of the row: train, val or test"),
-        _field("image_id", pa.int64(), "the image that the row belongs to"),
+        _field("table", pa.string(), "images or boxes; refused for an entry of a file that became no row of these"),
+        _field("row_number", pa.int64(), "row of that table, from 1; null for refused", nullable=True),
+        _field("row_id", pa.int64(), "image_id or box_id of the row; null for refused", nullable=True),
+        _field("split", pa.string(), "train, val or test; null where it is unknown", nullable=True),
+        _field("image_id", pa.int64(), "the image that the row belongs to; null for refused", nullable=True),
         _field("file_name", pa.string(), "of that image; null where there is no such image", nullable=True),
+        *(
+            pa.field(field.name, field.type, nullable=True, metadata=field.metadata)  # null where it is unknown
+            for field in LOCATIONS
+        ),
         _field("reason", pa.string(), "name of the check that refused it"),
         _field("values", pa.string(), "what breaks the check, as JSON"),
-        _field("row", pa.string(), "the refused row as JSON, without its outline"),
+        _field("row", pa.string(), "the row as JSON, without its outline; null for refused", nullable=True),
     ]
 )
 

@@ -9,11 +9,11 @@ from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import pluralize
 from pipeline.core.parquet import FILES, QUARANTINE, read_table, write_table
-from pipeline.datasets.annotations import Tables
+from pipeline.datasets.annotations import Reading
 from pipeline.stages.runner import run_stage
 from pipeline.validation.config import parse_checks
 from pipeline.validation.html_report import write_validation_page
-from pipeline.validation.json_report import as_json
+from pipeline.validation.json_report import as_json, passed_over_texts
 from pipeline.validation.markdown_report import as_markdown
 from pipeline.validation.run_checks import run_checks
 
@@ -27,7 +27,7 @@ def validate(
 
     Args:
         dataset: a key of `datasets` in params.yaml.
-        tables: the folder of the tables as published.
+        tables: the folder of the tables as published, with their locations and what the reader refused.
         files: the table of image files that `inspect` wrote.
         archives: the table of archives that `inspect` wrote.
         out: the folder to replace; it gets the accepted rows and the quarantine.
@@ -38,7 +38,7 @@ def validate(
     """
     config, checks = parse_checks(load_params(), dataset)
     inspected = read_table(files, schema.FILES)
-    published = Tables.read(tables, with_outlines=True)
+    published = Reading.read(tables)
     validation = run_checks(published, inspected, read_table(archives, schema.ARCHIVES), config, checks)
     write_json(report, as_json(validation))
     with atomic_write(summary) as partial:
@@ -57,12 +57,13 @@ def validate(
         )
     num_warnings = sum(result.status == "warned" for result in validation.results)
     logger.info(
-        "accepted %s and %s of %s, %s quarantined, %s",
+        "accepted %s and %s of %s, %s quarantined, %s%s",
         pluralize(validation.accepted.images.num_rows, "image", "images"),
         pluralize(validation.accepted.boxes.num_rows, "box", "boxes"),
         dataset,
         pluralize(validation.quarantine.num_rows, "row", "rows"),
         pluralize(num_warnings, "warning", "warnings"),
+        "".join(f"; passed over {text}" for text in passed_over_texts(validation)),
     )
 
 

@@ -50,7 +50,7 @@ def _without_ids(pair: dict[str, Any]) -> dict[str, Any]:
 
 def _first_rows(quarantine: pa.Table) -> list[dict[str, Any]]:
     rows = quarantine.slice(0, MAX_QUARANTINED_ROWS).drop_columns(["row", "image_id"]).to_pylist()
-    return [row | {"row_id": str(row["row_id"])} for row in rows]
+    return [row | {"row_id": "" if row["row_id"] is None else str(row["row_id"])} for row in rows]
 
 
 def _thumbnail_urls(pairs: list[dict[str, Any]], files: pa.Table) -> list[list[str]]:

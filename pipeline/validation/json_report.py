@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.formatting import escape_control
 from pipeline.validation.run_checks import ValidationResult
 from pipeline.validation.statistics import DatasetStatistics
 
@@ -31,6 +32,7 @@ def as_json(validation: ValidationResult) -> dict[str, Any]:
         "quarantined": validation.quarantine.num_rows,
         "quarantined_fraction": validation.quarantined_fraction,
         "max_quarantined_fraction": validation.max_quarantined_fraction,
+        "passed_over": validation.passed_over.to_pylist(),
         "failures": validation.failures(),
         "checks": {result.name: result.as_json() for result in validation.results},
         "splits": {
@@ -52,6 +54,14 @@ def as_json(validation: ValidationResult) -> dict[str, Any]:
         "boxes_per_image": boxes_per_image_histogram(statistics),
         "similar_images": similar_pairs(validation),
     }
+
+
+def passed_over_texts(validation: ValidationResult) -> list[str]:
+    """What the reader did not use, one text for each kind."""
+    return [
+        escape_control(f"{row['count']:,} {row['kind']} ({row['examples']})")
+        for row in validation.passed_over.to_pylist()
+    ]
 
 
 def relative_side_histogram(statistics: DatasetStatistics) -> dict[str, int]:

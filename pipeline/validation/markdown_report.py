@@ -6,7 +6,7 @@ import re
 import jinja2
 
 from pipeline.core.formatting import format_percent, pluralize
-from pipeline.validation.json_report import boxes_per_image_summary
+from pipeline.validation.json_report import boxes_per_image_summary, passed_over_texts
 from pipeline.validation.run_checks import ValidationResult
 
 COLLAPSED_STATUSES = ("passed", "off", "not run")
@@ -22,6 +22,14 @@ TEMPLATE = """\
 
 {{ counts }}; {{ quarantined_rows }} in quarantine ({{ quarantined }}, the limit is {{ limit }}).
 
+{% if passed_over %}
+Passed over:
+
+{% for text in passed_over %}
+- {{ text }}
+{% endfor %}
+
+{% endif %}
 | split | images | boxes | boxes per image: min | mean | median | max |
 | --- | --- | --- | --- | --- | --- | --- |
 {% for split in splits %}
@@ -61,6 +69,7 @@ def as_markdown(dataset: str, validation: ValidationResult) -> str:
         splits=_split_rows(validation),
         quarantined_rows=pluralize(validation.quarantine.num_rows, "row", "rows"),
         quarantined=format_percent(validation.quarantined_fraction),
+        passed_over=passed_over_texts(validation),
         limit=format_percent(validation.max_quarantined_fraction),
         findings=[result for result in validation.results if result.status not in COLLAPSED_STATUSES],
         collapsed=collapsed,

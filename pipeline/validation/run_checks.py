@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import format_percent
-from pipeline.datasets.annotations import Tables, image_rows_of
+from pipeline.datasets.annotations import Reading, Tables, image_rows_of
 from pipeline.validation.base import (
     ArchiveCheck,
     Check,
@@ -21,7 +21,7 @@ from pipeline.validation.box_checks import ImageQuarantined
 from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.joins import ROW_NUMBER, boxes_with_images, images_with_files
 from pipeline.validation.outlines import COLUMNS, measure_outlines
-from pipeline.validation.quarantine import apply_row_checks
+from pipeline.validation.quarantine import apply_row_checks, quarantine_refused
 from pipeline.validation.statistics import DatasetStatistics
 
 IMAGE_QUARANTINED = "image_quarantined"
@@ -35,10 +35,11 @@ class ValidationResult:
     Attributes:
         accepted: the rows that passed.
         files: the files of the accepted images, schema.FILES.
-        quarantine: the rejected rows, schema.QUARANTINE.
+        quarantine: the rejected rows, and what the reader refused, schema.QUARANTINE.
+        passed_over: what the reader did not use, schema.PASSED_OVER.
         statistics: of the accepted rows.
         results: one result per check.
-        num_input_rows: number of images and boxes before the checks.
+        num_input_rows: number of images, boxes and refused entries before the checks.
         max_quarantined_fraction: the fraction of them that may be quarantined, 0..1.
 
     """
@@ -46,6 +47,7 @@ class ValidationResult:
     accepted: Tables
     files: pa.Table
     quarantine: pa.Table
+    passed_over: pa.Table
     statistics: DatasetStatistics
     results: list[CheckResult]
     num_input_rows: int
@@ -53,7 +55,7 @@ class ValidationResult:
 
     @property
     def quarantined_fraction(self) -> float:
-        """Fraction of images and boxes together that are quarantined, 0..1."""
+        """Fraction of images, boxes and refused entries together that are quarantined, 0..1."""
         return self.quarantine.num_rows / max(1, self.num_input_rows)
 
     def failures(self) -> list[str]:
@@ -79,7 +81,7 @@ class ValidationResult:
 
 
 def run_checks(
-    tables: Tables, files: pa.Table, archives: pa.Table, config: ValidateConfig, checks: Checks
+    reading: Reading, files: pa.Table, archives: pa.Table, config: ValidateConfig, checks: Checks
 ) -> ValidationResult:
     """Run all checks but those of drift.
 
@@ -87,18 +89,27 @@ def run_checks(
     rejected too.
 
     Args:
-        tables: the dataset as published.
+        reading: the dataset as published.
         files: the files of the images, schema.FILES, as the stage `inspect` found them.
         archives: their archives, schema.ARCHIVES.
         config: the dataset's `validate` section.
         checks: all checks, with the dataset's own thresholds.
 
     """
-    images = apply_row_checks("images", images_with_files(tables.images, files), schema.IMAGES, checks.of_images())
+    tables = reading.tables
+    refused, refused_result = quarantine_refused(reading.refused)
+    images = apply_row_checks(
+        "images",
+        images_with_files(tables.images, files),
+        reading.image_locations,
+        schema.IMAGES,
+        checks.of_images(),
+    )
     accepted_images = images.accepted.select(schema.IMAGES.names)
     boxes = apply_row_checks(
         "boxes",
         _with_measured_outlines(boxes_with_images(tables, accepted_images), tables.boxes, checks),
+        reading.box_locations,
         schema.BOXES,
         {IMAGE_QUARANTINED: ImageQuarantined(severity="error"), **checks.of_boxes()},
     )
@@ -113,10 +124,11 @@ def run_checks(
     return ValidationResult(
         accepted=accepted,
         files=files.filter(pa.array(image_rows_of(files, accepted_images) >= 0)),
-        quarantine=pa.concat_tables([images.quarantine, boxes.quarantine]),
+        quarantine=pa.concat_tables([refused, images.quarantine, boxes.quarantine]),
+        passed_over=reading.passed_over,
         statistics=statistics,
-        results=[*images.results, *archive_results, *boxes.results, *dataset_results],
-        num_input_rows=tables.images.num_rows + tables.boxes.num_rows,
+        results=[refused_result, *images.results, *archive_results, *boxes.results, *dataset_results],
+        num_input_rows=tables.images.num_rows + tables.boxes.num_rows + refused.num_rows,
         max_quarantined_fraction=config.max_quarantined_fraction,
     )
 

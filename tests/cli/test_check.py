@@ -4,14 +4,17 @@ import contextlib
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline.cli.check import annotations, check
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.parquet import write_table
+from pipeline.datasets.annotations import Reading
 from pipeline.diff.revisions import FolderVersion
 from tests.support.scenes import NO_ARCHIVES, box, files_of
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
@@ -28,10 +31,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def build(dataset: str, boxes: list[Row] = BOXES, images: list[Row] = IMAGES) -> None:
+def build(dataset: str, boxes: list[Row] = BOXES, images: list[Row] = IMAGES, passed_over: Sequence[Row] = ()) -> None:
     """As if every file were of the size of IMAGES."""
     tables = tables_of(images, boxes)
-    tables.write(Path("data", dataset, "tables"))
+    left_out = pa.Table.from_pylist(list(passed_over), schema.PASSED_OVER)
+    Reading(tables, passed_over=left_out).write(Path("data", dataset, "tables"))
     folder = Path("data", dataset, "inspect")
     write_table(folder / "files.parquet", files_of(tables_of(IMAGES, boxes).images), schema.FILES)
     write_table(folder / "archives.parquet", NO_ARCHIVES, schema.ARCHIVES)
@@ -44,12 +48,19 @@ def test_verbose_lists_every_check_and_nothing_is_written(project: Path, capsys:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "coco: 2 images, 4 boxes, 2 categories: passes with findings"
     assert lines[2].split() == ["check", "severity", "status", "rows", "example"]
-    assert lines[4].split() == ["image_id_below_one", "error", "passed", "0"]
+    assert lines[4].split() == ["annotation_refused", "error", "passed", "0"]
+    assert lines[5].split() == ["image_id_below_one", "error", "passed", "0"]
     by_name = {line.split()[0]: " ".join(line.split()) for line in lines if line}
     assert by_name["class_rare"] == "class_rare warning warned 2 cat has 1 box in train"
     assert by_name["drift_of_box_count"] == "drift_of_box_count warning not run needs --against REV"
     assert lines[-1] == "1 of 1 datasets pass. Warnings: 1."
     assert sorted(project.rglob("*")) == before
+
+
+def test_what_was_passed_over_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    build("coco", passed_over=[{"kind": "files of no known kind", "count": 2, "examples": "'a\x1b.doc', 'b.doc'"}])
+    assert check(["coco"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == (r"passed over: 2 files of no known kind ('a\x1b.doc', 'b.doc')")
 
 
 def test_only_checks_with_findings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

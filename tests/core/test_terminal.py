@@ -13,6 +13,7 @@ from pipeline.cli import main as cli
 from pipeline.core import schema
 from pipeline.core.parquet import write_table
 from pipeline.core.terminal import escape_unencodable_output
+from pipeline.datasets.annotations import Reading
 from tests.support.scenes import NO_ARCHIVES, files_of
 from tests.support.tiny_project import PROJECT, tiny_params, write_params
 from tests.support.validation_scene import BOXES, IMAGES, tables_of
@@ -41,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder, tiny_params())
     for name, boxes in (("coco", BOXES), ("earlier", BOXES[:-1])):
         tables = tables_of(IMAGES, boxes, CLASSES)
-        tables.write(folder / "data" / name / "tables")
+        Reading(tables).write(folder / "data" / name / "tables")
         tables.write(folder / "data" / name / "validate")
         write_table(folder / "data" / name / "inspect" / "files.parquet", files_of(tables.images), schema.FILES)
         write_table(folder / "data" / name / "inspect" / "archives.parquet", NO_ARCHIVES, schema.ARCHIVES)

@@ -12,6 +12,7 @@ from PIL import Image
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.config import load_params
 from pipeline.core.errors import BoxlineError
+from pipeline.datasets.annotations import Reading
 from pipeline.datasets.snacks.reader import SnacksReader
 from pipeline.datasets.snacks.sample import SampleConfig, SnacksSampleWriter, draw_scene
 from pipeline.datasets.snacks.source import CLASSES, SPLITS
@@ -211,7 +212,7 @@ def test_swapped_and_outside_corners_are_quarantined(tmp_path: Path, coordinates
     write_snacks(tmp_path, val=f"{HEADER}c3,{coordinates},apple,apple\n".encode())
     tables = SnacksReader().read(tmp_path)
     rejected = run_checks(
-        tables,
+        Reading(tables),
         files_of(tables.images),
         NO_ARCHIVES,
         *parse_checks(load_params(PROJECT / "params.yaml"), "snacks"),
@@ -281,7 +282,7 @@ def test_sample_has_the_properties_of_the_published_dataset(sample_folder: Path)
     assert {min(size) for size in sizes} == {256}
     assert {width > height for width, height in sizes} == {True, False}
     limits, checks = parse_checks(load_params(PROJECT / "params.yaml"), "snacks")
-    checked = run_checks(tables, files_of(tables.images), NO_ARCHIVES, limits, checks)
+    checked = run_checks(Reading(tables), files_of(tables.images), NO_ARCHIVES, limits, checks)
     assert checked.quarantine.num_rows == 0
 
 

@@ -5,12 +5,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
 from pipeline.core.parquet import read_table, write_table
-from pipeline.datasets.annotations import Tables
+from pipeline.datasets.annotations import Reading, Tables
 from pipeline.stages.validate import validate
 from tests.support.scenes import NO_ARCHIVES, box, files_of
 from tests.support.tiny_project import tiny_params, write_params
@@ -25,12 +26,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(boxes: list[dict[str, Any]], max_quarantined_fraction: float) -> None:
+def run(boxes: list[dict[str, Any]], max_quarantined_fraction: float, **reading: pa.Table) -> None:
     params = tiny_params()
     params["datasets"]["coco"]["validate"]["max_quarantined_fraction"] = max_quarantined_fraction
     write_params(Path(), params)
     tables = tables_of(IMAGES, boxes)
-    tables.write(Path("tables"))
+    Reading(tables, **reading).write(Path("tables"))
     write_table(Path("inspect/files.parquet"), files_of(tables.images), schema.FILES)
     write_table(Path("inspect/archives.parquet"), NO_ARCHIVES, schema.ARCHIVES)
     report = [Path(f"reports/validate.{kind}") for kind in ("json", "md", "html")]
@@ -57,6 +58,26 @@ def test_valid_rows_are_accepted_and_invalid_ones_quarantined(caplog: pytest.Log
     assert json.loads(Path("reports/validate.json").read_text())["quarantined"] == 1
     assert Path("reports/validate.md").read_text().startswith("## coco: passes\n")
     assert caplog.messages[-1] == "accepted 2 images and 4 boxes of coco, 1 row quarantined, 1 warning"
+
+
+def test_refused_entries_are_quarantined_and_what_was_passed_over_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    refused = [{"file": "a.txt", "element": "line", "number": 3, "reason": "received x, expected a number"}]
+    passed_over = [{"kind": "files of no known kind", "count": 2, "examples": "'a.doc', 'b.doc'"}]
+    with caplog.at_level(logging.INFO):
+        run(
+            BOXES,
+            max_quarantined_fraction=0.2,
+            refused=pa.Table.from_pylist(refused, schema.REFUSED),
+            passed_over=pa.Table.from_pylist(passed_over, schema.PASSED_OVER),
+        )
+    quarantine = read_table(Path("out/quarantine.parquet"), schema.QUARANTINE)
+    assert quarantine.select(["table", "file", "number", "reason"]).to_pylist() == [
+        {"table": "refused", "file": "a.txt", "number": 3, "reason": "annotation_refused"}
+    ]
+    assert caplog.messages[-1] == (
+        "accepted 2 images and 4 boxes of coco, 1 row quarantined, 1 warning; "
+        "passed over 2 files of no known kind ('a.doc', 'b.doc')"
+    )
 
 
 def test_failing_dataset_writes_reports_and_quarantine_only() -> None:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from pipeline.core import schema
 from pipeline.core.config import load_params, parse_config
-from pipeline.datasets.annotations import Tables, categories_table
+from pipeline.datasets.annotations import Reading, Tables, categories_table
 from pipeline.validation.base import CheckResult
 from pipeline.validation.config import Checks, ValidateConfig
 from pipeline.validation.run_checks import ValidationResult, run_checks
@@ -53,10 +53,16 @@ def checked(
     categories: tuple[str, ...] = ("cat", "dog"),
     files: Sequence[Row] = (),
     archives: Sequence[Row] = (),
+    refused: Sequence[Row] = (),
+    passed_over: Sequence[Row] = (),
+    has_locations: bool = False,
     max_quarantined_fraction: float = 1.0,
     **changed: Row,
 ) -> ValidationResult:
-    """Run the checks on the scene. `files` changes the files of the last images, `archives` are all archives."""
+    """Run the checks on the scene. `files` changes the files of the last images, `archives` are all archives.
+
+    With `has_locations`, row 4 of the boxes comes from line 4 of boxes.csv, and row 2 of the images is 2.xml.
+    """
     images, boxes = IMAGES if images is None else images, BOXES if boxes is None else boxes
     tables = tables_of(images, boxes, categories)
     file_rows = files_of(tables.images).to_pylist()
@@ -64,7 +70,13 @@ def checked(
         row |= changes
     config = ValidateConfig(max_quarantined_fraction=max_quarantined_fraction)
     return run_checks(
-        tables,
+        Reading(
+            tables,
+            image_locations=locations(images if has_locations else [], "{}.xml", "file", 0),
+            box_locations=locations(boxes if has_locations else [], "boxes.csv", "line", 1),
+            refused=pa.Table.from_pylist(list(refused), schema.REFUSED),
+            passed_over=pa.Table.from_pylist(list(passed_over), schema.PASSED_OVER),
+        ),
         pa.Table.from_pylist(file_rows, schema.FILES),
         pa.Table.from_pylist(list(archives), schema.ARCHIVES),
         config,
@@ -72,11 +84,19 @@ def checked(
     )
 
 
+def locations(rows: list[Row], file: str, element: str, step: int) -> pa.Table:
+    """schema.LOCATIONS of rows of a table."""
+    found = [
+        {"file": file.format(number), "element": element, "number": step * number} for number in range(1, len(rows) + 1)
+    ]
+    return pa.Table.from_pylist(found, schema.LOCATIONS)
+
+
 def validated(tables: Tables, max_quarantined_fraction: float = 1.0) -> ValidationResult:
     """Run the checks of params.yaml on any tables, with files that agree with the rows."""
     config = ValidateConfig(max_quarantined_fraction=max_quarantined_fraction)
     all_checks = parse_config(CHECK_PARAMS, Checks, "checks")
-    return run_checks(tables, files_of(tables.images), NO_ARCHIVES, config, all_checks)
+    return run_checks(Reading(tables), files_of(tables.images), NO_ARCHIVES, config, all_checks)
 
 
 def tables_of(images: list[Row], boxes: list[Row], categories: Sequence[str] = ("cat", "dog")) -> Tables:

@@ -66,6 +66,7 @@ def test_json_report(validation: ValidationResult) -> None:
         "quarantined": 1,
         "quarantined_fraction": 0.1,
         "max_quarantined_fraction": 1.0,
+        "passed_over": [],
         "failures": [],
         "splits": {
             "train": {
@@ -143,12 +144,28 @@ def test_markdown_report(validation: ValidationResult) -> None:
         "| box_size_not_positive | error | quarantined | 1 | "
         "boxes row 5, box 2 of 000000000007.jpg in val: width -3, height 4 |"
     )
-    assert "<details><summary>30 passed</summary>" in lines
+    assert "<details><summary>31 passed</summary>" in lines
     assert "| box_outside_image | error | passed | tolerance_pixels 1 |  |" in table
     # Markdown needs an empty line before and after every table.
     assert lines[lines.index(table[0]) - 1] == ""
     assert lines[lines.index("</details>") - 1] == ""
     assert len("\n".join(lines)) < 10_000
+
+
+PASSED_OVER = [
+    {"kind": "boxes of classes that are not listed", "count": 1234, "examples": "'cat', 'a|b'"},
+    {"kind": "images beyond the limit", "count": 1, "examples": "'7.jpg'"},
+]
+
+
+def test_reports_show_what_was_passed_over() -> None:
+    validation = checked(passed_over=PASSED_OVER)
+    assert as_json(validation)["passed_over"] == PASSED_OVER
+    assert (
+        "; 0 rows in quarantine (0 %, the limit is 100 %).\n\nPassed over:\n\n"
+        r"- 1,234 boxes of classes that are not listed ('cat', 'a\|b')"
+        "\n- 1 images beyond the limit ('7.jpg')\n\n| split |"
+    ) in as_markdown("coco", validation)
 
 
 def test_markdown_report_begins_with_failures() -> None:
@@ -162,7 +179,7 @@ def test_markdown_report_begins_with_failures() -> None:
 def test_markdown_report_counts_checks_that_did_not_run() -> None:
     validation = checked(image_tiny={"severity": "off"})
     validation.results.extend(run_drift_checks(checks(), "no tables at HEAD", validation.statistics))
-    assert "<details><summary>31 passed, 1 off, 5 not run</summary>" in as_markdown("coco", validation)
+    assert "<details><summary>32 passed, 1 off, 5 not run</summary>" in as_markdown("coco", validation)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +263,7 @@ def test_page_shows_findings_and_collapses_passed_checks(page: Page) -> None:
     )
     collapsed = page.locator("details .name", has_text="box_outside_image")
     assert not collapsed.is_visible()
-    page.get_by_text("30 passed").click()
+    page.get_by_text("31 passed").click()
     assert collapsed.is_visible()
     assert page.get_by_text("A box that exceeds its image").is_visible()
 
@@ -263,6 +280,7 @@ def test_page_shows_similar_images_quarantine_and_class_balance(page: Page) -> N
         "2",
         "val",
         "000000000007.jpg",
+        "",
         "box_size_not_positive",
         '{"width":-3.0,"height":4.0}',
     ]
@@ -276,10 +294,29 @@ def test_page_shows_similar_images_quarantine_and_class_balance(page: Page) -> N
 
 @pytest.mark.slow
 def test_page_of_failing_dataset_begins_with_failures(browser: Browser, tmp_path: Path) -> None:
-    validation = checked(boxes=[*BOXES, box(2, 7, 5, (1, 2, -3, 4))], max_quarantined_fraction=0.1)
+    refused = {"file": "labels/a.txt", "element": "line", "number": 3, "reason": "received x"}
+    bad = box(2, 7, 5, (1, 2, -3, 4))
+    validation = checked(
+        boxes=[*BOXES, bad],
+        refused=[refused],
+        passed_over=PASSED_OVER,
+        has_locations=True,
+        max_quarantined_fraction=0.1,
+    )
     write_validation_page(tmp_path / "page.html", "coco", validation, validation.files)
-    opened = browser.new_page()
-    opened.goto((tmp_path / "page.html").as_uri())
-    assert opened.locator("h1").inner_text() == "Checks of coco: fails"
-    assert opened.locator("header li").all_inner_texts() == validation.failures()
-    opened.close()
+    with quiet_page(browser, tmp_path / "page.html") as opened:
+        assert opened.locator("h1").inner_text() == "Checks of coco: fails"
+        assert opened.locator("header li").all_inner_texts() == validation.failures()
+        quarantine, passed_over = (
+            opened.locator("section", has=opened.get_by_role("heading", name=name)).locator("tbody td")
+            for name in ("Quarantine", "Passed over")
+        )
+        assert quarantine.all_inner_texts()[:8] == [
+            *["refused", "", "", "", "", "labels/a.txt, line 3"],
+            *["annotation_refused", '{"reason":"received x"}'],
+        ]
+        assert quarantine.all_inner_texts()[13] == "boxes.csv, line 5"
+        assert passed_over.all_inner_texts() == [
+            *["boxes of classes that are not listed", "1,234", "'cat', 'a|b'"],
+            *["images beyond the limit", "1", "'7.jpg'"],
+        ]

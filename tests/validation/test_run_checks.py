@@ -11,11 +11,25 @@ from hypothesis import strategies as st
 
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.annotations import image_rows_of
+from pipeline.datasets.annotations import Reading, image_rows_of
 from pipeline.validation import quarantine
+from pipeline.validation.config import ValidateConfig
 from pipeline.validation.joins import KEY, images_with_files
-from tests.support.scenes import box, files_of, image
-from tests.support.validation_scene import BOXES, IMAGES, TRAIN, VAL, Row, checked, result_of, violation_counts
+from pipeline.validation.run_checks import run_checks
+from tests.support.scenes import NO_ARCHIVES, box, files_of, image
+from tests.support.validation_scene import (
+    BOXES,
+    IMAGES,
+    TRAIN,
+    VAL,
+    Row,
+    checked,
+    checks,
+    locations,
+    result_of,
+    tables_of,
+    violation_counts,
+)
 
 NEGATIVE = box(2, 7, 5, (1, 2, -3, 4), split="val")
 
@@ -44,6 +58,7 @@ def test_quarantine_has_the_row_its_position_and_the_offending_values() -> None:
         "split": "val",
         "image_id": 7,
         "file_name": "000000000007.jpg",
+        **dict.fromkeys(schema.LOCATIONS.names),
         "reason": "box_not_finite",
     }
     # JSON cannot express NaN
@@ -51,6 +66,74 @@ def test_quarantine_has_the_row_its_position_and_the_offending_values() -> None:
     assert content == bad | {"y": "nan"}
     assert result_of(validation, "box_not_finite").examples == (
         "boxes row 4, box 2 of 000000000007.jpg in val: x 600, y nan, width 41.5, height 4, area 166",
+    )
+
+
+def test_quarantined_rows_name_the_lines_that_they_come_from() -> None:
+    images = [*IMAGES, image(9, width=0)]
+    bad = box(2, 7, 5, (1, 2, -3, 4), split="val")
+    validation = checked(images, [*BOXES[:3], bad, BOXES[3]], has_locations=True)
+    assert validation.quarantine.select(["row_number", *schema.LOCATIONS.names]).to_pylist() == [
+        {"row_number": 3, "file": "3.xml", "element": "file", "number": 0},
+        {"row_number": 4, "file": "boxes.csv", "element": "line", "number": 4},
+    ]
+    assert result_of(validation, "image_size_not_positive").examples == (
+        "3.xml (image 9, 000000000009.jpg in val): width 0, height 427",
+    )
+    assert result_of(validation, "box_size_not_positive").examples == (
+        "boxes.csv, line 4 (box 2 of 000000000007.jpg in val): width -3, height 4",
+    )
+
+
+REFUSED = [
+    {
+        "file": "labels/a.txt",
+        "element": "line",
+        "number": 3,
+        "split": "val",
+        "file_name": "a.jpg",
+        "reason": "received x, expected a number",
+    },
+    {"file": "b.xml", "element": "file", "number": 0, "reason": "received 'no XML'\x1b"},
+]
+
+
+def test_refused_entries_are_quarantined_with_their_place_and_reason() -> None:
+    validation = checked(refused=REFUSED)
+    assert validation.quarantine.schema == schema.QUARANTINE
+    rows = validation.quarantine.to_pylist()
+    unknown = dict.fromkeys(("row_number", "row_id", "image_id", "row"))
+    shared = {"table": "refused", "reason": "annotation_refused", **unknown}
+    assert [json.loads(row.pop("values")) for row in rows] == [{"reason": row["reason"]} for row in REFUSED]
+    assert rows == [
+        {**shared, **{name: REFUSED[0][name] for name in ("file", "element", "number", "split", "file_name")}},
+        {**shared, "file": "b.xml", "element": "file", "number": 0, "split": None, "file_name": None},
+    ]
+    result = result_of(validation, "annotation_refused")
+    assert (result.severity, result.status, result.count) == ("error", "quarantined", 2)
+    assert result.examples == (
+        "labels/a.txt, line 3: received x, expected a number",
+        "b.xml: received 'no XML'\\x1b",
+    )
+
+
+def test_refused_entries_count_for_the_limit() -> None:
+    assert checked(refused=REFUSED, max_quarantined_fraction=0.25).failures() == []
+    assert checked(refused=REFUSED, max_quarantined_fraction=0.24).failures() == [
+        "2 of 8 rows (25 %) are in quarantine, the limit is 24 % (annotation_refused 2; "
+        "first: labels/a.txt, line 3: received x, expected a number)"
+    ]
+
+
+def test_locations_of_other_tables_are_an_error() -> None:
+    reading = Reading(tables_of(IMAGES, BOXES), box_locations=locations([{}, {}], "boxes.csv", "line", 1))
+    with pytest.raises(BoxlineError) as raised:
+        run_checks(
+            reading, files_of(reading.tables.images), NO_ARCHIVES, ValidateConfig(max_quarantined_fraction=0), checks()
+        )
+    assert str(raised.value) == (
+        "the locations of boxes have 2 rows, expected 4, as boxes have. "
+        "Run `dvc repro --force tables` to write both again."
     )
 
 
