@@ -12,6 +12,7 @@ FORMATS = {
     "voc": "voc_reader.VocReader",
     "cvat": "cvat_reader.CvatReader",
     "labelme": "labelme_reader.LabelmeReader",
+    "label_studio": "label_studio_reader.LabelStudioReader",
     "csv": "csv_reader.CsvReader",
 }
 """Module and class of each reader. If files fit several formats, the first one is the most specific."""
