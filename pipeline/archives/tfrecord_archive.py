@@ -37,6 +37,11 @@ def is_record_name(name: str) -> bool:
     return RECORD_NAME.fullmatch(name) is not None
 
 
+def starts_record(head: bytes) -> bool:
+    """Whether the first HEADER_BYTES of a file are those of a record."""
+    return len(head) == HEADER_BYTES and _has_crc(head[:8], head[8:])
+
+
 class RecordProblem(NamedTuple):
     """What is wrong with a record: its number from 1, and why it cannot be read."""
 
@@ -222,7 +227,7 @@ def _length_problem(content: mmap.mmap, offset: int) -> str | None:
     header = content[offset : offset + HEADER_BYTES]
     if offset == 0 and header.startswith(GZIP_MAGIC):
         return "received a file that is compressed with gzip, expected TFRecord without compression"
-    if len(header) < HEADER_BYTES or not _has_crc(header[:8], header[8:]):
+    if not starts_record(header):
         return "received a length whose checksum is wrong, expected a record"
     length = int.from_bytes(header[:8], "little")
     available = len(content) - offset - HEADER_BYTES - FOOTER_BYTES

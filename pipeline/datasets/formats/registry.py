@@ -14,6 +14,7 @@ FORMATS = {
     "labelme": "labelme_reader.LabelmeReader",
     "label_studio": "label_studio_reader.LabelStudioReader",
     "csv": "csv_reader.CsvReader",
+    "tfrecord": "tfrecord_reader.TfRecordReader",
 }
 """Module and class of each reader. If files fit several formats, the first one is the most specific."""
 

@@ -70,13 +70,15 @@ class YoloReader(FormatReader[YoloOptions]):
     options_class = YoloOptions
 
     def detect(self, tree: FileTree) -> Detection | None:
-        """Look for data.yaml, else into a few of the text files that have the name of an image."""
+        """Look for data.yaml, else into a few of the text files at the usual places of labels."""
         names = tree.names()
         images = with_suffix(names, *IMAGE_SUFFIXES)
         label_of = _LabelNames(names, images)
         labels = [label for image in images if (label := label_of[image])]
         if data_files := find_data_files(tree):
             return Detection(f"{data_files[0]} and {pluralize(len(labels), 'label file', 'label files')}", len(labels))
+        if not label_of.are_at_usual_places:
+            return None
         found = parse_labels(list(_contents(tree, labels[:: max(1, len(labels) // SAMPLED_FILES)])))
         if not len(found.files) or len(found.refused) > len(found.files):
             return None
@@ -106,12 +108,18 @@ def _contents(tree: FileTree, files: Sequence[str]) -> Iterator[bytes]:
 
 
 class _LabelNames:
-    """The label file of each image."""
+    """The label file of each image.
+
+    Attributes:
+        are_at_usual_places: whether any label file is where Ultralytics looks for it, or beside its image.
+
+    """
 
     def __init__(self, files: Sequence[str], images: Sequence[str]) -> None:
         self._texts = {name for name in files if name.lower().endswith(".txt") and not is_names_file(name)}
         self._by_stem: dict[str, str] = {}
-        if not any(self._by_rule(image) for image in images):
+        self.are_at_usual_places = any(self._by_rule(image) for image in images)
+        if not self.are_at_usual_places:
             self._by_stem = _unique_stems(self._texts)
             image_by_stem = _unique_stems(images)
             self._by_stem = {image_by_stem[stem]: text for stem, text in self._by_stem.items() if stem in image_by_stem}

@@ -414,6 +414,7 @@ def test_detection_states_its_evidence(tmp_path: Path) -> None:
         pytest.param({"1.png": IMAGE, "1.txt": "a text about the image\n"}, id="prose"),
         pytest.param({"1.png": IMAGE, "1.xml": "<annotation/>", "train.txt": "1\n"}, id="VOC"),
         pytest.param({"params.yaml": "train: {epochs: 3}\nnames: [a]", "1.png": IMAGE}, id="other YAML"),
+        pytest.param({"images/1.png": IMAGE, "rows/1.txt": ROW}, id="rows at an unusual place"),
         pytest.param({}, id="nothing"),
     ],
 )
