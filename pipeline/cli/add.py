@@ -10,6 +10,7 @@ import pyarrow as pa
 from ruamel.yaml import YAML
 
 from pipeline.archives.file_tree import FileTree
+from pipeline.archives.tfrecord_archive import is_record_name
 from pipeline.core import schema
 from pipeline.core.config import NAME_PATTERN, DatasetConfig, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
@@ -176,7 +177,8 @@ def _validate(params: Params, name: str, config: DatasetConfig, reading: Reading
 
 def _unread_files(images: pa.Table, tree: FileTree) -> pa.Table:
     """A table of files in which nothing is wrong but that some are missing: schema.FILES."""
-    is_found = [tree.find(name) is not None for name in images["file_name"].to_pylist()]
+    places = (images[name].to_pylist() for name in ("file_name", "archive"))
+    is_found = [is_record_name(archive) or tree.find(name) is not None for name, archive in zip(*places, strict=True)]
     columns = {
         "image_id": images["image_id"],
         "split": images["split"],

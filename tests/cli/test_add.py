@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from pipeline.cli.add import add
 from pipeline.cli.params import params as check_params
 from pipeline.core.errors import BoxlineError
+from tests.support.tfrecord_files import example, record
 from tests.support.tiny_project import PROJECT
 
 BOXES = {
@@ -179,3 +180,16 @@ def test_missing_images_are_reported(project: Path, capsys: pytest.CaptureFixtur
     (project / "pets" / "train" / "1.png").unlink()
     add("pets", "pets")
     assert re.search(r"^image_file_missing +quarantined +1 ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_images_in_record_files_are_found(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = io.BytesIO()
+    Image.new("L", (100, 80)).save(content, "PNG")
+    features = {"image/encoded": [content.getvalue()], "image/filename": [b"1.png"]}
+    Path("records").mkdir()
+    for split in ("train", "test"):
+        Path(f"records/{split}.record").write_bytes(record(example(features)))
+    assert add("pets", "records", dry_run=True) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("records is read as tfrecord: 2 TFRecord files, the first test.record.\n")
+    assert "found 2 images, 0 boxes, 0 classes; 0 rows for quarantine" in output
