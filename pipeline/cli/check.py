@@ -140,7 +140,7 @@ def _format(name: str, validation: ValidationResult, *, verbose: bool) -> str:
     findings = [result for result in validation.results if _needs_attention(result)]
     verdict = "fails" if failures else "passes with findings" if findings else "passes"
     lines = [f"{name}: {validation.statistics.format_counts()}: {verdict}"]
-    lines += [f"passed over: {text}" for text in passed_over_texts(validation)]
+    lines += [f"passed over {text}" for text in passed_over_texts(validation)]
     listed = validation.results if verbose else findings
     if listed:
         rows = [HEADER, *(_row(result) for result in listed)]

@@ -12,7 +12,6 @@ from pipeline.core.config import DatasetConfig
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.interfaces import DatasetSource, SampleWriter, TableReader
 from pipeline.download.manifest import Asset
-from pipeline.download.sources.listing import list_assets
 
 
 class Dataset(ABC):
@@ -136,6 +135,8 @@ def dataset_assets(name: str, config: DatasetConfig, sample: Path | None) -> tup
 
     """
     if config.module is None:
+        from pipeline.download.sources.listing import list_assets
+
         return config.source, list_assets(config.source)
     source = get_dataset(config.module, f"params.yaml: datasets.{name}.module").source()
     base_url = {"upstream": source.base_url, "sample": str(sample)}.get(config.source, config.source)

@@ -59,7 +59,7 @@ def as_json(validation: ValidationResult) -> dict[str, Any]:
 def passed_over_texts(validation: ValidationResult) -> list[str]:
     """What the reader did not use, one text for each kind."""
     return [
-        escape_control(f"{row['count']:,} {row['kind']} ({row['examples']})")
+        escape_control(f"{row['kind']}: {row['count']:,} ({row['examples']})")
         for row in validation.passed_over.to_pylist()
     ]
 

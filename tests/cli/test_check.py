@@ -60,7 +60,7 @@ def test_verbose_lists_every_check_and_nothing_is_written(project: Path, capsys:
 def test_what_was_passed_over_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     build("coco", passed_over=[{"kind": "files of no known kind", "count": 2, "examples": "'a\x1b.doc', 'b.doc'"}])
     assert check(["coco"]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == (r"passed over: 2 files of no known kind ('a\x1b.doc', 'b.doc')")
+    assert capsys.readouterr().out.splitlines()[1] == (r"passed over files of no known kind: 2 ('a\x1b.doc', 'b.doc')")
 
 
 def test_only_checks_with_findings_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

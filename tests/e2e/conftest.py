@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from filelock import FileLock
+from PIL import Image
 
+from tests.support.dataset_folders import write_tree
 from tests.support.mini_project import make_mini_project
 from tests.support.prefect_server import PrefectServer, make_empty_database, prefect_server
 from tests.support.tiny_project import make_tiny_project, run_dvc
@@ -32,6 +35,19 @@ if any(word.startswith("pipeline.stages.") for word in sys.orig_argv):
 REPRO = ("--wait-for-lock", "repro", "--glob")
 
 
+def write_photographs(folder: Path) -> None:
+    """Files of a user: images without splits, with an XML file beside each of them."""
+    for number in range(1, 7):
+        name = f"photograph {number}"
+        corners = f"<xmin>{number}</xmin><ymin>4</ymin><xmax>30</xmax><ymax>38</ymax>"
+        box = f"<object><name>{'cat' if number % 2 else 'dog'}</name><bndbox>{corners}</bndbox></object>"
+        size = "<size><width>64</width><height>48</height></size>"
+        annotation = f"<annotation><filename>{name}.png</filename>{size}{box}</annotation>"
+        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)
+        write_tree(folder, {f"{name}.xml": annotation})
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     """The project, the folder with its records of imports, and what DVC printed.
@@ -47,12 +63,13 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]
             project.mkdir(parents=True)
             records.mkdir()
             (folder / "sitecustomize.py").write_text(RECORD_IMPORTS)
-            make_tiny_project(project)
+            write_photographs(project / "photographs")
+            make_tiny_project(project, {"photographs": {"format": "voc", "source": "photographs"}})
             env = {"PYTHONPATH": str(folder), "IMPORTS_FOLDER": str(records), "OMP_NUM_THREADS": "1"}
             # Two processes of DVC, as in `make run`: the other process of the tests may be waiting for this build.
             with ThreadPoolExecutor() as executor:
-                halves = ("evaluate@coco_*", "evaluate@[!c]*")
-                results = executor.map(lambda stages: run_dvc(project, *REPRO, stages, **env), halves)
+                halves = (("evaluate@coco_*",), ("evaluate@[!c]*", "validate@photographs"))
+                results = executor.map(lambda stages: run_dvc(project, *REPRO, *stages, **env), halves)
                 output.write_text("".join(result.stdout for result in results))
     return project, records, output.read_text()
 

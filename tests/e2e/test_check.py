@@ -20,7 +20,7 @@ from tests.support.tiny_project import PROJECT, run_dvc
 
 pytestmark = pytest.mark.slow
 
-DATASETS = ("digits", "coco", "rectangles", "snacks")
+DATASETS = ("digits", "coco", "rectangles", "snacks", "photographs")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_valid_project_passes_and_nothing_is_written(built: Path) -> None:
     before = states(built)
     result = check(built)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.splitlines()[-1].startswith("4 of 4 datasets pass. Warnings: ")
+    assert result.stdout.splitlines()[-1].startswith("5 of 5 datasets pass. Warnings: ")
     for dataset in DATASETS:
         assert f"\n{dataset}: " in f"\n{result.stdout}"
     assert states(built) == before

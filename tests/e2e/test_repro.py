@@ -25,7 +25,7 @@ from tests.support.tiny_project import run_dvc, tiny_params, write_params
 
 pytestmark = pytest.mark.slow
 
-DATASETS = ("digits", "coco", "rectangles", "snacks")
+DATASETS = ("digits", "coco", "rectangles", "snacks", "photographs")
 LOCALIZERS = ("digits_localizer", "rectangle_localizer", "snack_localizer", "digits_distributional_localizer")
 SYSTEMS = (*LOCALIZERS, "coco_yolo", "coco_retinanet", "coco_anchor_free_detector")
 STAGES = [
@@ -63,6 +63,27 @@ def lock_hashes(project: Path) -> dict[str, str]:
     """Path -> hash of every output in dvc.lock."""
     lock = YAML(typ="safe", pure=True).load(project / "dvc.lock")
     return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def test_entry_of_a_format_and_a_source_is_all_that_own_data_need(built: Path) -> None:
+    params = YAML(typ="safe", pure=True).load(built / "params.yaml")
+    assert params["datasets"]["photographs"] == {"format": "voc", "source": "photographs"}
+    checked = json.loads((built / "reports" / "photographs" / "validate.json").read_text())
+    assert (checked["images"], checked["boxes"], checked["quarantined"], checked["passed_over"]) == (6, 6, 0, [])
+    assert {name: split["images"] for name, split in checked["splits"].items()} == {"train": 5, "val": 1}
+    assert list((built / "data" / "photographs" / "sample").iterdir()) == []
+
+
+def test_changed_limit_and_module_rerun_the_stages_that_read_them(copy: Path) -> None:
+    change_params(copy, datasets__photographs__limit=2)
+    ran = stages_run(run_dvc(copy, "repro", "validate@photographs").stdout)
+    assert ran == [f"{stage}@photographs" for stage in ("sample", "tables", "inspect", "validate")]
+    shutil.copytree(copy / "data" / "coco" / "download", copy / "mirror")
+    change_params(copy, datasets__coco={"module": "coco", "source": "mirror"})
+    run_dvc(copy, "repro", "download@coco")
+    change_params(copy, datasets__coco__module="snacks")
+    failed = run_dvc(copy, "repro", "tables@coco", check=False)
+    assert stages_run(failed.stdout) == ["sample@coco", "download@coco"]
 
 
 def test_second_run_runs_nothing(built: Path) -> None:
@@ -143,7 +164,7 @@ def test_changed_evaluation_images_leave_packed_training_images_unchanged(copy: 
 
 TOUCHED = {
     "pipeline/systems/digits_localizer/model.py": {"train@digits_localizer", "evaluate@digits_localizer"},
-    "pipeline/datasets/digits/sample.py": {"sample@digits"},
+    "pipeline/datasets/digits/sample.py": {f"sample@{n}" for n in DATASETS},
     "pipeline/evaluation/localization.py": {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS},
     "pipeline/plots/image_grid.py": {f"{s}@{n}" for s in ("targets", "evaluate") for n in SYSTEMS},
     "pipeline/download/sync.py": {*(f"download@{n}" for n in DATASETS), *(f"pretrained@{n}" for n in SYSTEMS)},

@@ -108,6 +108,18 @@ def test_limit_and_split_apply_to_a_published_dataset() -> None:
     assert Path("data/coco/validate/images.parquet").exists()
 
 
+def test_folder_of_the_sample_names_the_module_of_another_source() -> None:
+    """The stage `download` depends on it, and has to run again for another module."""
+    params = tiny_params()
+    params["datasets"]["coco"] = {"module": "coco", "source": "upstream"}
+    params["datasets"]["mine"] = {"format": "voc", "source": "sample"}
+    write_params(Path(), params)
+    for name in ("coco", "mine"):
+        run_stage("sample", name)
+    assert [path.read_text() for path in Path("data/coco/sample").iterdir()] == ["coco\n"]
+    assert list(Path("data/mine/sample").iterdir()) == []
+
+
 def test_split_without_training_images_is_an_error_and_leaves_nothing() -> None:
     files = {f"test/{name}": content for name, content in folder_of_photographs([1, 2]).items()}
     with pytest.raises(BoxlineError) as raised:

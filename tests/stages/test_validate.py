@@ -76,7 +76,7 @@ def test_refused_entries_are_quarantined_and_what_was_passed_over_is_logged(capl
     ]
     assert caplog.messages[-1] == (
         "accepted 2 images and 4 boxes of coco, 1 row quarantined, 1 warning; "
-        "passed over 2 files of no known kind ('a.doc', 'b.doc')"
+        "passed over files of no known kind: 2 ('a.doc', 'b.doc')"
     )
 
 

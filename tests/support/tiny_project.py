@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,14 @@ def write_params(folder: Path, params: dict[str, Any]) -> None:
     YAML().dump(params, folder / "params.yaml")
 
 
-def make_tiny_project(folder: Path) -> Path:
-    """A Git repository with a fresh DVC project below `folder`."""
+def make_tiny_project(folder: Path, datasets: Mapping[str, Any] | None = None) -> Path:
+    """A Git repository with a fresh DVC project below `folder`, with more datasets on request."""
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(PROJECT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
-    write_params(folder, tiny_params())
+    params = tiny_params()
+    params["datasets"] |= datasets or {}
+    write_params(folder, params)
     git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.com"]
     subprocess.run([*git, "init", "--quiet"], cwd=folder, check=True)
     run_dvc(folder, "init", "--quiet")

@@ -163,8 +163,8 @@ def test_reports_show_what_was_passed_over() -> None:
     assert as_json(validation)["passed_over"] == PASSED_OVER
     assert (
         "; 0 rows in quarantine (0 %, the limit is 100 %).\n\nPassed over:\n\n"
-        r"- 1,234 boxes of classes that are not listed ('cat', 'a\|b')"
-        "\n- 1 images beyond the limit ('7.jpg')\n\n| split |"
+        r"- boxes of classes that are not listed: 1,234 ('cat', 'a\|b')"
+        "\n- images beyond the limit: 1 ('7.jpg')\n\n| split |"
     ) in as_markdown("coco", validation)
 
 
