@@ -47,6 +47,16 @@ def test_values_are_typed_and_the_last_override_applies(params: Path) -> None:
     }
 
 
+def test_absent_keys_are_added_with_a_plus(params: Path) -> None:
+    """Most keys of a dataset are optional, and a quick run sets some of them."""
+    overrides = ["+datasets.coco.limit=50", "+datasets.coco.split={kind: random, group_by: '([^/]*)_(?:png|jpg)'}"]
+    assert YAML(typ="safe").load(overridden_params(params, overrides))["datasets"]["coco"] == {
+        "source": YAML(typ="safe").load(PARAMS)["datasets"]["coco"]["source"],
+        "limit": 50,
+        "split": {"kind": "random", "group_by": "([^/]*)_(?:png|jpg)"},
+    }
+
+
 def test_no_overrides_change_no_value_of_the_project() -> None:
     own = PROJECT / "params.yaml"
     assert YAML(typ="safe").load(overridden_params(own, [])) == YAML(typ="safe").load(own)
