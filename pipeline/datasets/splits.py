@@ -5,6 +5,7 @@ goes by the SHA-256 of seed and name, so it is the same on every machine, and an
 """
 
 import hashlib
+import itertools
 import logging
 import unicodedata
 from collections import Counter
@@ -29,6 +30,9 @@ from pipeline.datasets.formats.split_names import SPLITS
 logger = logging.getLogger(__name__)
 
 SEED = 2017
+
+Classes = tuple[tuple[int, int], ...]
+"""The numbers of classes, and the number of images of a group that have an object of each."""
 
 Share = Annotated[float, Field(ge=0, lt=1, examples=[0.1])]
 
@@ -267,12 +271,10 @@ def _assign_groups(
     splits = images["split"].to_numpy(zero_copy_only=False).astype(object)
     keeps_test = isinstance(split, FoldSplits) or split.test is None
     rows = np.flatnonzero(splits != "test") if keeps_test else np.arange(len(splits))
-    labels = _labels(images, split.group_by, similar_groups)
-    names = [labels[row] for row in rows]
-    group_names = sorted(set(names))
-    group_names = [group_names[index] for index in _by_digest(group_names, split.seed)]
-    numbers = {name: number for number, name in enumerate(group_names)}
-    groups = np.array([numbers[name] for name in names], np.int64)
+    labels = pa.array(_labels(images, split.group_by, similar_groups), pa.string()).take(pa.array(rows))
+    group_names = labels.unique().sort()
+    group_names = group_names.take(pa.array(_by_digest(group_names.to_pylist(), split.seed)))
+    groups = pc.index_in(labels, value_set=group_names).to_numpy(zero_copy_only=False).astype(np.int64)
     part_names, part_sizes = _parts(split, len(rows))
     if len(group_names) < sum(size > 0 for size in part_sizes) or not len(rows):
         raise BoxlineError(
@@ -339,20 +341,16 @@ def _captured(names: Sequence[str], pattern: str) -> list[str | None]:
     return found
 
 
-def _by_digest(names: Sequence[str], seed: int) -> list[int]:
+def _by_digest(names: Sequence[str], seed: int) -> NDArray[np.int64]:
     """The indices of the names in the order of the hashes of seed and name."""
-
-    def key(index: int) -> tuple[bytes, str]:
-        # A file system may change the Unicode form of a name.
-        name = unicodedata.normalize("NFC", names[index])
-        return hashlib.sha256(f"{seed}\0{name}".encode(errors="surrogatepass")).digest(), names[index]
-
-    return sorted(range(len(names)), key=key)
+    digests = bytearray()
+    for name in names:
+        same = unicodedata.normalize("NFC", name)  # a file system may change the Unicode form of a name
+        digests += hashlib.sha256(f"{seed}\0{same}".encode(errors="surrogatepass")).digest()[:8]
+    return np.argsort(np.frombuffer(digests, ">u8"), kind="stable")
 
 
-def _classes_of_groups(
-    tables: Tables, group_of_image: NDArray[np.int64], num_groups: int
-) -> list[list[tuple[int, int]]]:
+def _classes_of_groups(tables: Tables, group_of_image: NDArray[np.int64], num_groups: int) -> list[Classes]:
     """The classes of each group, as numbers, and how many of its images have an object of the class.
 
     "No object" is a class, too.
@@ -366,28 +364,33 @@ def _classes_of_groups(
         Pairs of class and number of images for each of the G groups.
 
     """
-    boxes = without_crowds(tables.boxes)
+    boxes = without_crowds(tables.boxes.select(["split", "image_id", "category_id", "is_crowd"]))
     image_rows = image_rows_of(boxes, tables.images)
     num_classes = tables.categories.num_rows
     known = tables.categories["category_id"].combine_chunks()
     classes = pc.fill_null(pc.index_in(boxes["category_id"], value_set=known), num_classes + 1).to_numpy()
     is_joined = image_rows >= 0
-    pairs = np.unique(image_rows[is_joined] * (num_classes + 2) + classes[is_joined])
+    pairs = pc.unique(pa.array(image_rows[is_joined] * (num_classes + 2) + classes[is_joined])).to_numpy()
     image_rows, classes = np.divmod(pairs, num_classes + 2)
-    empty = np.setdiff1d(np.arange(len(group_of_image)), image_rows)
+    empty = np.flatnonzero(np.bincount(image_rows, minlength=len(group_of_image)) == 0)
     image_rows = np.concatenate([image_rows, empty])
     classes = np.concatenate([classes, np.full(len(empty), num_classes)])
     groups = group_of_image[image_rows]
-    keys, counts = np.unique((groups * (num_classes + 2) + classes)[groups >= 0], return_counts=True)
-    found: list[list[tuple[int, int]]] = [[] for _ in range(num_groups)]
-    for key, count in zip(keys.tolist(), counts.tolist(), strict=True):
-        found[key // (num_classes + 2)].append((key % (num_classes + 2), count))
-    return found
+    found_pairs = pc.value_counts(pa.array((groups * (num_classes + 2) + classes)[groups >= 0]))
+    keys, counts = (found_pairs.field(name).to_numpy() for name in ("values", "counts"))
+    order = np.argsort(keys)
+    keys, counts = keys[order], counts[order]
+    groups, classes = np.divmod(keys, num_classes + 2)
+    starts = np.searchsorted(groups, np.arange(num_groups + 1)).tolist()
+    # Few groups differ in their classes, so equal pairs and equal tuples of them are one object each.
+    shared_pairs: dict[tuple[int, int], tuple[int, int]] = {}
+    class_counts = [shared_pairs.setdefault(one, one) for one in zip(classes.tolist(), counts.tolist(), strict=True)]
+    shared: dict[Classes, Classes] = {}
+    all_classes = (tuple(class_counts[start:stop]) for start, stop in itertools.pairwise(starts))
+    return [shared.setdefault(one, one) for one in all_classes]
 
 
-def _distribute(
-    sizes: Sequence[int], classes: Sequence[Sequence[tuple[int, int]]], part_sizes: Sequence[int]
-) -> list[int]:
+def _distribute(sizes: Sequence[int], classes: Sequence[Classes], part_sizes: Sequence[int]) -> list[int]:
     """Distribute groups of images to parts, so that each part gets its number of images and its share of each class.
 
     Of groups with the same size and classes, each part gets its share, rounded down. The rest is distributed by class,
@@ -409,24 +412,27 @@ def _distribute(
     totals: Counter[int] = Counter()
     equal_groups: dict[tuple[object, ...], list[int]] = {}
     for group, counts in enumerate(classes):
-        totals.update(dict(counts))
+        for name, count in counts:
+            totals[name] += count
         equal_groups.setdefault((sizes[group], *counts), []).append(group)
     room = list(part_sizes)
     lacking = [{name: total * size / num_images for name, total in totals.items()} for size in part_sizes]
     parts = [-1] * len(sizes)
 
-    def put(group: int, part: int) -> None:
-        parts[group] = part
-        room[part] -= sizes[group]
-        for name, count in classes[group]:
-            lacking[part][name] -= count
+    def put(groups: Sequence[int], part: int) -> None:
+        """Put groups with the same size and classes into a part."""
+        for group in groups:
+            parts[group] = part
+        room[part] -= sizes[groups[0]] * len(groups)
+        for name, count in classes[groups[0]]:
+            lacking[part][name] -= count * len(groups)
 
     for groups in equal_groups.values():
         start = 0
         for part, size in enumerate(part_sizes):
             stop = start + len(groups) * size // num_images
-            for group in groups[start:stop]:
-                put(group, part)
+            if stop > start:
+                put(groups[start:stop], part)
             start = stop
     rest: dict[int, list[tuple[int, int]]] = {}
     for group, counts in enumerate(classes):
@@ -438,11 +444,11 @@ def _distribute(
                 fitting = [part for part in range(len(room)) if room[part] >= sizes[group]]
                 wanting = [part for part in fitting if lacking[part][name] >= count / 2]
                 if wanting:
-                    put(group, wanting[0])
+                    put([group], wanting[0])
                 elif fitting:
-                    put(group, max(fitting, key=lambda part: lacking[part][name]))
+                    put([group], max(fitting, key=lambda part: lacking[part][name]))
                 else:
-                    put(group, max(range(len(room)), key=room.__getitem__))
+                    put([group], max(range(len(room)), key=room.__getitem__))
     _fill_empty_parts(parts, sizes, part_sizes)
     return parts
 
@@ -491,6 +497,8 @@ def _clash(keys: Sequence[tuple[pa.Array, pa.Array, pa.Array]]) -> bool:
     """Whether an id of two splits of the files is in one new split; from columns of old split, new split and id."""
     names = ("old", "new", "id")
     tables = [pa.table(dict(zip(names, columns, strict=True))) for columns in keys]
+    if len({split for table in tables for split in table["old"].unique().to_pylist()}) < 2:
+        return False
     distinct = pa.concat_tables(tables).group_by(list(names)).aggregate([])
     return distinct.group_by(["new", "id"]).aggregate([]).num_rows < distinct.num_rows
 
