@@ -13,6 +13,7 @@ from benchmarks.data_loading import data_loading_benchmark
 from benchmarks.flows import flow_benchmark
 from benchmarks.inspection import inspection_benchmark
 from benchmarks.packing import packing_benchmarks
+from benchmarks.readers import readers_benchmark
 from benchmarks.rectangles import rectangles_benchmark
 from pipeline.core.atomic_files import write_json
 
@@ -26,6 +27,7 @@ def main() -> None:
         results["COCO's annotations: json.load and loops / Parquet tables"] = annotations_benchmark(Path(temporary))
         results["COCO's tables: loops over rows / all checks"] = checks_benchmark(Path(temporary))
         results["COCO's tables: all checks, every box rejected / none rejected"] = quarantine_benchmark(Path(temporary))
+    results |= readers_benchmark()
     results["image files: bare decoding / inspect"] = inspection_benchmark()
     results |= packing_benchmarks()
     results["batches at 448 px: files by tf.data / packed"] = data_loading_benchmark()
@@ -33,7 +35,10 @@ def main() -> None:
     results["12 empty stages: a flow / dvc repro"] = flow_benchmark()
     write_json(RESULTS, results)
     for name, result in results.items():
-        print(f"{name}: {result['slow_seconds']:.3f} s / {result['fast_seconds']:.3f} s = {result['ratio']:.2f}")
+        if "ratio" in result:
+            print(f"{name}: {result['slow_seconds']:.3f} s / {result['fast_seconds']:.3f} s = {result['ratio']:.2f}")
+        else:
+            print(f"{name}: {result['seconds']:.1f} s, {result['peak_megabytes']:.0f} MB")
 
 
 if __name__ == "__main__":

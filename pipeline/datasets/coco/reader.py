@@ -5,7 +5,9 @@ import unicodedata
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.archives.image_sizes import image_size
 from pipeline.archives.zip_archive import Archive
@@ -17,7 +19,7 @@ from pipeline.datasets.coco.source import ANNOTATION_ARCHIVE, IMAGE_ARCHIVES, an
 from pipeline.datasets.formats.coco import (
     MAX_CATEGORY_ID,
     Category,
-    Image,
+    Images,
     InstanceTables,
     decode,
     describe_failure,
@@ -103,21 +105,23 @@ def _boxes(split: str, boxes: pa.Table) -> pa.Table:
     return pa.table([columns[name] for name in schema.OUTLINED_BOXES.names], schema.OUTLINED_BOXES)
 
 
-def _images(split: str, images: list[Image], download: Path) -> pa.Table:
+def _images(split: str, images: Images, download: Path) -> pa.Table:
+    file_names = images.file_names.to_pylist()
     return images_table(
-        image_ids=[image.id for image in images],
-        splits=[split] * len(images),
-        file_names=[image.file_name for image in images],
-        sizes=_sizes(split, images, download / IMAGE_ARCHIVES[split]),
-        archives=[IMAGE_ARCHIVES[split]] * len(images),
-        members=[image_member(split, image.file_name) for image in images],
+        image_ids=images.ids.tolist(),
+        splits=[split] * len(file_names),
+        file_names=file_names,
+        sizes=_sizes(split, images, download / IMAGE_ARCHIVES[split]).tolist(),
+        archives=[IMAGE_ARCHIVES[split]] * len(file_names),
+        members=[image_member(split, file_name) for file_name in file_names],
     )
 
 
-def _sizes(split: str, images: list[Image], archive_path: Path) -> list[tuple[int, int]]:
+def _sizes(split: str, images: Images, archive_path: Path) -> NDArray[np.int32]:
     """Width and height of each image: as stated, else those of the file; 0, 0 where there is no such file."""
-    sizes = [None if image.width is None or image.height is None else (image.width, image.height) for image in images]
-    if None not in sizes:
-        return [size for size in sizes if size is not None]
-    archive, folder = Archive(archive_path), image_member(split, "")
-    return [size or image_size(archive.get(image.file_name, folder)) for size, image in zip(sizes, images, strict=True)]
+    sizes = images.sizes.copy()
+    if not images.has_size.all():
+        archive, folder = Archive(archive_path), image_member(split, "")
+        for row in np.flatnonzero(~images.has_size).tolist():
+            sizes[row] = image_size(archive.get(images.file_names[row].as_py(), folder))
+    return sizes

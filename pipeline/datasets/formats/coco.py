@@ -110,6 +110,23 @@ class Unreadable(NamedTuple):
         return f"{self.list_name}[{self.number}].{self.key}: {self.problem}"
 
 
+class Images(NamedTuple):
+    """The entries of `images`, as columns: a million objects would take most of a gigabyte.
+
+    Attributes:
+        ids: int64 [N].
+        file_names: text [N].
+        sizes: width and height in pixels, int32 [N, 2]; 0, 0 where the file does not state both.
+        has_size: whether it states both, bool [N].
+
+    """
+
+    ids: NDArray[np.int64]
+    file_names: pa.StringArray
+    sizes: NDArray[np.int32]
+    has_size: NDArray[np.bool_]
+
+
 class InstanceTables(NamedTuple):
     """A decoded file, everything in its order.
 
@@ -121,7 +138,7 @@ class InstanceTables(NamedTuple):
 
     """
 
-    images: list[Image]
+    images: Images
     categories: list[Category]
     boxes: pa.Table
     unreadable: list[Unreadable]
@@ -215,22 +232,37 @@ def _decode(content: bytes, chunk_bytes: int) -> InstanceTables:
     if located := _locate_annotations(content):
         rest, start, end = located
         reader = _ValueReader()
+        images, rest.images = _images(rest.images or [], reader), None  # before there are boxes, too
         try:
             batches = list(_batches(content, start, end, chunk_bytes, reader))
         except msgspec.DecodeError:
             pass  # only decoding the whole file gives the position of the error in the file
         else:
-            return _tables(rest, pa.Table.from_batches(batches, SPLIT_BOXES), reader)
+            boxes = pa.Table.from_batches(batches, SPLIT_BOXES)
+            return InstanceTables(images, _categories(rest.categories or [], reader), boxes, reader.unreadable)
     file = msgspec.json.decode(content, type=_File)
     reader = _ValueReader()
+    images = _images(file.images or [], reader)
     annotations = [reader.annotation(number, one) for number, one in enumerate(file.annotations or [])]
-    return _tables(file, pa.Table.from_batches([_boxes(annotations)], SPLIT_BOXES), reader)
+    boxes = pa.Table.from_batches([_boxes(annotations)], SPLIT_BOXES)
+    return InstanceTables(images, _categories(file.categories or [], reader), boxes, reader.unreadable)
 
 
-def _tables(file: _File, boxes: pa.Table, reader: "_ValueReader") -> InstanceTables:
-    images = [reader.image(number, image) for number, image in enumerate(file.images or [])]
-    categories = [reader.category(number, category) for number, category in enumerate(file.categories or [])]
-    return InstanceTables(images, categories, boxes, reader.unreadable)
+def _images(entries: list[_AnyImage], reader: "_ValueReader") -> Images:
+    ids, sizes = np.zeros(len(entries), np.int64), np.zeros((len(entries), 2), np.int32)
+    file_names, has_size = [], np.zeros(len(entries), bool)
+    for number, entry in enumerate(entries):
+        image = reader.image(number, entry)
+        ids[number] = image.id
+        file_names.append(image.file_name)
+        if image.width is not None and image.height is not None:
+            sizes[number] = image.width, image.height
+            has_size[number] = True
+    return Images(ids, pa.array(file_names, pa.string()), sizes, has_size)
+
+
+def _categories(entries: list[_AnyCategory], reader: "_ValueReader") -> list[Category]:
+    return [reader.category(number, entry) for number, entry in enumerate(entries)]
 
 
 def _locate_annotations(content: bytes) -> tuple[_File, int, int] | None:

@@ -5,8 +5,10 @@ ids that start at 0 are increased by one, each kind in all files alike. Otherwis
 """
 
 import re
+import sys
+from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,11 +24,11 @@ from pipeline.core import schema
 from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.file_names import IMAGE_SUFFIXES
-from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table, images_table
+from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table
 from pipeline.datasets.formats.coco import InstanceTables, decode, describe_failure
 from pipeline.datasets.formats.coco_categories import NOT_KEPT, Categories, Entry, unify_categories
 from pipeline.datasets.formats.collector import OTHER_CLASSES, passed_over_table
-from pipeline.datasets.formats.image_finder import ImageFinder, image_folders
+from pipeline.datasets.formats.image_finder import ImageFinder, folder_of, image_folders
 from pipeline.datasets.formats.interfaces import Detection, FormatReader
 from pipeline.datasets.formats.split_names import SPLITS, split_named, split_of_path
 
@@ -43,6 +45,9 @@ OBJECT_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{")
 JSON_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*[\[{]")
 INSTANCES = "instances"
 """How the names of COCO's own files of boxes begin; beside them are those of the same images with other annotations."""
+
+CHUNK_ROWS = 1 << 16
+"""Texts that are Python objects at the same time, besides those that are kept."""
 
 NO_ID = np.iinfo(np.int64).min
 """In place of the id of an image that has none. It is outside of what an id may be."""
@@ -86,7 +91,13 @@ class CocoReader(FormatReader[CocoOptions]):
         problems.pass_over("classes without boxes that only group others", categories.parents)
         rows = _image_rows(tree, files, problems)
         _pass_over_other_files(tree, rows, problems)
-        return _reading(tree, files, rows, categories, problems)
+        boxes = [
+            _box_rows(file, rows, entries, categories, problems)
+            for file, entries in zip(files, categories.of_files, strict=True)
+        ]
+        names = [file.name for file in files]
+        del files  # what the tables do not take of the decoded files, which is much
+        return _reading(tree, names, rows, boxes, categories, problems)
 
 
 @dataclass
@@ -116,14 +127,14 @@ class _File:
 
 @dataclass
 class _ImageRows:
-    """The rows of the table of images, as columns."""
+    """The rows of the table of images, as columns. `sizes` has two numbers per row."""
 
     names: list[str] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)
-    file_numbers: list[int] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    published_ids: list[int] = field(default_factory=list)
-    sizes: list[tuple[int, int]] = field(default_factory=list)
+    file_numbers: "array[int]" = field(default_factory=lambda: array("i"))
+    numbers: "array[int]" = field(default_factory=lambda: array("i"))
+    published_ids: "array[int]" = field(default_factory=lambda: array("q"))
+    sizes: "array[int]" = field(default_factory=lambda: array("i"))
 
 
 class _Problems:
@@ -238,21 +249,23 @@ def _image_rows(tree: FileTree, files: Sequence[_File], problems: _Problems) -> 
     folders = image_folders(tree)
     for file_number, file in enumerate(files):
         finder = ImageFinder(tree, folders, file.name, file.split)
+        split_by_folder: dict[str, str] = {}
         entries = file.tables.images
-        file.image_rows = np.full(len(entries), REFUSED, np.int64)
+        file.image_rows = np.full(len(entries.ids), REFUSED, np.int64)
         ambiguous = _ambiguous_ids(file)
-        for number, image in enumerate(entries):
+        for number, (file_name, image_id) in enumerate(zip(_texts(entries.file_names), entries.ids, strict=True)):
             if (unreadable := file.unreadable["images"].get(number)) is not None:
-                problems.refuse(file, "image", number, unreadable, image.file_name or None)
+                problems.refuse(file, "image", number, unreadable, file_name or None)
                 continue
-            if image.id in ambiguous:
-                problems.refuse(
-                    file, "image", number, f"id: received {image.id}, which several images have", image.file_name
-                )
+            if image_id in ambiguous:
+                problems.refuse(file, "image", number, f"id: received {image_id}, which several images have", file_name)
                 continue
-            found = finder.find(image.file_name)
-            name = found or with_slashes(image.file_name)
-            split = file.split or split_of_path(name) or NO_SPLIT
+            found = finder.find(file_name)
+            name = found or with_slashes(file_name)
+            folder = folder_of(name)
+            if folder not in split_by_folder:
+                split_by_folder[folder] = file.split or split_of_path(name) or NO_SPLIT
+            split = split_by_folder[folder]
             # Files that are missing in two splits may be two files, whatever their names.
             place = found or f"{split}/{name}"
             row = row_by_place.setdefault(place, len(rows.names))
@@ -261,11 +274,8 @@ def _image_rows(tree: FileTree, files: Sequence[_File], problems: _Problems) -> 
                 rows.splits.append(split)
                 rows.file_numbers.append(file_number)
                 rows.numbers.append(number + 1)
-                rows.published_ids.append(image.id)
-                if image.width is None or image.height is None:
-                    rows.sizes.append(tree.image_size(name))
-                else:
-                    rows.sizes.append((image.width, image.height))
+                rows.published_ids.append(image_id)
+                rows.sizes.extend(entries.sizes[number] if entries.has_size[number] else tree.image_size(name))
                 file.image_rows[number] = row
             elif rows.splits[row] == split:
                 problems.pass_over("images listed again, whose boxes are added to those of the first", [name])
@@ -275,12 +285,17 @@ def _image_rows(tree: FileTree, files: Sequence[_File], problems: _Problems) -> 
                 file.image_rows[number] = ELSEWHERE
             else:
                 reason = (
-                    f"file_name: received {image.file_name!r}, which is in the split {rows.splits[row]} already "
+                    f"file_name: received {file_name!r}, which is in the split {rows.splits[row]} already "
                     f"({files[rows.file_numbers[row]].name}, image {rows.numbers[row]})"
                 )
                 problems.refuse(file, "image", number, reason, name)
                 file.image_rows[number] = ELSEWHERE
     return rows
+
+
+def _texts(column: pa.StringArray) -> Iterator[str]:
+    for start in range(0, len(column), CHUNK_ROWS):
+        yield from column.slice(start, CHUNK_ROWS).to_pylist()
 
 
 def _ambiguous_ids(file: _File) -> set[int]:
@@ -291,15 +306,14 @@ def _ambiguous_ids(file: _File) -> set[int]:
     if not repeated:
         return set()
     names: dict[int, set[str]] = defaultdict(set)
-    for number, image in enumerate(file.tables.images):
-        if image.id in repeated and number not in file.unreadable["images"]:
-            names[image.id].add(image.file_name)
+    for number, image_id in enumerate(ids.tolist()):
+        if image_id in repeated and number not in file.unreadable["images"]:
+            names[image_id].add(file.tables.images.file_names[number].as_py())
     return {image_id for image_id, of_id in names.items() if len(of_id) > 1}
 
 
 def _ids_of_images(file: _File) -> NDArray[np.int64]:
-    images = file.tables.images
-    ids = np.fromiter((image.id for image in images), np.int64, len(images))
+    ids = file.tables.images.ids.copy()
     ids[[one.number for one in file.tables.unreadable if (one.list_name, one.key) == ("images", "id")]] = NO_ID
     return ids
 
@@ -308,10 +322,9 @@ def _pass_over_other_files(tree: FileTree, rows: _ImageRows, problems: _Problems
     used = {*rows.names}
     images, others = [], []
     for name in tree.names():
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix in IMAGE_SUFFIXES and name not in used:
+        if name not in used and name.lower().endswith(IMAGE_SUFFIXES):
             images.append(name)
-        elif suffix not in (*IMAGE_SUFFIXES, ".json") and name not in used:
+        elif name not in used and not name.lower().endswith(".json"):
             others.append(name)
     problems.pass_over("images that no annotation file lists", images)
     problems.pass_over("other files", others)
@@ -319,9 +332,19 @@ def _pass_over_other_files(tree: FileTree, rows: _ImageRows, problems: _Problems
 
 @dataclass(frozen=True)
 class _BoxRows:
-    """The boxes of a file that become rows: its table, the image row and category id of each, and its entry from 1."""
+    """The boxes of a file that become rows.
+
+    Attributes:
+        boxes: columns of schema.OUTLINED_BOXES that stay as they are.
+        box_ids: as published, [N].
+        image_rows: row of the table of images, [N].
+        category_ids: in the tables, [N].
+        numbers: of the entry in the file, from 1, [N].
+
+    """
 
     boxes: pa.Table
+    box_ids: NDArray[np.int64]
     image_rows: NDArray[np.int64]
     category_ids: NDArray[np.int32]
     numbers: NDArray[np.int32]
@@ -362,8 +385,10 @@ def _box_rows(
         problems.pass_over(OTHER_CLASSES, [entries[category_id].name] * count)
 
     is_kept = has_image & (found_ids > NOT_KEPT)
+    kept = boxes if is_kept.all() else boxes.filter(pa.array(is_kept))
     return _BoxRows(
-        boxes if is_kept.all() else boxes.filter(pa.array(is_kept)),
+        kept.drop_columns(["box_id", "image_id", "category_id"]),
+        kept["box_id"].to_numpy(),
         image_rows[is_kept],
         found_ids[is_kept],
         np.flatnonzero(is_kept).astype(np.int32) + 1,
@@ -378,39 +403,40 @@ def _positions(known: NDArray[np.int64], wanted: NDArray[Any]) -> NDArray[np.int
 
 
 def _reading(
-    tree: FileTree, files: Sequence[_File], rows: _ImageRows, categories: Categories, problems: _Problems
+    tree: FileTree,
+    files: Sequence[str],
+    rows: _ImageRows,
+    parts: Sequence[_BoxRows],
+    categories: Categories,
+    problems: _Problems,
 ) -> Reading:
-    parts = [
-        _box_rows(file, rows, entries, categories, problems)
-        for file, entries in zip(files, categories.of_files, strict=True)
-    ]
     splits = pa.array(rows.splits, pa.string())
     # Images without a split will get one of the others, so their ids must differ from all.
     groups = np.zeros(len(splits), np.int64)
     if NO_SPLIT not in rows.splits:
         groups = splits.dictionary_encode().indices.to_numpy().astype(np.int64)
-    file_numbers = np.array(rows.file_numbers, np.int64)
-    image_ids = _unique_ids(np.array(rows.published_ids, np.int64), file_numbers, groups)
+    image_files = np.array(rows.file_numbers, np.int64)
+    image_ids = _unique_ids(np.array(rows.published_ids, np.int64), image_files, groups)
 
     image_rows = np.concatenate([part.image_rows for part in parts])
     box_files = np.repeat(np.arange(len(files)), [len(part.numbers) for part in parts])
     boxes = pa.concat_tables([part.boxes for part in parts])
     replaced = {
-        "box_id": _unique_ids(boxes["box_id"].to_numpy(), box_files, groups[image_rows]),
+        "box_id": _unique_ids(np.concatenate([part.box_ids for part in parts]), box_files, groups[image_rows]),
         "split": splits.take(pa.array(image_rows)),
         "image_id": image_ids[image_rows],
         "category_id": np.concatenate([part.category_ids for part in parts]),
     }
     columns = [replaced[name] if name in replaced else boxes[name] for name in schema.OUTLINED_BOXES.names]
-    names = pa.array([file.name for file in files], pa.string())
+    names = pa.array(files, pa.string())
     refused, passed_over = problems.tables()
     return Reading(
         tables=Tables(
-            _images_table(tree, [file.name for file in files], rows, image_ids),
+            _images_table(tree, files, rows, splits, image_ids),
             pa.table(columns, schema.OUTLINED_BOXES),
             categories_table([*categories.names], [*categories.names.values()], [*categories.supercategories.values()]),
         ),
-        image_locations=_locations(names.take(pa.array(file_numbers)), "image", np.array(rows.numbers, np.int32)),
+        image_locations=_locations(names.take(pa.array(image_files)), "image", np.array(rows.numbers, np.int32)),
         box_locations=_locations(
             names.take(pa.array(box_files)), "annotation", np.concatenate([part.numbers for part in parts])
         ),
@@ -443,27 +469,28 @@ def _unique_ids(ids: NDArray[np.int64], files: NDArray[np.int64], groups: NDArra
 def _clash(ids: NDArray[np.int64], files: NDArray[np.int64], groups: NDArray[np.int64]) -> bool:
     for group in np.unique(groups):
         of_group = groups == group
-        of_files = [np.unique(ids[of_group & (files == file)]) for file in np.unique(files[of_group])]
-        if len(of_files) > 1 and sum(map(len, of_files)) > len(np.unique(np.concatenate(of_files))):
-            return True
+        numbers = np.unique(files[of_group])
+        if len(numbers) > 1:
+            of_files = [np.unique(ids[of_group & (files == number)]) for number in numbers]
+            if sum(map(len, of_files)) > len(np.unique(np.concatenate(of_files))):
+                return True
     return False
 
 
-def _images_table(tree: FileTree, files: Sequence[str], rows: _ImageRows, image_ids: NDArray[np.int64]) -> pa.Table:
-    # A missing image is looked for beside the file that lists it.
-    archives = [tree.location(file)[0] for file in files]
-    locations = [
-        tree.location(name) if name in tree else (archives[file], name)
-        for name, file in zip(rows.names, rows.file_numbers, strict=True)
-    ]
-    return images_table(
-        image_ids=image_ids.tolist(),
-        splits=rows.splits,
-        file_names=rows.names,
-        sizes=rows.sizes,
-        archives=[archive for archive, _ in locations],
-        members=[member for _, member in locations],
-    )
+def _images_table(
+    tree: FileTree, files: Sequence[str], rows: _ImageRows, splits: pa.Array, image_ids: NDArray[np.int64]
+) -> pa.Table:
+    archives, members = [], []
+    for name, file in zip(rows.names, rows.file_numbers, strict=True):
+        # A missing image is looked for beside the file that lists it.
+        archive, member = tree.location(name) if name in tree else (tree.location(files[file])[0], name)
+        archives.append(sys.intern(archive))
+        members.append(name if member == name else member)
+    sizes = np.array(rows.sizes, np.int32).reshape(-1, 2)
+    columns = [image_ids, splits, rows.names, sizes[:, 0], sizes[:, 1], archives, members]
+    table = pa.table(columns, schema.IMAGES)
+    rows.names.clear()  # as Python objects they take as much as all boxes of the images
+    return table
 
 
 def _locations(files: pa.Array, element: str, numbers: NDArray[np.int32]) -> pa.Table:
