@@ -207,6 +207,9 @@ def decode(content: bytes, chunk_bytes: int = CHUNK_BYTES) -> InstanceTables:
     content = content.removeprefix(BYTE_ORDER_MARK)
     try:
         return _decode(content, chunk_bytes)
+    except UnicodeDecodeError:
+        content.decode()  # raises the same with the position in the file, instead of that in a value
+        raise
     except msgspec.DecodeError as error:
         if b"NaN" not in content and b"Infinity" not in content and not str(error).startswith(OUT_OF_RANGE):
             raise

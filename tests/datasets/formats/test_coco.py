@@ -310,6 +310,14 @@ def test_damaged_file_gives_same_result_as_decoding_at_once(data: st.DataObject,
     assert outcome(lambda: decode(damaged, chunk_bytes).boxes["box_id"].to_pylist()) == at_once
 
 
+@pytest.mark.parametrize("chunk_bytes", [1, 10_000])
+def test_error_names_position_of_byte_that_is_not_utf8(chunk_bytes: int) -> None:
+    text = content([annotation(1), annotation(2, segmentation="?")]).replace(b'"?"', b'"\xff"')
+    with pytest.raises(UnicodeDecodeError) as raised:
+        decode(text, chunk_bytes)
+    assert raised.value.start == text.index(0xFF)
+
+
 def outcome(read: Callable[[], list[int]]) -> list[int] | str:
     try:
         return read()

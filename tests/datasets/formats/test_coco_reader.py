@@ -435,10 +435,11 @@ def test_only_boxes_are_read_of_files_about_the_same_images(tmp_path: Path) -> N
 
 def test_damaged_files_are_refused_alone(tmp_path: Path) -> None:
     text = json.dumps(ONE).encode()
+    latin = text.replace(b'"cat"', b'"k\xe4tzchen"')
     files = {
         "train.json": ONE,
         "cut.json": text[:-40],
-        "latin.json": text.replace(b'"cat"', b'"k\xe4tzchen"'),
+        "latin.json": latin,
         "utf16.json": json.dumps(ONE).encode("utf-16"),
         "page.json": b"<html>",
     }
@@ -452,7 +453,8 @@ def test_damaged_files_are_refused_alone(tmp_path: Path) -> None:
             "latin.json",
             "file",
             0,
-            f"{not_coco} ('utf-8' codec can't decode byte 0xe4 in position 1: invalid continuation byte)",
+            f"{not_coco} ('utf-8' codec can't decode byte 0xe4 in position {latin.index(0xE4)}: "
+            "invalid continuation byte)",
         ),
     ]
     assert images_of(reading) == [("train", 1, "1.jpg")]
