@@ -7,19 +7,23 @@ prints its seconds and its peak memory in MB.
 import io
 import json
 import os
+import struct
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from benchmarks.processes import compare, run
+from pipeline.archives.crc32c import crc32c
 from pipeline.archives.file_tree import FileTree
 from pipeline.archives.zip_archive import write_archive
 from pipeline.datasets.formats.registry import get_format
+from tests.support.tfrecord_files import Values, example
 
 ROUNDS = 3
 LOOSE_IMAGES = 20_000
@@ -47,7 +51,7 @@ def readers_benchmark() -> dict[str, dict[str, float]]:
                     **measured,
                     "files_per_second": LOOSE_IMAGES / measured["fast_seconds"],
                 }
-    for name in DATASETS:
+    for name in (*DATASETS, TFRECORD):
         results[f"{name}, {MEMORY_IMAGES:,} images in archives: tables"] = measure(name, MEMORY_IMAGES)
     return results
 
@@ -56,8 +60,10 @@ def measure(name: str, num_images: int) -> dict[str, float]:
     """Seconds and peak memory in MB of reading a generated dataset in a process of its own."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_archive(folder / ANNOTATIONS, DATASETS[name](num_images))
-        write_archive(folder / IMAGES, ((image_name(number), IMAGE) for number in range(num_images)))
+        if name == TFRECORD:
+            write_records(num_images, folder)
+        else:
+            write_packed(name, num_images, folder)
         return run("benchmarks.readers", f"read_{name}", folder)
 
 
@@ -147,7 +153,96 @@ def csv(num_images: int) -> Iterator[File]:
     yield "train_labels.csv", text.getvalue().encode()
 
 
-DATASETS: dict[str, Callable[[int], Iterator[File]]] = {"voc": voc, "yolo": yolo, "coco": coco, "csv": csv}
+def labelme(num_images: int) -> Iterator[File]:
+    """A JSON file per image, beside it."""
+    for number, boxes in enumerate(_boxes(num_images)):
+        shapes = [
+            {"label": name, "points": [[left, top], [right, bottom]], "group_id": None, "shape_type": "rectangle"}
+            for _, name, left, top, right, bottom in boxes
+        ]
+        size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
+        content = {"version": "5.0.1", "flags": {}, "shapes": shapes, "imagePath": f"{number:012d}.jpg", **size}
+        yield f"images/train/{number:012d}.json", json.dumps(content).encode()
+
+
+def cvat(num_images: int) -> Iterator[File]:
+    """One XML file."""
+    text = io.StringIO("<annotations><version>1.1</version>")
+    text.seek(0, os.SEEK_END)
+    for number, boxes in enumerate(_boxes(num_images)):
+        text.write(f'<image id="{number}" name="{number:012d}.jpg" width="{WIDTH}" height="{HEIGHT}">')
+        for _, name, left, top, right, bottom in boxes:
+            text.write(f'<box label="{name}" xtl="{left}" ytl="{top}" xbr="{right}" ybr="{bottom}" occluded="0"></box>')
+        text.write("</image>")
+    text.write("</annotations>")
+    yield "annotations.xml", text.getvalue().encode()
+
+
+def label_studio(num_images: int) -> Iterator[File]:
+    """One JSON file with full tasks."""
+    text = io.StringIO("[")
+    text.seek(0, os.SEEK_END)
+    for number, boxes in enumerate(_boxes(num_images), 1):
+        results = []
+        for _, name, left, top, right, bottom in boxes:
+            percent = {"x": 100 * left / WIDTH, "y": 100 * top / HEIGHT}
+            percent |= {"width": 100 * (right - left) / WIDTH, "height": 100 * (bottom - top) / HEIGHT}
+            value = {**percent, "rotation": 0, "rectanglelabels": [name]}
+            size = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+            results.append(
+                {"type": "rectanglelabels", "from_name": "label", "to_name": "image", **size, "value": value}
+            )
+        data = {"image": f"/data/local-files/?d=images/train/{number - 1:012d}.jpg"}
+        task = {"id": number, "annotations": [{"id": number, "result": results}], "data": data}
+        text.write(("," if number > 1 else "") + json.dumps(task))
+    text.write("]")
+    yield "tasks.json", text.getvalue().encode()
+
+
+def write_packed(name: str, num_images: int, folder: Path) -> None:
+    """Write the dataset as the stage `download` stores it."""
+    write_archive(folder / ANNOTATIONS, DATASETS[name](num_images))
+    write_archive(folder / IMAGES, ((image_name(number), IMAGE) for number in range(num_images)))
+
+
+def write_records(num_images: int, folder: Path) -> None:
+    """Write one TFRecord file, which holds the images."""
+    with (folder / "train.record").open("wb") as file:
+        for number, boxes in enumerate(_boxes(num_images)):
+            indices, names, *corners = zip(*boxes, strict=True)
+            sides = (("xmin", WIDTH), ("ymin", HEIGHT), ("xmax", WIDTH), ("ymax", HEIGHT))
+            features: dict[str, Values] = {
+                "image/filename": [f"{number:012d}.jpg".encode()],
+                "image/width": [WIDTH],
+                "image/height": [HEIGHT],
+                "image/encoded": [IMAGE],
+                "image/object/class/text": [name.encode() for name in names],
+                "image/object/class/label": [index + 1 for index in indices],
+            }
+            for (key, side), values in zip(sides, corners, strict=True):
+                features[f"image/object/bbox/{key}"] = [value / side for value in values]
+            content = example(features)
+            length = struct.pack("<Q", len(content))
+            file.write(length + _masked_crc(length) + content + _masked_crc(content))
+
+
+def _masked_crc(content: bytes) -> bytes:
+    crc = crc32c(content)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+DATASETS: dict[str, Callable[[int], Iterator[File]]] = {
+    "voc": voc,
+    "yolo": yolo,
+    "coco": coco,
+    "csv": csv,
+    "labelme": labelme,
+    "cvat": cvat,
+    "label_studio": label_studio,
+}
+"""The formats whose annotations are files of their own."""
+
+TFRECORD = "tfrecord"
 COMPARISONS = {
     "voc": {"loop with xml.etree": "loop_over_voc", "reading the files alone": "read_voc_files"},
     "yolo": {"loop over lines": "loop_over_yolo", "reading the files alone": "read_yolo_files"},
@@ -155,32 +250,18 @@ COMPARISONS = {
 """Functions of this module that the readers are compared with, by what they do."""
 
 
-def read_voc(folder: Path) -> None:
+def read_tables(name: str, folder: Path) -> None:
     """Read as the stage `tables` does, without writing."""
-    _read("voc", folder)
-
-
-def read_yolo(folder: Path) -> None:
-    """Read as the stage `tables` does, without writing."""
-    _read("yolo", folder)
-
-
-def read_coco(folder: Path) -> None:
-    """Read as the stage `tables` does, without writing."""
-    _read("coco", folder)
-
-
-def read_csv(folder: Path) -> None:
-    """Read as the stage `tables` does, without writing."""
-    _read("csv", folder)
-
-
-def _read(name: str, folder: Path) -> None:
     reader = get_format(name)
     reading = reader.read(FileTree(folder), reader.options_class())
     num_images, num_boxes = reading.tables.images.num_rows, reading.tables.boxes.num_rows
     if num_boxes != num_images * BOXES_PER_IMAGE or reading.refused.num_rows:
         raise ValueError(f"received {num_boxes} boxes of {num_images} images, {reading.refused.num_rows} refused")
+
+
+read_voc, read_yolo, read_coco, read_csv, read_labelme, read_cvat, read_label_studio, read_tfrecord = (
+    partial(read_tables, name) for name in (*DATASETS, TFRECORD)
+)
 
 
 def loop_over_voc(folder: Path) -> None:
