@@ -121,7 +121,8 @@ class DatasetConfig(Config):
         sample: how many images to draw, and other options of the dataset's `SampleConfig`.
         options: options of the format.
         classes: the only classes to read, in the order of their class indices; all if empty.
-        split: how images are assigned to splits, see `pipeline.datasets.splits`; as the files have it if None.
+        split: how images are assigned to splits, see `pipeline.datasets.splits`; None: as the files have it, or by
+            shares if they have no splits.
         limit: the largest number of images per split, for quick runs; None for all.
         validation: the key `validate`: what the stage `validate` reads.
 

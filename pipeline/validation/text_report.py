@@ -9,6 +9,7 @@ import pyarrow as pa
 from pipeline.core.errors import join_items
 from pipeline.core.formatting import escape_control, format_table, pluralize
 from pipeline.datasets.annotations import Tables
+from pipeline.validation.json_report import passed_over_texts
 from pipeline.validation.run_checks import ValidationResult
 from pipeline.validation.statistics import DatasetStatistics
 
@@ -38,6 +39,9 @@ def text_report(published: Tables, validation: ValidationResult) -> Iterator[str
     yield from format_table(rows, "<" + ">" * len(statistics.splits), ruled=True)
     yield ""
     yield from _sizes(published.images, statistics)
+    if passed_over := passed_over_texts(validation):
+        yield ""
+        yield from (f"passed over {text}" for text in passed_over)
     if findings := [result for result in validation.results if result.count]:
         yield ""
         rows = [(result.name, result.status, f"{result.count:,}", result.examples[0]) for result in findings]

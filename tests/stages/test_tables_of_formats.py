@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.archives.file_tree import FileTree
 from pipeline.archives.zip_archive import write_archive
+from pipeline.core.config import DatasetConfig
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Reading
+from pipeline.datasets.read_dataset import read_files
+from pipeline.datasets.splits import assign_splits, parse_split
 from tests.support.stages import run_stage
-from tests.support.tiny_project import tiny_params, write_params
+from tests.support.tiny_project import PROJECT, tiny_params, write_params
 
 DOWNLOAD = Path("data/mine/download")
 
@@ -131,3 +135,22 @@ def test_split_without_training_images_is_an_error_and_leaves_nothing() -> None:
     assert not Path("data/mine/tables").exists()
     trained = run(files, split={"kind": "published", "train": "test"})
     assert trained.tables.images["split"].to_pylist() == ["train", "train"]
+
+
+REAL_DATA = PROJECT.parent / "shared" / "data" / "real"
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason="no real images: ../shared/data is not there")
+def test_augmented_copies_of_a_real_photograph_stay_in_one_split() -> None:
+    """Roboflow made three copies of each of 70 photographs; the other 20 images are single ones."""
+    config = DatasetConfig(format="coco", source="rbc_coco", split={"kind": "random", "group_by": r"([^/]*)_png\.rf\."})
+    split = parse_split(config.split, "datasets.rbc")
+    reading = read_files("rbc", config, FileTree(REAL_DATA / "rbc_coco"))
+    images = assign_splits(reading, split, "datasets.rbc").tables.images
+    splits_of_photograph: dict[str, list[str]] = {}
+    for name, image_split in zip(images["file_name"].to_pylist(), images["split"].to_pylist(), strict=True):
+        splits_of_photograph.setdefault(Path(name).name.partition("_png")[0], []).append(image_split)
+    assert sorted(map(len, splits_of_photograph.values())) == [1] * 20 + [3] * 70
+    assert all(len(set(splits)) == 1 for splits in splits_of_photograph.values())
+    assert abs(images["split"].to_pylist().count("val") - 46) < 3
