@@ -202,7 +202,9 @@ class _FileReader:
         size = next((size for _, result in results if all(size := _stated_size(result))), (0, 0))
         size = size if all(size) else self._tree.image_size(name)
         image = self._collector.add_image(name, size, split=split, file=self._file, number=task.number)
-        classes_by_id = {result.id or "": _classes(result) for _, result in results if result.type == "labels"}
+        classes_by_id = {
+            result.id or "": _classes(result) for _, result in results if result.type == "labels" and result.id
+        }
         for received, result in results:
             if result.type not in TYPES:
                 if result.type != "labels":

@@ -3,30 +3,39 @@
 Objects marked as difficult or truncated are ordinary boxes. The boxes of the parts of an object are not read.
 """
 
-import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal
+
+import numpy as np
 
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.core.config import Config, IntegerLiteral
-from pipeline.core.errors import BoxlineError, truncate
+from pipeline.core.errors import BoxlineError
 from pipeline.core.formatting import pluralize
+from pipeline.core.process_pool import map_processes
 from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.annotated_images import AnnotatedImages
 from pipeline.datasets.formats.collector import AnnotationCollector
 from pipeline.datasets.formats.interfaces import Detection, FormatReader
-from pipeline.datasets.formats.pixel_numbers import coordinate, side
 from pipeline.datasets.formats.split_names import split_of_path
 from pipeline.datasets.formats.voc_lists import ImageLists
-from pipeline.datasets.formats.xml_files import parse_xml, root_tag
+from pipeline.datasets.formats.voc_parser import ROOT, VocFiles, parse_annotations
+from pipeline.datasets.formats.xml_files import root_tag
 
 MAX_XML_BYTES = 4 << 20
 """Ten thousand objects take less; the elements of a file take up to fifty times its size in memory."""
 
-MAX_EXAMINED_FILES = 8
+CHUNK_FILES = 1024
+CHUNK_BYTES = 16 << 20
+"""Files, and bytes of them, that are parsed at once."""
 
-ROOT = "annotation"
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
+MIN_FILES_FOR_PROCESSES = 20_000
+"""Fewer are parsed before other processes have started."""
+
+MAX_EXAMINED_FILES = 8
 
 
 class VocOptions(Config):
@@ -40,53 +49,6 @@ class VocOptions(Config):
     """
 
     first_pixel: Annotated[Literal[0, 1], IntegerLiteral] = 0
-
-
-@dataclass(slots=True)
-class VocAnnotation:
-    """The content of one XML file.
-
-    Attributes:
-        filename: how it names its image; empty if it does not.
-        size: width and height of the image in pixels; 0 for what it does not state.
-        objects: number from 1, class, and the corners xmin, ymin, xmax, ymax as stated, of each object with a box.
-        refused: number of each other object, and what is wrong with it.
-
-    """
-
-    filename: str
-    size: tuple[int, int]
-    objects: list[tuple[int, str, list[float]]] = field(default_factory=list)
-    refused: list[tuple[int, str]] = field(default_factory=list)
-
-
-def parse_annotation(content: bytes) -> VocAnnotation | None:
-    """Parse one XML file; None if it is of another kind.
-
-    Raises:
-        BoxlineError: if it is not XML.
-
-    """
-    root = parse_xml(content)
-    if root.tag != ROOT:
-        return None
-    size = root.find("size")
-    width, height = (0, 0) if size is None else (side(size.findtext("width")), side(size.findtext("height")))
-    annotation = VocAnnotation((root.findtext("filename") or "").strip(), (width, height))
-    for number, element in enumerate(root.iter("object"), 1):
-        # Children only: the parts of an object (head, hand, foot) have names and boxes too.
-        class_name = (element.findtext("name") or "").strip()
-        box = element.find("bndbox")
-        texts = {} if box is None else {child.tag: child.text or "" for child in box}
-        try:
-            corners = [coordinate(texts[key]) for key in CORNERS]
-        except (KeyError, ValueError):
-            corners = []
-        if class_name and corners:
-            annotation.objects.append((number, class_name, corners))
-        else:
-            annotation.refused.append((number, _reason(element, class_name, texts)))
-    return annotation
 
 
 class VocReader(FormatReader[VocOptions]):
@@ -114,33 +76,12 @@ class VocReader(FormatReader[VocOptions]):
         files = with_suffix(tree.names(), ".xml")
         images = AnnotatedImages(tree, files)
         lists = ImageLists(tree, files, images, collector)
-        for file in files:
-            try:
-                annotation = parse_annotation(tree.read(file, MAX_XML_BYTES))
-            except BoxlineError as error:
-                collector.refuse(file, 0, str(error))
-                continue
-            if annotation is None:
-                collector.pass_over(f"XML files without <{ROOT}>", file)
-                continue
-            split, is_used = lists.split_of(file)
-            if not is_used:
-                collector.pass_over("annotation files in no list", file)
-                continue
-            name, names_another = images.find(file, annotation.filename)
-            split = split or split_of_path(file) or split_of_path(name)
-            if names_another:
-                collector.pass_over("names of other images in <filename>", f"{file}: {annotation.filename}")
-            if reason := images.claim(name, file):
-                collector.refuse(file, 0, reason, split=split, file_name=name)
-                continue
-            size = annotation.size if all(annotation.size) else tree.image_size(name)
-            image = collector.add_image(name, size, split=split, file=file)
-            for number, class_name, (left, top, right, bottom) in annotation.objects:
-                x, y = left - options.first_pixel, top - options.first_pixel
-                collector.add_box(image, class_name, (x, y, right - x, bottom - y), file=file, number=number)
-            for number, reason in annotation.refused:
-                collector.refuse(file, number, reason, split=split, file_name=name)
+        map_chunks = map_processes if len(files) >= MIN_FILES_FOR_PROCESSES else map
+        start = 0
+        for found in map_chunks(parse_annotations, _chunks(tree, files)):
+            end = start + len(found.filenames)
+            _Chunk(collector, tree, images, lists, files[start:end], found).add(options.first_pixel)
+            start = end
         for name, place in lists.without_file():
             if images.claim(name, place.file) is None:
                 collector.add_image(name, tree.image_size(name), split=place.split, file=place.file, number=place.line)
@@ -149,9 +90,83 @@ class VocReader(FormatReader[VocOptions]):
         return collector.finish()
 
 
-def _reason(element: ET.Element, class_name: str, texts: dict[str, str]) -> str:
-    if not class_name:
-        return "received an object without <name>, expected the name of its class"
-    stated = ", ".join(f"{key} {texts[key].strip()!r}" for key in CORNERS if key in texts)
-    received = stated or f"the elements {', '.join(child.tag for child in element)}"
-    return f"received {truncate(received)}, expected <bndbox> with the numbers {', '.join(CORNERS)}"
+def _chunks(tree: FileTree, files: Sequence[str]) -> Iterator[list[bytes | str]]:
+    """The contents of the files, some at a time."""
+    chunk: list[bytes | str] = []
+    num_bytes = 0
+    for file in files:
+        chunk.append(_content(tree, file))
+        num_bytes += len(chunk[-1])
+        if len(chunk) == CHUNK_FILES or num_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, num_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def _content(tree: FileTree, file: str) -> bytes | str:
+    """The content of a file, or why it cannot be read."""
+    try:
+        return tree.read(file, MAX_XML_BYTES)
+    except BoxlineError as error:
+        return str(error)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Some of the files in the order of their names, and their content."""
+
+    collector: AnnotationCollector
+    tree: FileTree
+    images: AnnotatedImages
+    lists: ImageLists
+    files: Sequence[str]
+    found: VocFiles
+
+    def add(self, first_pixel: int) -> None:
+        """Give everything to the collector."""
+        found = self.found
+        images = np.array([self._add_image(position) for position in range(len(self.files))], np.int64)
+        kept = images[found.files] >= 0
+        corners = found.corners[kept]
+        corners[:, :2] -= first_pixel
+        self.collector.add_boxes(
+            images[found.files[kept]],
+            (found.class_names, found.classes[kept]),
+            np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1),
+            files=(self.files, found.files[kept]),
+            numbers=found.numbers[kept],
+        )
+
+    def _add_image(self, position: int) -> int:
+        """Add the image of a file and return its number, or -1 if it has none."""
+        collector, file, found = self.collector, self.files[position], self.found
+        if position in found.problems:
+            collector.refuse(file, 0, found.problems[position])
+            return -1
+        if position in found.others:
+            collector.pass_over(f"XML files without <{ROOT}>", file)
+            return -1
+        split, is_used = self.lists.split_of(file)
+        if not is_used:
+            collector.pass_over("annotation files in no list", file)
+            return -1
+        filename, size = found.filenames[position], found.sizes[position]
+        name, names_another = self.images.find(file, filename)
+        split = split or split_of_path(file) or split_of_path(name)
+        if names_another:
+            collector.pass_over("names of other images in <filename>", f"{file}: {filename}")
+        if reason := self.images.claim(name, file):
+            collector.refuse(file, 0, reason, split=split, file_name=name)
+            return -1
+        for number, reason in self._refused.get(position, []):
+            collector.refuse(file, number, reason, split=split, file_name=name)
+        return collector.add_image(name, size if all(size) else self.tree.image_size(name), split=split, file=file)
+
+    @cached_property
+    def _refused(self) -> Mapping[int, list[tuple[int, str]]]:
+        """Number and reason of the refused objects of each file."""
+        refused: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for position, number, reason in self.found.refused:
+            refused[position].append((number, reason))
+        return refused

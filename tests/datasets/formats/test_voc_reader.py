@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from pipeline.archives.file_tree import FileTree
 from pipeline.core.errors import BoxlineError
 from pipeline.datasets.annotations import Reading
-from pipeline.datasets.formats.voc_reader import VocOptions, VocReader, parse_annotation
+from pipeline.datasets.formats import voc_reader
+from pipeline.datasets.formats.voc_parser import parse_annotation
+from pipeline.datasets.formats.voc_reader import VocOptions, VocReader
 from tests.support.dataset_folders import boxes_of, passed_over, png, refused, splits_of, write_tree
 from tests.support.tiny_project import PROJECT
 
@@ -468,6 +470,22 @@ def test_files_are_told_from_other_xml(tmp_path: Path) -> None:
     assert detected("cvat", {"1.xml": "<annotations><image/></annotations>"}) is None
     assert detected("other", {"1.xml": "<html><annotation/></html>", "2.xml": b"", "3.xml": b"\xff\xfe"}) is None
     assert detected("none", {"1.json": "{}"}) is None
+
+
+def test_many_files_are_read_as_few_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several processes, and in chunks of few files or bytes."""
+    broken = {3: "<annotation>", 5: xml("5.png", CAT.replace("4", "x") + CAT), 7: "<html/>", 8: xml("0.png")}
+    files = {f"{number}.xml": broken.get(number, xml(f"{number}.png", CAT * (number % 4))) for number in range(10)}
+    twice = {"a/x.xml": xml("x.png"), "b/x.xml": xml("x.png"), "x.png": PNG}
+    tree = write_tree(tmp_path, {**files, **{f"{number}.png": PNG for number in range(8)}, **twice})
+    expected = read(tree)
+    assert len(refused(expected)) == 3
+    for chunk_files, chunk_bytes in ((3, 1 << 20), (1024, 500)):
+        monkeypatch.setattr(voc_reader, "CHUNK_FILES", chunk_files)
+        monkeypatch.setattr(voc_reader, "CHUNK_BYTES", chunk_bytes)
+        assert read(tree) == expected
+    monkeypatch.setattr(voc_reader, "MIN_FILES_FOR_PROCESSES", 1)
+    assert read(tree) == expected
 
 
 TOKENS = st.sampled_from(
