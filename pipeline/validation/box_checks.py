@@ -6,10 +6,13 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.core.config import Fraction, NonNegativeFloat
+from pipeline.datasets.annotations import take_or_null
 from pipeline.validation.base import BoxCheck, Violations, duplicates_of_id, violations_where
 from pipeline.validation.joins import first_equal_row
+from pipeline.validation.overlaps import overlapping_rows
 
 XYWH = ("x", "y", "width", "height")
 
@@ -159,3 +162,37 @@ class BoxDuplicated(BoxCheck):
         first = first_equal_row(table, ["split", "image_id", "category_id", *XYWH])
         table = table.append_column("same_as_box", table["box_id"].take(pa.array(first)))
         return violations_where(table, pa.array(first != np.arange(len(first))), "same_as_box", "category_id", *XYWH)
+
+
+class BoxNearlyDuplicated(BoxCheck):
+    """An overlap with an earlier box of its class and image above min_iou, without equal coordinates.
+
+    Both boxes are probably of one object, which was labeled twice. Crowd regions are excluded.
+    """
+
+    min_iou: Fraction
+
+    def find_violations(self, table: pa.Table) -> Violations:
+        is_equal = first_equal_row(table, ["split", "image_id", "category_id", *XYWH]) != np.arange(table.num_rows)
+        others, ious = overlapping_rows(table, self.min_iou, same_class=True)
+        others[is_equal] = -1  # that is box_duplicated
+        return _overlaps(table, others, ious)
+
+
+class BoxInTwoClasses(BoxCheck):
+    """An overlap with an earlier box of another class in its image above min_iou.
+
+    Both boxes are probably of one object, which has two classes. Crowd regions are excluded.
+    """
+
+    min_iou: Fraction
+
+    def find_violations(self, table: pa.Table) -> Violations:
+        return _overlaps(table, *overlapping_rows(table, self.min_iou, same_class=False))
+
+
+def _overlaps(table: pa.Table, others: NDArray[np.int64], ious: NDArray[np.float64]) -> Violations:
+    columns = {"iou": ious.round(4), "with_box": table["box_id"], "with_category_id": table["category_id"]}
+    for name, column in columns.items():
+        table = table.append_column(name, pa.array(column) if name == "iou" else take_or_null(column, others))
+    return violations_where(table, pa.array(others >= 0), *columns, "category_id", *XYWH)

@@ -46,6 +46,8 @@ class Checks(Config):
     outline_malformed: boxes.OutlineMalformed
     box_differs_from_outline: boxes.BoxDiffersFromOutline
     box_duplicated: boxes.BoxDuplicated
+    box_nearly_duplicated: boxes.BoxNearlyDuplicated
+    box_in_two_classes: boxes.BoxInTwoClasses
 
     category_name_empty: datasets.CategoryNameEmpty
     category_name_duplicated: datasets.CategoryNameDuplicated

@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli import main as cli
 from tests.support.tiny_project import PROJECT
 
-NAMES = ["check", "diff", "export", "outdated", "show"]
+NAMES = ["add", "check", "diff", "export", "outdated", "show"]
 NAMES += ["evaluate", "export-model", "predict", "summary", "record", "repair", "trace", "verify", "params"]
 
 
@@ -56,7 +56,7 @@ def test_help_of_command_is_its_docstring(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["dif"], "unknown command 'dif', expected one of check, diff, export, "),
+        (["dif"], "unknown command 'dif', expected one of add, check, diff, export, "),
         (["check", "--foo"], "Unknown option: --foo. See `boxline check --help`."),
         (["trace"], 'Command "trace" parameter FILE requires an argument. See `boxline trace --help`.'),
         (["check", "--against"], 'Command "check" parameter --against requires an argument.'),

@@ -186,7 +186,7 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
             "params.yaml: datasets.digits.validate.checks: unknown key 'image_similar_across_split', expected one of "
             "image_id_below_one, image_id_duplicated, image_file_missing, image_not_decodable, "
             "image_size_not_positive, image_size_differs, image_exif_rotated, image_tiny, "
-            "image_duplicated_within_split, image_duplicated_across_splits and 26 more. "
+            "image_duplicated_within_split, image_duplicated_across_splits and 28 more. "
             "Did you mean image_similar_across_splits?",
             id="unknown check of a dataset",
         ),

@@ -57,7 +57,7 @@ COMMANDS = [
     (["check", "coco", "--github"], 0),
     (["diff", "data/earlier/validate", "data/coco/validate"], 0),
     (["export", "data/coco/validate", "猫.export.json"], 0),
-    (["export", "data/coco/validate", "猫.json", "--split", "猫"], 1),
+    (["export", "data/coco/validate", "猫.json", "--split", "猫"], 2),
     (["outdated"], 0),
     (["outdated", "猫"], 1),
     (["params"], 0),

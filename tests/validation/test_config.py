@@ -48,7 +48,7 @@ def test_dataset_overrides_single_keys() -> None:
             "params.yaml: datasets.coco.validate.checks: unknown key 'box_outside_imag', expected one of "
             "image_id_below_one, image_id_duplicated, image_file_missing, image_not_decodable, "
             "image_size_not_positive, image_size_differs, image_exif_rotated, image_tiny, "
-            "image_duplicated_within_split, image_duplicated_across_splits and 26 more. "
+            "image_duplicated_within_split, image_duplicated_across_splits and 28 more. "
             "Did you mean box_outside_image?",
             id="unknown check of a dataset",
         ),

@@ -15,7 +15,7 @@ def boxes(cats_and_dogs_in_train: tuple[int, int], in_val: tuple[int, int]) -> l
     wanted = [(3, CAT), (3, DOG), (7, CAT), (7, DOG)]
     counts = (*cats_and_dogs_in_train, *in_val)
     pairs = [pair for pair, count in zip(wanted, counts, strict=True) for _ in range(count)]
-    return [box(number, *pair, (number, 5, 30, 40)) for number, pair in enumerate(pairs, 1)]
+    return [box(number, *pair, (5 * number, 5, 30, 40)) for number, pair in enumerate(pairs, 1)]
 
 
 # check, a scene that violates it, its findings, a scene that barely passes

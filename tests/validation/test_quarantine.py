@@ -66,8 +66,13 @@ CASES: list[tuple[str, dict[str, Any], int, dict[str, Any]]] = [
     ("box_outside_image", and_box(2, 7, 5, 1, 400, 3, 28.01), 1, and_box(2, 7, 5, 1, 400, 3, 28)),
     ("box_area_not_positive", and_box(2, 7, 5, 1, 2, 3, 4, area=0.0), 1, and_box(2, 7, 5, 1, 2, 3, 4, area=0.1)),
     ("box_area_exceeds_box", and_box(2, 7, 5, 1, 2, 30, 40, area=1213), 1, and_box(2, 7, 5, 1, 2, 30, 40, area=1212)),
-    ("box_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 40), 1, and_box(2, 7, 5, 10.5, 20, 30, 40.1)),
-    ("box_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 40), 1, and_box(2, 7, 2, 10.5, 20, 30, 40)),
+    ("box_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 40), 1, and_box(2, 7, 5, 10.5, 20, 30, 45)),
+    ("box_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 40), 1, and_box(2, 7, 5, 15, 20, 30, 40)),
+    # The other box has 30 x 40 pixels: 40 / 44 is above 0.9, 36 / 40 is not.
+    ("box_nearly_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 44), 1, and_box(2, 7, 5, 10.5, 20, 30, 36)),
+    ("box_nearly_duplicated", and_box(2, 7, 5, 10.5, 20, 30, 37), 1, and_box(2, 7, 5, 10.5, 20, 30, 37, is_crowd=True)),
+    ("box_in_two_classes", and_box(2, 7, 2, 10.5, 20, 30, 40), 1, and_box(2, 7, 2, 10.5, 20, 30, 36)),
+    ("box_in_two_classes", and_box(2, 7, 2, 10.5, 20, 30, 40), 1, and_box(2, 7, 2, 10.5, 20, 30, 40, is_crowd=True)),
 ]
 
 
