@@ -4,7 +4,6 @@ A reader sees the same names when `boxline add` looks into a user's folder, and 
 archives that the stage `download` made of that folder.
 """
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +12,10 @@ from pathlib import Path
 
 from pipeline.archives.folder_files import is_hidden, list_files, not_found_message
 from pipeline.archives.image_sizes import image_size
+from pipeline.archives.left_out import LeftOutFiles
 from pipeline.archives.member_lookup import NameLookup, with_slashes
 from pipeline.archives.zip_archive import LOOSE_FILES_COMMENT, MAX_MEMBER_BYTES, Archive, Member, is_archive_name
 from pipeline.core.errors import BoxlineError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +97,19 @@ class FileTree:
     def _add_members(self, archive: Archive, archive_path: str) -> None:
         folder = archive_path[: archive_path.rfind("/") + 1]
         in_folder, in_archive = _Place(archive, archive_path, folder), _Place(archive, archive_path, f"{archive_path}/")
+        with LeftOutFiles(str(archive.path)) as left_out:
+            self._add_members_at(archive, in_folder, in_archive, left_out)
+
+    def _add_members_at(self, archive: Archive, in_folder: _Place, in_archive: _Place, left_out: LeftOutFiles) -> None:
         for member_name in archive.names():
             clean_name = _clean(member_name)
             if is_hidden(clean_name):
                 continue
-            place = in_folder if folder + clean_name not in self._places else in_archive
+            place = in_folder if in_folder.prefix + clean_name not in self._places else in_archive
             name = place.prefix + clean_name
             if not clean_name or name in self._places:
                 problem = "has the name of another file" if clean_name else "has no name"
-                logger.warning("%s: member %r %s. It is left out.", archive.path, member_name, problem)
+                left_out.add(f"{archive.path}: member {member_name!r} {problem}.")
                 continue
             self._places[name] = place
             if clean_name != member_name:

@@ -1,22 +1,17 @@
 """The files of a user's folder: the same ones for a reader that looks into it and for the download that packs it."""
 
-import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pipeline.archives.left_out import LeftOutFiles
 from pipeline.archives.member_lookup import nearest_name
-
-logger = logging.getLogger(__name__)
-
-MAX_WARNINGS = 10
-"""Files that are left out and named; the others are counted."""
 
 HIDDEN_FOLDER = "__MACOSX"
 """macOS adds it to its archives, with files such as `._1.jpg`."""
 
 
-def list_files(root: Path, excluded: Path | None = None) -> list[str]:
+def list_files(root: Path, excluded: Collection[Path] = ()) -> list[str]:
     """List the files below a folder. Those that nobody provided as data are left out with a warning.
 
     They are links that lead out of the folder, links to folders, pipes and devices, names that are not UTF-8 and
@@ -24,19 +19,14 @@ def list_files(root: Path, excluded: Path | None = None) -> list[str]:
 
     Args:
         root: the folder.
-        excluded: a folder whose files are left out silently.
+        excluded: folders whose files are left out silently.
 
     Returns:
         The paths of the files in the folder, with slashes, in alphabetical order.
 
     """
-    listing = _Listing(root, excluded)
-    listing.run()
-    for warning in listing.warnings[:MAX_WARNINGS]:
-        logger.warning("%s It is left out.", warning)
-    if len(listing.warnings) > MAX_WARNINGS:
-        logger.warning("%s: %d more are left out.", root, len(listing.warnings) - MAX_WARNINGS)
-    return sorted(listing.names)
+    with LeftOutFiles(str(root)) as left_out:
+        return sorted(_Scan(root, excluded, left_out).names())
 
 
 def is_hidden(name: str) -> bool:
@@ -62,61 +52,53 @@ def not_found_message(path: Path) -> str:
     return f"{path} not found; did you mean {existing / nearest}?"
 
 
-class _Listing:
-    """The files found so far, and why others are left out."""
+class _Scan:
+    """A walk through a folder, level by level."""
 
-    def __init__(self, root: Path, excluded: Path | None) -> None:
-        self.names: list[str] = []
-        self.warnings: list[str] = []
+    def __init__(self, root: Path, excluded: Collection[Path], left_out: LeftOutFiles) -> None:
         self._root = root
         self._resolved_root = root.resolve()
-        self._excluded = None if excluded is None else excluded.resolve()
+        self._excluded = frozenset(folder.resolve() for folder in excluded)
+        self._left_out = left_out
 
-    def run(self) -> None:
+    def names(self) -> Iterator[str]:
+        """Yield the names of the files in any order."""
         folders = [""]
         while folders:
             folder = folders.pop()
             try:
                 with os.scandir(self._root / folder) as entries:
-                    folders += self._scan(folder, entries)
+                    for entry in entries:
+                        name = folder + entry.name
+                        if _is_hidden_part(entry.name):
+                            continue
+                        if not _is_utf8(entry.name):
+                            self._left_out.add(f"{str(self._root / name)!r} has a name that is not UTF-8. Rename it.")
+                        elif entry.is_dir(follow_symlinks=False):
+                            if self._resolved_root / name not in self._excluded:
+                                folders.append(f"{name}/")
+                        elif entry.is_file(follow_symlinks=False) or self._is_usable(name):
+                            yield name
             except OSError as error:
-                self.warnings.append(f"{self._root / folder} could not be read: {error.strerror}.")
+                self._left_out.add(f"{self._root / folder} could not be read: {error.strerror}.")
 
-    def _scan(self, folder: str, entries: Iterator["os.DirEntry[str]"]) -> Iterator[str]:
-        """Add the files of a folder and yield its folders, as the beginnings of the names in them."""
-        for entry in entries:
-            name = folder + entry.name
-            if _is_hidden_part(entry.name):
-                continue
-            if not _is_utf8(entry.name):
-                self.warnings.append(f"{str(self._root / name)!r} has a name that is not UTF-8. Rename it.")
-            elif entry.is_symlink():
-                self._add_link(name)
-            elif entry.is_file(follow_symlinks=False):
-                self.names.append(name)
-            elif not entry.is_dir(follow_symlinks=False):
-                self._warn(name, "is not a regular file. Replace it with the file itself.")
-            elif self._excluded is None or (self._resolved_root / name) != self._excluded:
-                yield f"{name}/"
-
-    def _add_link(self, name: str) -> None:
+    def _is_usable(self, name: str) -> bool:
+        """Whether a link or special file stands for a file below the root."""
         path = self._root / name
         try:
             target = path.resolve(strict=True)
         except (OSError, RuntimeError) as error:  # RuntimeError before Python 3.13, for a link to itself
-            self._warn(name, f"could not be read: {getattr(error, 'strerror', error)}.")
-            return
+            self._left_out.add(f"{path} could not be read: {getattr(error, 'strerror', error)}.")
+            return False
         if not target.is_relative_to(self._resolved_root):
-            self._warn(name, f"is a link that leads out of {self._root}. Replace it with the file itself.")
+            self._left_out.add(f"{path} is a link that leads out of {self._root}. Replace it with the file itself.")
         elif target.is_dir():
-            self._warn(name, "is a link to a folder, whose files are read where they are.")
+            self._left_out.add(f"{path} is a link to a folder, whose files are read where they are.")
         elif not target.is_file():
-            self._warn(name, "is not a regular file. Replace it with the file itself.")
+            self._left_out.add(f"{path} is not a regular file. Replace it with the file itself.")
         else:
-            self.names.append(name)
-
-    def _warn(self, name: str, problem: str) -> None:
-        self.warnings.append(f"{self._root / name} {problem}")
+            return True
+        return False
 
 
 def _is_hidden_part(part: str) -> bool:

@@ -16,8 +16,9 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.file_names import IMAGE_SUFFIXES
 
 RECORD_NAME = re.compile(
-    r".*\.(record|records|tfrec|tfrecord|tfrecords)(-[0-9]{5}-of-[0-9]{5})?", re.IGNORECASE | re.DOTALL
+    r".*(\.(record|records|tfrec|tfrecord|tfrecords)|-[0-9]{5}-of-[0-9]{5})", re.IGNORECASE | re.DOTALL
 )
+"""Large sets are split into numbered files, with a suffix or without one."""
 
 HEADER_BYTES = 12
 """The length of the record in 8 bytes, and its checksum in 4."""
@@ -31,8 +32,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 def is_record_name(name: str) -> bool:
     """Whether a file is a TFRecord file by its name.
 
-    >>> [is_record_name(name) for name in ("a/train.record", "val.tfrecord-00000-of-00010", "record.txt")]
-    [True, True, False]
+    >>> [is_record_name(name) for name in ("a/train.record", "val.tfrecord-00000-of-00010", "val-00000-of-00010")]
+    [True, True, True]
     """
     return RECORD_NAME.fullmatch(name) is not None
 

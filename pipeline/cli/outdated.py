@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from pipeline.core.config import Params, load_params
-from pipeline.datasets.registry import dataset_assets
+from pipeline.datasets.dataset_files import dataset_files
 from pipeline.download.sync import changed_since
 
 REPORTS = Path("reports")
@@ -31,5 +31,4 @@ def _is_outdated(params: Params, name: str) -> bool:
     dataset = params.dataset(name)
     if dataset.is_sample:  # an output of the stage `sample`, whose changes DVC detects
         return False
-    base_url, assets = dataset_assets(name, dataset, sample=None)
-    return changed_since(REPORTS / name / "download.json", assets, base_url)
+    return changed_since(REPORTS / name / "download.json", dataset_files(name, dataset, sample=None))

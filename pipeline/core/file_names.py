@@ -9,6 +9,12 @@ from pathlib import Path, PurePosixPath
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".ppm", ".pgm")
 """Ends of the names of images, in lower case."""
 
+ANNOTATION_SUFFIXES = (
+    *(".json", ".jsonl", ".xml", ".txt", ".csv", ".tsv", ".yaml", ".yml"),
+    *(".pbtxt", ".names", ".labels", ".data"),
+)
+"""Ends of the names of annotations in any format, and of lists of classes or images, in lower case."""
+
 COMMON_MAX_NAME_BYTES = 255
 """The longest name on almost all file systems; encrypted ones allow less."""
 

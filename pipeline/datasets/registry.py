@@ -4,14 +4,10 @@ A part's code is a dependency of its own stage alone: an edit of a sample does n
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from pipeline.core.config import DatasetConfig
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.datasets.interfaces import DatasetSource, SampleWriter, TableReader
-from pipeline.download.manifest import Asset
 
 
 class Dataset(ABC):
@@ -120,33 +116,3 @@ def get_dataset(module: str, where: str = "params.yaml: datasets.<name>.module")
     if module not in DATASETS:
         raise BoxlineError(f"{where}: received {module!r}, expected one of {join_items(sorted(DATASETS))}.")
     return DATASETS[module]
-
-
-def dataset_assets(name: str, config: DatasetConfig, sample: Path | None) -> tuple[str, list[Asset]]:
-    """The address of the files of a dataset, and the files.
-
-    Args:
-        name: key of the dataset in params.yaml.
-        config: its section.
-        sample: the folder that holds its sample; None if its source is another one.
-
-    Raises:
-        BoxlineError: if the dataset has no such source.
-
-    """
-    if config.module is None:
-        from pipeline.download.sources.listing import list_assets
-
-        return config.source, list_assets(config.source)
-    source = get_dataset(config.module, f"params.yaml: datasets.{name}.module").source()
-    base_url = {"upstream": source.base_url, "sample": str(sample)}.get(config.source, config.source)
-    if base_url is None:
-        raise BoxlineError(
-            f"params.yaml: datasets.{name}.source: received 'upstream', but {name} is synthetic and has no "
-            "publisher; expected sample, or a folder or an http(s) or s3 address with such files."
-        )
-    # A mirror may hold a subset or another version: only the publisher's own files have the published checksums.
-    is_upstream = config.source == "upstream"
-    return base_url, [
-        asset if is_upstream else replace(asset, size_bytes=None, checksum=None) for asset in source.assets
-    ]

@@ -13,12 +13,9 @@ class Asset:
         checksum: the checksum that the publisher states, as "md5:..." or "sha256:...", if any.
         unpacked: the members of an archive as shell patterns. A folder that holds these files can replace the archive.
 
-        members: the files of the source that are packed into this archive, by their paths; () for a file as it is.
-
     """
 
     path: str
     size_bytes: int | None = None
     checksum: str | None = None
     unpacked: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()

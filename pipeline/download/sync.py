@@ -4,6 +4,7 @@ A partial folder keeps what was received until the download is complete; the pre
 then. It contains:
     files/     the files under their final names; in the end this folder replaces the previous download
     metadata/  for each file, which version of which address its bytes belong to
+    scratch/   what was received for archives that are made on this machine
     lock       held by the process that works in the folder
 """
 
@@ -26,15 +27,14 @@ from pipeline.download.checksums import Checksums
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
 from pipeline.download.retry import DEFAULT_RETRY, RetryPolicy, retry
-from pipeline.download.sources.base import FileSource, FileVersion
-from pipeline.download.sources.resolve import resolve_sources
-from pipeline.download.sources.unpacked import UnpackedFolder
+from pipeline.download.sources.base import FileVersion, PackedSource, Source
 from pipeline.download.transfer import DownloadedFile, complete_file
 
 logger = logging.getLogger(__name__)
 
 FILES = "files"
 METADATA = "metadata"
+SCRATCH = "scratch"
 PARALLEL_DOWNLOADS = 4
 DISK_ADVICE = "Free disk space, then run the command again: bytes received so far are kept."
 
@@ -67,8 +67,7 @@ def exclusive_lock(partial_dir: Path, operation: str) -> Iterator[None]:
 
 
 def sync_files(
-    assets: Sequence[Asset],
-    base_url: str,
+    files: Sequence[tuple[Asset, Source]],
     partial_dir: Path,
     out: Path,
     report: Path,
@@ -80,8 +79,7 @@ def sync_files(
     the checksum of the file is the one in `report`. The caller holds the lock, see `exclusive_lock`.
 
     Args:
-        assets: the files.
-        base_url: where they are, see `resolve_sources`.
+        files: the assets and where they are.
         partial_dir: the folder for what was received so far.
         out: the previous download; it is only read.
         report: the report of the previous download, see `install`.
@@ -96,17 +94,18 @@ def sync_files(
 
     """
     restore_directory(out)
-    _delete_other_files(partial_dir / FILES, {asset.path for asset in assets})
+    _delete_other_files(partial_dir / FILES, {asset.path for asset, _ in files})
     previous = _read_report(report)
     downloads = [
         _Download(
             asset,
             source,
             PartialFile(partial_dir / FILES / asset.path, partial_dir / METADATA / f"{asset.path}.json"),
+            partial_dir / SCRATCH / asset.path,
             out / asset.path,
             previous.get(asset.path),
         )
-        for asset, source in zip(assets, resolve_sources(base_url, assets, retry_policy), strict=True)
+        for asset, source in files
     ]
     versions = map_threaded(
         lambda download, stop: retry(download.source.stat, retry_policy, stop), downloads, PARALLEL_DOWNLOADS
@@ -117,7 +116,7 @@ def sync_files(
     missing_bytes = sum(download.missing_bytes(version) for download, version in plan)
     require_disk_space(partial_dir, missing_bytes, DISK_ADVICE)
     downloaded = map_threaded(lambda step, stop: step[0].run(step[1], retry_policy, stop), plan, PARALLEL_DOWNLOADS)
-    return {asset.path: file for asset, file in zip(assets, downloaded, strict=True)}
+    return {asset.path: file for (asset, _), file in zip(files, downloaded, strict=True)}
 
 
 def install(downloaded: Mapping[str, DownloadedFile], partial_dir: Path, out: Path, report: Path) -> None:
@@ -129,25 +128,25 @@ def install(downloaded: Mapping[str, DownloadedFile], partial_dir: Path, out: Pa
     write_json(report, msgspec.to_builtins(DownloadReport(dict(downloaded))))
     replace_directory(out, partial_dir / FILES)
     shutil.rmtree(partial_dir / METADATA)
+    shutil.rmtree(partial_dir / SCRATCH, ignore_errors=True)
 
 
 def changed_since(
-    report: Path, assets: Sequence[Asset], base_url: str, retry_policy: RetryPolicy = DEFAULT_RETRY
+    report: Path, files: Sequence[tuple[Asset, Source]], retry_policy: RetryPolicy = DEFAULT_RETRY
 ) -> bool:
-    """Return whether a file at the source differs from the one in `report`, as far as the source reports versions.
+    """Return whether the files at the source differ from those in `report`, as far as the source reports versions.
 
     False if there is no report: then there is no download that could be outdated.
     """
     previous = _read_report(report)
     if not previous:
         return False
-    sources = resolve_sources(base_url, assets, retry_policy)
-    versions = map_threaded(lambda source, stop: retry(source.stat, retry_policy, stop), sources, PARALLEL_DOWNLOADS)
+    if {asset.path for asset, _ in files} != set(previous):
+        return True
+    versions = map_threaded(lambda file, stop: retry(file[1].stat, retry_policy, stop), files, PARALLEL_DOWNLOADS)
     return any(
-        asset.path not in previous
-        or previous[asset.path].origin != source.display_name
-        or previous[asset.path].version.conflicts_with(version)
-        for asset, source, version in zip(assets, sources, versions, strict=True)
+        previous[asset.path].origin != source.display_name or previous[asset.path].version.conflicts_with(version)
+        for (asset, source), version in zip(files, versions, strict=True)
     )
 
 
@@ -156,8 +155,9 @@ class _Download:
     """One asset: its source, what was received of it, and the file of the previous download."""
 
     asset: Asset
-    source: FileSource | UnpackedFolder
+    source: Source
     partial_file: PartialFile
+    scratch: Path
     previous_path: Path
     previous: DownloadedFile | None
 
@@ -170,7 +170,7 @@ class _Download:
         """Return how many bytes are still to be written, as far as the source or the publisher states the size."""
         if self._is_previous_unchanged(version):
             return 0
-        if isinstance(self.source, UnpackedFolder):
+        if isinstance(self.source, PackedSource):
             return 0 if self.partial_file.is_complete else self.source.content_bytes()
         return max((version.size_bytes or self.asset.size_bytes or 0) - self.partial_file.size_bytes, 0)
 
@@ -180,7 +180,7 @@ class _Download:
             self._reuse_previous(version)
         elif self.partial_file.size_bytes and not self.partial_file.is_complete:
             logger.info("%s: resuming after %d bytes", self.source.display_name, self.partial_file.size_bytes)
-        return complete_file(self.asset, self.source, self.partial_file, retry_policy, stop)
+        return complete_file(self.asset, self.source, self.partial_file, self.scratch, retry_policy, stop)
 
     def _is_previous_unchanged(self, version: FileVersion) -> bool:
         previous = self.previous

@@ -18,10 +18,16 @@ from pipeline.core.thread_pool import CancelledError
 from pipeline.download.manifest import Asset
 from pipeline.download.partial_file import PartialFile
 from pipeline.download.retry import DEFAULT_RETRY, RetryPolicy, TransientError, retry
-from pipeline.download.sources.base import NETWORK_ADVICE, ChangedError, FileSource, FileVersion
+from pipeline.download.sources.base import (
+    NETWORK_ADVICE,
+    ChangedError,
+    FileSource,
+    FileVersion,
+    PackedSource,
+    Source,
+)
 from pipeline.download.sources.http import HttpSource
 from pipeline.download.sources.resolve import resolve_sources
-from pipeline.download.sources.unpacked import UnpackedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +80,8 @@ def download_file(asset: Asset, base_url: str, folder: Path, retry_policy: Retry
     target = folder / asset.path
     [source] = resolve_sources(base_url, [asset], retry_policy)
     with atomic_write(target) as temporary_path:
-        complete_file(asset, source, PartialFile(temporary_path), retry_policy)
+        scratch = temporary_path.with_suffix(".scratch")
+        complete_file(asset, source, PartialFile(temporary_path), scratch, retry_policy)
     return target
 
 
@@ -97,12 +104,15 @@ def download_url(url: str, target: Path, retry_policy: RetryPolicy, advice: str,
 
 def complete_file(
     asset: Asset,
-    source: FileSource | UnpackedFolder,
+    source: Source,
     partial_file: PartialFile,
+    scratch: Path,
     retry_policy: RetryPolicy,
     stop: threading.Event | None = None,
 ) -> DownloadedFile:
     """Download the missing bytes of `partial_file` and verify the complete file.
+
+    `scratch` is a path for what a source receives on the way to an archive that is made on this machine.
 
     A file that was assembled from several responses or runs and does not match is downloaded once more from the start.
     A file that does not match is deleted.
@@ -112,9 +122,12 @@ def complete_file(
         CancelledError: soon after `stop` is set.
 
     """
-    if isinstance(source, UnpackedFolder):
+    if isinstance(source, PackedSource):
         if not partial_file.is_complete:
-            partial_file.write_complete(source.display_name, source.stat(), source.write_zip)
+            event = stop or threading.Event()
+            partial_file.write_complete(
+                source.display_name, source.stat(), lambda target: source.write_zip(target, scratch, event)
+            )
         return _downloaded_file(source, partial_file)
     stream_file(source, partial_file, retry_policy, stop, asset.size_bytes)
     if not partial_file.is_from_one_stream and _mismatch(asset, source, partial_file):
@@ -232,7 +245,7 @@ def _mismatch(asset: Asset, source: FileSource, partial_file: PartialFile) -> st
     return None
 
 
-def _downloaded_file(source: FileSource | UnpackedFolder, partial_file: PartialFile) -> DownloadedFile:
+def _downloaded_file(source: Source, partial_file: PartialFile) -> DownloadedFile:
     return DownloadedFile(
         source.display_name,
         partial_file.size_bytes,

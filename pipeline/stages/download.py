@@ -7,7 +7,7 @@ import msgspec
 
 from pipeline.core.config import load_params
 from pipeline.core.redaction import redact_url
-from pipeline.datasets.registry import dataset_assets
+from pipeline.datasets.dataset_files import dataset_files
 from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.stages.runner import run_stage
 
@@ -26,9 +26,9 @@ def download(dataset: str, sample: Path, out: Path, partial: Path, report: Path)
 
     """
     config = load_params().dataset(dataset)
-    base_url, assets = dataset_assets(dataset, config, sample)
+    files = dataset_files(dataset, config, sample)
     with exclusive_lock(partial, f"download of {dataset}"):
-        downloaded = sync_files(assets, base_url, partial, out, report)
+        downloaded = sync_files(files, partial, out, report)
         if config.is_sample:
             # DVC tracks the sample itself, and its modification times would make the report differ from run to run.
             downloaded = {path: msgspec.structs.replace(file, validator=None) for path, file in downloaded.items()}

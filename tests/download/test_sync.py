@@ -15,6 +15,8 @@ import pytest
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
+from pipeline.download.sources.base import Source
+from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sync import exclusive_lock, install, sync_files
 from tests.support.servers import Fault, FaultyServer, etag
 
@@ -29,6 +31,10 @@ QUICK = RetryPolicy(max_attempts=2, initial_backoff_seconds=0.001, max_backoff_s
 Sync = Callable[..., None]
 
 
+def located(root: str, assets: list[Asset], retry_policy: RetryPolicy = QUICK) -> list[tuple[Asset, Source]]:
+    return list(zip(assets, resolve_sources(root, assets, retry_policy), strict=True))
+
+
 @pytest.fixture
 def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sync:
     """Do what the stage does, with `out`, `partial` and `report.json` in the working folder."""
@@ -37,7 +43,7 @@ def sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sync:
     def run(root: str, assets: list[Asset] = ASSETS, retry_policy: RetryPolicy = QUICK) -> None:
         partial_dir, out, report = Path("partial"), Path("out"), Path("report.json")
         with exclusive_lock(partial_dir, "download"):
-            downloaded = sync_files(assets, root, partial_dir, out, report, retry_policy)
+            downloaded = sync_files(located(root, assets, retry_policy), partial_dir, out, report, retry_policy)
             install(downloaded, partial_dir, out, report)
 
     return run
@@ -283,7 +289,7 @@ def test_mismatching_file_is_not_kept(sync: Sync) -> None:
 def test_files_complete_before_install_are_not_downloaded_again(sync: Sync) -> None:
     server = FaultyServer(FILES)
     with server.running() as address:
-        sync_files(ASSETS, address, Path("partial"), Path("out"), Path("report.json"))
+        sync_files(located(address, ASSETS), Path("partial"), Path("out"), Path("report.json"))
         server.requests.clear()
         sync(address)
     assert content_of(Path("out")) == FILES
@@ -296,7 +302,9 @@ def test_previous_files_are_never_overwritten_in_place(sync: Sync) -> None:
     with server.running() as address:
         sync(address)
         os.link("out/zips/val.zip", "cached")
-        sync_files(ASSETS, address, Path("partial"), Path("out"), Path("report.json"))  # as if killed before `install`
+        sync_files(
+            located(address, ASSETS), Path("partial"), Path("out"), Path("report.json")
+        )  # as if killed before `install`
         assert inode("partial/files/zips/val.zip") == inode("cached")
         server.files["zips/val.zip"] += b"more"
         sync(address)
@@ -308,7 +316,7 @@ def test_files_that_are_no_assets_are_deleted(sync: Sync) -> None:
     server = FaultyServer({**FILES, "zips": b"a file where a folder was"})
     with server.running() as address:
         sync(address)
-        sync_files(ASSETS, address, Path("partial"), Path("out"), Path("report.json"))
+        sync_files(located(address, ASSETS), Path("partial"), Path("out"), Path("report.json"))
         sync(address, assets=[Asset("labels.csv"), Asset("zips")])
     assert content_of(Path("out")) == {"labels.csv": FILES["labels.csv"], "zips": b"a file where a folder was"}
     assert list(report_files()) == ["labels.csv", "zips"]

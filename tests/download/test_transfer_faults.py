@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipeline.core.errors import BoxlineError
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
+from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.download.transfer import download_file
 from tests.support.servers import Fault, FaultyServer, chunked, gzipped
@@ -103,7 +104,8 @@ def test_file_with_checksum_is_complete_after_several_runs(
                 server.files["a.bin"] = CONTENT
             try:
                 with exclusive_lock(partial_dir, "download"):
-                    downloaded = sync_files(assets, address, partial_dir, out, report, RETRY_POLICY)
+                    files = zip(assets, resolve_sources(address, assets, RETRY_POLICY), strict=True)
+                    downloaded = sync_files(list(files), partial_dir, out, report, RETRY_POLICY)
                     install(downloaded, partial_dir, out, report)
                 break
             except BoxlineError:

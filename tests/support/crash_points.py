@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.download.manifest import Asset
+from pipeline.download.retry import DEFAULT_RETRY
+from pipeline.download.sources.resolve import resolve_sources
 from pipeline.download.sync import exclusive_lock, install, sync_files
 
 CHANGES = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate", "shutil.copyfile"}
@@ -25,7 +27,9 @@ SOURCE, PARTIAL, OUT, REPORT = Path("source"), Path("partial"), Path("out"), Pat
 
 def synchronize(files: dict[str, bytes]) -> None:
     with exclusive_lock(PARTIAL, "download"):
-        downloaded = sync_files([Asset(path) for path in files], str(SOURCE), PARTIAL, OUT, REPORT)
+        assets = [Asset(path) for path in files]
+        sources = resolve_sources(str(SOURCE), assets, DEFAULT_RETRY)
+        downloaded = sync_files(list(zip(assets, sources, strict=True)), PARTIAL, OUT, REPORT)
         install(downloaded, PARTIAL, OUT, REPORT)
 
 

@@ -1,11 +1,13 @@
 """The interface of a source, and the errors that all sources share."""
 
 import re
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import responses
+from pathlib import Path
 
 from urllib3.exceptions import InvalidHeader
 from urllib3.util import Retry
@@ -81,6 +83,39 @@ class FileSource(ABC):
             ChangedError: if the source sends a range that does not fit.
 
         """
+
+
+class PackedSource(ABC):
+    """Interface for an archive that is made on this machine. Equal files at the source make an identical archive."""
+
+    display_name: str
+    """The address of what is packed, without user, password and query."""
+
+    @abstractmethod
+    def stat(self) -> FileVersion:
+        """Return the current version of what is packed. The size of the archive is unknown until it is written."""
+
+    @abstractmethod
+    def content_bytes(self) -> int:
+        """Return the number of bytes that packing writes to the disk, as far as it is known."""
+
+    @abstractmethod
+    def write_zip(self, target: Path, scratch: Path, stop: threading.Event) -> None:
+        """Write the archive.
+
+        Args:
+            target: the file to write.
+            scratch: a path for a file or folder that survives an interruption and is deleted when all is complete.
+            stop: an event that cancels the work.
+
+        Raises:
+            BoxlineError: if the source cannot be read.
+            CancelledError: soon after `stop` is set.
+
+        """
+
+
+Source = FileSource | PackedSource
 
 
 class ChangedError(TransientError):

@@ -5,12 +5,15 @@ import logging
 import re
 import ssl
 from collections.abc import Iterator
+from email.message import Message
 from typing import Any
 
 import requests
 from urllib3.exceptions import HTTPError
 
+from pipeline.archives.tar_archive import HEAD_BYTES
 from pipeline.core.errors import BoxlineError, root_cause
+from pipeline.core.file_names import COMMON_MAX_NAME_BYTES, cut_to_bytes
 from pipeline.core.redaction import redact_message, redact_url
 from pipeline.download.retry import RetryPolicy, TransientError
 from pipeline.download.sources.base import (
@@ -52,6 +55,14 @@ class HttpSource(FileSource):
         with self._request("GET") as response:
             self._require_file(response)
             return _version(response)
+
+    def peek(self) -> tuple[str | None, bytes]:
+        """Return the name that the server gives the file, if any, and the first HEAD_BYTES of the file."""
+        with self._request("GET") as response:
+            self._require_file(response)
+            message = Message()
+            message["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+            return message.get_filename(), response.raw.read(HEAD_BYTES, decode_content=True)
 
     @contextlib.contextmanager
     def open(self, offset: int, validator: str | None) -> Iterator[ByteStream]:
@@ -106,6 +117,16 @@ class HttpSource(FileSource):
             raise http_error(self.display_name, response.status_code, "", self._advice, retry_after)
         if response.headers.get("Content-Type", "").lower().startswith("text/html"):
             raise html_error(self.display_name, self._advice)
+
+
+def file_name(path: str) -> str:
+    r"""The last part of a path from outside, as the name of a local file; empty if there is none.
+
+    >>> file_name("/data/set.zip"), file_name(r"..\.set.zip"), file_name("/data/")
+    ('set.zip', 'set.zip', '')
+    """
+    name = re.split(r"[\\/]", path)[-1].lstrip(".")
+    return cut_to_bytes("".join(filter(str.isprintable, name))[::-1], COMMON_MAX_NAME_BYTES // 2)[::-1]
 
 
 def _close_redirect(response: Any, **_: Any) -> None:

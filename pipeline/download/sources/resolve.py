@@ -12,11 +12,11 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.redaction import redact_url, split_address
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy
-from pipeline.download.sources.base import FileSource
+from pipeline.download.sources.base import Source
 from pipeline.download.sources.http import HttpSource
 from pipeline.download.sources.local import LocalSource
 from pipeline.download.sources.s3 import s3_sources
-from pipeline.download.sources.unpacked import UnpackedFolder
+from pipeline.download.sources.unpacked import pack_unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +28,7 @@ SEARCHED_ENTRIES = 10_000
 SOURCE_ADVICE = "Check the address in `source` of params.yaml."
 
 
-def resolve_sources(
-    base_url: str, assets: Sequence[Asset], retry_policy: RetryPolicy
-) -> list[FileSource | UnpackedFolder]:
+def resolve_sources(base_url: str, assets: Sequence[Asset], retry_policy: RetryPolicy) -> list[Source]:
     """Return the source of each asset.
 
     Args:
@@ -43,23 +41,46 @@ def resolve_sources(
         BoxlineError: for any other kind of address.
 
     """
-    scheme = base_url.partition("://")[0].lower() if "://" in base_url else None
+    scheme = parse_scheme(base_url)
     if scheme is None:
-        try:
-            folder = Path(base_url).expanduser()
-        except RuntimeError:
-            raise BoxlineError(
-                f"{base_url} starts with a user name that is unknown on this machine. {SOURCE_ADVICE}"
-            ) from None
+        folder = local_path(base_url)
         return [_source_in_folder(folder, asset) for asset in assets]
     if scheme == "s3":
         return [*s3_sources(base_url, [asset.path for asset in assets], retry_policy, SOURCE_ADVICE)]
+    return [HttpSource(join_url(base_url, asset.path), retry_policy, SOURCE_ADVICE) for asset in assets]
+
+
+def parse_scheme(address: str) -> str | None:
+    """Return http, https or s3, or None for a local path.
+
+    Raises:
+        BoxlineError: for any other kind of address.
+
+    """
+    if "://" not in address:
+        return None
+    scheme = address.partition("://")[0].lower()
     if scheme not in SCHEMES:
         raise BoxlineError(
-            f"{redact_url(base_url)} cannot be read: "
+            f"{redact_url(address)} cannot be read: "
             "`source` in params.yaml must be a folder, or an http(s):// or s3:// URL."
         )
-    return [HttpSource(join_url(base_url, asset.path), retry_policy, SOURCE_ADVICE) for asset in assets]
+    return scheme
+
+
+def local_path(source: str) -> Path:
+    """Return a local path, with the home folder of its user in place of `~`.
+
+    Raises:
+        BoxlineError: if the user is unknown.
+
+    """
+    try:
+        return Path(source).expanduser()
+    except RuntimeError:
+        raise BoxlineError(
+            f"{source} starts with a user name that is unknown on this machine. {SOURCE_ADVICE}"
+        ) from None
 
 
 def join_url(base_url: str, path: str) -> str:
@@ -72,16 +93,14 @@ def join_url(base_url: str, path: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{quote(path)}", fragment=""))
 
 
-def _source_in_folder(folder: Path, asset: Asset) -> FileSource | UnpackedFolder:
+def _source_in_folder(folder: Path, asset: Asset) -> Source:
     path = folder / asset.path
-    if asset.members:
-        return UnpackedFolder(folder, asset)
     if path.exists() or not folder.is_dir():
         return LocalSource(path)
     try:
         found = NameLookup(_files_below(folder, path.suffix)).find(asset.path)
     except NameLookupError as error:
-        return UnpackedFolder(folder, asset) if asset.unpacked else LocalSource(path, error.hint)
+        return pack_unpacked(folder, asset) if asset.unpacked else LocalSource(path, error.hint)
     logger.info("%s not found; %s is read in its place", path, folder / found)
     return LocalSource(folder / found)
 
