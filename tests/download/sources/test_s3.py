@@ -208,7 +208,7 @@ def test_all_pages_of_a_list_are_read(bucket: Any, monkeypatch: pytest.MonkeyPat
     with server.running() as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
         assert [asset.path for asset, _ in list_source("s3://data/photos", QUICK)] == ["1.zip", "2.zip"]
-    assert [target.rpartition("continuation-token=")[2] for target in server.targets[1:]] == ["next", "next"]
+    assert ["continuation-token=next" in target for target in server.targets] == [False, True, True]
 
 
 @pytest.mark.parametrize("name", ["set.zip", "set.tar.gz"])
