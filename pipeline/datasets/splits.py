@@ -186,6 +186,7 @@ def assign_splits(
             the files and what to write.
 
     """
+    reading = _with_split_of_orphans(reading)
     published = reading.tables.images["split"]
     if split is None and published.unique().to_pylist() == [NO_SPLIT]:
         split = RandomSplits(kind="random")
@@ -462,12 +463,21 @@ def _fill_empty_parts(parts: list[int], sizes: Sequence[int], part_sizes: Sequen
             parts[smallest] = empty
 
 
+def _with_split_of_orphans(reading: Reading) -> Reading:
+    """Boxes of unknown images without a split belong to train, where `validate` quarantines them."""
+    boxes = reading.tables.boxes
+    is_orphan = pc.and_(pc.equal(boxes["split"], NO_SPLIT), pa.array(image_rows_of(boxes, reading.tables.images) < 0))
+    if not pc.any(is_orphan).as_py():
+        return reading
+    boxes = _with_column(boxes, "split", pc.if_else(is_orphan, "train", boxes["split"]))
+    return replace(reading, tables=replace(reading.tables, boxes=boxes))
+
+
 def _with_splits(reading: Reading, splits: pa.ChunkedArray) -> Reading:
     """The images in new splits, and what belongs to them. Ids are replaced where they clash."""
     images, boxes, refused = reading.tables.images, reading.tables.boxes, reading.refused
     image_rows = image_rows_of(boxes, images)
-    orphan_splits = pc.if_else(pc.equal(boxes["split"], NO_SPLIT), "train", boxes["split"])
-    box_splits = pc.coalesce(take_or_null(splits, image_rows), orphan_splits)
+    box_splits = pc.coalesce(take_or_null(splits, image_rows), boxes["split"])
     orphans = boxes.filter(pa.array(image_rows < 0))
     image_keys = [
         (images["split"], splits, images["image_id"]),

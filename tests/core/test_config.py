@@ -10,8 +10,14 @@ from ruamel.yaml import YAML
 from pipeline.cli.params import check_params
 from pipeline.core.config import Config, Name, TupleFromList, load_params, parse_config
 from pipeline.core.errors import BoxlineError
+from pipeline.datasets.formats.registry import FORMATS, get_format
 from pipeline.training.config import TrainConfig
 from tests.support.tiny_project import PROJECT
+
+DIGITS = """    module: digits
+    source: sample
+    sample: {seed: 2017, train_images: 2000, test_images: 300}
+"""
 
 
 def error_message(tmp_path: Path, old: str, new: str) -> str:
@@ -133,6 +139,26 @@ def test_scientific_notation_without_dot_is_a_number(tmp_path: Path) -> None:
             "params.yaml: datasets.digits: the key sample belongs to a published dataset, and one with a format has no "
             "sample. Delete it.",
             id="sample of a format",
+        ),
+        pytest.param(
+            DIGITS,
+            "    format: vok\n    source: photographs\n",
+            f"params.yaml: datasets.digits.format: received 'vok', expected one of {', '.join(FORMATS)}.",
+            id="unknown format",
+        ),
+        pytest.param(
+            DIGITS,
+            "    format: voc\n    source: photographs\n    options: {first_pixels: 1}\n",
+            "params.yaml: datasets.digits.options: unknown key 'first_pixels', expected one of "
+            f"{', '.join(get_format('voc').options_class.model_fields)}. Did you mean first_pixel?",
+            id="unknown option of a format",
+        ),
+        pytest.param(
+            "    module: digits\n",
+            "    module: digits\n    split: {kind: shares}\n",
+            "params.yaml: datasets.digits.split.kind: received 'shares', expected one of 'published', "
+            "'random', 'folds'.",
+            id="unknown kind of split",
         ),
         pytest.param(
             "    module: digits\n    source: sample\n",

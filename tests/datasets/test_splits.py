@@ -397,6 +397,20 @@ def test_box_of_an_unknown_image_never_gets_an_image() -> None:
     assert image_rows_of(found.tables.boxes, found.tables.images).tolist() == [0, 1, -1]
 
 
+def test_box_of_an_unknown_image_without_a_split_goes_to_train() -> None:
+    original = reading(["a.jpg", "b.jpg", "c.jpg"], ["train", NO_SPLIT, NO_SPLIT], [[0], [0], []])
+    boxes = original.tables.boxes.to_pylist()
+    boxes[1]["image_id"] = 99
+    found = assigned(
+        replace(original, tables=replace(original.tables, boxes=pa.Table.from_pylist(boxes, schema.BOXES)))
+    )
+    assert found.tables.boxes.select(["split", "image_id"]).to_pylist() == [
+        {"split": "train", "image_id": 1},
+        {"split": "train", "image_id": 99},
+    ]
+    assert found.tables.images.num_rows == 1
+
+
 def test_images_that_share_an_id_stay_together_as_the_defect_that_they_are() -> None:
     ids = [*range(1, 20), 19]
     original = reading([f"{number}.jpg" for number in range(20)], image_ids=ids, splits=["train"] * 20)
