@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.archives.tfrecord_archive import TfRecordArchive, is_record_name
+from pipeline.archives.tfrecord_archive import TfRecordArchive
 from pipeline.archives.zip_archive import Archive, is_archive_name
+from pipeline.core.file_names import is_record_name
 
 
 class ArchiveFolder:

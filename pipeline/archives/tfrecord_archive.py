@@ -1,7 +1,6 @@
 """TFRecord files of TensorFlow's Object Detection API: images that are read in place, like members of an archive."""
 
 import mmap
-import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +14,6 @@ from pipeline.archives.zip_archive import MAX_MEMBER_BYTES, Member
 from pipeline.core.errors import BoxlineError
 from pipeline.core.file_names import IMAGE_SUFFIXES
 
-RECORD_NAME = re.compile(
-    r".*(\.(record|records|tfrec|tfrecord|tfrecords)|-[0-9]{5}-of-[0-9]{5})", re.IGNORECASE | re.DOTALL
-)
-"""Large sets are split into numbered files, with a suffix or without one."""
-
 HEADER_BYTES = 12
 """The length of the record in 8 bytes, and its checksum in 4."""
 
@@ -27,15 +21,6 @@ FOOTER_BYTES = 4
 MASK = 0xA282EAD8
 MAX_RECORD_BYTES = 256 << 20
 GZIP_MAGIC = b"\x1f\x8b"
-
-
-def is_record_name(name: str) -> bool:
-    """Whether a file is a TFRecord file by its name.
-
-    >>> [is_record_name(name) for name in ("a/train.record", "val.tfrecord-00000-of-00010", "val-00000-of-00010")]
-    [True, True, True]
-    """
-    return RECORD_NAME.fullmatch(name) is not None
 
 
 def starts_record(head: bytes) -> bool:

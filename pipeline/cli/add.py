@@ -10,11 +10,10 @@ import pyarrow as pa
 from ruamel.yaml import YAML
 
 from pipeline.archives.file_tree import FileTree
-from pipeline.archives.tfrecord_archive import is_record_name
 from pipeline.core import schema
 from pipeline.core.config import NAME_PATTERN, DatasetConfig, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.core.file_names import IMAGE_SUFFIXES
+from pipeline.core.file_names import IMAGE_SUFFIXES, is_record_name
 from pipeline.core.formatting import escape_control, pluralize
 from pipeline.core.params_file import add_entries, format_entry
 from pipeline.datasets.annotations import NO_SPLIT, Reading

@@ -15,8 +15,22 @@ ANNOTATION_SUFFIXES = (
 )
 """Ends of the names of annotations in any format, and of lists of classes or images, in lower case."""
 
+RECORD_NAME = re.compile(
+    r".*(\.(record|records|tfrec|tfrecord|tfrecords)|-[0-9]{5}-of-[0-9]{5})", re.IGNORECASE | re.DOTALL
+)
+"""Names of TFRecord files. Large sets are split into numbered files, with a suffix or without one."""
+
 COMMON_MAX_NAME_BYTES = 255
 """The longest name on almost all file systems; encrypted ones allow less."""
+
+
+def is_record_name(name: str) -> bool:
+    """Whether a file is a TFRecord file by its name.
+
+    >>> [is_record_name(name) for name in ("a/train.record", "val.tfrecord-00000-of-00010", "val-00000-of-00010")]
+    [True, True, True]
+    """
+    return RECORD_NAME.fullmatch(name) is not None
 
 
 def max_name_bytes(folder: Path) -> int:

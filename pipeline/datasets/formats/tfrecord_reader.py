@@ -9,9 +9,10 @@ from typing import NamedTuple
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.archives.image_sizes import image_size
 from pipeline.archives.tf_example import Example
-from pipeline.archives.tfrecord_archive import HEADER_BYTES, TfRecordArchive, is_record_name, starts_record
+from pipeline.archives.tfrecord_archive import HEADER_BYTES, TfRecordArchive, starts_record
 from pipeline.core.config import Config
 from pipeline.core.errors import BoxlineError, join_items, truncate
+from pipeline.core.file_names import is_record_name
 from pipeline.core.formatting import pluralize
 from pipeline.datasets.annotations import Reading
 from pipeline.datasets.formats.collector import AnnotationCollector

@@ -7,10 +7,15 @@ from urllib.parse import unquote
 
 from pipeline.archives.folder_files import list_files, not_found_message
 from pipeline.archives.tar_archive import TAR_SUFFIXES, archive_suffix
-from pipeline.archives.tfrecord_archive import is_record_name
 from pipeline.archives.zip_archive import ARCHIVE_SUFFIX, LOOSE_FILES_COMMENT
 from pipeline.core.errors import BoxlineError, join_items
-from pipeline.core.file_names import ANNOTATION_SUFFIXES, COMMON_MAX_NAME_BYTES, IMAGE_SUFFIXES, UniqueStems
+from pipeline.core.file_names import (
+    ANNOTATION_SUFFIXES,
+    COMMON_MAX_NAME_BYTES,
+    IMAGE_SUFFIXES,
+    UniqueStems,
+    is_record_name,
+)
 from pipeline.core.redaction import split_address
 from pipeline.download.manifest import Asset
 from pipeline.download.retry import RetryPolicy, retry
