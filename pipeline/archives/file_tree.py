@@ -5,7 +5,7 @@ archives that the stage `download` made of that folder.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,14 @@ from pipeline.archives.folder_files import is_hidden, list_files, not_found_mess
 from pipeline.archives.image_sizes import image_size
 from pipeline.archives.left_out import LeftOutFiles
 from pipeline.archives.member_lookup import NameLookup, with_slashes
-from pipeline.archives.zip_archive import LOOSE_FILES_COMMENT, MAX_MEMBER_BYTES, Archive, Member, is_archive_name
+from pipeline.archives.zip_archive import (
+    CHUNK_BYTES,
+    LOOSE_FILES_COMMENT,
+    MAX_MEMBER_BYTES,
+    Archive,
+    Member,
+    is_archive_name,
+)
 from pipeline.core.errors import BoxlineError
 
 
@@ -41,6 +48,20 @@ class LooseFile:
 
         """
         return self._read(num_bytes, may_be_larger=True)
+
+    def read_chunks(self) -> Iterator[bytes]:
+        """Yield the content piece by piece.
+
+        Raises:
+            BoxlineError: if the file is unreadable.
+
+        """
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+        except OSError as error:
+            raise BoxlineError(f"{self} could not be read: {error.strerror}.") from None
 
     def _read(self, num_bytes: int, *, may_be_larger: bool) -> bytes:
         try:
@@ -149,6 +170,18 @@ class FileTree:
 
         """
         return self._file(name).read_head(num_bytes)
+
+    def read_chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the content of a file piece by piece, for what need not be in memory at once.
+
+        Args:
+            name: one of `names`.
+
+        Raises:
+            BoxlineError: if the file is corrupt, which may show after its last piece only, or unreadable.
+
+        """
+        return self._file(name).read_chunks()
 
     def image_size(self, name: str) -> tuple[int, int]:
         """Return width and height in pixels of an image; 0, 0 if there is no such file or its header is unreadable."""

@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,15 +78,23 @@ class Member:
             OSError: if the disk fails, which does not mean that the member is corrupt.
 
         """
-        if self.size_bytes > max_bytes and not self.problem:
-            raise BoxlineError(f"{self} declares {self.size_bytes} bytes, more than {max_bytes} allowed.")
-        # One byte more than declared shows that the declaration is wrong.
-        content = self._read(self.size_bytes + 1 if self.deflated else self.size_bytes)
-        if len(content) != self.size_bytes:
-            raise self._corrupt_error(f"it has {len(content)} bytes, expected {self.size_bytes}")
-        if isal_zlib.crc32(content) != self.crc32:
-            raise self._corrupt_error(f"its CRC is {isal_zlib.crc32(content):08x}, expected {self.crc32:08x}")
+        content = b"".join(self._checked_size(max_bytes))
+        self._check(len(content), isal_zlib.crc32(content))
         return content
+
+    def read_chunks(self, max_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes]:
+        """Yield the bytes of the member piece by piece, for what need not be in memory at once.
+
+        Raises:
+            BoxlineError: as `read` does; that the member is corrupt may show after its last piece only.
+            OSError: if the disk fails.
+
+        """
+        num_bytes, crc32 = 0, 0
+        for chunk in self._checked_size(max_bytes):
+            num_bytes, crc32 = num_bytes + len(chunk), isal_zlib.crc32(chunk, crc32)
+            yield chunk
+        self._check(num_bytes, crc32)
 
     def read_head(self, num_bytes: int) -> bytes:
         """Return the first bytes of the member, or all if there are fewer. Their CRC is unknown, so it is not checked.
@@ -96,49 +104,63 @@ class Member:
             OSError: if the disk fails.
 
         """
-        return self._read(min(num_bytes, self.size_bytes))
+        return b"".join(self._chunks(min(num_bytes, self.size_bytes)))
 
     def __str__(self) -> str:
         return f"{self.archive}: member {self.name}"
 
-    def _read(self, num_bytes: int) -> bytes:
-        """The first bytes of the member, or all if there are fewer."""
+    def _checked_size(self, max_bytes: int) -> Iterator[bytes]:
+        if self.size_bytes > max_bytes and not self.problem:
+            raise BoxlineError(f"{self} declares {self.size_bytes} bytes, more than {max_bytes} allowed.")
+        # One byte more than declared shows that the declaration is wrong.
+        return self._chunks(self.size_bytes + 1 if self.deflated else self.size_bytes)
+
+    def _check(self, num_bytes: int, crc32: int) -> None:
+        if num_bytes != self.size_bytes:
+            raise self._corrupt_error(f"it has {num_bytes} bytes, expected {self.size_bytes}")
+        if crc32 != self.crc32:
+            raise self._corrupt_error(f"its CRC is {crc32:08x}, expected {self.crc32:08x}")
+
+    def _chunks(self, num_bytes: int) -> Iterator[bytes]:
+        """The first bytes of the member, or all if there are fewer, piece by piece."""
         if self.problem:
             raise BoxlineError(f"{self} {self.problem}. Get the archive from its publisher.")
         try:
-            return self._read_unchecked(num_bytes)
+            with self.archive.open("rb", buffering=0) as file:
+                header = os.pread(file.fileno(), LOCAL_HEADER_BYTES, self.offset)
+                if header[:4] != LOCAL_HEADER_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
+                    raise ValueError("there is no local header at the offset in the central directory")
+                # The lengths of the name and of the extra field, which follow the header.
+                names_bytes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+                file.seek(self.offset + LOCAL_HEADER_BYTES + names_bytes)
+                yield from self._inflate(file, num_bytes) if self.deflated else _read_pieces(file, num_bytes)
         except FileNotFoundError:
             raise BoxlineError(f"{self.archive} not found. `dvc repro` downloads it.") from None
         except (ValueError, igzip_lib.error) as error:  # type: ignore[misc]  # the stub declares a class as an instance
             raise self._corrupt_error(str(error)) from None
 
-    def _read_unchecked(self, num_bytes: int) -> bytes:
-        with self.archive.open("rb", buffering=0) as file:
-            header = os.pread(file.fileno(), LOCAL_HEADER_BYTES, self.offset)
-            if header[:4] != LOCAL_HEADER_SIGNATURE or len(header) < LOCAL_HEADER_BYTES:
-                raise ValueError("there is no local header at the offset in the central directory")
-            # The lengths of the name and of the extra field, which follow the header.
-            names_bytes = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            file.seek(self.offset + LOCAL_HEADER_BYTES + names_bytes)
-            return self._inflate(file, num_bytes) if self.deflated else file.read(num_bytes)
-
-    def _inflate(self, file: io.FileIO, num_bytes: int) -> bytes:
-        """Decompress in chunks, until there are `num_bytes` or the member ends."""
+    def _inflate(self, file: io.FileIO, num_bytes: int) -> Iterator[bytes]:
+        """Decompress until there are `num_bytes` or the member ends."""
+        if num_bytes == 0:  # which the decompressor takes for no limit
+            return
         decompressor = isal_zlib.decompressobj(-zlib.MAX_WBITS)
-        content = io.BytesIO()
-        remaining_bytes = self.stored_bytes
-        while remaining_bytes > 0 and not decompressor.eof and content.tell() < num_bytes:
-            chunk = file.read(min(CHUNK_BYTES, remaining_bytes))
-            if not chunk:
-                break
-            remaining_bytes -= len(chunk)
-            content.write(decompressor.decompress(chunk, num_bytes - content.tell()))
-        if not decompressor.eof and content.tell() < num_bytes:
-            raise ValueError("it is truncated")
-        return content.getvalue()
+        for chunk in _read_pieces(file, self.stored_bytes):
+            content = decompressor.decompress(chunk, num_bytes)
+            num_bytes -= len(content)
+            yield content
+            if decompressor.eof or num_bytes == 0:
+                return
+        raise ValueError("it is truncated")
 
     def _corrupt_error(self, reason: str) -> BoxlineError:
         return BoxlineError(f"{self} is corrupt ({reason}). Download the archive again.")
+
+
+def _read_pieces(file: io.FileIO, num_bytes: int) -> Iterator[bytes]:
+    """The next bytes of a file, or all if there are fewer."""
+    while num_bytes > 0 and (piece := file.read(min(num_bytes, CHUNK_BYTES))):
+        num_bytes -= len(piece)
+        yield piece
 
 
 class Archive:

@@ -176,6 +176,17 @@ def test_file_larger_than_allowed_is_an_error(tmp_path: Path) -> None:
     assert str(raised.value) == f"{tmp_path}/a.csv has 5 bytes, more than 4 allowed."
 
 
+def test_files_are_read_in_pieces(tmp_path: Path) -> None:
+    write(tmp_path, {"a.txt": b"loose" * 100_000})
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        archive.writestr("b.txt", b"member" * 100_000)
+    tree = FileTree(tmp_path)
+    for name in tree.names():
+        pieces = list(tree.read_chunks(name))
+        assert len(pieces) > 3
+        assert b"".join(pieces) == tree.read(name)
+
+
 def test_files_are_read_in_several_threads(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "some.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(300):

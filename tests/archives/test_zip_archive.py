@@ -10,11 +10,12 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from pipeline.archives.archive_folder import ArchiveFolder
-from pipeline.archives.zip_archive import MAX_IMAGE_BYTES, Archive, write_archive
+from pipeline.archives.zip_archive import CHUNK_BYTES, MAX_IMAGE_BYTES, Archive, write_archive
 from pipeline.core.errors import BoxlineError
 
 
@@ -109,6 +110,28 @@ def test_corrupt_member_fails_its_crc(path: Path) -> None:
     assert read_failure(path, "folder/b.txt") == (
         f"{path}: member folder/b.txt is corrupt (its CRC is 77de3e6d, expected b61f1169). Download the archive again."
     )
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("size_bytes", [0, 1, CHUNK_BYTES, 3 * CHUNK_BYTES + 1])
+def test_pieces_of_a_member_are_its_content(tmp_path: Path, method: int, size_bytes: int) -> None:
+    content = Random(7).randbytes(size_bytes)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("a.bin", content)
+    member = Archive(tmp_path / "a.zip")["a.bin"]
+    pieces = list(member.read_chunks())
+    assert b"".join(pieces) == member.read() == content
+    assert max(map(len, pieces), default=0) < max(2 * CHUNK_BYTES, 1000)
+    assert [member.read_head(num_bytes) for num_bytes in (0, 9)] == [b"", content[:9]]
+
+
+def test_corrupt_member_shows_after_its_last_piece(path: Path) -> None:
+    path.write_bytes(path.read_bytes().replace(b"second", b"sEcond"))
+    pieces = Archive(path)["folder/b.txt"].read_chunks()
+    assert next(pieces) == b"sEcond"
+    with pytest.raises(BoxlineError) as raised:
+        next(pieces)
+    assert str(raised.value) == read_failure(path, "folder/b.txt")
 
 
 def test_missing_local_header_is_an_error(path: Path) -> None:

@@ -123,7 +123,9 @@ class _FileReader:
     def read(self) -> None:
         """Read the file. What follows an error in it is refused together."""
         try:
-            self._parser.Parse(self._tree.read(self._file), True)
+            for chunk in self._tree.read_chunks(self._file):
+                self._parser.Parse(chunk, False)
+            self._parser.Parse(b"", True)
         except (expat.ExpatError, BoxlineError, ValueError, LookupError) as error:
             reason = f"received a file that cannot be read from here on ({error})"
             self._collector.refuse(self._file, self._parser.CurrentLineNumber, reason)
