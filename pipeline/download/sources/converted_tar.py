@@ -67,9 +67,15 @@ class ConvertedTar(PackedSource):
         stream_file(self._source, partial_file, self._retry_policy, stop)
 
     def _members(self, path: Path, target: Path, stop: threading.Event) -> Iterator[tuple[str, bytes]]:
-        num_bytes, unchecked_bytes = path.stat().st_size, CHECKED_BYTES
-        with byte_bar(f"packing {target.name}", num_bytes) as progress:
-            for name, content in read_tar(path, lambda position: progress.update(position - progress.n)):
+        position, unchecked_bytes = 0, CHECKED_BYTES
+        with byte_bar(f"packing {target.name}", path.stat().st_size) as progress:
+
+            def advance(new_position: int) -> None:
+                nonlocal position
+                progress.update(new_position - position)
+                position = new_position
+
+            for name, content in read_tar(path, advance):
                 if stop.is_set():
                     raise CancelledError
                 unchecked_bytes += len(content)

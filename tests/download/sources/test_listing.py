@@ -1,13 +1,16 @@
 """Sources of own data: from any folder, archive or address to archives, and back to the same names and bytes."""
 
 import io
+import json
 import os
 import random
+import shutil
 import tarfile
 import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +19,11 @@ from hypothesis import strategies as st
 
 from pipeline.archives.file_tree import FileTree
 from pipeline.archives.zip_archive import Archive, write_archive
+from pipeline.core import progress
 from pipeline.core.errors import BoxlineError
 from pipeline.core.thread_pool import CancelledError
 from pipeline.download.retry import RetryPolicy
+from pipeline.download.sources.converted_tar import ConvertedTar
 from pipeline.download.sources.listing import list_source
 from pipeline.download.sources.packed_files import PackedFiles
 from pipeline.download.sync import changed_since, exclusive_lock, install, sync_files
@@ -249,6 +254,38 @@ def test_truncated_tar_leaves_the_previous_download(tmp_path: Path, download: Ca
     assert done.contents() == FILES
     path.write_bytes(tarred({"new.jpg": b"new"}))
     assert done.run().contents() == {"new.jpg": b"new"}
+
+
+def test_progress_of_a_tar_ends_with_its_size(
+    tmp_path: Path, download: Callable[[object], Download], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(progress.PROGRESS_VARIABLE, str(tmp_path / "progress.json"))
+    monkeypatch.setattr(progress, "WRITE_INTERVAL_SECONDS", 0)
+    path = tmp_path / "set.tar"
+    path.write_bytes(tarred(FILES, "w"))
+    [(_, source)] = list_source(str(path), QUICK)
+    assert isinstance(source, ConvertedTar)
+    source.write_zip(tmp_path / "set.zip", tmp_path / "scratch", threading.Event())
+    size = path.stat().st_size
+    assert json.loads((tmp_path / "progress.json").read_text()) == {
+        "what": "packing set.zip (B)",
+        "done": size,
+        "total": size,
+    }
+
+
+def test_full_disk_stops_the_conversion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 28))
+    path = tmp_path / "set.tar"
+    path.write_bytes(tarred(FILES, "w"))
+    [(_, source)] = list_source(str(path), QUICK)
+    assert isinstance(source, ConvertedTar)
+    with pytest.raises(BoxlineError) as raised:
+        source.write_zip(tmp_path / "set.zip", tmp_path / "scratch", threading.Event())
+    assert str(raised.value) == (
+        f"{tmp_path}/set.zip: only 268,435,456 bytes are free on the disk, and the archive is not complete yet. "
+        "Free disk space, then run the command again."
+    )
 
 
 def test_canceled_packing_stops(tmp_path: Path) -> None:
