@@ -5,13 +5,14 @@ archives that the stage `download` made of that folder.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 from pipeline.archives.folder_files import is_hidden, list_files, not_found_message
-from pipeline.archives.image_sizes import image_size
+from pipeline.archives.image_sizes import HEAD_BYTES, image_size, size_in_head
 from pipeline.archives.left_out import LeftOutFiles
 from pipeline.archives.member_lookup import NameLookup, with_slashes
 from pipeline.archives.zip_archive import (
@@ -182,6 +183,38 @@ class FileTree:
 
         """
         return self._file(name).read_chunks()
+
+    def read_many(self, names: Iterable[str], max_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes | BoxlineError]:
+        """Read files one after the other: several times as fast as `read` if they are small members of an archive.
+
+        Args:
+            names: some of `names`.
+            max_bytes: the largest content that is read.
+
+        Yields:
+            The content of each file, or why it cannot be read.
+
+        """
+        for place, group in groupby(names, self._places.__getitem__):
+            if place is not None:
+                yield from place.archive.read_many((self._member_name(name, place) for name in group), max_bytes)
+                continue
+            for name in group:
+                try:
+                    yield self.read(name, max_bytes)
+                except BoxlineError as error:
+                    yield error
+
+    def image_sizes(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+        """Yield what `image_size` returns for each of the names, which is faster."""
+        for place, group in groupby(names, self._places.get):
+            if place is None:
+                yield from map(self.image_size, group)
+                continue
+            members = [self._member_name(name, place) for name in group]
+            for member, head in zip(members, place.archive.read_heads(members, HEAD_BYTES), strict=True):
+                size = None if isinstance(head, BoxlineError) else size_in_head(head)
+                yield image_size(place.archive.member(member)) if size is None else size
 
     def image_size(self, name: str) -> tuple[int, int]:
         """Return width and height in pixels of an image; 0, 0 if there is no such file or its header is unreadable."""

@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ ENCRYPTED_FLAG = 0x1
 LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
 CHUNK_BYTES = 1 << 17
+NAMES_BYTES = 512
+"""Enough for the name and the extra fields in almost every local header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +253,79 @@ class Archive:
             bool(directory.methods[row] == zipfile.ZIP_DEFLATED),
             self._problem(name, row),
         )
+
+    def read_many(self, names: Iterable[str], max_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes | BoxlineError]:
+        """Read members one after the other: several times as fast as `Member.read` if they are small.
+
+        Args:
+            names: some of `names`.
+            max_bytes: the largest member that is read.
+
+        Yields:
+            The content of each member, or why it cannot be read.
+
+        """
+        directory = self._directory
+        for name, content in self._starts(names, max_bytes):
+            row = self._rows[name]
+            is_whole = content is not None and len(content) == directory.size_bytes[row]
+            if content is not None and is_whole and isal_zlib.crc32(content) == directory.crc32[row]:
+                yield content
+                continue
+            try:
+                yield self.member(name).read(max_bytes)
+            except BoxlineError as error:
+                yield error
+
+    def read_heads(self, names: Iterable[str], num_bytes: int) -> Iterator[bytes | BoxlineError]:
+        """Read the first bytes of members, or all if there are fewer; like `read_many` without a check of the CRC.
+
+        Args:
+            names: some of `names`.
+            num_bytes: how many.
+
+        Yields:
+            The bytes of each member, or why they cannot be read.
+
+        """
+        for name, content in self._starts(names, num_bytes):
+            if content is not None:
+                yield content
+                continue
+            try:
+                yield self.member(name).read_head(num_bytes)
+            except BoxlineError as error:
+                yield error
+
+    def _starts(self, names: Iterable[str], num_bytes: int) -> Iterator[tuple[str, bytes | None]]:
+        """The first bytes of each member with its name; None if they cannot be read by one call.
+
+        Such members are compressed, have a problem, or a long extra field in their header.
+        """
+        directory, is_plain = self._directory, self._is_plain
+        with self.path.open("rb", buffering=0) as file:
+            descriptor = file.fileno()
+            for name in names:
+                row = self._rows[name]
+                if not is_plain[row] or name in self._repeated:
+                    yield name, None
+                    continue
+                length = min(num_bytes, int(directory.size_bytes[row]))
+                block = os.pread(descriptor, LOCAL_HEADER_BYTES + NAMES_BYTES + length, int(directory.offsets[row]))
+                start = LOCAL_HEADER_BYTES + sum(block[26:30:2]) + 256 * sum(block[27:30:2])
+                content = block[start : start + length]
+                is_complete = block.startswith(LOCAL_HEADER_SIGNATURE) and len(content) == length
+                yield name, content if is_complete else None
+
+    @cached_property
+    def _is_plain(self) -> NDArray[np.bool_]:
+        """Which entries are stored without compression and have no problem but perhaps their name, bool [N]."""
+        directory = self._directory
+        is_plain = (directory.methods == zipfile.ZIP_STORED) & (directory.stored_bytes == directory.size_bytes)
+        is_plain &= directory.flags & ENCRYPTED_FLAG == 0
+        is_plain &= (directory.external_attributes >> 16) & 0o170000 != stat.S_IFLNK
+        is_plain[list(self._overlapping)] = False
+        return is_plain
 
     def _problem(self, name: str, row: int) -> str | None:
         """Why a member cannot be read, as a predicate of the member, or None."""

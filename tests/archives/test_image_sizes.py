@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.archives.file_tree import FileTree
-from pipeline.archives.image_sizes import HEAD_BYTES, image_size
+from pipeline.archives.image_decoding import MAX_IMAGE_PIXELS
+from pipeline.archives.image_sizes import HEAD_BYTES, image_size, size_in_head
 
 FORMATS = {"BMP": {}, "GIF": {}, "JPEG": {}, "PNG": {}, "PPM": {}, "TIFF": {}, "WEBP": {"lossless": True}}
 
@@ -80,3 +81,20 @@ def test_sizes_of_members_and_loose_files_are_read_from_their_start(tmp_path: Pa
         (tmp_path / name).write_bytes(file_content[:start] + half + file_content[start + len(half) :])
     assert tree.image_size("loose.jpg") == tree.image_size("member.jpg") == (640, 480)
     assert tree.image_size("none.jpg") == (0, 0)
+
+
+@given(
+    st.integers(1, 300), st.integers(1, 300), st.sampled_from(["JPEG", "PNG"]), st.booleans(), st.integers(0, 70_000)
+)
+def test_size_in_the_head_is_that_of_pillow(width: int, height: int, kind: str, progressive: bool, more: int) -> None:
+    options = {"progressive": progressive, "comment": b"x" * min(more, 65_000)} if kind == "JPEG" else {}
+    content = io.BytesIO()
+    Image.new("RGB", (width, height)).save(content, kind, **options)
+    assert size_in_head(content.getvalue()) == (width, height)
+    assert size_in_head(content.getvalue()[: more % 30]) in (None, (width, height))
+
+
+@given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]), st.binary(max_size=40))
+def test_size_in_any_bytes_is_plausible_or_unknown(start: bytes, rest: bytes) -> None:
+    size = size_in_head(start + rest)
+    assert size is None or 0 < size[0] * size[1] <= MAX_IMAGE_PIXELS

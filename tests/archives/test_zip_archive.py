@@ -388,3 +388,35 @@ def _with_entry(
     changed = path.with_name(f"changed {path.name}")
     changed.write_bytes(content)
     return changed
+
+
+def test_many_members_are_read_as_one_by_one(tmp_path: Path) -> None:
+    """Stored, compressed, with a long extra field, empty, corrupt, repeated and too large members alike."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("plain", b"plain content")
+        file.writestr("empty", b"")
+        file.writestr("compressed", b"z" * 1000, zipfile.ZIP_DEFLATED)
+        entry = zipfile.ZipInfo("long extra")
+        entry.extra = b"\x99\x99\xe8\x03" + bytes(1000)
+        file.writestr(entry, b"behind a long extra field")
+        file.writestr("corrupt", b"corrupt content")
+        file.writestr("large", b"l" * 2000)
+        file.writestr("last", b"last content")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            file.writestr("plain", b"second content")
+    path.write_bytes(path.read_bytes().replace(b"corrupt content", b"Corrupt content"))
+    archive = Archive(path)
+
+    def outcome(act: Callable[[], bytes]) -> str | bytes:
+        try:
+            return act()
+        except BoxlineError as error:
+            return str(error)
+
+    names = [*archive.names(), "plain"]
+    read = [one if isinstance(one, bytes) else str(one) for one in archive.read_many(names, 1500)]
+    assert read == [outcome(lambda name=name: archive[name].read(1500)) for name in names]
+    assert sum(isinstance(one, bytes) for one in read) == 4
+    heads = [one if isinstance(one, bytes) else str(one) for one in archive.read_heads(names, 5)]
+    assert heads == [outcome(lambda name=name: archive[name].read_head(5)) for name in names]

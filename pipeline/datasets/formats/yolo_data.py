@@ -120,7 +120,7 @@ def find_image_lists(tree: FileTree) -> dict[str, str]:
 
 def is_names_file(name: str) -> bool:
     """Whether the file lists class names."""
-    return PurePosixPath(name).name.lower() in NAMES_FILES
+    return name[name.rfind("/") + 1 :].lower() in NAMES_FILES
 
 
 def _lists_images(tree: FileTree, name: str) -> bool:

@@ -265,34 +265,44 @@ class _Builder:
 
     def add_images(self) -> None:
         """Add the images and their boxes."""
+        images = sorted(self._places)
+        for start in range(0, len(images), CHUNK_FILES):
+            self._add_images(images[start : start + CHUNK_FILES])
+
+    def _add_images(self, images: Sequence[str]) -> None:
         chunk = _Chunk()
-        for image in sorted(self._places):
+        labeled = self._add_rows(images)
+        contents = self._tree.read_many([one.label for one in labeled], MAX_LABEL_BYTES)
+        for one, content in zip(labeled, contents, strict=True):
+            if isinstance(content, BoxlineError):
+                reason = f"received a file that cannot be read ({content})"
+                self._collector.refuse(one.label, 0, reason, split=one.split, file_name=one.image)
+            elif one.size == (0, 0):
+                rows = pluralize(num_lines(content), "row", "rows")
+                reason = f"received {rows} of an image whose size cannot be read, expected an intact image: {one.image}"
+                self._collector.refuse(one.label, 0, reason, split=one.split, file_name=one.image)
+            else:
+                chunk.append(one, content)
+                if chunk.num_bytes > CHUNK_BYTES:
+                    self._flush(chunk)
+                    chunk = _Chunk()
+        self._flush(chunk)
+
+    def _add_rows(self, images: Sequence[str]) -> "list[_Labeled]":
+        """Add images without their boxes; returns those that have a label file."""
+        labeled = []
+        for image, size in zip(images, self._tree.image_sizes(images), strict=True):
             label = self._label_of[image]
             if label in self._used_labels:
                 self._collector.pass_over("images with the label file of another image", image)
                 continue
             place = self._places[image]
-            size = self._tree.image_size(image)
             file, number = (place.file, place.number) if place.file else (label or image, 0)
             row = self._collector.add_image(image, size, split=place.split, file=file, number=number)
-            if label is None:
-                continue
-            self._used_labels.add(label)
-            try:
-                content = self._tree.read(label, MAX_LABEL_BYTES)
-            except BoxlineError as error:
-                self._collector.refuse(label, 0, f"received a file that cannot be read ({error})", file_name=image)
-                continue
-            if size == (0, 0):
-                rows = pluralize(num_lines(content), "row", "rows")
-                reason = f"received {rows} of an image whose size cannot be read, expected an intact image: {image}"
-                self._collector.refuse(label, 0, reason, split=place.split, file_name=image)
-                continue
-            chunk.append(row, image, place.split, size, label, content)
-            if len(chunk.labels) == CHUNK_FILES or chunk.num_bytes > CHUNK_BYTES:
-                self._flush(chunk)
-                chunk = _Chunk()
-        self._flush(chunk)
+            if label is not None:
+                self._used_labels.add(label)
+                labeled.append(_Labeled(row, image, place.split, size, label))
+        return labeled
 
     def _flush(self, chunk: "_Chunk") -> None:
         labels = parse_labels(chunk.contents, self._data.keypoint_values)
@@ -301,20 +311,19 @@ class _Builder:
         has_name = np.array([bool(name) for name in class_names], bool)[class_rows]
         refused = labels.refused + self._without_name(labels, ~has_name)
         for file, line, reason in sorted(refused):
-            self._collector.refuse(
-                chunk.labels[file], line, reason, split=chunk.splits[file], file_name=chunk.images[file]
-            )
+            one = chunk.labeled[file]
+            self._collector.refuse(one.label, line, reason, split=one.split, file_name=one.image)
         kept = np.flatnonzero(has_name)
         position_of = {int(row): position for position, row in enumerate(kept)} if labels.outlines else {}
         outlines = {position_of[row]: corners for row, corners in labels.outlines.items() if row in position_of}
         files = labels.files[kept]
-        sizes = np.array(chunk.sizes, np.float64).reshape(-1, 2)[files]
+        sizes = np.array([one.size for one in chunk.labeled], np.float64).reshape(-1, 2)[files]
         boxes_xywh, areas, outline_texts = _to_pixels(labels.boxes[kept], outlines, sizes)
         self._collector.add_boxes(
-            np.array(chunk.rows, np.int64)[files],
+            np.array([one.row for one in chunk.labeled], np.int64)[files],
             (class_names, class_rows[kept]),
             boxes_xywh,
-            files=(chunk.labels, files),
+            files=([one.label for one in chunk.labeled], files),
             numbers=labels.lines[kept],
             areas=areas,
             outlines=outline_texts,
@@ -363,26 +372,26 @@ class _Builder:
         return next(_contents(self._tree, [file]), b"")
 
 
+class _Labeled(NamedTuple):
+    """An image with a label file, and the number that the collector gave it."""
+
+    row: int
+    image: str
+    split: str | None
+    size: tuple[int, int]
+    label: str
+
+
 class _Chunk:
     """Label files that are parsed at once, and their images."""
 
     def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.images: list[str] = []
-        self.splits: list[str | None] = []
-        self.sizes: list[tuple[int, int]] = []
-        self.labels: list[str] = []
+        self.labeled: list[_Labeled] = []
         self.contents: list[bytes] = []
         self.num_bytes = 0
 
-    def append(
-        self, row: int, image: str, split: str | None, size: tuple[int, int], label: str, content: bytes
-    ) -> None:
-        self.rows.append(row)
-        self.images.append(image)
-        self.splits.append(split)
-        self.sizes.append(size)
-        self.labels.append(label)
+    def append(self, labeled: _Labeled, content: bytes) -> None:
+        self.labeled.append(labeled)
         self.contents.append(content)
         self.num_bytes += len(content)
 
