@@ -58,6 +58,10 @@ class RecordMember(Member):
         record = _read_record(self.archive, self.offset, self.stored_bytes, str(self))
         return record[self.image_start : self.image_start + self.size_bytes]
 
+    def read_chunks(self, max_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes]:
+        """Yield the image, in one piece since its record is in memory anyway; raises what `read` raises."""
+        yield self.read(max_bytes)
+
     def read_head(self, num_bytes: int) -> bytes:
         """Return the first bytes of the image, or all if there are fewer. The CRC is not checked.
 

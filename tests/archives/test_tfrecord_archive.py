@@ -44,6 +44,7 @@ def test_images_are_read_in_place(archive_of: ArchiveOf) -> None:
     assert archive["a.jpg"].read() == b"first"
     assert archive["b.png"].read(6) == b"second"
     assert archive["b.png"].read_head(3) == b"sec"
+    assert list(archive["b.png"].read_chunks()) == [b"second"]
     assert archive.get("c.png") is None
     assert (archive.num_records, archive.problems) == (2, [])
     assert failure(lambda: archive["b.jpg"]) == (
