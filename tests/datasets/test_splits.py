@@ -238,6 +238,46 @@ def test_pattern_takes_linear_time() -> None:
     assert sizes(found) == {"train": 3, "val": 1}
 
 
+PIECES = [
+    "(",
+    ")",
+    "[",
+    "]",
+    "(?:",
+    "(?i)",
+    "(?=",
+    "\\Q",
+    "\\1",
+    "\\",
+    "|",
+    "*",
+    "+",
+    "{1000}",
+    "^",
+    "$",
+    ".",
+    "a",
+    "\n",
+    "\0",
+    "é",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+    | st.text(st.characters(exclude_categories=()), max_size=20)
+)
+def test_any_pattern_works_or_is_refused_in_a_sentence(pattern: str) -> None:
+    try:
+        found = assigned(reading(["a/1.jpg", "a/2.jpg", "aa/3é.jpg", "b\n4.jpg"]), kind="random", group_by=pattern)
+    except BoxlineError as error:
+        message = str(error)
+    else:
+        assert sorted(sizes(found)) == ["train", "val"]
+        return
+    assert message.startswith("params.yaml: datasets.x.split")
+
+
 def test_split_test_of_the_files_stays_unless_it_is_asked_for() -> None:
     names = [f"{number}.jpg" for number in range(60)]
     original = reading(names, ["train"] * 30 + ["val"] * 20 + ["test"] * 10)
