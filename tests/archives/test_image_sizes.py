@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -86,6 +86,7 @@ def test_sizes_of_members_and_loose_files_are_read_from_their_start(tmp_path: Pa
 @given(
     st.integers(1, 300), st.integers(1, 300), st.sampled_from(["JPEG", "PNG"]), st.booleans(), st.integers(0, 70_000)
 )
+@example(1, 256, "PNG", False, 23)
 def test_size_in_the_head_is_that_of_pillow(width: int, height: int, kind: str, progressive: bool, more: int) -> None:
     options = {"progressive": progressive, "comment": b"x" * min(more, 65_000)} if kind == "JPEG" else {}
     content = io.BytesIO()
