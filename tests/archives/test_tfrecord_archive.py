@@ -170,6 +170,12 @@ def test_values_of_each_kind_are_read_packed_or_not() -> None:
     assert "none" not in parsed
 
 
+def test_value_that_leaves_its_message_is_an_error() -> None:
+    content = field(1, b"\x0a\x7f") + field(9, bytes(200))
+    with pytest.raises(ValueError, match="the field at byte 4 does not fit"):
+        Example(content, 0, len(content))
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_example_or_a_value_error(content: bytes) -> None:
     try:

@@ -68,11 +68,13 @@ def test_sixth_number_is_refused_as_a_confidence() -> None:
 
 
 def test_key_points_are_no_corners_of_an_outline() -> None:
-    labels = parse_labels([b"0 .5 .5 .2 .2 .1 .1 .9 .9\n0 .5 .5 .2 .2\n"], keypoint_values=4)
+    labels = parse_labels([b"0 .5 .5 .2 .2 .1 .1 .9 .9\n0 .5 .5 .2 .2\n0 0 0 1 0 1 1\n"], keypoint_values=4)
     assert labels.boxes.tolist() == [[0.5, 0.5, 0.2, 0.2]]
     assert labels.outlines == {}
+    expected = "expected a class index, 4 numbers of a box and 4 of key points"
     assert labels.refused == [
-        (0, 2, "received '0 .5 .5 .2 .2', expected a class index, 4 numbers of a box and 4 of key points")
+        (0, 2, f"received '0 .5 .5 .2 .2', {expected}"),
+        (0, 3, f"received '0 0 0 1 0 1 1', {expected}"),
     ]
 
 

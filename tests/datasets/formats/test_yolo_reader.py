@@ -164,6 +164,12 @@ def test_data_file_in_a_folder_is_relative_to_it(read: ReadTree) -> None:
     assert passed_over(reading) == {"splits without a folder or list": (1, "'val: ../valid/images'")}
 
 
+def test_missing_folder_of_a_split_is_not_another_folder(read: ReadTree) -> None:
+    reading = read({**pairs("images/1"), "data.yaml": "names: [cat]\ntrain: ../train/images\nval: images\n"})
+    assert splits_of(reading) == {"images/1.png": "val"}
+    assert passed_over(reading) == {"splits without a folder or list": (1, "'train: ../train/images'")}
+
+
 def test_image_of_two_splits_belongs_to_the_first(read: ReadTree) -> None:
     reading = read({**pairs("images/1"), "data.yaml": "names: [cat]\nval: images\ntrain: images\ntest: images\n"})
     assert splits_of(reading) == {"images/1.png": "train"}
