@@ -1,7 +1,7 @@
 """Recognizes which columns of a CSV file have the image, the class and the box."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -124,7 +124,7 @@ class CsvLayout:
         delimiter: what separates fields.
         has_header: whether the first line names the columns.
         header: names of the columns: as the first line has them, or "column 1", ...
-        columns: the names in `header` by what they stand for: keys of ALIASES.
+        columns: the names in `header` by what they stand for: keys of ALIASES. Without `label`, there is one class.
         box_form: which of BOX_FORMS the columns have.
 
     """
@@ -136,13 +136,14 @@ class CsvLayout:
     box_form: BoxForm
 
 
-def recognize_layout(file: str, head: bytes, options: CsvOptions) -> CsvLayout:
+def recognize_layout(file: str, head: bytes, options: CsvOptions, *, has_one_class: bool = False) -> CsvLayout:
     """Recognize the layout of a file by its first line that is not blank.
 
     Args:
         file: name of the file, for error messages.
         head: the beginning of the file.
         options: what is known.
+        has_one_class: whether the file needs no column of classes.
 
     Raises:
         BoxlineError: if a needed column is not recognized.
@@ -153,14 +154,15 @@ def recognize_layout(file: str, head: bytes, options: CsvOptions) -> CsvLayout:
     delimiters = DELIMITERS if options.delimiter == "auto" else (options.delimiter,)
     lines = {delimiter: _first_line(head, delimiter) for delimiter in delimiters}
     for delimiter, fields in lines.items():
-        if layout := _layout(delimiter, fields, options):
+        if layout := _layout(delimiter, fields, options, {"image"} if has_one_class else {"image", "label"}):
             repeated = [name for name in layout.columns.values() if layout.header.count(name) > 1]
             if repeated:
                 raise BoxlineError(f"{file}: repeated column {repeated[0]}, expected one of this name.")
             return layout
     fields = max(lines.values(), key=len)
     raise BoxlineError(
-        f"{file}: received the columns {truncate(join_items(fields)) or 'none'}, expected an image, a label and a box "
+        f"{file}: received the columns {truncate(join_items(fields)) or 'none'}, "
+        f"expected an image, a label (none if `classes` has one name) and a box "
         f"({'; '.join(', '.join(form) for form in BOX_FORMS)}). "
         "Name them, or their numbers from 1: options: {columns: {image: ..., label: ..., x_min: ..., ...}}."
     )
@@ -172,18 +174,18 @@ def _first_line(head: bytes, delimiter: str) -> list[str]:
     return []
 
 
-def _layout(delimiter: str, fields: Sequence[str], options: CsvOptions) -> CsvLayout | None:
+def _layout(delimiter: str, fields: Sequence[str], options: CsvOptions, required: Set[str]) -> CsvLayout | None:
     given = options.columns.given()
     if options.header is not False:
         columns = _named_columns(fields, given)
-        form = _box_form(columns)
+        form = _box_form(columns, required)
         if form and given.keys() <= columns.keys() and not _are_numbers([columns[role] for role in form]):
             return CsvLayout(delimiter, True, fields, _needed(columns, form), form)
     if options.header is not True:
         header = [f"column {number}" for number in range(1, len(fields) + 1)]
         numbers = given or WITHOUT_HEADER
         columns = {role: f"column {number}" for role, number in numbers.items() if f"column {number}" in header}
-        form = _box_form(columns)
+        form = _box_form(columns, required)
         texts = dict(zip(header, fields, strict=True))
         if (
             form
@@ -216,22 +218,20 @@ def _named_columns(header: Sequence[str], given: Mapping[str, str | int]) -> dic
     return columns
 
 
-def _box_form(columns: Mapping[str, str]) -> BoxForm | None:
-    if not {"image", "label"} <= columns.keys():
+def _box_form(columns: Mapping[str, str], required: Set[str]) -> BoxForm | None:
+    if not required <= columns.keys():
         return None
     return next((form for form in BOX_FORMS if set(form) <= columns.keys()), None)
 
 
 def _needed(columns: Mapping[str, str], form: BoxForm) -> dict[str, str]:
     """Without the columns of other forms of boxes. With corners, `width` is that of the image."""
-    needed = {role: columns[role] for role in ("image", "label", *form)}
+    needed = {role: columns[role] for role in ("image", "label", *form, "split") if role in columns}
     for role, other in (("image_width", "width"), ("image_height", "height")):
         if role in columns:
             needed[role] = columns[role]
         elif other in columns and other not in form:
             needed[role] = columns[other]
-    if "split" in columns:
-        needed["split"] = columns["split"]
     return needed
 
 

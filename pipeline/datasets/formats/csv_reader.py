@@ -59,12 +59,12 @@ class CsvReader(FormatReader[CsvOptions]):
         for file in files:
             if file not in tree:
                 raise BoxlineError(f"options.files: {file} not found; expected names of files in the source.")
-        layouts = _layouts(tree, files, options)
+        layouts = _layouts(tree, files, options, has_one_class=len(classes) == 1)
         found = {file: layout for file, layout in layouts.items() if isinstance(layout, CsvLayout)}
         if not found:
             raise BoxlineError(str(next(iter(layouts.values()), "there are no CSV files")).removesuffix("."))
         collector = AnnotationCollector(tree, "line", classes)
-        rows = _Rows(tree, collector)
+        rows = _Rows(tree, collector, classes)
         for file, layout in found.items():
             rows.read(file, layout, options.units)
         rows.add()
@@ -80,12 +80,16 @@ def _csv_files(tree: FileTree) -> list[str]:
     return with_suffix(tree.names(), ".csv", ".tsv")
 
 
-def _layouts(tree: FileTree, files: Sequence[str], options: CsvOptions) -> dict[str, CsvLayout | BoxlineError]:
+def _layouts(
+    tree: FileTree, files: Sequence[str], options: CsvOptions, *, has_one_class: bool = False
+) -> dict[str, CsvLayout | BoxlineError]:
     """The layout of each file, or why it has none."""
     layouts: dict[str, CsvLayout | BoxlineError] = {}
     for file in files:
         try:
-            layouts[file] = recognize_layout(file, tree.read_head(file, HEAD_BYTES), options)
+            layouts[file] = recognize_layout(
+                file, tree.read_head(file, HEAD_BYTES), options, has_one_class=has_one_class
+            )
         except BoxlineError as error:
             layouts[file] = error
     return layouts
@@ -103,9 +107,10 @@ class _Image(NamedTuple):
 class _Rows:
     """The rows of all files, in arrays, because a million images have millions of them."""
 
-    def __init__(self, tree: FileTree, collector: AnnotationCollector) -> None:
+    def __init__(self, tree: FileTree, collector: AnnotationCollector, classes: Sequence[str]) -> None:
         self._tree = tree
         self._collector = collector
+        self._only_class = classes[0] if len(classes) == 1 else ""
         self._names = _ImageNames(tree)
         self._images: list[_Image] = []
         self._splits: list[str] = []  # of the images
@@ -156,7 +161,7 @@ class _Rows:
         size = self._size(row, columns)
         is_background = not any(row[columns[role]] for role in layout.box_form)
         box = [0.0] * 4 if is_background else [row.number(columns[role]) for role in layout.box_form]
-        label = row[columns["label"]]
+        label = row[columns["label"]] if "label" in columns else self._only_class
         if not label and not is_background:
             raise row.error(columns["label"], "the name of a class")
         image = self._image(row[columns["image"]], split, size, row)

@@ -98,7 +98,8 @@ def test_options_name_columns(read: ReadTree, content: str, options: dict[str, A
 
 def test_unknown_columns_are_an_error_that_tells_the_option(read: ReadTree) -> None:
     expected = (
-        "expected an image, a label and a box (x_min, y_min, x_max, y_max; x_center, y_center, width, height; "
+        "expected an image, a label (none if `classes` has one name) and a box "
+        "(x_min, y_min, x_max, y_max; x_center, y_center, width, height; "
         "x_min, y_min, width, height). "
         "Name them, or their numbers from 1: options: {columns: {image: ..., label: ..., x_min: ..., ...}}"
     )
@@ -119,6 +120,14 @@ def test_folder_without_csv_files_is_an_error(read: ReadTree) -> None:
     assert failure(lambda: read({"a.png": IMAGE})) == "there are no CSV files"
     assert failure(lambda: read({"a.png": IMAGE}, files=["a.csv"])) == (
         "options.files: a.csv not found; expected names of files in the source."
+    )
+
+
+def test_file_without_classes_has_the_one_of_the_parameters(read: ReadTree) -> None:
+    content = "image_name,width,height,x0,y0,x1,y1\na.png,200,100,20,10,120,60\n"
+    assert short_boxes(read({"a.csv": content, "a.png": IMAGE}, ("cat",))) == [CAT]
+    assert failure(lambda: read({"a.csv": content}, ("cat", "dog"))).startswith(
+        "a.csv: received the columns image_name, width, height, x0, y0, x1, y1, expected an image, a label"
     )
 
 
