@@ -4,7 +4,7 @@ import re
 import sys
 from array import array
 from bisect import insort
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -52,6 +52,7 @@ class AnnotationCollector:
         self._image_names: list[str] = []
         self._image_splits: list[str] = []
         self._image_sizes: list[tuple[int, int]] = []
+        self._sizes: dict[tuple[int, int], tuple[int, int]] = {}  # one object for all images of a size
         self._image_files: list[str] = []
         self._image_numbers = array("i")
         self._image_members: dict[int, tuple[str, str]] = {}
@@ -106,7 +107,7 @@ class AnnotationCollector:
         image = len(self._image_names)
         self._image_names.append(name)
         self._image_splits.append(split or NO_SPLIT)
-        self._image_sizes.append(size)
+        self._image_sizes.append(self._sizes.setdefault(size, size))
         self._image_files.append(file or name)
         self._image_numbers.append(number)
         if archive_and_member is not None:
@@ -236,12 +237,18 @@ class AnnotationCollector:
         """Count files or entries that are not used; `kind` says what they are, in the plural."""
         self._passed_over.setdefault(kind, _PassedOver()).add(name, count)
 
-    def pass_over_unused(self, used: Set[str]) -> None:
-        """Count the files of the tree that are not among those that are used, images apart from others."""
+    def pass_over_unused(self, *used: Container[str], suffix: str) -> None:
+        """Count the files of the tree that are not used, images apart from others.
+
+        Args:
+            used: the names of files that are used.
+            suffix: of the annotation files, in lower case; these are counted elsewhere.
+
+        """
         for name in self._tree.names():
-            if name not in used:
-                is_image = name.lower().endswith(IMAGE_SUFFIXES)
-                self.pass_over("images without annotations" if is_image else "other files", name)
+            ending = name.lower()
+            if not ending.endswith(suffix) and not any(name in names for names in used):
+                self.pass_over("images without annotations" if ending.endswith(IMAGE_SUFFIXES) else "other files", name)
 
     def require_images(self, problem: str) -> None:
         """Check that there are images.

@@ -62,12 +62,11 @@ class CvatReader(FormatReader[CvatOptions]):
         used: dict[str, str] = {}
         folders = image_folders(tree)
         for file in with_suffix(tree.names(), ".xml"):
-            used[file] = ""
             if root_tag(tree, file) == ROOT:
                 _FileReader(collector, tree, folders, file, used).read()
             else:
                 collector.pass_over(f"XML files without <{ROOT}>", file)
-        collector.pass_over_unused(used.keys())
+        collector.pass_over_unused(used, suffix=".xml")
         collector.require_images(f"there are no images in XML files with <{ROOT}>")
         return collector.finish()
 

@@ -71,7 +71,6 @@ class LabelStudioReader(FormatReader[LabelStudioOptions]):
         folders = image_folders(tree)
         used: dict[str, str] = {}
         for file in with_suffix(tree.names(), ".json"):
-            used[file] = ""
             try:
                 content = tree.read(file)
                 tasks = decode_json(content, AnyJson)
@@ -85,7 +84,7 @@ class LabelStudioReader(FormatReader[LabelStudioOptions]):
                 continue
             reader = _FileReader(collector, tree, ImageFinder(tree, folders, file, split_of_path(file)), file, used)
             reader.read(tasks)
-        collector.pass_over_unused(used.keys())
+        collector.pass_over_unused(used, suffix=".json")
         collector.require_images("there are no images in JSON files with tasks of Label Studio")
         return collector.finish()
 

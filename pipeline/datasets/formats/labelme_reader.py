@@ -101,7 +101,7 @@ class LabelmeReader(FormatReader[LabelmeOptions]):
             size = stated if all(stated) else tree.image_size(name)
             image = collector.add_image(name, size, split=split, file=file)
             _add_shapes(collector, shapes, _Place(image, name, split, file))
-        collector.pass_over_unused({*files, *images.claimed()})
+        collector.pass_over_unused(images.claimed(), suffix=".json")
         collector.require_images("there are no images with JSON files that have shapes")
         return collector.finish()
 

@@ -73,21 +73,25 @@ class VocReader(FormatReader[VocOptions]):
     def read(self, tree: FileTree, options: VocOptions, classes: tuple[str, ...] = ()) -> Reading:
         """Read all XML files in the order of their names, then the images that only lists name."""
         collector = AnnotationCollector(tree, "object", classes, image_element="line")
-        files = with_suffix(tree.names(), ".xml")
-        images = AnnotatedImages(tree, files)
-        lists = ImageLists(tree, files, images, collector)
-        map_chunks = map_processes if len(files) >= MIN_FILES_FOR_PROCESSES else map
-        start = 0
-        for found in map_chunks(parse_annotations, _chunks(tree, files)):
-            end = start + len(found.filenames)
-            _Chunk(collector, tree, images, lists, files[start:end], found).add(options.first_pixel)
-            start = end
-        for name, place in lists.without_file():
-            if images.claim(name, place.file) is None:
-                collector.add_image(name, tree.image_size(name), split=place.split, file=place.file, number=place.line)
-        collector.pass_over_unused({*files, *lists.files, *images.claimed()})
+        _collect(collector, tree, options.first_pixel)  # which frees most memory before the tables are made
         collector.require_images(f"there are no images with XML files whose root is <{ROOT}>")
         return collector.finish()
+
+
+def _collect(collector: AnnotationCollector, tree: FileTree, first_pixel: int) -> None:
+    files = with_suffix(tree.names(), ".xml")
+    images = AnnotatedImages(tree, files)
+    lists = ImageLists(tree, files, images, collector)
+    map_chunks = map_processes if len(files) >= MIN_FILES_FOR_PROCESSES else map
+    start = 0
+    for found in map_chunks(parse_annotations, _chunks(tree, files)):
+        end = start + len(found.filenames)
+        _Chunk(collector, tree, images, lists, files[start:end], found).add(first_pixel)
+        start = end
+    for name, place in lists.without_file():
+        if images.claim(name, place.file) is None:
+            collector.add_image(name, tree.image_size(name), split=place.split, file=place.file, number=place.line)
+    collector.pass_over_unused(lists.files, images.claimed(), suffix=".xml")
 
 
 def _chunks(tree: FileTree, files: Sequence[str]) -> Iterator[list[bytes | str]]:
