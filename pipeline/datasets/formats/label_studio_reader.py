@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 
@@ -38,6 +38,8 @@ TYPES = ("rectanglelabels", "rectangle", "polygonlabels", "polygon", "ellipselab
 
 ADDRESS = re.compile(r"(?:[a-z0-9-]+://[^/?#]*|(?=/data/))(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?", re.DOTALL)
 """An address of a server or a bucket, or one on the server of Label Studio itself."""
+
+KNOWN_TYPE = re.compile(r"[a-z]{1,30}")
 
 UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded files."""
@@ -196,40 +198,36 @@ class _FileReader:
             reason = f"received the image {name}, which {other} has already"
             self._collector.refuse(self._file, task.number, reason, split=split, file_name=name)
             return
-        refused: list[tuple[str, str]] = []
-        results = list(_results(best.result or (), refused))
-        size = next((size for _, result in results if all(size := _stated_size(result))), (0, 0))
-        size = size if all(size) else self._tree.image_size(name)
+        results, refused = _results(best.result or ())
+        stated = next((size for _, result in results if all(size := _stated_size(result))), None)
+        size = stated or self._tree.image_size(name)
         image = self._collector.add_image(name, size, split=split, file=self._file, number=task.number)
-        classes_by_id = {
-            result.id or "": _classes(result) for _, result in results if result.type == "labels" and result.id
-        }
+        labels = {result.id: _classes(result) for _, result in results if result.type == "labels" and result.id}
         for received, result in results:
-            if result.type not in TYPES:
-                if result.type != "labels":
-                    self._collector.pass_over(f"results of the type {result.type or 'unknown'}", place)
-                continue
-            try:
-                shape = _shape(result, size)
-                classes = _classes(result) or classes_by_id.get(result.id or "", [])
-                if not classes:
-                    raise BoxlineError("it has no label")
-            except BoxlineError as error:
-                refused.append((received, str(error)))
-                continue
-            for class_name in classes:
-                self._collector.add_box(
-                    image,
-                    class_name,
-                    shape.box_xywh,
-                    file=self._file,
-                    number=task.number,
-                    area=shape.area,
-                    outline=shape.outline,
-                )
+            if result.type in TYPES:
+                try:
+                    shape = _shape(result, size)
+                    classes = _classes(result) or labels.get(result.id or "", [])
+                    if not classes:
+                        raise BoxlineError("it has no label")
+                except BoxlineError as error:
+                    refused.append((received, str(error)))
+                else:
+                    self._add_boxes(image, classes, shape, task.number)
+            elif result.type != "labels":
+                kind = result.type if KNOWN_TYPE.fullmatch(result.type) else "unknown"
+                self._collector.pass_over(f"results of the type {kind}", place)
         for received, problem in refused:
             reason = f"received the result {truncate(received)}: {problem}"
             self._collector.refuse(self._file, task.number, reason, split=split, file_name=name)
+
+    def _add_boxes(self, image: int, classes: Sequence[str], shape: Shape, number: int) -> None:
+        """Add a box per class: a region may have several."""
+        box_xywh, area, outline = shape
+        for class_name in classes:
+            self._collector.add_box(
+                image, class_name, box_xywh, file=self._file, number=number, area=area, outline=outline
+            )
 
     def _find(self, published: str) -> str:
         """The name of the image in the tree, or its own name as it is published."""
@@ -241,14 +239,16 @@ class _FileReader:
         return base
 
 
-def _results(raw_results: Sequence[Raw], refused: list[tuple[str, str]]) -> Iterator[tuple[str, _Result]]:
-    """The results with their text. What is none is added to `refused`."""
+def _results(raw_results: Sequence[Raw]) -> tuple[list[tuple[str, _Result]], list[tuple[str, str]]]:
+    """The text and content of each result, and the text of what is none, with what is wrong with it."""
+    results, refused = [], []
     for raw in raw_results:
         received = bytes(raw).decode(errors="replace")
         try:
-            yield received, decode_json(raw, _Result)
+            results.append((received, decode_json(raw, _Result)))
         except BoxlineError as error:
             refused.append((received, str(error)))
+    return results, refused
 
 
 def _annotation_of(content: Mapping[str, Raw]) -> _Annotation:
