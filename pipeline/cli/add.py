@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 from ruamel.yaml import YAML
 
-from pipeline.archives.file_tree import FileTree
+from pipeline.archives.file_tree import FileTree, with_suffix
+from pipeline.archives.tar_archive import TAR_SUFFIXES
+from pipeline.archives.zip_archive import is_archive_name
 from pipeline.core import schema
 from pipeline.core.config import NAME_PATTERN, DatasetConfig, Params, load_params, parse_config
 from pipeline.core.errors import BoxlineError, join_items
@@ -17,15 +19,19 @@ from pipeline.core.file_names import IMAGE_SUFFIXES, is_record_name
 from pipeline.core.formatting import escape_control, pluralize
 from pipeline.core.params_file import add_entries, format_entry
 from pipeline.datasets.annotations import NO_SPLIT, Reading
+from pipeline.datasets.dataset_files import own_files
 from pipeline.datasets.formats.detection import detect_formats
 from pipeline.datasets.formats.registry import FORMATS, get_format
 from pipeline.datasets.read_dataset import read_files
 from pipeline.datasets.splits import assign_splits, is_grouped_by_similarity, parse_split
+from pipeline.download.sources.resolve import local_path, parse_scheme
+from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.systems.anchor_free_detector.suggestion import suggest_section
 from pipeline.validation.config import parse_checks
 from pipeline.validation.run_checks import ValidationResult, run_checks
 from pipeline.validation.text_report import text_report
 
+DATA, REPORTS = Path("data"), Path("reports")
 MAX_NAMES = 5
 
 
@@ -58,9 +64,9 @@ def add(
     params = load_params()
     system = f"{name}_detector"
     _require_new_names(params, name, system)
-    tree = FileTree(Path(source).expanduser())
     if format is not None:
         get_format(format, "--format")
+    tree = _open_source(name, source)
     entry: dict[str, Any] = {"format": format or _detect(source, tree), "source": source}
     if classes:
         entry["classes"] = classes
@@ -80,6 +86,22 @@ def add(
     add_entries({"datasets": {name: entry}, "systems": {system: section}})
     sys.stdout.write(_next_steps(name, system, section))
     return 0
+
+
+def _open_source(name: str, source: str) -> FileTree:
+    """The files of a folder or a zip archive in their place, others after the download that the stage then reuses."""
+    path = None if parse_scheme(source) else local_path(source)
+    if path is not None and (path.is_dir() or not path.exists() or is_archive_name(path.name)):
+        tree = FileTree(path)
+        if not with_suffix(tree.names(), *TAR_SUFFIXES):
+            return tree
+    folder = DATA / name
+    with exclusive_lock(folder / "partial", f"download of {name}"):
+        downloaded = sync_files(
+            own_files(name, source), folder / "partial", folder / "download", REPORTS / name / "download.json"
+        )
+        install(downloaded, folder / "partial", folder / "download", REPORTS / name / "download.json")
+    return FileTree(folder / "download")
 
 
 def _detect(source: str, tree: FileTree) -> str:

@@ -29,7 +29,7 @@ def dataset_files(name: str, config: DatasetConfig, sample: Path | None) -> list
 
     """
     if config.module is None:
-        return list_source(config.source, DEFAULT_RETRY, excluded=_own_outputs(name))
+        return own_files(name, config.source)
     source = get_dataset(config.module, f"params.yaml: datasets.{name}.module").source()
     base_url = {"upstream": source.base_url, "sample": str(sample)}.get(config.source, config.source)
     if base_url is None:
@@ -41,6 +41,20 @@ def dataset_files(name: str, config: DatasetConfig, sample: Path | None) -> list
     is_upstream = config.source == "upstream"
     assets = [asset if is_upstream else replace(asset, size_bytes=None, checksum=None) for asset in source.assets]
     return list(zip(assets, resolve_sources(base_url, assets, DEFAULT_RETRY), strict=True))
+
+
+def own_files(name: str, source: str) -> list[tuple[Asset, Source]]:
+    """All files of a source of own data, and where they are.
+
+    Args:
+        name: key of the dataset in params.yaml.
+        source: a folder, an archive, or an http(s) or s3 address.
+
+    Raises:
+        BoxlineError: if there is no such source, or it has no files.
+
+    """
+    return list_source(source, DEFAULT_RETRY, excluded=_own_outputs(name))
 
 
 def _own_outputs(name: str) -> list[Path]:

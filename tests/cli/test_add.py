@@ -2,6 +2,8 @@
 
 import io
 import re
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ruamel.yaml import YAML
 from pipeline.cli.add import add
 from pipeline.cli.params import params as check_params
 from pipeline.core.errors import BoxlineError
+from tests.support.servers import FaultyServer
 from tests.support.tfrecord_files import example, record
 from tests.support.tiny_project import PROJECT
 
@@ -193,3 +196,37 @@ def test_images_in_record_files_are_found(project: Path, capsys: pytest.CaptureF
     output = capsys.readouterr().out
     assert output.startswith("records is read as tfrecord: 2 TFRecord files, the first test.record.\n")
     assert "found 2 images, 0 boxes, 0 classes; 0 rows for quarantine" in output
+
+
+def test_tar_archive_is_converted_and_its_members_are_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with tarfile.open("pets.tar.gz", "w:gz") as archive:
+        archive.add("pets")
+    add("pets", "pets.tar.gz", dry_run=True)
+    output = capsys.readouterr().out
+    assert output.startswith("pets.tar.gz is read as voc: 4 XML files, ")
+    assert "\nfound 4 images, 5 boxes, 2 classes; 1 row for quarantine\n" in output
+    assert [path.name for path in Path("data/pets/download").iterdir()] == ["pets.zip"]
+
+
+def test_download_of_an_address_is_reused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    server = FaultyServer({"pets.zip": Path(shutil.make_archive("pets", "zip", "pets")).read_bytes()})
+    with server.running() as address:
+        add("pets", f"{address}/pets.zip", dry_run=True)
+        sent_bytes = server.sent_bytes
+        assert sent_bytes == len(server.files["pets.zip"])
+        add("pets", f"{address}/pets.zip")
+        assert server.sent_bytes == sent_bytes
+    assert entries()["datasets"]["pets"]["source"] == f"{address}/pets.zip"
+    assert capsys.readouterr().out.count("\nfound 4 images, 5 boxes, 2 classes; 1 row for quarantine\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("pest", "pest not found; did you mean pets?"),
+        ("pets/train/1.png", "pets/train/1.png is neither a folder nor an archive"),
+        ("ftp://host/pets.zip", "ftp://host/pets.zip cannot be read"),
+    ],
+)
+def test_wrong_source_is_refused(project: Path, source: str, expected: str) -> None:
+    assert message("pets", source).startswith(expected)
