@@ -65,7 +65,7 @@ class AnnotationCollector:
         self._outlines: dict[int, str] = {}
         self._box_files = array("i")
         self._box_numbers = array("i")
-        self._refused: list[dict[str, object]] = []
+        self._refused: list[tuple[str, str, int, str | None, str | None, str]] = []  # rows of schema.REFUSED
         self._passed_over: dict[str, _PassedOver] = {}
 
     def declare_classes(self, names: Sequence[str]) -> None:
@@ -222,16 +222,7 @@ class AnnotationCollector:
 
         """
         element = "file" if number == 0 else self._image_element if is_image else self._element
-        self._refused.append(
-            {
-                "file": file,
-                "element": element,
-                "number": number,
-                "split": split,
-                "file_name": file_name,
-                "reason": reason,
-            }
-        )
+        self._refused.append((file, element, number, split, file_name, reason))
 
     def pass_over(self, kind: str, name: str, count: int = 1) -> None:
         """Count files or entries that are not used; `kind` says what they are, in the plural."""
@@ -261,8 +252,8 @@ class AnnotationCollector:
 
         """
         if not self._image_names:
-            first = "; {file}: {reason}".format(**self._refused[0]) if self._refused else ""
-            raise BoxlineError(f"{problem}{first}")
+            firsts = [f"; {file}: {reason}" for file, *_, reason in self._refused[:1]]
+            raise BoxlineError(f"{problem}{''.join(firsts)}")
 
     def finish(self) -> Reading:
         """Return everything as tables."""
@@ -274,9 +265,14 @@ class AnnotationCollector:
             tables=Tables(self._images_table(), self._boxes_table(), self._categories_table()),
             image_locations=_locations(pa.array(self._image_files, pa.string()), image_numbers, self._image_element),
             box_locations=_locations(box_files, box_numbers, self._element),
-            refused=pa.Table.from_pylist(self._refused, schema.REFUSED),
+            refused=self._refused_table(),
             passed_over=_passed_over_table(self._passed_over),
         )
+
+    def _refused_table(self) -> pa.Table:
+        columns = zip(*self._refused, strict=True) if self._refused else [()] * len(schema.REFUSED)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema.REFUSED, strict=True)]
+        return pa.table(arrays, schema.REFUSED)
 
     def _images_table(self) -> pa.Table:
         archives: list[str] = []
