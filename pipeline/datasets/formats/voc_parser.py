@@ -1,6 +1,7 @@
 """Parses XML files of VOC, many at once into columns."""
 
 import xml.etree.ElementTree as ET
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -92,34 +93,32 @@ def parse_annotation(content: bytes) -> VocAnnotation | None:
     return annotation
 
 
-def parse_annotations(contents: Sequence[bytes | str]) -> VocFiles:
-    """Parse XML files. A text instead of a content says why the file could not be read."""
+def parse_annotations(contents: Sequence[bytes | BoxlineError]) -> VocFiles:
+    """Parse XML files. An error instead of a content says why the file could not be read."""
     found = VocFiles()
-    rows: list[tuple[int, int]] = []
-    corners: list[list[float]] = []
-    classes: list[int] = []
+    files, numbers, classes, corners = array("q"), array("q"), array("q"), array("d")
     class_numbers: dict[str, int] = {}
     for position, content in enumerate(contents):
         annotation = None
         try:
-            if isinstance(content, str):
-                raise BoxlineError(content)
+            if isinstance(content, BoxlineError):
+                raise content
             annotation = parse_annotation(content)
             if annotation is None:
                 found.others.add(position)
         except BoxlineError as error:
             found.problems[position] = str(error)
-        filename, size, objects, refused = annotation or ("", (0, 0), [], [])
+        filename, size, objects, refused = annotation or ("", (0, 0), (), ())
         found.filenames.append(filename)
         found.sizes.append(size)
         for number, class_name, object_corners in objects:
-            rows.append((position, number))
+            files.append(position)
+            numbers.append(number)
             classes.append(class_numbers.setdefault(class_name, len(class_numbers)))
-            corners.append(object_corners)
+            corners.extend(object_corners)
         found.refused += [(position, number, reason) for number, reason in refused]
-    found.files, found.numbers = np.array(rows, np.int64).reshape(-1, 2).T
+    found.files, found.numbers, found.classes = (np.array(column, np.int64) for column in (files, numbers, classes))
     found.class_names = list(class_numbers)
-    found.classes = np.array(classes, np.int64)
     found.corners = np.array(corners, np.float64).reshape(-1, 4)
     return found
 

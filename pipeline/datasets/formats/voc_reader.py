@@ -94,26 +94,18 @@ def _collect(collector: AnnotationCollector, tree: FileTree, first_pixel: int) -
     collector.pass_over_unused(lists.files, images.claimed(), suffix=".xml")
 
 
-def _chunks(tree: FileTree, files: Sequence[str]) -> Iterator[list[bytes | str]]:
+def _chunks(tree: FileTree, files: Sequence[str]) -> Iterator[list[bytes | BoxlineError]]:
     """The contents of the files, some at a time."""
-    chunk: list[bytes | str] = []
+    chunk: list[bytes | BoxlineError] = []
     num_bytes = 0
-    for file in files:
-        chunk.append(_content(tree, file))
-        num_bytes += len(chunk[-1])
+    for content in tree.read_many(files, MAX_XML_BYTES):
+        chunk.append(content)
+        num_bytes += len(content) if isinstance(content, bytes) else 0
         if len(chunk) == CHUNK_FILES or num_bytes >= CHUNK_BYTES:
             yield chunk
             chunk, num_bytes = [], 0
     if chunk:
         yield chunk
-
-
-def _content(tree: FileTree, file: str) -> bytes | str:
-    """The content of a file, or why it cannot be read."""
-    try:
-        return tree.read(file, MAX_XML_BYTES)
-    except BoxlineError as error:
-        return str(error)
 
 
 @dataclass(frozen=True)
