@@ -418,14 +418,14 @@ def _reading(
     image_files = np.array(rows.file_numbers, np.int64)
     image_ids = _unique_ids(np.array(rows.published_ids, np.int64), image_files, groups)
 
-    image_rows = np.concatenate([part.image_rows for part in parts])
+    image_rows = _joined([part.image_rows for part in parts])
     box_files = np.repeat(np.arange(len(files)), [len(part.numbers) for part in parts])
     boxes = pa.concat_tables([part.boxes for part in parts])
     replaced = {
-        "box_id": _unique_ids(np.concatenate([part.box_ids for part in parts]), box_files, groups[image_rows]),
+        "box_id": _unique_ids(_joined([part.box_ids for part in parts]), box_files, groups[image_rows]),
         "split": splits.take(pa.array(image_rows)),
         "image_id": image_ids[image_rows],
-        "category_id": np.concatenate([part.category_ids for part in parts]),
+        "category_id": _joined([part.category_ids for part in parts]),
     }
     columns = [replaced[name] if name in replaced else boxes[name] for name in schema.OUTLINED_BOXES.names]
     names = pa.array(files, pa.string())
@@ -438,11 +438,16 @@ def _reading(
         ),
         image_locations=_locations(names.take(pa.array(image_files)), "image", np.array(rows.numbers, np.int32)),
         box_locations=_locations(
-            names.take(pa.array(box_files)), "annotation", np.concatenate([part.numbers for part in parts])
+            names.take(pa.array(box_files)), "annotation", _joined([part.numbers for part in parts])
         ),
         refused=refused,
         passed_over=passed_over,
     )
+
+
+def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """All values in one array; without a copy if they are in one already, as most datasets are one file."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _unique_ids(ids: NDArray[np.int64], files: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
