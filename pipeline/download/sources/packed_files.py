@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -38,6 +39,7 @@ class PackedFiles(PackedSource):
         self._names = sorted(names)
         self._comment = comment
         self._required = frozenset(required)
+        self._inner_folders: set[Path] = set()
 
     def stat(self) -> FileVersion:
         """Return the version, with a digest of all names, sizes and times as validator.
@@ -93,18 +95,25 @@ class PackedFiles(PackedSource):
         max_bytes = MAX_IMAGE_BYTES if name.lower().endswith(IMAGE_SUFFIXES) else MAX_MEMBER_BYTES
         try:
             name.encode()  # names in an archive are UTF-8
-            if not path.resolve(strict=True).is_relative_to(self._resolved_root):
+            if not self._is_inside(path):
                 raise BoxlineError(f"{path} is a link that leads out of {self._root}. Replace it with the file itself.")
-            if not path.is_file():
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
                 raise BoxlineError(f"{path} is not a regular file. Replace it with the file itself.")
-            if path.stat().st_size > max_bytes:
-                raise BoxlineError(f"{path} has {path.stat().st_size} bytes, more than {max_bytes} allowed.")
+            if status.st_size > max_bytes:
+                raise BoxlineError(f"{path} has {status.st_size} bytes, more than {max_bytes} allowed.")
             return path.read_bytes()
         except UnicodeEncodeError:
             raise BoxlineError(f"{str(path)!r} has a name that is not UTF-8. Rename it.") from None
         except (OSError, RuntimeError) as error:  # RuntimeError before Python 3.13, for a link to itself
             raise BoxlineError(f"{path} could not be read: {getattr(error, 'strerror', error)}.") from None
 
-    @cached_property
-    def _resolved_root(self) -> Path:
-        return self._root.resolve()
+    def _is_inside(self, path: Path) -> bool:
+        """Whether a file is below the root, apart from links. Each folder is looked at once."""
+        is_link = path.is_symlink()
+        if path.parent in self._inner_folders and not is_link:
+            return True
+        is_inside = path.resolve(strict=True).is_relative_to(self._root.resolve())
+        if is_inside and not is_link:
+            self._inner_folders.add(path.parent)
+        return is_inside
