@@ -56,10 +56,10 @@ class AnnotationCollector:
         self._image_files: list[str] = []
         self._image_numbers = array("i")
         self._image_members: dict[int, tuple[str, str]] = {}
-        self._file_rows: dict[str, int] = {}
-        self._box_images = array("q")
+        self._files: list[str] = []  # of boxes; a name may occur again
+        self._box_images = array("i")
         self._box_classes = array("i")
-        self._boxes_xywh = array("d")
+        self._box_sides = (array("d"), array("d"), array("d"), array("d"))  # x, y, width, height
         self._areas = array("d")
         self._crowd_flags = array("b")
         self._outlines: dict[int, str] = {}
@@ -146,10 +146,13 @@ class AnnotationCollector:
             self._outlines[len(self._box_images)] = outline
         self._box_images.append(image)
         self._box_classes.append(self._class_numbers.setdefault(class_name, len(self._class_numbers)))
-        self._boxes_xywh.extend(box_xywh)
+        for values, side in zip(self._box_sides, box_xywh, strict=True):
+            values.append(side)
         self._areas.append(box_xywh[2] * box_xywh[3] if area is None else area)
         self._crowd_flags.append(is_crowd)
-        self._box_files.append(self._file_rows.setdefault(file, len(self._file_rows)))
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
+        self._box_files.append(len(self._files) - 1)
         self._box_numbers.append(number)
 
     def add_boxes(
@@ -191,13 +194,14 @@ class AnnotationCollector:
             if row in positions:
                 self._outlines[positions[row]] = outline
         class_numbers = _numbers_of(names, class_rows[kept], self._class_numbers)
-        file_numbers = _numbers_of(file_names, file_rows[kept], self._file_rows)
-        self._box_images.frombytes(images[kept].astype(np.int64).tobytes())
+        self._box_files.frombytes((file_rows[kept] + len(self._files)).astype(np.int32).tobytes())
+        self._files.extend(file_names)
+        self._box_images.frombytes(images[kept].astype(np.int32).tobytes())
         self._box_classes.frombytes(class_numbers.tobytes())
-        self._boxes_xywh.frombytes(boxes_xywh[kept].astype(np.float64).tobytes())
+        for values, sides in zip(self._box_sides, boxes_xywh[kept].T, strict=True):
+            values.frombytes(sides.astype(np.float64).tobytes())
         self._areas.frombytes(areas[kept].astype(np.float64).tobytes())
         self._crowd_flags.frombytes(bytes(len(kept)))
-        self._box_files.frombytes(file_numbers.tobytes())
         self._box_numbers.frombytes(numbers[kept].astype(np.int32).tobytes())
 
     def refuse(
@@ -258,9 +262,7 @@ class AnnotationCollector:
     def finish(self) -> Reading:
         """Return everything as tables."""
         image_numbers, box_numbers = (np.frombuffer(one, np.int32) for one in (self._image_numbers, self._box_numbers))
-        box_files = pa.array(list(self._file_rows), pa.string()).take(
-            pa.array(np.frombuffer(self._box_files, np.int32))
-        )
+        box_files = pa.array(self._files, pa.string()).take(pa.array(np.frombuffer(self._box_files, np.int32)))
         return Reading(
             tables=Tables(self._images_table(), self._boxes_table(), self._categories_table()),
             image_locations=_locations(pa.array(self._image_files, pa.string()), image_numbers, self._image_element),
@@ -306,8 +308,8 @@ class AnnotationCollector:
         return categories_table(range(1, len(names) + 1), names, [""] * len(names))
 
     def _boxes_table(self) -> pa.Table:
-        image_rows = np.frombuffer(self._box_images, np.int64)
-        x, y, width, height = np.frombuffer(self._boxes_xywh, np.float64).reshape(-1, 4).T
+        image_rows = np.frombuffer(self._box_images, np.int32)
+        x, y, width, height = (np.frombuffer(values, np.float64) for values in self._box_sides)
         outlines = pa.nulls(len(image_rows), schema.OUTLINE.type)
         if self._outlines:
             texts = [self._outlines.get(row) for row in range(len(image_rows))]
@@ -316,7 +318,7 @@ class AnnotationCollector:
         columns = {
             "box_id": np.arange(1, len(image_rows) + 1),
             "split": splits.take(pa.array(image_rows)),
-            "image_id": image_rows + 1,
+            "image_id": image_rows.astype(np.int64) + 1,
             "category_id": self._category_ids(),
             "x": x,
             "y": y,

@@ -97,6 +97,7 @@ class YoloReader(FormatReader[YoloOptions]):
         builder = _Builder(tree, data, collector)
         builder.add_images()
         builder.account_for_other_files()
+        del builder  # its names of a million files are not needed beside the tables
         return collector.finish()
 
 
@@ -116,7 +117,8 @@ class _LabelNames:
     """
 
     def __init__(self, files: Sequence[str], images: Sequence[str]) -> None:
-        self._texts = {name for name in files if name.lower().endswith(".txt") and not is_names_file(name)}
+        # By themselves, so that a look-up gives the text of the tree and not an equal one, which would be kept too.
+        self._texts = {name: name for name in files if name.lower().endswith(".txt") and not is_names_file(name)}
         self._by_stem: dict[str, str] = {}
         self.are_at_usual_places = any(self._by_rule(image) for image in images)
         if not self.are_at_usual_places:
@@ -132,9 +134,8 @@ class _LabelNames:
         front, folder, rest = f"/{stem}".rpartition("/images/")
         candidate = f"{front}/labels/{rest}.txt"[1:]
         if folder and candidate in self._texts:
-            return candidate
-        beside = f"{stem}.txt"
-        return beside if beside in self._texts else None
+            return self._texts[candidate]
+        return self._texts.get(f"{stem}.txt")
 
 
 def _unique_stems(files: Iterable[str]) -> dict[str, str]:
