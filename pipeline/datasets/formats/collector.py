@@ -1,10 +1,10 @@
 """Collects the images and boxes of any format, and turns them into tables."""
 
 import re
-import sys
 from array import array
 from bisect import insort
 from collections.abc import Container, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from pipeline.archives.file_tree import FileTree
 from pipeline.core import schema
 from pipeline.core.errors import BoxlineError, join_items
 from pipeline.core.file_names import IMAGE_SUFFIXES
-from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table, images_table
+from pipeline.datasets.annotations import NO_SPLIT, Reading, Tables, categories_table
 
 MAX_EXAMPLES = 3
 
@@ -277,20 +277,29 @@ class AnnotationCollector:
         return pa.table(arrays, schema.REFUSED)
 
     def _images_table(self) -> pa.Table:
-        archives: list[str] = []
-        members: list[str] = []
+        num_images = len(self._image_names)
+        archives: dict[str, int] = {}
+        archive_rows = array("i")
+        other_members: dict[int, str] = {}
         for image, (name, file) in enumerate(zip(self._image_names, self._image_files, strict=True)):
             archive, member = self._image_members.get(image) or self._location(name, file)
-            archives.append(sys.intern(archive))  # one text for all images of an archive
-            members.append(name if member == name else member)
-        return images_table(
-            image_ids=range(1, len(self._image_names) + 1),
-            splits=self._image_splits,
-            file_names=self._image_names,
-            sizes=self._image_sizes,
-            archives=archives,
-            members=members,
-        )
+            archive_rows.append(archives.setdefault(archive, len(archives)))
+            if member != name:
+                other_members[image] = member
+        names = members = pa.array(self._image_names, pa.string())
+        if other_members:
+            members = pa.array([other_members.get(image, name) for image, name in enumerate(self._image_names)])
+        sizes = np.fromiter(chain.from_iterable(self._image_sizes), np.int32, 2 * num_images).reshape(-1, 2)
+        columns = {
+            "image_id": np.arange(1, num_images + 1),
+            "split": pa.array(self._image_splits, pa.string()),
+            "file_name": names,
+            "width": sizes[:, 0],
+            "height": sizes[:, 1],
+            "archive": pa.array(list(archives), pa.string()).take(pa.array(np.frombuffer(archive_rows, np.int32))),
+            "member": members,
+        }
+        return pa.table(columns, schema.IMAGES)
 
     def _location(self, name: str, file: str) -> tuple[str, str]:
         """Archive and member of an image. A missing one is looked for beside the annotation that names it."""
