@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.archives import member_lookup
@@ -166,12 +166,14 @@ def same(one: str, other: str) -> bool:
     """Whether one name is the other in some spelling, compared independently of the look-up."""
 
     def folded(text: str) -> list[str]:
-        return [nfd(nfd(part).casefold()) for part in text.replace("\\", "/").split("/") if part not in ("", ".")]
+        parts = [part.strip() for part in text.replace("\\", "/").split("/")]
+        return [nfd(nfd(part).casefold()) for part in parts if part not in ("", ".")]
 
     return folded(one) == folded(other)[-len(folded(one)) :]
 
 
 @settings(max_examples=300)
+@example(names=["0", "0 "], folder="", row=0, changes=[], front="C:\\data\\")
 @given(
     names=st.lists(paths, min_size=1, max_size=8, unique=True),
     folder=st.sampled_from(["", "train2017/"]),
