@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import ablations, accuracy
+from benchmarks import ablations, accuracy, readers
 from benchmarks.docs_tables import replace_table
 from benchmarks.scratch_project import Parameters, for_system, with_overrides
 from pipeline.cli.params import check_params
@@ -99,3 +99,19 @@ def test_replace_table_changes_only_the_named_table(tmp_path: Path) -> None:
     assert page.read_text() == f"a\n{begin}\n| x | y |\n|---|---|\n| 1 | \\1 |\n{end}\nb\n{end}"
     with pytest.raises(RuntimeError, match=r"page.md lacks <!-- errors --> and <!-- end of errors -->$"):
         replace_table(page, "errors", [("x",)])
+
+
+@pytest.mark.parametrize("name", [*readers.DATASETS, readers.TFRECORD])
+def test_generated_datasets_are_read_without_a_refused_row(tmp_path: Path, name: str) -> None:
+    if name == readers.TFRECORD:
+        readers.write_records(3, tmp_path)
+    else:
+        readers.write_packed(name, 3, tmp_path)
+    readers.read_tables(name, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "functions"), readers.COMPARISONS.items())
+def test_loops_that_readers_are_compared_with_run(tmp_path: Path, name: str, functions: dict[str, str]) -> None:
+    readers.write_loose_files(name, 3, tmp_path)
+    for function in (f"read_{name}", *functions.values()):
+        getattr(readers, function)(tmp_path)
