@@ -125,8 +125,9 @@ def complete_file(
     if isinstance(source, PackedSource):
         if not partial_file.is_complete:
             event = stop or threading.Event()
+            version = retry(source.stat, retry_policy, event)
             partial_file.write_complete(
-                source.display_name, source.stat(), lambda target: source.write_zip(target, scratch, event)
+                source.display_name, version, lambda target: source.write_zip(target, scratch, event)
             )
         return _downloaded_file(source, partial_file)
     stream_file(source, partial_file, retry_policy, stop, asset.size_bytes)

@@ -11,7 +11,7 @@ from pipeline.core.errors import BoxlineError
 from pipeline.core.progress import byte_bar
 from pipeline.core.thread_pool import CancelledError
 from pipeline.download.partial_file import PartialFile
-from pipeline.download.retry import RetryPolicy
+from pipeline.download.retry import RetryPolicy, retry
 from pipeline.download.sources.base import FileSource, FileVersion, PackedSource
 from pipeline.download.transfer import stream_file
 
@@ -45,7 +45,7 @@ class ConvertedTar(PackedSource):
 
     def content_bytes(self) -> int:
         """Return the size of the tar archive, which is about that of the zip archive; twice it if it is remote."""
-        return (self._source.stat().size_bytes or 0) * (2 if self._path is None else 1)
+        return (retry(self._source.stat, self._retry_policy).size_bytes or 0) * (2 if self._path is None else 1)
 
     def write_zip(self, target: Path, scratch: Path, stop: threading.Event) -> None:
         """Write the archive. A remote tar archive is received in `scratch`."""
@@ -62,7 +62,7 @@ class ConvertedTar(PackedSource):
             scratch.unlink()
 
     def _receive(self, partial_file: PartialFile, stop: threading.Event) -> None:
-        if not partial_file.is_part_of(self.display_name, self._source.stat()):
+        if not partial_file.is_part_of(self.display_name, retry(self._source.stat, self._retry_policy, stop)):
             partial_file.clear()
         stream_file(self._source, partial_file, self._retry_policy, stop)
 

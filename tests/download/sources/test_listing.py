@@ -27,7 +27,7 @@ from pipeline.download.sources.converted_tar import ConvertedTar
 from pipeline.download.sources.listing import list_source
 from pipeline.download.sources.packed_files import PackedFiles
 from pipeline.download.sync import changed_since, exclusive_lock, install, sync_files
-from tests.support.servers import Fault, FaultyServer
+from tests.support.servers import NO_FAULT, Fault, FaultyServer
 
 QUICK = RetryPolicy(max_attempts=2, initial_backoff_seconds=0.001, max_backoff_seconds=0.01)
 ADVICE = "Check the address in `source` of params.yaml."
@@ -386,6 +386,15 @@ def test_interrupted_download_of_a_tar_is_resumed(download: Callable[[object], D
         assert list(done.run().contents()) == ["1.jpg"]
     assert server.ranges == [None, "bytes=100000-", "bytes=100000-"]
     assert [path.name for path in done.partial.iterdir()] == []
+
+
+def test_busy_server_of_a_tar_is_asked_again(download: Callable[[object], Download]) -> None:
+    """At each of its requests: for the version and size before the download, and for the file."""
+    busy = Fault(status=503, body=b"")
+    server = FaultyServer({"set.tar": tarred(FILES, "w")}, *[busy, NO_FAULT] * 6)
+    server.head_fault = busy
+    with server.running() as address:
+        assert download(f"{address}/set.tar").run().contents() == FILES
 
 
 def test_error_of_a_downloaded_tar_names_its_address(download: Callable[[object], Download]) -> None:
