@@ -94,18 +94,24 @@ CATEGORIES = pa.schema(
     ]
 )
 
+_PLACE = [
+    _field("file", pa.string(), "name of the annotation file in the source"),
+    _field("element", pa.string(), "what the number counts: line, object, annotation, ..."),
+    _field("number", pa.int32(), "of the line or element in the file, from 1; 0 for the whole file"),
+]
+
 LOCATIONS = pa.schema(
+    # Dictionaries, because all boxes of a file repeat its name.
     [
-        _field("file", pa.string(), "name of the annotation file in the source"),
-        _field("element", pa.string(), "what the number counts: line, object, annotation, ..."),
-        _field("number", pa.int32(), "of the line or element in the file, from 1; 0 for the whole file"),
+        field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.type == pa.string() else field
+        for field in _PLACE
     ]
 )
 """Where the rows of a table come from, row by row. Tables of readers that state no locations have no rows."""
 
 REFUSED = pa.schema(
     [
-        *LOCATIONS,
+        *_PLACE,
         _field("split", pa.string(), "train, val or test; null where it is unknown", nullable=True),
         _field("file_name", pa.string(), "of the image; null where it is unknown", nullable=True),
         _field("reason", pa.string(), "what was received and what was expected"),
@@ -132,7 +138,7 @@ QUARANTINE = pa.schema(
         _field("file_name", pa.string(), "of that image; null where there is no such image", nullable=True),
         *(
             pa.field(field.name, field.type, nullable=True, metadata=field.metadata)  # null where it is unknown
-            for field in LOCATIONS
+            for field in _PLACE
         ),
         _field("reason", pa.string(), "name of the check that refused it"),
         _field("values", pa.string(), "what breaks the check, as JSON"),

@@ -141,6 +141,7 @@ def _locate(name: TableName, rows: pa.Table, locations: pa.Table, violations: Vi
         places = locations.take(pc.subtract(rows[ROW_NUMBER], 1))
     else:
         places = pa.table([pa.nulls(rows.num_rows, field.type) for field in schema.LOCATIONS], schema.LOCATIONS.names)
+    place_columns = {name: places[name].cast(schema.QUARANTINE.field(name).type) for name in schema.LOCATIONS.names}
     return pa.table(
         {
             "table": pa.repeat(name, rows.num_rows),
@@ -149,7 +150,7 @@ def _locate(name: TableName, rows: pa.Table, locations: pa.Table, violations: Vi
             "split": rows["split"],
             "image_id": rows["image_id"],
             "file_name": rows["file_name"].cast(pa.string()),
-            **{column: places[column] for column in schema.LOCATIONS.names},
+            **place_columns,
             "values": violations.values.to_struct_array(),
         }
     )

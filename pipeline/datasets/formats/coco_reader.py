@@ -436,10 +436,8 @@ def _reading(
             pa.table(columns, schema.OUTLINED_BOXES),
             categories_table([*categories.names], [*categories.names.values()], [*categories.supercategories.values()]),
         ),
-        image_locations=_locations(names.take(pa.array(image_files)), "image", np.array(rows.numbers, np.int32)),
-        box_locations=_locations(
-            names.take(pa.array(box_files)), "annotation", _joined([part.numbers for part in parts])
-        ),
+        image_locations=_locations(image_files, names, "image", np.array(rows.numbers, np.int32)),
+        box_locations=_locations(box_files, names, "annotation", _joined([part.numbers for part in parts])),
         refused=refused,
         passed_over=passed_over,
     )
@@ -498,5 +496,8 @@ def _images_table(
     return table
 
 
-def _locations(files: pa.Array, element: str, numbers: NDArray[np.int32]) -> pa.Table:
-    return pa.table([files, pa.repeat(element, len(numbers)), numbers], schema.LOCATIONS)
+def _locations(files: NDArray[Any], names: pa.Array, element: str, numbers: NDArray[np.int32]) -> pa.Table:
+    """Locations from the index in `names` of the file of each row."""
+    encoded = pa.DictionaryArray.from_arrays(pa.array(files, pa.int32()), names)
+    elements = pa.DictionaryArray.from_arrays(np.zeros(len(numbers), np.int32), [element])
+    return pa.table([encoded, elements, numbers], schema.LOCATIONS)

@@ -262,10 +262,13 @@ class AnnotationCollector:
     def finish(self) -> Reading:
         """Return everything as tables."""
         image_numbers, box_numbers = (np.frombuffer(one, np.int32) for one in (self._image_numbers, self._box_numbers))
-        box_files = pa.array(self._files, pa.string()).take(pa.array(np.frombuffer(self._box_files, np.int32)))
+        box_files = pa.DictionaryArray.from_arrays(
+            np.frombuffer(self._box_files, np.int32), pa.array(self._files, pa.string())
+        )
+        image_files = pa.array(self._image_files, pa.string()).dictionary_encode()
         return Reading(
             tables=Tables(self._images_table(), self._boxes_table(), self._categories_table()),
-            image_locations=_locations(pa.array(self._image_files, pa.string()), image_numbers, self._image_element),
+            image_locations=_locations(image_files, image_numbers, self._image_element),
             box_locations=_locations(box_files, box_numbers, self._element),
             refused=self._refused_table(),
             passed_over=_passed_over_table(self._passed_over),
@@ -391,6 +394,6 @@ def _by_value(name: str) -> tuple[bool, int, str]:
     return not is_number, int(name) if is_number else 0, name
 
 
-def _locations(files: pa.Array, numbers: NDArray[np.int32], element: str) -> pa.Table:
-    elements = pa.array(["file", element], pa.string()).take(pa.array((numbers > 0).astype(np.int8)))
+def _locations(files: pa.DictionaryArray, numbers: NDArray[np.int32], element: str) -> pa.Table:
+    elements = pa.DictionaryArray.from_arrays((numbers > 0).astype(np.int32), ["file", element])
     return pa.table([files, elements, numbers], schema.LOCATIONS)
