@@ -11,7 +11,10 @@ from pipeline.archives.file_tree import FileTree
 from pipeline.core.errors import BoxlineError, truncate
 
 MAX_YAML_BYTES = 1 << 20
-"""The names of 20,000 classes take half of it. Decoding it takes some seconds."""
+"""The names of 20,000 classes take half of it."""
+
+MAX_VALUES = 50_000
+"""Decoding that many takes some seconds."""
 
 MAX_DEPTH = 16
 
@@ -42,13 +45,16 @@ def read_yaml(tree: FileTree, name: str) -> Mapping[str, Any]:
 
 
 def _require_plain_values(name: str, text: str) -> None:
-    depth = 0
+    depth = num_values = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         where = f"{name}, line {event.start_mark.line + 1}"
         if isinstance(event, AliasEvent) or (isinstance(event, NodeEvent) and event.anchor is not None):
             raise BoxlineError(f"{where}: received an anchor or alias (& or *), expected plain values.")
         if getattr(event, "tag", None) is not None:
             raise BoxlineError(f"{where}: received the tag {truncate(str(event.tag))}, expected plain values.")
+        num_values += isinstance(event, NodeEvent)
+        if num_values > MAX_VALUES:
+            raise BoxlineError(f"{where}: received more than {MAX_VALUES:,} values, expected fewer.")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > MAX_DEPTH:
             raise BoxlineError(f"{where}: received more than {MAX_DEPTH} levels, expected fewer.")

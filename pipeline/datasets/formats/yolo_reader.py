@@ -29,7 +29,7 @@ from pipeline.datasets.formats.yolo_data import (
     is_names_file,
     read_data,
 )
-from pipeline.datasets.formats.yolo_labels import Labels, RefusedLine, parse_labels
+from pipeline.datasets.formats.yolo_labels import BYTE_ORDER_MARK, Labels, RefusedLine, parse_labels
 from pipeline.geometry.boxes import Boxes
 
 MAX_LABEL_BYTES = 16 << 20
@@ -165,7 +165,7 @@ def _places(
     if not places:
         for file, split in sorted(find_image_lists(tree).items(), key=lambda one: (SPLITS.index(one[1]), one[0])):
             _add_places(tree, images, file, split, places, collector)
-    # Roboflow writes a folder test/ that its data.yaml does not name.
+    # Roboflow writes a folder test/ that its data.yaml does not name; one that is elsewhere is of another dataset.
     takes_all = not places
     by_folder: dict[str, _Place] = {}
     for image in images:
@@ -173,7 +173,7 @@ def _places(
         if folder not in by_folder:
             by_folder[folder] = _Place(split_of_path(image))
         place = by_folder[folder]
-        if takes_all or (place.split and place.split not in data.splits):
+        if takes_all or (place.split and place.split not in data.splits and image.startswith(data.folder)):
             places.setdefault(image, place)
     return places
 
@@ -435,4 +435,4 @@ def _ranges(names: Mapping[int, str]) -> str:
 
 def num_lines(content: bytes) -> int:
     """How many lines are not blank."""
-    return sum(bool(line.strip()) for line in content.splitlines())
+    return sum(bool(line.strip()) for line in content.removeprefix(BYTE_ORDER_MARK).splitlines())

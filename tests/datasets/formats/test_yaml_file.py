@@ -34,6 +34,11 @@ def test_keys_and_values_are_read(tmp_path: Path) -> None:
         pytest.param(
             b"a: " + b"[" * 50_000, "data.yaml, line 1: received more than 16 levels, expected fewer.", id="deep"
         ),
+        pytest.param(
+            b"names:\n" + b"- a\n" * 50_000,
+            "data.yaml, line 49999: received more than 50,000 values, expected fewer.",
+            id="many values",
+        ),
         pytest.param(b"- a\n", "data.yaml: received ['a'], expected keys with values.", id="list"),
         pytest.param(b"", "data.yaml: received None, expected keys with values.", id="empty"),
         pytest.param(

@@ -456,3 +456,18 @@ def test_what_comes_in_is_a_box_or_refused_or_passed_over(
     assert whole_files == {"labels/c.txt", "labels/nothing.txt"} & rows.keys()
     assert list(splits_of(reading)) == sorted(images)
     assert np.isfinite(reading.tables.boxes["area"].to_numpy()).all()
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"\xef\xbb\xbf", 0), (b"\xef\xbb\xbf0\r\n \r\n1", 2)])
+def test_byte_order_mark_is_no_line(content: bytes, expected: int) -> None:
+    assert num_lines(content) == expected
+
+
+def test_test_folders_of_other_datasets_in_the_source_are_no_split(read: ReadTree) -> None:
+    ours = pairs("ours/valid/images/1", "ours/test/images/2")
+    reading = read({"ours/data.yaml": "names: [cat]\nval: ../valid/images", **ours, **pairs("other/test/images/3")})
+    assert splits_of(reading) == {"ours/valid/images/1.png": "val", "ours/test/images/2.png": "test"}
+    assert passed_over(reading) == {
+        "images outside of the splits": (1, "'other/test/images/3.png'"),
+        "label files of images outside of the splits": (1, "'other/test/labels/3.txt'"),
+    }
