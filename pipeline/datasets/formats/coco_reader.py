@@ -90,6 +90,9 @@ class CocoReader(FormatReader[CocoOptions]):
                 problems.refuse(file, "category", number, reason)
         problems.pass_over("classes without boxes that only group others", categories.parents)
         rows = _image_rows(tree, files, problems)
+        if not rows.names:
+            listed = join_items((file.name for file in files), 3)
+            raise BoxlineError(f"no image can be read of those that {listed} lists{problems.first_in_words()}")
         _pass_over_other_files(tree, rows, problems)
         boxes = [
             _box_rows(file, rows, entries, categories, problems)

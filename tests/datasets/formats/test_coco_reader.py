@@ -621,3 +621,13 @@ def test_damaged_bytes_give_rows_or_a_sentence(tmp_path_factory: pytest.TempPath
     folder = write(tmp_path_factory.mktemp("damaged"), {"train.json": bytes(text[:end])})
     with contextlib.suppress(BoxlineError):
         validated(read(folder).tables)
+
+
+def test_file_without_an_image_that_can_be_read_is_an_error(tmp_path: Path) -> None:
+    content = coco([image(1) | {"id": "im1"}, image(2) | {"id": "im2"}], [box(1, 1) | {"image_id": "im1"}])
+    with pytest.raises(BoxlineError) as caught:
+        read(write(tmp_path, {"labels.json": content, "1.jpg": None}))
+    assert str(caught.value) == (
+        "no image can be read of those that labels.json lists. labels.json: id: received 'im1', expected a whole "
+        "number from -4611686018427387904 to 4611686018427387904"
+    )
