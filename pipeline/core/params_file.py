@@ -79,8 +79,9 @@ def _append(text: str, section: str, entry: str, path: Path) -> str:
     if not lines[last].endswith("\n"):
         lines[last] += newline
     added = [line + newline for line in entry.splitlines()]
-    first = node.value[0][0].start_mark.line
-    if any(not line.strip() for line in lines[first:last]):  # empty lines separate the entries
+    first = node.value[0][0].start_mark
+    added = [" " * first.column + line.removeprefix(INDENT) for line in added]
+    if any(not line.strip() for line in lines[first.line : last]):  # empty lines separate the entries
         added.insert(0, newline)
     return "".join([*lines[: last + 1], *added, *lines[last + 1 :]])
 

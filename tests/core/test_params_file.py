@@ -70,6 +70,15 @@ def test_only_the_lines_of_the_entries_are_added(tmp_path: Path, newline: str) -
     )
 
 
+def test_entry_has_the_indentation_of_the_section(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("datasets:\n    coco:\n        module: coco\n")
+    add_entries({"datasets": {"pets": {"format": "voc", "split": {"kind": "random"}}}}, path)
+    assert path.read_text() == (
+        "datasets:\n    coco:\n        module: coco\n    pets:\n      format: voc\n      split: {kind: random}\n"
+    )
+
+
 def test_file_without_line_break_at_its_end_gets_one(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("datasets:\n  coco: {module: coco}")
