@@ -1,5 +1,6 @@
 """boxline add: a dataset in a usual file format, and a system for it, as entries of params.yaml."""
 
+import contextlib
 import re
 import sys
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from ruamel.yaml import YAML
 
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.archives.tar_archive import TAR_SUFFIXES
@@ -23,7 +23,7 @@ from pipeline.datasets.dataset_files import own_files
 from pipeline.datasets.formats.detection import detect_formats
 from pipeline.datasets.formats.registry import FORMATS, get_format
 from pipeline.datasets.read_dataset import read_files
-from pipeline.datasets.splits import assign_splits, is_grouped_by_similarity, parse_split
+from pipeline.datasets.splits import SplitKey, assign_splits, is_grouped_by_similarity, parse_split
 from pipeline.download.sources.resolve import local_path, parse_scheme
 from pipeline.download.sync import exclusive_lock, install, sync_files
 from pipeline.systems.anchor_free_detector.suggestion import suggest_section
@@ -66,18 +66,22 @@ def add(
     _require_new_names(params, name, system)
     if format is not None:
         get_format(format, "--format")
+    chosen_split = _parse_split(split) if split else None
     tree = _open_source(name, source)
     entry: dict[str, Any] = {"format": format or _detect(source, tree), "source": source}
     if classes:
         entry["classes"] = classes
     config = parse_config(entry, DatasetConfig, f"datasets.{name}", "the new entry")
     files = read_files(name, config, tree)
-    chosen_split = _parse_split(split) if split else _choose_split(files.tables.images)
+    _require_two_images(source, files)
+    if not split:
+        chosen_split = _choose_split(files.tables.images)
     if chosen_split is not None:
         entry["split"] = chosen_split
     reading = _with_splits(name, chosen_split, files)
     validation = _validate(params, name, config, reading, tree)
     sys.stdout.write("\n".join(["", *text_report(reading.tables, validation), ""]) + "\n")
+    _require_boxes(source, validation)
     section = _suggest_system(name, validation)
     sys.stdout.write(f"datasets:\n{format_entry(name, entry)}\n\n")
     if dry_run:
@@ -85,12 +89,18 @@ def add(
         return 0
     add_entries({"datasets": {name: entry}, "systems": {system: section}})
     sys.stdout.write(_next_steps(name, system, section))
+    for failure in validation.failures():
+        sys.stdout.write(f"\nThe stage validate will fail: {failure}.\n")
     return 0
 
 
 def _open_source(name: str, source: str) -> FileTree:
     """The files of a folder or a zip archive in their place, others after the download that the stage then reuses."""
+    if not source.strip():
+        raise BoxlineError(f"SOURCE: received {source!r}, expected a folder, an archive or an address.")
     path = None if parse_scheme(source) else local_path(source)
+    if path is not None and Path.cwd().is_relative_to(path.resolve()):
+        raise BoxlineError(f"{source} is a folder that this project is in. Name the folder of the images alone.")
     if path is not None and (path.is_dir() or not path.exists() or is_archive_name(path.name)):
         tree = FileTree(path)
         if not with_suffix(tree.names(), *TAR_SUFFIXES):
@@ -163,9 +173,34 @@ def _parse_split(words: list[str]) -> dict[str, Any]:
         key, equals, value = word.partition("=")
         if not key or not equals:
             raise BoxlineError(f"--split: received {word!r}, expected key=value, such as val=0.2.")
-        section[key] = YAML(typ="safe", pure=True).load(value)
+        section[key] = _number_or_text(value)
     kind = "folds" if "folds" in section else "published" if "train" in section else "random"
-    return {"kind": kind, **section}
+    section = {"kind": kind, **section}
+    parse_config({"split": section}, SplitKey, "", "the new entry")
+    return section
+
+
+def _number_or_text(value: str) -> int | float | str:
+    for number_type in (int, float):
+        with contextlib.suppress(ValueError):
+            return number_type(value)
+    return value
+
+
+def _require_two_images(source: str, reading: Reading) -> None:
+    num_images = reading.tables.images.num_rows
+    if num_images < 2:
+        first = reading.refused.slice(0, 1).to_pylist()
+        refused = "".join(f" {row['file']}, {row['element']} {row['number']}: {row['reason']}." for row in first)
+        raise BoxlineError(
+            f"{source}: found {pluralize(num_images, 'image', 'images')}, expected at least 2: "
+            f"one to train with and one to score.{refused}"
+        )
+
+
+def _require_boxes(source: str, validation: ValidationResult) -> None:
+    if not validation.accepted.boxes.num_rows:
+        raise BoxlineError(f"{source}: found no boxes that pass the checks, expected some. Nothing was written.")
 
 
 def _choose_split(images: pa.Table) -> dict[str, Any] | None:

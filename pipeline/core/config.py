@@ -130,13 +130,20 @@ class DatasetConfig(Config):
 
     module: Name | None = None
     format: str | None = None
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     sample: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     classes: Annotated[tuple[str, ...], TupleFromList] = ()
     split: dict[str, Any] | None = None
     limit: PositiveInt | None = None
     validation: Annotated[dict[str, Any], Field(alias="validate", default_factory=dict)]  # models have such a method
+
+    @pydantic.field_validator("classes")
+    @classmethod
+    def _require_distinct_names(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes) or not all(name.strip() for name in classes):
+            raise ValueError(f"received {[*classes]}, expected names of classes that differ and are not empty")
+        return classes
 
     @pydantic.model_validator(mode="after")
     def _require_module_or_format(self) -> "DatasetConfig":

@@ -130,7 +130,7 @@ def describe_row(row: dict[str, Any]) -> str:
     name = row["file_name"] or f"image {row['image_id']}"
     image = f"{name} in {row['split']}"
     subject = f"box {row['row_id']} of {image}" if row["table"] == "boxes" else f"image {row['row_id']}, {image}"
-    values = ", ".join(f"{column} {_format_value(value)}" for column, value in row["values"].items())
+    values = ", ".join(f"{column} {_format_value(value)}" for column, value in row["values"].items() if value != "")
     position = f"{row['table']} row {row['row_number']}, {subject}" if place is None else f"{place} ({subject})"
     return f"{position}: {values}"
 

@@ -154,6 +154,66 @@ def test_malformed_split_is_refused(project: Path, word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["val=[0.2"], "the new entry: split.val: received '[0.2', expected a number."),
+        (["val=2"], "the new entry: split.val: received 2, expected a number < 1."),
+        (["val=nan"], "the new entry: split.val: received nan, expected a finite number."),
+        (["folds=5", "fold=7"], "the new entry: split: received fold 7 of 5 folds, expected 0 to 4."),
+    ],
+)
+def test_wrong_split_is_refused_before_files_are_read(project: Path, words: list[str], expected: str) -> None:
+    assert message("pets", "nowhere", split=words) == expected
+
+
+def test_group_may_be_any_regular_expression(project: Path) -> None:
+    add("pets", "pets", split=["val=0.5", "group_by=[a-z]*/([0-9])"])
+    assert entries()["datasets"]["pets"]["split"] == {"kind": "random", "val": 0.5, "group_by": "[a-z]*/([0-9])"}
+
+
+def test_one_image_is_too_few(project: Path) -> None:
+    write_voc(project / "one", {"1": BOXES["train/1"]})
+    assert message("one", "one") == ("one: found 1 image, expected at least 2: one to train with and one to score.")
+
+
+def test_first_refused_line_is_named_if_no_image_is_left(project: Path) -> None:
+    Path("rows").mkdir()
+    Path("rows/boxes.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n1.png,cat,1,2,3\n")
+    assert message("rows", "rows", format="csv") == (
+        "rows: found 0 images, expected at least 2: one to train with and one to score. boxes.csv, line 2: received 5 "
+        "fields (1.png,cat,1,2,3), expected 6: filename, class, xmin, ymin, xmax, ymax."
+    )
+
+
+@pytest.mark.parametrize("classes", [["bird"], None])
+def test_nothing_is_written_without_boxes(
+    project: Path, capsys: pytest.CaptureFixture[str], classes: list[str] | None
+) -> None:
+    write_voc(project / "empty", {"1": [], "2": []})
+    source = "pets" if classes else "empty"
+    assert message("pets", source, classes=classes) == (
+        f"{source}: found no boxes that pass the checks, expected some. Nothing was written."
+    )
+    assert "0 boxes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("classes", [["cat", "cat"], ["cat", ""]])
+def test_classes_that_are_not_distinct_are_refused(project: Path, classes: list[str]) -> None:
+    assert message("pets", "pets", classes=classes) == (
+        f"the new entry: datasets.pets.classes: received {classes}, expected names of classes that differ and are not "
+        "empty."
+    )
+
+
+def test_failure_of_the_stage_validate_is_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    add("pets", "pets")
+    assert capsys.readouterr().out.endswith(
+        "\n\nThe stage validate will fail: 1 of 9 rows (11.1 %) are in quarantine, the limit is 5 % "
+        "(box_size_not_positive 1; first: train/2.xml, object 2 (box 5 of train/2.png in train): width 0, height 23).\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("splits", "chosen", "line"),
     [
         (("valid", "test"), {"kind": "published", "train": "val"}, "The files have no training split: val trains, and"),
@@ -182,20 +242,30 @@ def test_words_of_split_become_its_section(project: Path) -> None:
 def test_missing_images_are_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "pets" / "train" / "1.png").unlink()
     add("pets", "pets")
-    assert re.search(r"^image_file_missing +quarantined +1 ", capsys.readouterr().out, re.MULTILINE)
+    [line] = re.findall(r"^image_file_missing .*", capsys.readouterr().out, re.MULTILINE)
+    assert " ".join(line.split()) == (
+        "image_file_missing quarantined 1 train/1.xml (image 2, train/1.png in train): member train/1.png, "
+        "problem not found"
+    )
 
 
 def test_images_in_record_files_are_found(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = io.BytesIO()
     Image.new("L", (100, 80)).save(content, "PNG")
-    features = {"image/encoded": [content.getvalue()], "image/filename": [b"1.png"]}
+    sides = {"xmin": 0.1, "ymin": 0.1, "xmax": 0.5, "ymax": 0.5}
+    features = {
+        "image/encoded": [content.getvalue()],
+        "image/filename": [b"1.png"],
+        "image/object/class/text": [b"cat"],
+        **{f"image/object/bbox/{side}": [value] for side, value in sides.items()},
+    }
     Path("records").mkdir()
     for split in ("train", "test"):
         Path(f"records/{split}.record").write_bytes(record(example(features)))
     assert add("pets", "records", dry_run=True) == 0
     output = capsys.readouterr().out
     assert output.startswith("records is read as tfrecord: 2 TFRecord files, the first test.record.\n")
-    assert "found 2 images, 0 boxes, 0 classes; 0 rows for quarantine" in output
+    assert "found 2 images, 2 boxes, 1 class; 0 rows for quarantine" in output
 
 
 def test_tar_archive_is_converted_and_its_members_are_read(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,7 +294,14 @@ def test_download_of_an_address_is_reused(project: Path, capsys: pytest.CaptureF
     ("source", "expected"),
     [
         ("pest", "pest not found; did you mean pets?"),
-        ("pets/train/1.png", "pets/train/1.png is neither a folder nor an archive"),
+        (
+            "pets/train/1.xml",
+            "pets/train/1.xml is neither a folder nor an archive (.zip, .tar, .tar.gz, .tgz, .tar.bz2, .tbz2, .tar.xz, "
+            ".txz) or a TFRecord file. Name the folder that holds the annotations and the images.",
+        ),
+        ("", "SOURCE: received '', expected a folder, an archive or an address."),
+        (".", ". is a folder that this project is in. Name the folder of the images alone."),
+        ("..", ".. is a folder that this project is in. Name the folder of the images alone."),
         ("ftp://host/pets.zip", "ftp://host/pets.zip cannot be read"),
     ],
 )

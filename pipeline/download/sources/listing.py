@@ -111,7 +111,8 @@ def _single_file(name: str, source: FileSource, path: Path | None, retry_policy:
         return Asset(f"{_without_tar_suffix(name)}{ARCHIVE_SUFFIX}"), ConvertedTar(source, path, retry_policy)
     if kind in KEPT_KINDS:
         return Asset(name), source
-    raise BoxlineError(f"{source.display_name} is neither a folder nor {KEPT_FILES}. {SOURCE_ADVICE}")
+    advice = SOURCE_ADVICE if path is None else "Name the folder that holds the annotations and the images."
+    raise BoxlineError(f"{source.display_name} is neither a folder nor {KEPT_FILES}. {advice}")
 
 
 def _arrange(

@@ -309,7 +309,10 @@ def failure(address: object) -> str:
 def test_wrong_addresses_are_errors(tmp_path: Path) -> None:
     write(tmp_path, {"BCCD/1.doc": b"", "empty/.DS_Store": b"", "labels.json": b""})
     assert failure(tmp_path / "BCDC") == f"{tmp_path}/BCDC not found; did you mean {tmp_path}/BCCD? {ADVICE}"
-    assert failure(tmp_path / "labels.json") == f"{tmp_path}/labels.json is neither a folder nor {KINDS}. {ADVICE}"
+    assert failure(tmp_path / "labels.json") == (
+        f"{tmp_path}/labels.json is neither a folder nor {KINDS}. "
+        "Name the folder that holds the annotations and the images."
+    )
     assert failure(tmp_path / "BCCD") == (
         f"{tmp_path}/BCCD has no images, annotations, archives or TFRecord files, only 1 other: '1.doc'. {ADVICE}"
     )
