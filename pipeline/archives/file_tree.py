@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
+from pipeline.archives.compact_mapping import CompactMapping
 from pipeline.archives.folder_files import is_hidden, list_files, not_found_message
 from pipeline.archives.image_sizes import HEAD_BYTES, image_size, size_in_head
 from pipeline.archives.left_out import LeftOutFiles
@@ -24,6 +25,9 @@ from pipeline.archives.zip_archive import (
     is_archive_name,
 )
 from pipeline.core.errors import BoxlineError
+
+LOOSE = 0
+"""In place of the number of a place, for files that are in no archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,42 +113,44 @@ class FileTree:
         else:
             raise BoxlineError(f"{not_found_message(root)} Name a folder or an archive.")
         # A million files share a few places, so a name costs little more than its text.
-        self._places: dict[str, _Place | None] = {name: None for name in names if not is_archive_name(name)}
+        self._places: list[_Place | None] = [None]
+        place_numbers = {name: LOOSE for name in names if not is_archive_name(name)}
         self._unusual_member_names: dict[str, str] = {}
         self._names_without_encoding: dict[str, bytes] = {}
         archives = [(name, Archive(self._root / name)) for name in names if is_archive_name(name)]
         for name, archive in sorted(archives, key=lambda pair: pair[1].comment != LOOSE_FILES_COMMENT):
-            self._add_members(archive, name)
+            self._add_members(archive, name, place_numbers)
+        self._place_numbers = CompactMapping(place_numbers)
 
-    def _add_members(self, archive: Archive, archive_path: str) -> None:
-        folder = archive_path[: archive_path.rfind("/") + 1]
-        in_folder, in_archive = _Place(archive, archive_path, folder), _Place(archive, archive_path, f"{archive_path}/")
+    def _add_members(self, archive: Archive, archive_path: str, place_numbers: dict[str, int]) -> None:
+        """Add the members of an archive to the numbers of places by name."""
+        prefixes = (archive_path[: archive_path.rfind("/") + 1], f"{archive_path}/")
+        in_folder, in_archive = range(len(self._places), len(self._places) + len(prefixes))
+        self._places += [_Place(archive, archive_path, prefix) for prefix in prefixes]
         with LeftOutFiles(str(archive.path)) as left_out:
-            self._add_members_at(archive, in_folder, in_archive, left_out)
-
-    def _add_members_at(self, archive: Archive, in_folder: _Place, in_archive: _Place, left_out: LeftOutFiles) -> None:
-        for member_name in archive.names():
-            clean_name = _clean(member_name)
-            if is_hidden(clean_name):
-                continue
-            place = in_folder if in_folder.prefix + clean_name not in self._places else in_archive
-            name = place.prefix + clean_name
-            if not clean_name or name in self._places:
-                problem = "has the name of another file" if clean_name else "has no name"
-                left_out.add(f"{archive.path}: member {member_name!r} {problem}.")
-                continue
-            self._places[name] = place
-            if clean_name != member_name:
-                self._unusual_member_names[name] = member_name
-            if content := archive.names_without_encoding.get(member_name):
-                self._names_without_encoding[name] = place.prefix.encode() + content
+            for member_name in archive.names():
+                clean_name = _clean(member_name)
+                if is_hidden(clean_name):
+                    continue
+                is_free = prefixes[0] + clean_name not in place_numbers
+                prefix, number = (prefixes[0], in_folder) if is_free else (prefixes[1], in_archive)
+                name = prefix + clean_name
+                if not clean_name or name in place_numbers:
+                    problem = "has the name of another file" if clean_name else "has no name"
+                    left_out.add(f"{archive.path}: member {member_name!r} {problem}.")
+                    continue
+                place_numbers[name] = number
+                if clean_name != member_name:
+                    self._unusual_member_names[name] = member_name
+                if content := archive.names_without_encoding.get(member_name):
+                    self._names_without_encoding[name] = prefix.encode() + content
 
     def names(self) -> list[str]:
         """Return the names of all files in alphabetical order; hidden ones are left out. The list must not change."""
-        return self._names
+        return self._place_numbers.names
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places
+        return name in self._place_numbers
 
     def read(self, name: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
         """Return the content of a file.
@@ -195,7 +201,7 @@ class FileTree:
             The content of each file, or why it cannot be read.
 
         """
-        for place, group in groupby(names, self._places.__getitem__):
+        for place, group in groupby(names, self._place):
             if place is not None:
                 yield from place.archive.read_many((self._member_name(name, place) for name in group), max_bytes)
                 continue
@@ -207,7 +213,7 @@ class FileTree:
 
     def image_sizes(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         """Yield what `image_size` returns for each of the names, which is faster."""
-        for place, group in groupby(names, self._places.get):
+        for place, group in groupby(names, lambda name: self._place(name) if name in self else None):
             if place is None:
                 yield from map(self.image_size, group)
                 continue
@@ -236,27 +242,27 @@ class FileTree:
 
         A loose file has no archive; its archive is the empty text.
         """
-        place = self._places[name]
+        place = self._place(name)
         return ("", name) if place is None else (place.archive_path, self._member_name(name, place))
 
     def path(self, name: str) -> Path | None:
         """Return the path of a loose file; None for a member of an archive."""
-        return self._root / name if self._places[name] is None else None
+        return self._root / name if self._place(name) is None else None
 
     def _file(self, name: str) -> LooseFile | Member:
-        place = self._places[name]
+        place = self._place(name)
         return LooseFile(self._root / name) if place is None else place.archive.member(self._member_name(name, place))
+
+    def _place(self, name: str) -> _Place | None:
+        """Where the archive of a file is; None for a loose file."""
+        return self._places[self._place_numbers[name]]
 
     def _member_name(self, name: str, place: _Place) -> str:
         return self._unusual_member_names.get(name) or name[len(place.prefix) :]
 
     @cached_property
-    def _names(self) -> list[str]:
-        return sorted(self._places)
-
-    @cached_property
     def _lookup(self) -> NameLookup:
-        return NameLookup(self._places, self._names_without_encoding)
+        return NameLookup(self._place_numbers, self._names_without_encoding)
 
 
 def with_suffix(names: Sequence[str], *suffixes: str) -> list[str]:

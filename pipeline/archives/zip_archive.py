@@ -20,6 +20,7 @@ from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
 from pipeline.archives.central_directory import CentralDirectory, read_central_directory
+from pipeline.archives.compact_mapping import CompactMapping
 from pipeline.archives.member_lookup import NameLookup, NameLookupError
 from pipeline.core.errors import BoxlineError
 
@@ -41,6 +42,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED_FLAG = 0x1
 LOCAL_HEADER_BYTES = 30
 LOCAL_HEADER_SIGNATURE = b"PK\x03\x04"
+FOLDER_ENDS = ("/", "\\")
 CHUNK_BYTES = 1 << 17
 NAMES_BYTES = 512
 """Enough for the name and the extra fields in almost every local header."""
@@ -194,8 +196,8 @@ class Archive:
             ) from None
         self.comment = self._directory.comment
         names = self._directory.names
-        files = [row for row, name in enumerate(names) if not name.endswith(("/", "\\"))]
-        self._rows = dict(zip(map(names.__getitem__, files), files, strict=True))
+        files = [row for row, name in enumerate(names) if not name.endswith(FOLDER_ENDS)]
+        self._rows = CompactMapping(dict(zip(map(names.__getitem__, files), files, strict=True)))
         self._repeated = _repeated(names, files) if len(self._rows) < len(files) else frozenset()
         self._overlapping = _overlapping(self._directory, np.array(files, np.int64))
         without_encoding = self._directory.names_without_encoding
@@ -238,7 +240,8 @@ class Archive:
 
     def names(self) -> list[str]:
         """Return the names of the members in the order of the archive, without folders."""
-        return list(self._rows)
+        names = [name for name in self._directory.names if not name.endswith(FOLDER_ENDS)]
+        return list(dict.fromkeys(names)) if self._repeated else names
 
     def member(self, name: str) -> Member:
         """Return the member with exactly this name, one of `names`."""

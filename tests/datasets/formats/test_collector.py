@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,7 +54,10 @@ def test_many_boxes_give_what_one_after_the_other_gives(
             numbers=numbers,
             outlines={row: box[5] for row, box in enumerate(part) if box[5]},
         )
-    assert bulk.finish() == single.finish()
+    found, expected = bulk.finish(), single.finish()
+    # By value: how often a dictionary of files has a name depends on the calls.
+    assert found.box_locations.to_pylist() == expected.box_locations.to_pylist()
+    assert replace(found, box_locations=None) == replace(expected, box_locations=None)
 
 
 def test_classes_that_no_file_lists_are_in_alphabetical_order_and_numbers_by_their_value(tree: FileTree) -> None:
