@@ -1,6 +1,6 @@
 """boxline add: a dataset in a usual file format, and a system for it, as entries of params.yaml."""
 
-import contextlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -41,6 +41,7 @@ def add(
     /,
     *,
     format: str | None = None,  # noqa: A002  # the name of the option
+    options: list[str] | None = None,
     classes: list[str] | None = None,
     split: list[str] | None = None,
     dry_run: bool = False,
@@ -55,6 +56,7 @@ def add(
         name: name of the dataset: a lower-case letter, then lower-case letters, digits and underscores.
         source: folder or archive with images and annotations, or its http(s) or s3 address.
         format: format of the annotations, if another one than the recognized one: yolo, coco, voc, ...
+        options: options of the format, as key=value: `units=pixels columns.image=photo columns.label=species`.
         classes: the only classes to read, in their order; all if omitted.
         split: how images are assigned to splits, as key=value: `val=0.2 test=0.1 group_by=similar`, `folds=5 fold=0`,
             or `train=val` for files without a training split.
@@ -69,6 +71,9 @@ def add(
     chosen_split = _parse_split(split) if split else None
     tree = _open_source(name, source)
     entry: dict[str, Any] = {"format": format or _detect(source, tree), "source": source}
+    if options:
+        entry["options"] = _parse_words("--options", options, "units=pixels")
+        parse_config(entry["options"], get_format(entry["format"]).options_class, "options", "the new entry")
     if classes:
         entry["classes"] = classes
     config = parse_config(entry, DatasetConfig, f"datasets.{name}", "the new entry")
@@ -168,23 +173,29 @@ def _require_new_names(params: Params, name: str, system: str) -> None:
 
 def _parse_split(words: list[str]) -> dict[str, Any]:
     """The section `split` from key=value words; its kind follows from the keys."""
-    section: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key or not equals:
-            raise BoxlineError(f"--split: received {word!r}, expected key=value, such as val=0.2.")
-        section[key] = _number_or_text(value)
+    section = _parse_words("--split", words, "val=0.2")
     kind = "folds" if "folds" in section else "published" if "train" in section else "random"
     section = {"kind": kind, **section}
     parse_config({"split": section}, SplitKey, "", "the new entry")
     return section
 
 
-def _number_or_text(value: str) -> int | float | str:
-    for number_type in (int, float):
-        with contextlib.suppress(ValueError):
-            return number_type(value)
-    return value
+def _parse_words(option: str, words: list[str], example: str) -> dict[str, Any]:
+    """A section from key=value words: dots in a key lead to sections in it, and values are JSON or else text."""
+    section: dict[str, Any] = {}
+    for word in words:
+        keys, equals, text = word.partition("=")
+        *parents, key = keys.split(".")
+        inner = section
+        for parent in parents:
+            inner = inner.setdefault(parent, {}) if isinstance(inner, dict) else {}
+        if not equals or not all([*parents, key]) or not isinstance(inner, dict) or key in inner:
+            raise BoxlineError(f"{option}: received {word!r}, expected key=value, such as {example}, each key once.")
+        try:
+            inner[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            inner[key] = text
+    return section
 
 
 def _require_two_images(source: str, reading: Reading) -> None:

@@ -148,9 +148,35 @@ def test_files_of_no_known_format_are_refused_with_their_kinds(project: Path) ->
     )
 
 
-@pytest.mark.parametrize("word", ["val", "=0.2", "val:0.2"])
+@pytest.mark.parametrize("word", ["val", "=0.2", "val:0.2", "seed.=1", ".val=1", "seed.val=1", "seed=2"])
 def test_malformed_split_is_refused(project: Path, word: str) -> None:
-    assert message("pets", "pets", split=[word]) == f"--split: received {word!r}, expected key=value, such as val=0.2."
+    assert message("pets", "pets", split=["seed=1", word]) == (
+        f"--split: received {word!r}, expected key=value, such as val=0.2, each key once."
+    )
+
+
+def test_options_name_the_columns_of_a_table(project: Path) -> None:
+    rows = ["photo|species|cx|cy|w|h".replace("|", ";"), "train/1;cat;0.5;0.5;0.2;0.2", "test/4;dog;0.5;0.5;0.2;0.2"]
+    Path("pets/boxes.csv").write_text("\n".join(rows))
+    columns = {"image": "photo", "label": 2, "x_center": "cx", "y_center": "cy", "width": "w", "height": "h"}
+    words = [*(f"columns.{role}={column}" for role, column in columns.items()), "header=true", 'files=["boxes.csv"]']
+    add("pets", "pets", format="csv", options=words)
+    added = entries()["datasets"]["pets"]["options"]
+    assert added == {"columns": columns, "header": True, "files": ["boxes.csv"]}
+    check_params()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["units"], "--options: received 'units', expected key=value, such as units=pixels, each key once."),
+        (["first_pixel=2"], "the new entry: options.first_pixel: received 2, expected 0 or 1."),
+        (["units=pixels"], "the new entry: options: unknown key 'units', expected one of first_pixel."),
+        (["first_pixel.x=1"], "the new entry: options.first_pixel: received {'x': 1}, expected an integer."),
+    ],
+)
+def test_wrong_options_are_refused(project: Path, words: list[str], expected: str) -> None:
+    assert message("pets", "pets", options=words) == expected
 
 
 @pytest.mark.parametrize(
@@ -158,7 +184,7 @@ def test_malformed_split_is_refused(project: Path, word: str) -> None:
     [
         (["val=[0.2"], "the new entry: split.val: received '[0.2', expected a number."),
         (["val=2"], "the new entry: split.val: received 2, expected a number < 1."),
-        (["val=nan"], "the new entry: split.val: received nan, expected a finite number."),
+        (["val=NaN"], "the new entry: split.val: received nan, expected a finite number."),
         (["folds=5", "fold=7"], "the new entry: split: received fold 7 of 5 folds, expected 0 to 4."),
     ],
 )
