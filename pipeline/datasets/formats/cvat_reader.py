@@ -187,12 +187,11 @@ class _FileReader:
 
     def _claimed(self, name: str, split: str | None, size: tuple[int, int], line: int) -> _Image | None:
         """Add an image, unless it was before."""
-        place = f"{self._file}, line {line}"
-        other = self._used.setdefault(name, place)
-        if other != place:
-            reason = f"received the image {name}, which {other} has already"
+        if name in self._used:
+            reason = f"received the image {name}, which {self._used[name]} has already"
             self._collector.refuse(self._file, line, reason, split=split, file_name=name)
             return None
+        self._used[name] = f"{self._file}, line {line}"
         return _Image(self._collector.add_image(name, size, split=split, file=self._file, number=line), name, split)
 
     def _add_shape(self, tag: str, attributes: Mapping[str, str], parent: str) -> None:

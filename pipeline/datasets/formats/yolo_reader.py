@@ -168,12 +168,12 @@ def _places(
     # Roboflow writes a folder test/ that its data.yaml does not name; one that is elsewhere is of another dataset.
     takes_all = not places
     by_folder: dict[str, _Place] = {}
-    for image in images:
+    for image in [image for image in images if image.startswith(data.folder)] or images:
         folder = image[: image.rfind("/") + 1]
         if folder not in by_folder:
             by_folder[folder] = _Place(split_of_path(image))
         place = by_folder[folder]
-        if takes_all or (place.split and place.split not in data.splits and image.startswith(data.folder)):
+        if takes_all or (place.split and place.split not in data.splits):
             places.setdefault(image, place)
     return places
 

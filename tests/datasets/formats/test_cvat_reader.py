@@ -320,3 +320,10 @@ def test_damaged_file_is_refused_or_read(tmp_path: Path, data: st.DataObject) ->
         assert num_rows + counts.get("shapes outside of their frame", 0) <= num_shapes
     else:
         assert refusals or counts["XML files without <annotations>"] == 1
+
+
+def test_image_that_is_repeated_in_one_line_is_refused(tmp_path: Path) -> None:
+    element = '<image id="0" name="1.png" width="7" height="5"/>'
+    reading = read(tmp_path, {"a.xml": f"<annotations>{element}{element}</annotations>", "1.png": png(7, 5)})
+    assert splits_of(reading) == {"1.png": ""}
+    assert refused(reading) == [("a.xml", 1, "received the image 1.png, which a.xml, line 1 has already")]

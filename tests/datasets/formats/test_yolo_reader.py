@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.archives.zip_archive import write_archive
 from pipeline.core.errors import BoxlineError
-from pipeline.datasets.annotations import Reading
+from pipeline.datasets.annotations import NO_SPLIT, Reading
 from pipeline.datasets.formats.interfaces import Detection
 from pipeline.datasets.formats.registry import get_format
 from pipeline.datasets.formats.yolo_reader import YoloOptions, YoloReader, num_lines
@@ -456,6 +456,17 @@ def test_what_comes_in_is_a_box_or_refused_or_passed_over(
     assert whole_files == {"labels/c.txt", "labels/nothing.txt"} & rows.keys()
     assert list(splits_of(reading)) == sorted(images)
     assert np.isfinite(reading.tables.boxes["area"].to_numpy()).all()
+
+
+def test_images_of_another_dataset_in_the_source_are_not_read(read: ReadTree) -> None:
+    files = {"a/data.yaml": "names: [cat]", "b/data.yaml": "names: [dog]", **pairs("a/images/1", "b/images/2")}
+    reading = read(files, options=YoloOptions(data="b/data.yaml"))
+    assert splits_of(reading) == {"b/images/2.png": NO_SPLIT}
+    assert passed_over(reading)["images outside of the splits"] == (1, "'a/images/1.png'")
+
+
+def test_file_beside_the_folder_of_images_describes_them(read: ReadTree) -> None:
+    assert splits_of(read({"config/data.yaml": "names: [cat]", **pairs("images/1")})) == {"images/1.png": NO_SPLIT}
 
 
 @pytest.mark.parametrize(("content", "expected"), [(b"\xef\xbb\xbf", 0), (b"\xef\xbb\xbf0\r\n \r\n1", 2)])
