@@ -74,7 +74,7 @@ class YoloReader(FormatReader[YoloOptions]):
         names = tree.names()
         images = with_suffix(names, *IMAGE_SUFFIXES)
         label_of = _LabelNames(names, images)
-        labels = [label for image in images if (label := label_of[image])]
+        labels = sorted({label for image in images if (label := label_of[image])})  # images may share one
         if data_files := find_data_files(tree):
             return Detection(f"{data_files[0]} and {pluralize(len(labels), 'label file', 'label files')}", len(labels))
         if not label_of.are_at_usual_places:

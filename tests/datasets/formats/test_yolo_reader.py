@@ -482,3 +482,8 @@ def test_test_folders_of_other_datasets_in_the_source_are_no_split(read: ReadTre
         "images outside of the splits": (1, "'other/test/images/3.png'"),
         "label files of images outside of the splits": (1, "'other/test/labels/3.txt'"),
     }
+
+
+def test_label_file_that_two_images_share_counts_once(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, {"a.png": IMAGE, "a.jpg": IMAGE, "a.txt": ROW})
+    assert YoloReader().detect(tree) == Detection("1 text file with a class and a box per line", 1)
