@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from pipeline.archives.file_tree import FileTree, with_suffix
 from pipeline.archives.member_lookup import with_slashes
+from pipeline.archives.zip_archive import is_archive_name
 from pipeline.core.file_names import IMAGE_SUFFIXES
 from pipeline.datasets.formats.split_names import split_of_path
 
@@ -45,11 +46,14 @@ class ImageFinder:
         self._tree = tree
         self._split = split
         self._own_folders = [_with_slash(parent) for parent in PurePosixPath(file).parents]
-        by_rank: dict[tuple[bool, int], list[str]] = defaultdict(list)
+        by_rank: dict[tuple[bool, int, bool], list[str]] = defaultdict(list)
         for folder in folders:
             folder_split = split_of_path(f"{folder}image")
             if split is None or folder_split in (None, split):
-                by_rank[folder_split != split, -_num_common_parts(folder, file)].append(folder)
+                num_common = _num_common_parts(folder, file)
+                # Of archives with the same names in them, as of several tasks, the tree has all but one in a folder.
+                is_in_other_archive = any(map(is_archive_name, PurePosixPath(folder).parts[num_common:]))
+                by_rank[folder_split != split, -num_common, is_in_other_archive].append(folder)
         self._folders = [by_rank[rank] for rank in sorted(by_rank)]
         if sum(map(len, self._folders)) > MAX_FOLDERS:
             self._folders = []

@@ -1,6 +1,7 @@
 """CVAT's XML for images and for video: shapes, splits, labels, frames, and what is refused or passed over."""
 
 import math
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -327,3 +328,16 @@ def test_image_that_is_repeated_in_one_line_is_refused(tmp_path: Path) -> None:
     reading = read(tmp_path, {"a.xml": f"<annotations>{element}{element}</annotations>", "1.png": png(7, 5)})
     assert splits_of(reading) == {"1.png": ""}
     assert refused(reading) == [("a.xml", 1, "received the image 1.png, which a.xml, line 1 has already")]
+
+
+def test_each_of_several_archives_has_its_own_images(tmp_path: Path) -> None:
+    for number in (1, 2):
+        body = f'<image id="0" name="a.png" width="{number}" height="9"/>'
+        with zipfile.ZipFile(tmp_path / f"task{number}.zip", "w") as archive:
+            archive.writestr("annotations.xml", f"<annotations>{body}</annotations>")
+            archive.writestr("images/a.png", png(number, 9))
+    images = read(tmp_path, {}).tables.images
+    assert [(row["archive"], row["member"], row["width"]) for row in images.to_pylist()] == [
+        ("task1.zip", "images/a.png", 1),
+        ("task2.zip", "images/a.png", 2),
+    ]
