@@ -231,6 +231,12 @@ def test_classes_that_are_not_distinct_are_refused(project: Path, classes: list[
     )
 
 
+def test_source_of_an_entry_is_not_empty(project: Path) -> None:
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace("datasets:\n", 'datasets:\n  pets: {format: voc, source: ""}\n', 1))
+    assert message("cats", "pets") == "params.yaml: datasets.pets.source: received '', expected text that is not empty."
+
+
 def test_failure_of_the_stage_validate_is_announced(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     add("pets", "pets")
     assert capsys.readouterr().out.endswith(

@@ -487,3 +487,7 @@ def test_test_folders_of_other_datasets_in_the_source_are_no_split(read: ReadTre
 def test_label_file_that_two_images_share_counts_once(tmp_path: Path) -> None:
     tree = write_tree(tmp_path, {"a.png": IMAGE, "a.jpg": IMAGE, "a.txt": ROW})
     assert YoloReader().detect(tree) == Detection("1 text file with a class and a box per line", 1)
+
+
+def test_jfif_is_an_image(read: ReadTree) -> None:
+    assert splits_of(read({"a.jfif": IMAGE, "a.txt": ROW})) == {"a.jfif": NO_SPLIT}
