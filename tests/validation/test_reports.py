@@ -263,7 +263,7 @@ def test_page_shows_findings_and_collapses_passed_checks(page: Page) -> None:
     )
     collapsed = page.locator("details .name", has_text="box_outside_image")
     assert not collapsed.is_visible()
-    page.get_by_text("31 passed").click()
+    page.get_by_text("33 passed").click()
     assert collapsed.is_visible()
     assert page.get_by_text("A box that exceeds its image").is_visible()
 
