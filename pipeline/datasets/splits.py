@@ -172,7 +172,7 @@ def assign_splits(
 ) -> Reading:
     """Assign every image to train, val or test; boxes and refused elements follow their image.
 
-    Ids stay as they are if they are unique in the new splits; else images and boxes are numbered anew.
+    Ids stay as they are if they are unique in the new splits; else images and boxes are renumbered.
 
     Args:
         reading: the images in the splits of their files, or in NO_SPLIT.
@@ -252,7 +252,7 @@ def _rename_split(reading: Reading, train: str, where: str) -> Reading:
         number = pc.sum(pc.equal(images["split"], "train")).as_py()
         raise BoxlineError(
             f"params.yaml: {where}.split.train: received {train!r}, but the files assign {number:,} images to train. "
-            f"Delete `train: {train}`, or write {{kind: random}} to assign all images anew."
+            f"Delete `train: {train}`, or write {{kind: random}} to assign all images again."
         )
 
     def renamed(table: pa.Table) -> pa.Table:
@@ -484,7 +484,7 @@ def _with_splits(reading: Reading, splits: pa.ChunkedArray) -> Reading:
         (pa.repeat("orphans", orphans.num_rows), box_splits.filter(pa.array(image_rows < 0)), orphans["image_id"]),
     ]
     if _clash(image_keys) or _clash([(boxes["split"], box_splits, boxes["box_id"])]):
-        logger.info("numbered images and boxes anew, since ids of several splits of the files are equal")
+        logger.info("renumbered images and boxes, since ids of several splits of the files are equal")
         first_rows = image_rows_of(images, images)
         # The id of an unknown image stays that of no image.
         box_image_ids = np.where(image_rows < 0, images.num_rows + 1 + np.abs(boxes["image_id"].to_numpy()), image_rows)

@@ -372,7 +372,7 @@ def test_another_split_trains_where_the_files_have_none() -> None:
             ["train", "val", "val"],
             {"kind": "published", "train": "val"},
             "params.yaml: datasets.x.split.train: received 'val', but the files assign 1 images to train. Delete "
-            "`train: val`, or write {kind: random} to assign all images anew.",
+            "`train: val`, or write {kind: random} to assign all images again.",
         ),
         (
             ["", "", ""],

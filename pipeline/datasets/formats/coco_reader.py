@@ -1,7 +1,7 @@
 """Reads COCO JSON of any layout: the upstream archives, a file beside or above its images, one file per split.
 
 Ids are kept if they are unique within their split, which is how COCO publishes them: image ids, box ids and category
-ids that start at 0 are increased by one, each kind in all files alike. Otherwise that kind is numbered anew from 1.
+ids that start at 0 are increased by one, each kind in all files alike. Otherwise that kind is renumbered from 1.
 """
 
 import re
@@ -452,7 +452,7 @@ def _joined(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 
 def _unique_ids(ids: NDArray[np.int64], files: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ids, plus one if they start at 0; numbered anew from 1 if several files have one id in one group.
+    """The ids, plus one if they start at 0; renumbered from 1 if several files have one id in one group.
 
     An id that a file has twice stays one: `pipeline.validation` reports it.
 

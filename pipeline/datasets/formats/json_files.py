@@ -30,7 +30,7 @@ def decode_json(content: bytes | Raw, kind: type[T]) -> T:
     """Decode a file, or an entry of one. NaN and infinite numbers become null.
 
     Raises:
-        BoxlineError: if the content is not JSON of that type. The message tells what is wrong, without the name of the
+        BoxlineError: if the content is not JSON of that type. The message states what is wrong, without the name of the
             file.
 
     """

@@ -36,7 +36,7 @@ def parse_xml(content: bytes) -> ET.Element:
         The root element.
 
     Raises:
-        BoxlineError: if the file has a document type or is not XML. The message tells what was received, without the
+        BoxlineError: if the file has a document type or is not XML. The message states what was received, without the
             name of the file.
 
     """

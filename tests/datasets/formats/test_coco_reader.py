@@ -254,7 +254,7 @@ def test_clashing_ids_are_numbered_anew(tmp_path: Path, names: tuple[str, str], 
 
 
 def test_id_that_a_file_has_twice_stays_one(tmp_path: Path) -> None:
-    """The stage `validate` reports both boxes, also if clashes with another file have them numbered anew."""
+    """The stage `validate` reports both boxes, also if clashes with another file have them renumbered."""
     first, second = coco([image(1, "a.jpg")], [box(1, 1), box(1, 1, 2)]), coco([image(1, "b.jpg")], [box(1, 1)])
     reading = read(write(tmp_path, {"train_a.json": first, "train_b.json": second}))
     assert boxes_of(reading) == [("train", 1, 1, 1), ("train", 1, 1, 2), ("train", 2, 2, 1)]
